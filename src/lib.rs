@@ -1,0 +1,21 @@
+//! Kontiki: a distributed key-value store.
+//!
+//! A folder imports only folders below it:
+//!
+//! ```text
+//! cli ─▶ server ─▶ rpc ─▶ replica ─▶ storage ─▶ raft, kv ─▶ types, settings
+//!  └───▶ client ─▶ (generated code in rpc::proto)
+//! ```
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod kv;
+pub mod raft;
+pub mod replica;
+pub mod rpc;
+pub mod server;
+pub mod settings;
+pub mod storage;
+pub mod telemetry;
+pub mod types;

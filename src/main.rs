@@ -1,0 +1,5 @@
+//! The `kontiki` program.
+
+fn main() -> std::process::ExitCode {
+    kontiki::cli::main()
+}

@@ -1,0 +1,82 @@
+//! What a node wants done: plain data, so that a test compares a whole
+//! reaction and a script prints it.
+
+use crate::raft::entry::{Entry, HardState};
+use crate::raft::members::Members;
+use crate::raft::message::Message;
+use crate::types::{EntryId, Index, NodeId};
+
+/// Everything to do after the inputs since the last call of `take_effects`.
+///
+/// The fields may be carried out side by side: what must wait for the disk is
+/// still inside the node. Only `persist` jobs must stay in their order, and so
+/// must `committed` and `install`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "effects that are not carried out are lost"]
+pub struct Effects {
+    /// Write this to the log, then say [`persisted`](crate::raft::Node::persisted).
+    pub persist: Option<Persist>,
+    /// Send these, each to its node. They may be lost, repeated and reordered.
+    pub messages: Vec<(NodeId, Message)>,
+    /// Apply these to the state machine, in order. Each index appears once.
+    pub committed: Vec<Entry>,
+    /// Reads that were answered.
+    pub reads: Vec<ReadOutcome>,
+    /// Replace the state by this received snapshot, then say
+    /// [`snapshot_installed`](crate::raft::Node::snapshot_installed).
+    pub install: Option<SnapshotMeta>,
+    /// Start sending a snapshot to these, then say
+    /// [`snapshot_sent`](crate::raft::Node::snapshot_sent).
+    pub send_snapshots: Vec<NodeId>,
+}
+
+/// One write to the log. All of it becomes durable together, after all writes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persist {
+    /// What to say when it is durable.
+    pub mark: Mark,
+    /// The new hard state, if it changed.
+    pub hard_state: Option<HardState>,
+    /// Drop the whole log and let it begin behind this entry (a snapshot was installed).
+    pub reset: Option<EntryId>,
+    /// Entries without gaps. They replace what the log holds at the first
+    /// one's index and above.
+    pub entries: Vec<Entry>,
+}
+
+/// Names one write to the log, rising by one each. What is durable follows
+/// from which writes are, not from index and term: the same entry can be
+/// written, overwritten and written again, and an early completion must not
+/// speak for the last write (the ABA race of asynchronous storage).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(pub u64);
+
+/// Names a waiting read; chosen by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadToken(pub u64);
+
+/// The end of a read's wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A state that has applied `index` is fresh enough.
+    Ready {
+        /// The read.
+        token: ReadToken,
+        /// The read index (thesis §6.4).
+        index: Index,
+    },
+    /// Leadership was lost before it was confirmed; ask the new leader.
+    Lost {
+        /// The read.
+        token: ReadToken,
+    },
+}
+
+/// What a snapshot covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMeta {
+    /// The last entry whose effect it includes.
+    pub last: EntryId,
+    /// The members at that entry.
+    pub members: Members,
+}

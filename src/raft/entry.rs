@@ -1,0 +1,55 @@
+//! What the log consists of, and what must outlive a crash beside it.
+
+use crate::raft::members::Members;
+use crate::types::{EntryId, NodeId, Term};
+use bytes::Bytes;
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name for ever.
+    pub id: EntryId,
+    /// What it holds.
+    pub payload: Payload,
+}
+
+/// What an entry holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Nothing. A new leader appends one, since it may only commit older
+    /// entries together with one of its own term (Raft §5.4.2, §8).
+    Noop,
+    /// A command to the state machine. Consensus never looks inside.
+    Command(Bytes),
+    /// A new set of members, in force as soon as it is in the log (Raft §6).
+    Members(Members),
+}
+
+impl Payload {
+    /// About how much memory, disk and network it takes, in bytes.
+    pub fn size(&self) -> usize {
+        // The constant covers id, framing and the containers around an entry.
+        32 + match self {
+            Self::Noop => 0,
+            Self::Command(bytes) => bytes.len(),
+            Self::Members(members) => 16 * members.all().count(),
+        }
+    }
+}
+
+impl Entry {
+    /// See [`Payload::size`].
+    pub fn size(&self) -> usize {
+        self.payload.size()
+    }
+}
+
+/// What a node must never forget (Raft figure 2): both fields are one record,
+/// since a term without its vote would let a node vote twice after a crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// The highest term that the node has seen.
+    pub term: Term,
+    /// For whom it voted in that term.
+    pub vote: Option<NodeId>,
+}

@@ -1,0 +1,128 @@
+//! What peers say to each other. Local facts (the disk, the clock, a client)
+//! have doors of their own on [`Node`](crate::raft::Node) and never appear here.
+
+use crate::raft::effects::SnapshotMeta;
+use crate::raft::entry::Entry;
+use crate::types::{EntryId, Index, Term};
+
+/// A message from one node to another. Any of them may be lost, repeated,
+/// delayed and reordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A candidate asks for a vote (Raft §5.2), or whether one would be given (thesis §9.6).
+    RequestVote(RequestVote),
+    /// The answer to it.
+    Vote(Vote),
+    /// The leader sends entries (Raft §5.3).
+    Append(Append),
+    /// A follower holds the leader's entries up to `matched`, durably.
+    Accepted {
+        /// The follower's term.
+        term: Term,
+        /// The last index that is durable and equal to the leader's log.
+        matched: Index,
+    },
+    /// A follower does not hold the entry that an append builds on.
+    Rejected {
+        /// The follower's term. Above the receiver's, it alone is the message.
+        term: Term,
+        /// The index that the append built on.
+        prev: Index,
+        /// Where the logs may agree: the follower's last entry at or below
+        /// `prev` whose term is not above that of the append's `prev`.
+        hint: EntryId,
+    },
+    /// The leader is alive. Says what is committed and asks for confirmation.
+    Heartbeat(Heartbeat),
+    /// The answer to it: "I still follow you in this term".
+    HeartbeatAck {
+        /// The follower's term.
+        term: Term,
+        /// The round of the heartbeat.
+        round: Round,
+    },
+    /// A snapshot has arrived in full and was verified (Raft §7).
+    InstallSnapshot {
+        /// The leader's term.
+        term: Term,
+        /// What it covers.
+        meta: SnapshotMeta,
+    },
+    /// The leader asks this voter to stand for election at once (thesis §3.10).
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
+    },
+}
+
+/// A candidate asks for a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestVote {
+    /// The candidate's term; in a pre-vote the term it would stand in.
+    pub term: Term,
+    /// The end of its log, by which voters judge (Raft §5.4.1).
+    pub last: EntryId,
+    /// Whether it only asks.
+    pub pre: bool,
+    /// Whether its leader sent it: voters then need not wait for the leader to
+    /// fall silent (thesis §4.2.3).
+    pub transfer: bool,
+}
+
+/// A voter's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// The voter's term; in a granted pre-vote the term that was asked about.
+    pub term: Term,
+    /// Whether the vote is given.
+    pub granted: bool,
+    /// Whether it answers a pre-vote.
+    pub pre: bool,
+}
+
+/// Entries to append behind a known place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The leader's term.
+    pub term: Term,
+    /// The entry before the first one.
+    pub prev: EntryId,
+    /// The entries, without gaps. None: a probe whether `prev` is there.
+    pub entries: Vec<Entry>,
+    /// The leader's commit index. It counts up to the end of these entries
+    /// only: beyond, the follower's log may still differ.
+    pub commit: Index,
+}
+
+/// A sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The leader's term.
+    pub term: Term,
+    /// The commit index, capped at what the follower is known to hold.
+    pub commit: Index,
+    /// Repeated in the answer.
+    pub round: Round,
+}
+
+/// Names a round of heartbeats within a term. An answer confirms leadership
+/// for all reads that began before its round was sent, and for none after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Round(pub u64);
+
+impl Message {
+    /// The term that the message speaks of.
+    pub fn term(&self) -> Term {
+        match self {
+            Self::RequestVote(RequestVote { term, .. })
+            | Self::Vote(Vote { term, .. })
+            | Self::Append(Append { term, .. })
+            | Self::Accepted { term, .. }
+            | Self::Rejected { term, .. }
+            | Self::Heartbeat(Heartbeat { term, .. })
+            | Self::HeartbeatAck { term, .. }
+            | Self::InstallSnapshot { term, .. }
+            | Self::TimeoutNow { term } => *term,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a replica refuses: shaped by what the caller does next.
+
+use crate::types::{Index, NodeId};
+
+/// A write was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Certainly not applied: ask the leader, if one is known.
+    #[error("this node is not the leader")]
+    NotLeader {
+        /// The leader that this node follows.
+        leader: Option<NodeId>,
+    },
+    /// Certainly not applied: leadership is being handed over; try again in a moment.
+    #[error("leadership is being handed over")]
+    Transferring,
+    /// Certainly not applied: too much is waiting.
+    #[error("too much is waiting: {0}")]
+    Overloaded(&'static str),
+    /// Certainly not applied: another leader's entry took the write's place in the log.
+    #[error("the write was superseded by a new leader")]
+    Superseded,
+    /// Certainly not applied: the deadline passed while it waited to be proposed.
+    #[error("the deadline passed before the write was proposed")]
+    Expired,
+    /// It may yet be applied, or not.
+    #[error("{0}")]
+    Unknown(&'static str),
+    /// Certainly not applied: the node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// A read could not be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Ask the leader, if one is known.
+    #[error("this node is not the leader")]
+    NotLeader {
+        /// The leader that this node follows.
+        leader: Option<NodeId>,
+    },
+    /// Too many reads wait.
+    #[error("too many reads are waiting")]
+    Overloaded,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Leadership was not handed over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// Ask the leader, if one is known.
+    #[error("this node is not the leader")]
+    NotLeader {
+        /// The leader that this node follows.
+        leader: Option<NodeId>,
+    },
+    /// Only a voter can lead, and only another one is a change.
+    #[error("{0}")]
+    BadTarget(String),
+    /// The target did not take over within an election timeout.
+    #[error("the transfer was abandoned: {0} did not take over in time")]
+    TimedOut(NodeId),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// A received snapshot was not installed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// The node already has all of it, or follows a newer leader.
+    #[error("stale snapshot: {0}")]
+    Stale(String),
+    /// Another one is being received.
+    #[error("another snapshot is being received; at {0}")]
+    Busy(Index),
+    /// The bytes are not what they should be, or could not be stored.
+    #[error("snapshot refused: {0}")]
+    Refused(String),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}

@@ -1,0 +1,45 @@
+//! What a replica knows of itself, published after every turn of the loop.
+
+use crate::raft::{Members, RoleName};
+use crate::types::{EntryId, Index, NodeId, Term};
+
+/// A picture of the consensus side of a node. The state's side is in
+/// [`View`](crate::kv::View).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub node: NodeId,
+    /// Its role.
+    pub role: RoleName,
+    /// Its term.
+    pub term: Term,
+    /// The leader that it follows, itself if it leads.
+    pub leader: Option<NodeId>,
+    /// The last entry known to be committed.
+    pub commit: Index,
+    /// The last entry of the log.
+    pub last: EntryId,
+    /// The last entry of the log that is on stable storage.
+    pub durable: Index,
+    /// Entries up to here are gone from the log.
+    pub compacted: EntryId,
+    /// The members in force.
+    pub members: Members,
+    /// On the leader: how far the others are.
+    pub followers: Vec<FollowerStatus>,
+    /// Whether this node's own disk has kept up; if not, since how long it has been waited for.
+    pub disk_stalled: bool,
+}
+
+/// How far a follower is, as its leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerStatus {
+    /// The follower.
+    pub node: NodeId,
+    /// "probe", "replicate" or "snapshot".
+    pub state: &'static str,
+    /// The last entry known to be durable there.
+    pub matched: Index,
+    /// The next entry to send.
+    pub next: Index,
+}

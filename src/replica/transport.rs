@@ -1,0 +1,35 @@
+//! The way to the other nodes: the seam between the loop and the network.
+
+use crate::raft::{Message, SnapshotMeta};
+use crate::types::{NodeId, Term};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// Carries messages to peers. Real: [`rpc::peers`](crate::rpc), over gRPC.
+///
+/// What it carries may be lost (Raft repairs that), but what it knows to be
+/// lost it reports through [`Handle::peer_lost`](crate::replica::Handle::peer_lost).
+pub trait Transport: Send + Sync + 'static {
+    /// Queues a message and returns at once. False: the queue is full or the
+    /// peer unknown, and the message is dropped.
+    fn send(&self, to: NodeId, message: Message) -> bool;
+
+    /// Starts to stream a snapshot to a peer, in the background and on a
+    /// connection of its own, and reports the outcome through
+    /// [`Handle::snapshot_sent`](crate::replica::Handle::snapshot_sent).
+    fn send_snapshot(&self, to: NodeId, term: Term, snapshot: SnapshotStream);
+}
+
+/// The bytes of a snapshot file, made while they are read. Dropping it ends the making.
+#[derive(Debug)]
+pub struct SnapshotStream {
+    /// What it covers.
+    pub meta: SnapshotMeta,
+    /// The file, in order. Ends after the last piece; an error means that it broke off.
+    pub chunks: mpsc::Receiver<Result<Bytes, SnapshotError>>,
+}
+
+/// A snapshot could not be made, received or installed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SnapshotError(pub String);

@@ -1,0 +1,15 @@
+//! Code generated from `proto/`. Only `rpc/` and `client/` name these types.
+#![allow(missing_docs, clippy::all, clippy::unwrap_used)]
+
+/// The client API.
+pub mod v1 {
+    tonic::include_proto!("kontiki.v1");
+}
+
+/// The peers' API.
+pub mod raft {
+    tonic::include_proto!("kontiki.raft.v1");
+}
+
+/// All descriptors with their comments, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

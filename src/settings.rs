@@ -1,0 +1,94 @@
+//! The numbers that steer a node, with their defaults and reasons. Plain
+//! values: [`config`](crate::config) reads and checks them.
+
+use std::time::Duration;
+
+/// Limits of requests. Each is refused with its name, the limit and the
+/// actual value; shown by `kontiki status`. All members should share them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest key in bytes.
+    pub key_bytes: usize,
+    /// The largest request, as encoded, in bytes.
+    pub request_bytes: usize,
+    /// The most operations in a branch of a transaction, nested ones included, and the most compares.
+    pub txn_ops: usize,
+    /// The most keys in a page.
+    pub page_keys: u64,
+    /// About the most bytes in a page (at least one key is answered).
+    pub page_bytes: u64,
+    /// About the most bytes in a chunk of a scan.
+    pub scan_chunk_bytes: u64,
+    /// The most bytes that a command may answer (previous values, reads in a transaction).
+    pub reply_bytes: u64,
+    /// The most streams that one client connection may have open at once.
+    pub streams_per_connection: u32,
+    /// The most requests in progress on one node; one more is refused at once.
+    pub requests_in_flight: usize,
+    /// How long a request may take that brings no deadline of its own.
+    pub default_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes: 8 << 10,
+            request_bytes: 1536 << 10,
+            txn_ops: 128,
+            page_keys: 10_000,
+            page_bytes: 4 << 20,
+            scan_chunk_bytes: 256 << 10,
+            reply_bytes: 4 << 20,
+            streams_per_connection: 1024,
+            requests_in_flight: 16_384,
+            default_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How fast the cluster notices and reacts. All members must share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The unit of the core's logical time.
+    pub tick: Duration,
+    /// How often a leader shows that it is alive.
+    pub heartbeat: Duration,
+    /// A follower that hears nothing for a random time between this…
+    pub election_min: Duration,
+    /// …and this asks for an election.
+    pub election_max: Duration,
+}
+
+impl Default for Timing {
+    /// The LAN preset.
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(10),
+            heartbeat: Duration::from_millis(50),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
+        }
+    }
+}
+
+impl Timing {
+    /// One rack, idle machines: failover in about a tenth of a second.
+    pub fn fast() -> Self {
+        Self {
+            tick: Duration::from_millis(5),
+            heartbeat: Duration::from_millis(20),
+            election_min: Duration::from_millis(100),
+            election_max: Duration::from_millis(200),
+        }
+    }
+
+    /// Between regions: round trips of up to about 200 ms.
+    pub fn wan() -> Self {
+        Self {
+            tick: Duration::from_millis(50),
+            heartbeat: Duration::from_millis(250),
+            election_min: Duration::from_millis(1500),
+            election_max: Duration::from_millis(3000),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The small words that every layer speaks. They live on the ground floor so
+//! that no layer has to lean on a bigger one for them.
+
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The number itself.
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+
+            /// The next one. Panics on overflow, which no cluster lives to see.
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// A Raft term (Raft §5.1). Term 0 is before the first election.
+    Term
+}
+number! {
+    /// A place in the Raft log. The first entry has index 1; 0 is before it.
+    Index
+}
+number! {
+    /// A node of the cluster. Never 0.
+    NodeId
+}
+number! {
+    /// The cluster that a node belongs to. Never 0.
+    ClusterId
+}
+number! {
+    /// A data directory, by the random number it got when it was created.
+    DirectoryId
+}
+number! {
+    /// A revision of the whole store: 1 is the empty store, the first write makes 2.
+    Revision
+}
+
+impl Index {
+    /// The index before this one. Panics below 0.
+    pub const fn previous(self) -> Self {
+        Self(self.0 - 1)
+    }
+}
+
+/// Names one entry for ever: two logs that hold entries with the same id hold
+/// the same entry, and the same entries before it (Raft §5.3, log matching).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// The term of the leader that made the entry. It leads the order: a log
+    /// that ends in a higher term is more up to date, whatever its length (Raft §5.4.1).
+    pub term: Term,
+    /// The entry's place.
+    pub index: Index,
+}
+
+impl EntryId {
+    /// The place before the first entry.
+    pub const ZERO: Self = Self { term: Term(0), index: Index(0) };
+
+    /// Shorthand for tests and conversions.
+    pub const fn new(term: u64, index: u64) -> Self {
+        Self { term: Term(term), index: Index(index) }
+    }
+}
+
+impl fmt::Display for EntryId {
+    /// `index@term`, as in the golden scripts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.index, self.term)
+    }
+}
