@@ -1,1 +1,4 @@
-//! The integration tests.
+//! The integration tests: one binary, a folder per subject.
+
+mod cluster;
+mod tidy;
