@@ -95,8 +95,9 @@ pub enum Op {
     Txn(Txn),
 }
 
-/// One condition. It must hold for every key of the range that exists; a range
-/// of a single absent key compares as numbers 0, and VALUE is then false.
+/// One condition. It must hold for every key of the range that exists. If none
+/// does, numbers compare as 0, and a comparison of values is false, whatever
+/// the relation (as in etcd).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
     /// Which keys.
