@@ -76,6 +76,13 @@ impl Machine {
         self.view.clone()
     }
 
+    /// Sets the members of a new cluster, before its first entry. Panics after that.
+    pub fn found(&mut self, members: Bytes) {
+        assert_eq!(self.applied(), EntryId::ZERO, "a cluster is founded once, before its first entry");
+        self.state.meta.members = members;
+        self.staged.end_entry(&self.state.meta);
+    }
+
     /// Applies the next entry, which holds a command.
     ///
     /// A command that cannot be read or done changes nothing but

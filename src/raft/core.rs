@@ -21,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) log: Log,
     /// What came about since the last `take_effects`.
     pub(crate) effects: Effects,
+    /// Whether the disk has no room for more entries.
+    pub(crate) disk_full: bool,
     /// A snapshot that is being installed; until then the log stands still.
     pub(crate) installing: Option<SnapshotMeta>,
     hard_state: HardState,
@@ -53,6 +55,7 @@ impl Core {
             rng: fastrand::Rng::with_seed(seed),
             log,
             effects: Effects::default(),
+            disk_full: false,
             installing: None,
             hard_state,
             reset: None,
@@ -173,9 +176,10 @@ impl Core {
         self.rng.u32(self.options.election_ticks_min..=self.options.election_ticks_max)
     }
 
-    /// Whether the tail has no room for more entries.
+    /// Whether there is no room for more entries, on the disk or in the tail.
     pub(crate) fn is_log_full(&self) -> bool {
-        self.log.bytes() >= self.options.tail_bytes_max || self.log.len() >= self.options.tail_entries_max
+        self.disk_full
+            || self.log.bytes() >= self.options.tail_bytes_max || self.log.len() >= self.options.tail_entries_max
     }
 
     /// All members but this one.

@@ -241,6 +241,12 @@ impl Node {
         self.check();
     }
 
+    /// Whether the disk has room for entries. Without, a leader refuses
+    /// proposals and a follower takes no appends; both go on otherwise.
+    pub fn set_disk_full(&mut self, full: bool) {
+        self.core.disk_full = full;
+    }
+
     /// The state that includes `through` is durable: the log may forget it.
     /// Answers the log's new base.
     pub fn compact(&mut self, through: Index) -> EntryId {

@@ -10,13 +10,18 @@ use crate::replica::pending::Committed;
 use crate::replica::published::Published;
 use crate::storage::{StateStore, VerifiedState, encode_members};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 /// The most entries that are applied before readers see them.
 const GROUP_MAX: usize = 1024;
-/// How many keys one step of garbage collection looks at, between two groups.
-const GARBAGE_KEYS: usize = 512;
+/// How many keys one step of garbage collection looks at…
+const GARBAGE_KEYS: usize = 2048;
+/// …and how long nothing else must have come in before it.
+const GARBAGE_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait for a job when there is nothing else to do.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// What the applier does, in order.
 #[derive(Debug)]
@@ -77,38 +82,34 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) -> Result<(), kv::TableError> {
+        // What a compaction before the last restart made unreachable may still be there.
         let mut garbage = true;
         loop {
-            // Garbage is collected in small steps while nothing else waits.
-            let job = if garbage {
-                match self.queue.try_recv() {
-                    Ok(job) => Some(job),
-                    Err(mpsc::TryRecvError::Empty) => None,
-                    Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
-                }
-            } else {
-                match self.queue.recv() {
-                    Ok(job) => Some(job),
-                    Err(_) => return Ok(()),
-                }
-            };
+            let patience = if garbage { GARBAGE_PAUSE } else { IDLE };
+            match self.queue.recv_timeout(patience) {
+                Ok(job) => garbage |= self.take(job)?,
+                Err(mpsc::RecvTimeoutError::Timeout) if garbage => garbage = self.collect_garbage()?,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Does a job, and those that can be done together with it. Answers
+    /// whether there may be new garbage.
+    fn take(&mut self, job: ApplyJob) -> Result<bool, kv::TableError> {
+        let compacted = self.machine.view().compact_revision();
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
             match job {
-                None => garbage = self.collect_garbage()?,
-                Some(ApplyJob::Apply(entries)) => {
-                    let compacted = self.machine.view().compact_revision();
-                    let next = self.apply(entries)?;
-                    garbage |= self.machine.view().compact_revision() != compacted;
-                    if let Some(ApplyJob::Install { meta, state, done }) = next {
-                        self.install(meta, state, done)?;
-                        garbage = true;
-                    }
-                }
-                Some(ApplyJob::Install { meta, state, done }) => {
+                ApplyJob::Apply(entries) => next = self.apply(entries)?,
+                ApplyJob::Install { meta, state, done } => {
                     self.install(meta, state, done)?;
-                    garbage = true;
+                    return Ok(true);
                 }
             }
         }
+        Ok(self.machine.view().compact_revision() != compacted)
     }
 
     fn collect_garbage(&mut self) -> Result<bool, kv::TableError> {

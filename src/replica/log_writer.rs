@@ -3,12 +3,16 @@
 use crate::raft::Persist;
 use crate::replica::event::Fact;
 use crate::replica::fatal::Fatal;
+use crate::replica::published::Published;
 use crate::storage::{LogStore, StorageError};
 use crate::types::EntryId;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// How often the log's size is looked at, while it is written.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the log writer does.
 #[derive(Debug)]
@@ -57,12 +61,14 @@ impl LogWriter {
     pub(crate) fn start(
         log: Box<dyn LogStore>,
         write_bytes: usize,
+        published: Arc<Published>,
         facts: UnboundedSender<Fact>,
         fatal: Fatal,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let busy = Arc::new(Busy { start: Instant::now(), since: AtomicU64::new(0) });
-        let worker = Worker { log, queue, write_bytes, facts, busy: busy.clone() };
+        let measured = Instant::now();
+        let worker = Worker { log, queue, write_bytes, published, facts, busy: busy.clone(), measured };
         let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || {
             if let Err(error) = worker.run() {
                 fatal.fail(format!("the log cannot be written: {error}"));
@@ -95,8 +101,11 @@ struct Worker {
     log: Box<dyn LogStore>,
     queue: mpsc::Receiver<LogJob>,
     write_bytes: usize,
+    published: Arc<Published>,
     facts: UnboundedSender<Fact>,
     busy: Arc<Busy>,
+    /// When the log's size was last looked at.
+    measured: Instant,
 }
 
 impl Worker {
@@ -109,8 +118,17 @@ impl Worker {
                 LogJob::Compact(through) => self.log.compact(through)?,
                 LogJob::Write(first) => next = self.write(first)?,
             }
+            self.measure()?;
             self.busy.end();
         }
+    }
+
+    fn measure(&mut self) -> Result<(), StorageError> {
+        if self.measured.elapsed() >= MEASURE_INTERVAL {
+            self.measured = Instant::now();
+            self.published.set_log_bytes(self.log.size_on_disk()?);
+        }
+        Ok(())
     }
 
     /// Group commit: whatever has queued up while the last write was under way

@@ -20,6 +20,8 @@ pub struct ReplicaOptions {
     pub retention: Retention,
     /// How often the state is made durable, so that the log can be compacted.
     pub state_sync_interval: Duration,
+    /// Writes are refused while the disk has less room than this, in bytes.
+    pub disk_reserve: u64,
     /// A disk that answers nothing for so long is given up: the process ends.
     pub disk_timeout: Duration,
     /// About the most bytes of entries in one write to the log.
@@ -62,6 +64,7 @@ impl ReplicaOptions {
             unapplied_max: 65_536,
             retention,
             state_sync_interval: Duration::from_secs(1),
+            disk_reserve: 64 << 20,
             disk_timeout: (timing.election_max * 30).max(Duration::from_secs(10)),
             log_write_bytes: 8 << 20,
         }

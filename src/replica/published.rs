@@ -5,7 +5,7 @@ use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -18,7 +18,10 @@ pub(crate) struct Published {
     status: ArcSwap<Status>,
     /// The same, sent only when role, term, leader or members change.
     changes: watch::Sender<Arc<Status>>,
-    disk_bytes: AtomicU64,
+    log_bytes: AtomicU64,
+    state_bytes: AtomicU64,
+    /// Whether the disk has less room than is kept in reserve.
+    disk_full: AtomicBool,
     start: Instant,
     /// When the loop last turned, in milliseconds after `start`.
     turned: AtomicU64,
@@ -35,7 +38,9 @@ impl Published {
             progress: watch::Sender::new(progress),
             status: ArcSwap::new(status.clone()),
             changes: watch::Sender::new(status),
-            disk_bytes: AtomicU64::new(0),
+            log_bytes: AtomicU64::new(0),
+            state_bytes: AtomicU64::new(0),
+            disk_full: AtomicBool::new(false),
             start: Instant::now(),
             turned: AtomicU64::new(0),
             disk_silent: AtomicU64::new(0),
@@ -83,12 +88,25 @@ impl Published {
         self.changes.subscribe()
     }
 
-    pub(crate) fn set_disk_bytes(&self, bytes: u64) {
-        self.disk_bytes.store(bytes, Ordering::Relaxed);
+    pub(crate) fn set_log_bytes(&self, bytes: u64) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_state_bytes(&self, bytes: u64) {
+        self.state_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn disk_bytes(&self) -> u64 {
-        self.disk_bytes.load(Ordering::Relaxed)
+        self.log_bytes.load(Ordering::Relaxed) + self.state_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Answers whether that is news.
+    pub(crate) fn set_disk_full(&self, full: bool) -> bool {
+        self.disk_full.swap(full, Ordering::Relaxed) != full
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
     }
 
     /// The loop has turned; the log's disk has been silent for so long.

@@ -6,7 +6,7 @@ use crate::raft::SnapshotMeta;
 use crate::replica::error::InstallError;
 use crate::replica::event::{Install, Request};
 use crate::replica::transport::{SnapshotError, SnapshotStream};
-use crate::storage::{SnapshotHeader, StagedState, decode_members, encode_snapshot};
+use crate::storage::{SnapshotHeader, StagedState, decode_members, snapshot};
 use crate::types::{ClusterId, Index, NodeId, Term};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ const PIECES_AHEAD: usize = 4;
 /// Begins to make the file of a view.
 pub(crate) fn stream(cluster: ClusterId, view: Arc<View>) -> Result<SnapshotStream, SnapshotError> {
     let members = decode_members(view.members()).map_err(|error| SnapshotError(error.to_string()))?;
-    let meta = SnapshotMeta { last: view.applied(), members };
-    let header = SnapshotHeader { cluster, meta: meta.clone(), revision: view.revision() };
+    let header = SnapshotHeader { cluster, last: view.applied(), members, revision: view.revision() };
+    let meta = header.meta();
     let (pieces, chunks) = mpsc::channel(PIECES_AHEAD);
     // A blocking thread: it reads the disk, and waits for its reader.
     tokio::task::spawn_blocking(move || {
-        for piece in encode_snapshot(&header, view.export()) {
+        for piece in snapshot::encode(&header, view.export()) {
             let failed = piece.is_err();
             let piece = piece.map_err(|error| SnapshotError(error.to_string()));
             if pieces.blocking_send(piece).is_err() || failed {
@@ -62,7 +62,7 @@ impl SnapshotReceiver {
         let staged = self.staged.take().ok_or_else(broken)?;
         let state = blocking(move || staged.finish()).await?;
         let header = state.header();
-        if header.cluster != self.cluster || header.meta != self.meta {
+        if header.cluster != self.cluster || header.meta() != self.meta {
             return Err(InstallError::Refused("the file is not what its sender announced".into()));
         }
         let (reply, outcome) = oneshot::channel();

@@ -74,12 +74,19 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
     let (messages, messages_queue) = mpsc::channel(options.messages_max);
     let (requests, requests_queue) = mpsc::channel(options.requests_max);
     let workers = Workers {
-        log_writer: LogWriter::start(log, options.log_write_bytes, facts.clone(), fatal.clone())?,
+        log_writer: LogWriter::start(
+            log,
+            options.log_write_bytes,
+            published.clone(),
+            facts.clone(),
+            fatal.clone(),
+        )?,
         applier: Applier::start(machine, states.clone(), published.clone(), facts.clone(), fatal.clone())?,
         state_syncer: StateSyncer::start(
             states.clone(),
             published.clone(),
             options.state_sync_interval,
+            options.disk_reserve,
             facts.clone(),
             fatal.clone(),
         )?,
