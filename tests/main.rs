@@ -1,4 +1,6 @@
 //! The integration tests: one binary, a folder per subject.
 
 mod cluster;
+mod kv;
+mod storage;
 mod tidy;
