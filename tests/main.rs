@@ -2,5 +2,6 @@
 
 mod cluster;
 mod kv;
+mod peers;
 mod storage;
 mod tidy;
