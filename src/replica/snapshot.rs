@@ -20,10 +20,11 @@ pub(crate) fn stream(cluster: ClusterId, view: Arc<View>) -> Result<SnapshotStre
     let members = decode_members(view.members()).map_err(|error| SnapshotError(error.to_string()))?;
     let header = SnapshotHeader { cluster, last: view.applied(), members, revision: view.revision() };
     let meta = header.meta();
+    let records = view.export().map_err(|refusal| SnapshotError(refusal.to_string()))?;
     let (pieces, chunks) = mpsc::channel(PIECES_AHEAD);
     // A blocking thread: it reads the disk, and waits for its reader.
     tokio::task::spawn_blocking(move || {
-        for piece in snapshot::encode(&header, view.export()) {
+        for piece in snapshot::encode(&header, records) {
             let failed = piece.is_err();
             let piece = piece.map_err(|error| SnapshotError(error.to_string()));
             if pieces.blocking_send(piece).is_err() || failed {

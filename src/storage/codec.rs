@@ -2,13 +2,13 @@
 
 use crate::raft::Members;
 use crate::types::{EntryId, Index, NodeId, Term};
-use bytes::{Buf, BufMut, Bytes, TryGetError};
+use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use std::collections::BTreeSet;
 
 /// Bytes that are not what they should be, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Malformed(pub String);
+pub struct Malformed(pub String);
 
 impl From<TryGetError> for Malformed {
     fn from(error: TryGetError) -> Self {
@@ -36,6 +36,20 @@ pub(crate) fn put_members(out: &mut impl BufMut, members: &Members) {
 
 pub(crate) fn get_members(from: &mut impl Buf) -> Result<Members, Malformed> {
     Ok(Members { voters: get_nodes(from)?, outgoing: get_nodes(from)?, learners: get_nodes(from)? })
+}
+
+/// The byte form of members, as the state keeps them.
+pub fn encode_members(members: &Members) -> Bytes {
+    let mut out = BytesMut::new();
+    put_members(&mut out, members);
+    out.freeze()
+}
+
+/// Reads [`encode_members`]'s form.
+pub fn decode_members(mut bytes: &[u8]) -> Result<Members, Malformed> {
+    let members = get_members(&mut bytes)?;
+    end(bytes)?;
+    Ok(members)
 }
 
 fn get_nodes(from: &mut impl Buf) -> Result<BTreeSet<NodeId>, Malformed> {

@@ -71,6 +71,7 @@ mod state_store;
 mod table;
 mod watchdog;
 
+pub use codec::{Malformed, decode_members, encode_members};
 pub use error::{OpenError, StageError, StorageError};
 pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
 pub use log::{LogStore, RestoredLog};

@@ -86,6 +86,15 @@ impl StateStore {
         self.current()
     }
 
+    /// The room on the disk that holds the data directory, in bytes.
+    pub fn free_bytes(&self) -> Result<u64, StorageError> {
+        let root = self.generations.layout().root();
+        let room = rustix::fs::statvfs(root)
+            .map_err(std::io::Error::from)
+            .map_err(StorageError::io("look for room on the disk of", root))?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     /// Begins to take in a snapshot, in a directory of its own. Removes what
     /// earlier attempts have left.
     pub fn stage(&self) -> Result<StagedState, StorageError> {
