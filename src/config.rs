@@ -70,6 +70,12 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// The most bytes in a second that a snapshot is sent with.
     pub snapshot_rate_bytes: u64,
+    /// Log entries that are kept although the state covers them.
+    pub log_retain_entries: u64,
+    /// About the most bytes of such entries.
+    pub log_retain_bytes: usize,
+    /// Writes are refused while the disk has less room than this, in bytes.
+    pub disk_reserve_bytes: u64,
     /// The threads of the network runtime. One is fastest where nodes share a machine.
     pub worker_threads: usize,
     /// The bytes of memory that the storage engine may use as a cache.

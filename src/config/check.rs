@@ -81,6 +81,9 @@ impl Reader<'_> {
             timing: self.timing(),
             limits: self.limits(),
             snapshot_rate_bytes: self.read("snapshot-rate", size),
+            log_retain_entries: self.read("log-retain-entries", count),
+            log_retain_bytes: self.read("log-retain-size", size),
+            disk_reserve_bytes: self.read("disk-reserve", size),
             worker_threads: self.read("worker-threads", count),
             cache_bytes: self.read(
                 "cache-mib",
@@ -112,7 +115,7 @@ impl Reader<'_> {
             page_keys: self.read("max-page-keys", count),
             page_bytes: self.read("max-page-size", size),
             scan_chunk_bytes: self.read("max-scan-chunk-size", size),
-            reply_bytes: self.read("max-reply-size", size),
+            reply_bytes: Limits::default().reply_bytes,
             streams_per_connection: self.read("max-streams", count),
             requests_in_flight: self.read("max-requests", count),
             default_deadline: self.read("default-deadline-ms", millis),

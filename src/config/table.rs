@@ -143,12 +143,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         "256KiB",
         "About the largest chunk of a scan",
     ),
-    setting(
-        "max-reply-size",
-        "SIZE",
-        "4MiB",
-        "The most that a write may answer, previous values included",
-    ),
     setting("max-streams", "N", "1024", "The most streams on one connection"),
     setting(
         "max-requests",
@@ -168,6 +162,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "64MiB",
         "How much of a snapshot to send in a second",
     ),
+    setting(
+        "log-retain-entries",
+        "N",
+        "50000",
+        "How many log entries to keep although the state covers them, for followers that lag",
+    ),
+    setting("log-retain-size", "SIZE", "64MiB", "About how large these entries may be together"),
+    setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
     setting("worker-threads", "N", "1", "The threads of the network runtime"),
     setting("cache-mib", "MIB", "64", "The storage engine's cache"),
     setting(

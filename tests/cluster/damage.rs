@@ -138,7 +138,7 @@ fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_in_words_and_serves_reads() {
-    let arguments = vec!["--disk-reserve-mib".to_owned(), "64".to_owned()];
+    let arguments = vec!["--disk-reserve".to_owned(), "64MiB".to_owned()];
     let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
     let mount = cluster.dir.path().join("small");
     std::fs::create_dir(&mount).unwrap();
