@@ -152,16 +152,13 @@ mod tests {
         assert_eq!(calls.load(Ordering::SeqCst), 2);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_gives_up_at_its_own_deadline() {
         let line = ReadIndexLine::default();
         let never = |_| std::future::pending();
-        let started = Instant::now();
-        let status = line
-            .wait(started + Duration::from_millis(20), never)
-            .await
-            .unwrap_err();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let status = line.wait(deadline, never).await.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
-        assert_eq!(started.elapsed(), Duration::from_millis(20));
+        assert!(Instant::now() >= deadline);
     }
 }
