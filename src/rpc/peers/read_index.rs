@@ -96,7 +96,7 @@ pub(in crate::rpc) fn refusal(error: &crate::replica::ReadError) -> Status {
     let (code, reason, leader) = match error {
         ReadError::NotLeader { leader } => (Code::Unavailable, "NOT_LEADER", *leader),
         ReadError::Overloaded => (Code::ResourceExhausted, "OVERLOADED", None),
-        ReadError::Stopping => (Code::Unavailable, "NOT_READY", None),
+        ReadError::Stopping => (Code::Unavailable, "STOPPING", None),
     };
     let leader = leader.map(|leader| ("leader_id".to_owned(), leader.to_string()));
     let metadata: HashMap<_, _> = leader.into_iter().collect();
