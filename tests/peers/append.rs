@@ -97,6 +97,59 @@ fn a_killed_peer_is_lost_at_once_and_found_again() {
     });
 }
 
+/// A peer that neither speaks nor ends its connection, as a stopped process or
+/// a machine without power, is found by the keepalive of the connection.
+#[test]
+fn a_peer_that_falls_silent_is_lost() {
+    let mut plan = Plan::of(2);
+    plan.settings.keepalive_interval = Duration::from_millis(100);
+    plan.settings.keepalive_timeout = Duration::from_millis(100);
+    let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
+    one.send_until_heard(&two, &heartbeat(1));
+    {
+        let _stuck = two.listener.stuck.lock().unwrap();
+        assert!(one.peers.send(two.id, heartbeat(2)));
+        one.listener.wait_for(&Heard::Lost(NodeId(2)));
+    }
+    one.send_until_heard(&two, &heartbeat(3));
+}
+
+/// A peer that opens a new stream before this node saw the end of the old one
+/// is not lost; answers go to the newest.
+#[test]
+fn a_newer_stream_replaces_an_older_one() {
+    let plan = Plan::of(2);
+    let one = Node::started(&plan, 1);
+    one.block_on(async {
+        let mut client = plan.client(1).await;
+        let hello = || {
+            let hello = pb::append_entries_request::Message::Hello(plan.identity(2).sender(NodeId(1)));
+            let hello = tokio_stream::iter([pb::AppendEntriesRequest { message: Some(hello) }]);
+            futures_util::StreamExt::chain(hello, futures_util::stream::pending())
+        };
+        let mut older = client.append_entries(hello()).await.unwrap().into_inner();
+        older.message().await.unwrap().expect("a hello");
+        let mut newer = client.append_entries(hello()).await.unwrap().into_inner();
+        newer.message().await.unwrap().expect("a hello");
+
+        assert_eq!(older.message().await.unwrap(), None, "the older one ends");
+        assert!(one.peers.send(
+            NodeId(2),
+            Message::Accepted {
+                term: Term(1),
+                matched: Index(4)
+            }
+        ));
+        let accepted = pb::AppendAccepted {
+            term: 1,
+            match_index: 4,
+        };
+        let expected = pb::append_entries_response::Message::Accepted(accepted);
+        assert_eq!(newer.message().await.unwrap().unwrap().message, Some(expected));
+    });
+    assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Lost(_))), 0);
+}
+
 /// A node that stops in an orderly way ends its streams: its peers learn it at
 /// once, and it does not itself report them as lost.
 #[test]

@@ -112,14 +112,13 @@ fn a_receiver_that_needs_none_says_so() {
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     one.peers
         .send_snapshot(two.id, Term(1), stream(1, &[bytes(1000)], None));
-    one.listener.wait("the refusal", |heard| {
+    let error = one.listener.wait("the refusal", |heard| {
         heard.iter().find_map(|heard| match heard {
-            Heard::SnapshotSent(_, Err(error)) => {
-                Some(assert!(error.0.contains("stale snapshot"), "{error}"))
-            }
+            Heard::SnapshotSent(_, Err(error)) => Some(error.clone()),
             _ => None,
         })
     });
+    assert!(error.0.contains("stale snapshot: has 1 already"), "{error}");
 }
 
 #[test]

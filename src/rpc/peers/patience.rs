@@ -60,3 +60,29 @@ impl Murmur {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_jitter() {
+        let (min, max) = (Duration::from_millis(50), Duration::from_millis(300));
+        let mut backoff = Backoff::new(min, max);
+        for length in [50, 100, 200, 300, 300].map(Duration::from_millis) {
+            let pause = backoff.pause();
+            assert!(pause >= length / 2 && pause <= length, "{pause:?} of {length:?}");
+        }
+        backoff.reset();
+        assert!(backoff.pause() <= min);
+    }
+
+    #[test]
+    fn only_news_is_due() {
+        let mut murmur = Murmur::new(Duration::from_secs(1000));
+        assert!(murmur.is_due("away") && !murmur.is_due("away"));
+        assert!(murmur.is_due("refused"));
+        murmur.reset();
+        assert!(murmur.is_due("refused"));
+    }
+}

@@ -159,7 +159,7 @@ fn status_of(error: &InstallError) -> Status {
         InstallError::Stale(_) => (Code::FailedPrecondition, "STALE_SNAPSHOT"),
         InstallError::Busy(_) => (Code::Aborted, "SNAPSHOT_IN_PROGRESS"),
         InstallError::Refused(_) => (Code::DataLoss, "SNAPSHOT_REFUSED"),
-        InstallError::Stopping => (Code::Unavailable, Reason::NotReady.name()),
+        InstallError::Stopping => (Code::Unavailable, "STOPPING"),
     };
     refusal::status(code, reason, error.to_string(), HashMap::new())
 }
