@@ -47,6 +47,10 @@ impl Retention {
 
     /// The writer wants to remove what only reads below `revision` need. False: not now.
     pub(crate) fn claim(&self, revision: Revision) -> bool {
+        // The first look only spares a reader of an old view a refusal without need.
+        if self.is_pinned() {
+            return false;
+        }
         self.collected.fetch_max(revision.get(), SeqCst);
         !self.is_pinned()
     }

@@ -1,0 +1,13 @@
+//! The replicated state machine, against a model that is too simple to be wrong.
+
+mod codec;
+mod compaction;
+mod damage;
+mod determinism;
+mod export;
+mod generate;
+mod history;
+mod keys;
+mod model;
+mod support;
+mod txn;
