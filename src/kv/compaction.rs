@@ -46,8 +46,9 @@ impl Collector {
         self.sweep.as_ref().map_or(self.swept, |sweep| sweep.target)
     }
 
-    /// Walks on for `budget` keys and garbage versions. `target` must be a
-    /// compaction that is in the table, or a crash could undo it but not the removal.
+    /// Walks on for `budget` keys and garbage versions. What it finds may be removed from
+    /// the table only after the compaction at `target` is in it, or a crash
+    /// could undo the compaction but not the removal.
     pub(crate) fn step(&mut self, index: &mut Index, target: Revision, budget: usize) {
         if !self.is_behind(target) || budget == 0 {
             return;

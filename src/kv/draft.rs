@@ -115,12 +115,11 @@ impl<'a> Draft<'a> {
         conflict::check(txn)?;
         let plan = Plan::new(self.state, &self.written(), txn)?;
         // Whether the answer fits shows while it is made; then all is taken back.
-        let (before, first) = (self.state.index.clone(), self.next);
+        let before = self.state.index.clone();
         let result = plan.run(&mut |op| self.op(op));
         if result.is_err() {
             self.state.index = before;
             self.staged.undo_entry();
-            self.next = first;
         }
         result.map(Outcome::Txn)
     }

@@ -136,7 +136,8 @@ impl Machine {
     /// While an [`Export`](crate::kv::Export) or a [`View::hash`] is under way
     /// it finds nothing, though there may be more: call it now and then, not in a tight loop.
     pub fn collect_garbage(&mut self, budget: usize) -> Result<bool, TableError> {
-        // Not what is merely applied: a crash could take that back.
+        // Not what is merely applied: the newest view that readers have does not
+        // know that compaction yet, and must go on answering.
         let target = self.view.compact_revision();
         if !self.view.retention.is_pinned() {
             self.collector.step(&mut self.state.index, target, budget);

@@ -88,6 +88,19 @@ fn nothing_is_removed_for_a_compaction_that_may_be_lost() {
     );
 }
 
+/// The newest view that readers have must not lose what it shows before they
+/// could take the next one.
+#[test]
+fn garbage_waits_until_readers_know_the_compaction() {
+    let mut store = sample();
+    let newest = store.commit();
+    store.put("a", "3");
+    store.done(compact(8));
+    store.machine.collect_garbage(100).unwrap();
+    store.commit();
+    assert_eq!(show(&newest.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
+}
+
 #[test]
 fn an_old_view_says_that_its_past_was_compacted() {
     let mut store = sample();

@@ -69,6 +69,12 @@ fn the_hashes_are_fixed() {
     store.put("k", "w");
     store.done(crate::kv::support::compact(3));
     let view = store.commit();
-    assert_eq!(format!("{:032x}", view.state_hash()), "d065d65fab6ccc76864169afd85c25c9");
-    assert_eq!(format!("{:032x}", view.hash(None).unwrap().hash), "06dee7588d7bd9c8631850e136e33fd5");
+    assert_eq!(
+        format!("{:032x}", view.state_hash()),
+        "d065d65fab6ccc76864169afd85c25c9"
+    );
+    assert_eq!(
+        format!("{:032x}", view.hash(None).unwrap().hash),
+        "06dee7588d7bd9c8631850e136e33fd5"
+    );
 }

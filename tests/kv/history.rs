@@ -110,7 +110,7 @@ fn a_key_of_a_hundred_thousand_versions() {
     let mut store = Store::new();
     let command = |n: u64| {
         Command::Put(Put {
-            return_previous: n % 1000 == 0,
+            return_previous: n.is_multiple_of(1000),
             ..put("hot", &n.to_string())
         })
     };
