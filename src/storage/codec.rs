@@ -12,7 +12,10 @@ pub struct Malformed(pub String);
 
 impl From<TryGetError> for Malformed {
     fn from(error: TryGetError) -> Self {
-        Self(format!("it is cut short: {} bytes are wanted where {} are left", error.requested, error.available))
+        Self(format!(
+            "it is cut short: {} bytes are wanted where {} are left",
+            error.requested, error.available
+        ))
     }
 }
 
@@ -22,7 +25,10 @@ pub(crate) fn put_entry_id(out: &mut impl BufMut, id: EntryId) {
 }
 
 pub(crate) fn get_entry_id(from: &mut impl Buf) -> Result<EntryId, Malformed> {
-    Ok(EntryId { term: Term(from.try_get_u64()?), index: Index(from.try_get_u64()?) })
+    Ok(EntryId {
+        term: Term(from.try_get_u64()?),
+        index: Index(from.try_get_u64()?),
+    })
 }
 
 pub(crate) fn put_members(out: &mut impl BufMut, members: &Members) {
@@ -35,7 +41,11 @@ pub(crate) fn put_members(out: &mut impl BufMut, members: &Members) {
 }
 
 pub(crate) fn get_members(from: &mut impl Buf) -> Result<Members, Malformed> {
-    Ok(Members { voters: get_nodes(from)?, outgoing: get_nodes(from)?, learners: get_nodes(from)? })
+    Ok(Members {
+        voters: get_nodes(from)?,
+        outgoing: get_nodes(from)?,
+        learners: get_nodes(from)?,
+    })
 }
 
 /// The byte form of members, as the state keeps them.
@@ -67,12 +77,20 @@ fn get_nodes(from: &mut impl Buf) -> Result<BTreeSet<NodeId>, Malformed> {
 /// The next `length` bytes, shared, not copied.
 pub(crate) fn get_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, Malformed> {
     if length > from.len() {
-        return Err(TryGetError { requested: length, available: from.len() }.into());
+        return Err(TryGetError {
+            requested: length,
+            available: from.len(),
+        }
+        .into());
     }
     Ok(from.split_to(length))
 }
 
 /// There must be nothing behind what was read.
 pub(crate) fn end(rest: &[u8]) -> Result<(), Malformed> {
-    if rest.is_empty() { Ok(()) } else { Err(Malformed(format!("{} bytes follow its end", rest.len()))) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Malformed(format!("{} bytes follow its end", rest.len())))
+    }
 }

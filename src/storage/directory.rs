@@ -17,7 +17,9 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     /// The directory itself.
@@ -58,7 +60,10 @@ impl Layout {
     /// The generations that are there, whole or not.
     pub(crate) fn states(&self) -> Result<Vec<u64>, StorageError> {
         let names = names(&self.root)?;
-        Ok(names.iter().filter_map(|name| name.strip_prefix("state-")?.parse().ok()).collect())
+        Ok(names
+            .iter()
+            .filter_map(|name| name.strip_prefix("state-")?.parse().ok())
+            .collect())
     }
 }
 
@@ -91,7 +96,11 @@ impl Directory {
             // A crash while the directory was made: nothing in it was ever promised to anyone.
             remove_parts(&layout)?;
         }
-        Ok(Self { layout, lock, identity })
+        Ok(Self {
+            layout,
+            lock,
+            identity,
+        })
     }
 }
 
@@ -99,9 +108,18 @@ fn create(root: &Path) -> Result<(), OpenError> {
     if root.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(StorageError::io("create", root))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(StorageError::io("create", root))?;
     // The new names, up to what was there before; syncing one level too many does no harm.
-    for parent in root.ancestors().skip(1).take(2).filter(|parent| !parent.as_os_str().is_empty()) {
+    for parent in root
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         fsync::sync_dir(parent)?;
     }
     Ok(())
@@ -114,8 +132,14 @@ fn refuse_foreign(layout: &Layout) -> Result<(), OpenError> {
         return Ok(());
     }
     let harmless = ["lock", "identity.tmp", "lost+found"];
-    match names(layout.root())?.into_iter().find(|name| !harmless.contains(&name.as_str())) {
-        Some(found) => Err(OpenError::NotOurs { dir: layout.root().to_owned(), found }),
+    match names(layout.root())?
+        .into_iter()
+        .find(|name| !harmless.contains(&name.as_str()))
+    {
+        Some(found) => Err(OpenError::NotOurs {
+            dir: layout.root().to_owned(),
+            found,
+        }),
         None => Ok(()),
     }
 }

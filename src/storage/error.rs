@@ -23,8 +23,8 @@ pub enum StorageError {
     },
     /// sled refused, or panicked.
     #[error(
-        "the storage engine at {} could not {action}: {reason}. The disk or the engine's files failed; \
-         if the disk is healthy and not full, replace this member",
+        "the storage engine at {} could not {action}: {reason}. If the disk is full, make \
+         room and start again; otherwise the disk or the engine's files failed: replace this member",
         path.display()
     )]
     Engine {
@@ -55,12 +55,20 @@ pub enum StorageError {
 impl StorageError {
     /// For `map_err` on calls of the file system.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |error| Self::Io { action, path: path.to_owned(), reason: error.to_string() }
+        move |error| Self::Io {
+            action,
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
     }
 
     /// A damaged record.
     pub(crate) fn damaged(path: &Path, record: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), record: record.into(), reason: reason.into() }
+        Self::Damaged {
+            path: path.to_owned(),
+            record: record.into(),
+            reason: reason.into(),
+        }
     }
 }
 

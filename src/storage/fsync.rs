@@ -10,7 +10,9 @@ use std::path::Path;
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(|handle| handle.sync_all()).map_err(StorageError::io("fsync", dir))
+    File::open(dir)
+        .and_then(|handle| handle.sync_all())
+        .map_err(StorageError::io("fsync", dir))
 }
 
 /// Makes everything below a directory durable: files first, then the
@@ -23,7 +25,9 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), StorageError> {
         if kind.is_dir() {
             sync_tree(&path)?;
         } else if kind.is_file() {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(StorageError::io("fsync", &path))?;
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(StorageError::io("fsync", &path))?;
         }
     }
     sync_dir(dir)
@@ -37,7 +41,8 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
     // Left over from a crash, perhaps torn: never reused.
     remove_file(&temporary)?;
     let mut file = File::create_new(&temporary).map_err(StorageError::io("create", &temporary))?;
-    file.write_all(bytes).map_err(StorageError::io("write", &temporary))?;
+    file.write_all(bytes)
+        .map_err(StorageError::io("write", &temporary))?;
     file.sync_all().map_err(StorageError::io("fsync", &temporary))?;
     fs::rename(&temporary, path).map_err(StorageError::io("rename to", path))?;
     sync_dir(dir)
@@ -46,7 +51,9 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
 /// Removes a file if it is there.
 pub(crate) fn remove_file(path: &Path) -> Result<(), StorageError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -54,7 +61,9 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StorageError> {
 /// Removes a directory and all in it if it is there.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), StorageError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }

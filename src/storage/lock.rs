@@ -26,13 +26,18 @@ impl DirectoryLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked { dir: dir.to_owned(), holder: holder(&path) });
+                return Err(OpenError::Locked {
+                    dir: dir.to_owned(),
+                    holder: holder(&path),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path)(error).into()),
         }
         // For the message above, no more: the lock is the system's, not the content.
         let note = format!("process {}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(StorageError::io("write", &path))?;
+        file.set_len(0)
+            .and_then(|()| file.write_all(note.as_bytes()))
+            .map_err(StorageError::io("write", &path))?;
         Ok(Self { _file: file })
     }
 }

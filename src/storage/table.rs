@@ -16,7 +16,7 @@
 use crate::kv::{Batch, Scan, Table, TableError};
 use crate::storage::error::StorageError;
 use crate::storage::generation::Generation;
-use crate::storage::sled_db::{KEY_BYTES_MAX, SledDb, VALUE_BYTES_MAX};
+use crate::storage::sled_db::SledDb;
 use bytes::Bytes;
 use sled::IVec;
 use std::collections::BTreeMap;
@@ -29,11 +29,15 @@ const PIECES: u8 = 1;
 const INLINE: u8 = 0;
 const PIECEWISE: u8 = 1;
 
-/// What of a value goes into one record; the rest is for the stamp or the tag.
-const PIECE_BYTES: usize = VALUE_BYTES_MAX - 16;
+/// The largest that sled allows, since keys and values may be large.
+pub(crate) const SEGMENT_BYTES: usize = 16 << 20;
 
-/// Prefix and number of a piece come on top of a key.
-const TABLE_KEY_BYTES_MAX: usize = KEY_BYTES_MAX - 3;
+/// What of a value goes into one record: 21 of them with their keys (a full
+/// page) stay below a quarter of a segment.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// The longest key: 321 of them (a full index page) stay below a quarter of a segment.
+const KEY_BYTES_MAX: usize = 12 << 10;
 
 /// Sync at the latest after so many bytes. sled may use a segment again once its
 /// live pages were *written* elsewhere, synced or not; so never let more than
@@ -61,7 +65,13 @@ impl SledTable {
     pub(crate) fn new(db: SledDb, generation: Generation) -> Result<Self, StorageError> {
         let large = Mutex::new(find_large(&db)?);
         let next_stamp = AtomicU64::new(fastrand::u64(..));
-        Ok(Self { db, generation, large, next_stamp, bytes_since_sync: AtomicU64::new(0) })
+        Ok(Self {
+            db,
+            generation,
+            large,
+            next_stamp,
+            bytes_since_sync: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn generation(&self) -> &Generation {
@@ -71,7 +81,12 @@ impl SledTable {
     /// Adds records to a table that nobody reads yet. Unlike [`Table::write`] not
     /// atomic, and so without the lock that stops all other sled databases.
     pub(crate) fn load(&self, records: Vec<(Bytes, Bytes)>) -> Result<(), StorageError> {
-        let batch = Batch { changes: records.into_iter().map(|(key, value)| (key, Some(value))).collect() };
+        let batch = Batch {
+            changes: records
+                .into_iter()
+                .map(|(key, value)| (key, Some(value)))
+                .collect(),
+        };
         for (key, value) in self.changes(batch)? {
             match value {
                 Some(value) => self.db.run("write", |db| db.insert(key, value))?,
@@ -91,9 +106,13 @@ impl SledTable {
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changes = Changes::new();
         for (key, value) in batch.changes {
-            if key.len() > TABLE_KEY_BYTES_MAX {
-                let reason = format!("a key has {} bytes, the limit is {TABLE_KEY_BYTES_MAX}", key.len());
-                return Err(self.db.fail(StorageError::Engine { action: "write", path: self.db.dir().to_owned(), reason }));
+            if key.len() > KEY_BYTES_MAX {
+                let reason = format!("a key has {} bytes, the limit is {KEY_BYTES_MAX}", key.len());
+                return Err(self.db.fail(StorageError::Engine {
+                    action: "write",
+                    path: self.db.dir().to_owned(),
+                    reason,
+                }));
             }
             for piece in 0..large.remove(&key[..]).unwrap_or(0) {
                 changes.insert(piece_key(&key, piece), None);
@@ -121,7 +140,10 @@ impl SledTable {
         }
         let length = (value.len() as u64).to_be_bytes();
         let checksum = crc32c::crc32c(value).to_be_bytes();
-        Pieces { count, record: [&[PIECEWISE], &stamp[..], &length, &checksum].concat() }
+        Pieces {
+            count,
+            record: [&[PIECEWISE], &stamp[..], &length, &checksum].concat(),
+        }
     }
 
     /// The value that a record stands for.
@@ -168,7 +190,11 @@ impl SledTable {
             }
         }
         let fits = value.len() as u64 == length && crc32c::crc32c(&value).to_be_bytes() == checksum;
-        Ok(if fits { Ok(value.into()) } else { Err("its checksum does not fit") })
+        Ok(if fits {
+            Ok(value.into())
+        } else {
+            Err("its checksum does not fit")
+        })
     }
 
     fn damaged(&self, key: &[u8], reason: &str) -> StorageError {
@@ -209,9 +235,17 @@ impl Table for SledTable {
 
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
         let start = start.map(record_key);
-        let start = if start == Bound::Unbounded { Bound::Included(vec![RECORDS]) } else { start };
+        let start = if start == Bound::Unbounded {
+            Bound::Included(vec![RECORDS])
+        } else {
+            start
+        };
         let end = end.map(record_key);
-        let end = if end == Bound::Unbounded { Bound::Excluded(vec![PIECES]) } else { end };
+        let end = if end == Bound::Unbounded {
+            Bound::Excluded(vec![PIECES])
+        } else {
+            end
+        };
         if is_empty(&start, &end) {
             return Box::new(std::iter::empty());
         }
@@ -252,7 +286,9 @@ impl Table for SledTable {
 impl SledTable {
     /// The next record of a scan; its value is `None` if it was removed meanwhile.
     fn next_record(&self, records: &mut sled::Iter) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
-        let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else { return Ok(None) };
+        let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else {
+            return Ok(None);
+        };
         let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
         let value = self.value(&key, &record)?;
         Ok(Some((key, value)))
@@ -277,7 +313,11 @@ fn piece_key(key: &[u8], number: u32) -> Vec<u8> {
 fn parse_piecewise(record: &[u8]) -> Option<(&[u8], u64, [u8; 4])> {
     let (stamp, rest) = record.get(1..)?.split_at_checked(8)?;
     let (length, checksum) = rest.split_at_checked(8)?;
-    Some((stamp, u64::from_be_bytes(length.try_into().ok()?), checksum.try_into().ok()?))
+    Some((
+        stamp,
+        u64::from_be_bytes(length.try_into().ok()?),
+        checksum.try_into().ok()?,
+    ))
 }
 
 fn find_large(db: &SledDb) -> Result<BTreeMap<Vec<u8>, u32>, StorageError> {
@@ -295,7 +335,9 @@ fn find_large(db: &SledDb) -> Result<BTreeMap<Vec<u8>, u32>, StorageError> {
 fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
     match (start, end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+            start >= end
+        }
         _ => false,
     }
 }

@@ -45,10 +45,17 @@ struct Part {
 pub(crate) fn load(db: &SledDb, cluster: ClusterId, witnessed: u64) -> Result<Loaded, StorageError> {
     let loader = Loader { db, cluster };
     let (base_sequence, base) = loader.single("the base record", record::BASE_KEY, record::decode_base)?;
-    let (hard_sequence, hard_state) =
-        loader.single("the record of term and vote", record::HARD_STATE_KEY, record::decode_hard_state)?;
+    let (hard_sequence, hard_state) = loader.single(
+        "the record of term and vote",
+        record::HARD_STATE_KEY,
+        record::decode_hard_state,
+    )?;
     let mut loaded = Loaded {
-        log: RestoredLog { hard_state, base: base.id, entries: Vec::new() },
+        log: RestoredLog {
+            hard_state,
+            base: base.id,
+            entries: Vec::new(),
+        },
         base,
         sequence: base_sequence.max(hard_sequence),
         runs: BTreeMap::new(),
@@ -78,7 +85,12 @@ pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u
 }
 
 /// Reads one run back.
-pub(crate) fn read_run(db: &SledDb, cluster: ClusterId, first: Index, parts: u16) -> Result<Run, StorageError> {
+pub(crate) fn read_run(
+    db: &SledDb,
+    cluster: ClusterId,
+    first: Index,
+    parts: u16,
+) -> Result<Run, StorageError> {
     let loader = Loader { db, cluster };
     let mut found = Vec::new();
     for number in 0..parts {
@@ -87,7 +99,8 @@ pub(crate) fn read_run(db: &SledDb, cluster: ClusterId, first: Index, parts: u16
         found.push(loader.part(first, number, &value)?);
     }
     let run = record::decode_run(cluster, first, join(found));
-    run.map(|(_, run)| run).map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
+    run.map(|(_, run)| run)
+        .map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
 }
 
 struct Loader<'a> {
@@ -112,9 +125,16 @@ impl Loader<'_> {
         let mut groups: BTreeMap<Index, Vec<Part>> = BTreeMap::new();
         let mut records = self.db.run("scan", |db| Ok(db.scan_prefix(record::RUN_PREFIX)))?;
         while let Some((key, value)) = self.db.run("scan", |_| records.next().transpose())? {
-            let (first, number) = record::parse_run_key(&key)
-                .ok_or_else(|| self.damaged(format!("the record with key {:02x?}", &key[..]), "no run has such a key"))?;
-            groups.entry(first).or_default().push(self.part(first, number, &value)?);
+            let (first, number) = record::parse_run_key(&key).ok_or_else(|| {
+                self.damaged(
+                    format!("the record with key {:02x?}", &key[..]),
+                    "no run has such a key",
+                )
+            })?;
+            groups
+                .entry(first)
+                .or_default()
+                .push(self.part(first, number, &value)?);
         }
         Ok(groups)
     }
@@ -123,7 +143,11 @@ impl Loader<'_> {
         let Some((total, bytes)) = value.split_first_chunk::<2>() else {
             return Err(self.damaged(run_name(first), format!("part {number} is empty")));
         };
-        Ok(Part { number, total: u16::from_be_bytes(*total), bytes: Bytes::copy_from_slice(bytes) })
+        Ok(Part {
+            number,
+            total: u16::from_be_bytes(*total),
+            bytes: Bytes::copy_from_slice(bytes),
+        })
     }
 
     fn take_run(
@@ -133,12 +157,18 @@ impl Loader<'_> {
         parts: Vec<Part>,
         is_last: bool,
     ) -> Result<(), StorageError> {
-        let keys: Vec<_> = parts.iter().map(|part| record::run_key(first, part.number)).collect();
+        let keys: Vec<_> = parts
+            .iter()
+            .map(|part| record::run_key(first, part.number))
+            .collect();
         let count = u16::try_from(keys.len()).unwrap_or(u16::MAX);
         if !is_complete(&parts) {
             let below = first <= loaded.base.id.index;
             if !below && !is_last {
-                return Err(self.damaged(run_name(first), "parts of it are missing, although later runs are there"));
+                return Err(self.damaged(
+                    run_name(first),
+                    "parts of it are missing, although later runs are there",
+                ));
             }
             if !below {
                 tracing::warn!(index = %first, "dropping the last run of the log: its write did not end before the crash");
@@ -158,9 +188,19 @@ impl Loader<'_> {
             return Ok(());
         }
         self.check_place(&loaded.log, first, &run)?;
-        loaded.runs.insert(first, Extent { previous: run.previous, last, parts: count });
+        loaded.runs.insert(
+            first,
+            Extent {
+                previous: run.previous,
+                last,
+                parts: count,
+            },
+        );
         let base = loaded.base.id.index;
-        loaded.log.entries.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
+        loaded
+            .log
+            .entries
+            .extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
         Ok(())
     }
 
@@ -179,7 +219,10 @@ impl Loader<'_> {
         let before = joint(run, end.index);
         if before != Some(end) {
             let found = before.map_or("nothing".to_owned(), |id| id.to_string());
-            return Err(self.damaged(run_name(first), format!("it follows {found}, but the log before it ends at {end}")));
+            return Err(self.damaged(
+                run_name(first),
+                format!("it follows {found}, but the log before it ends at {end}"),
+            ));
         }
         self.check_terms(run)
     }
@@ -188,7 +231,10 @@ impl Loader<'_> {
         let mut before = run.previous;
         for Entry { id, .. } in &run.entries {
             if id.term < before.term {
-                let reason = format!("the term falls from {} to {} at index {}", before.term, id.term, id.index);
+                let reason = format!(
+                    "the term falls from {} to {} at index {}",
+                    before.term, id.term, id.index
+                );
                 return Err(self.damaged(run_name(run.previous.index.next()), reason));
             }
             before = *id;
@@ -206,7 +252,10 @@ impl Loader<'_> {
             return Err(self.damaged("the end of the log", reason));
         }
         if hard_state.term < last.term {
-            let reason = format!("it holds term {}, but the log ends at {last}: a newer vote is lost", hard_state.term);
+            let reason = format!(
+                "it holds term {}, but the log ends at {last}: a newer vote is lost",
+                hard_state.term
+            );
             return Err(self.damaged("the record of term and vote", reason));
         }
         Ok(())
@@ -222,13 +271,18 @@ fn joint(run: &Run, index: Index) -> Option<EntryId> {
     if run.previous.index == index {
         return Some(run.previous);
     }
-    run.entries.iter().map(|entry| entry.id).find(|id| id.index == index)
+    run.entries
+        .iter()
+        .map(|entry| entry.id)
+        .find(|id| id.index == index)
 }
 
 fn is_complete(parts: &[Part]) -> bool {
     let total = parts.first().map_or(0, |part| part.total);
     parts.len() == usize::from(total)
-        && (0..).zip(parts).all(|(number, part): (u16, _)| part.number == number && part.total == total)
+        && (0..)
+            .zip(parts)
+            .all(|(number, part): (u16, _)| part.number == number && part.total == total)
 }
 
 fn join(parts: Vec<Part>) -> Bytes {

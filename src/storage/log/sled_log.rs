@@ -8,7 +8,7 @@ use crate::storage::log::load::{self, Extent, Loaded};
 use crate::storage::log::record::{self, Base, Stamp};
 use crate::storage::log::witness::Witness;
 use crate::storage::log::{LogStore, RestoredLog};
-use crate::storage::sled_db::{SledDb, SledSettings, VALUE_BYTES_MAX};
+use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,12 @@ use std::sync::Arc;
 /// entries, small enough that rewriting one at a truncation is cheap.
 const RUN_BYTES: usize = 64 << 10;
 
-/// What of a run goes into one sled record; two bytes say how many parts there are.
-const PART_BYTES: usize = VALUE_BYTES_MAX - 2;
+/// What of a run goes into one sled record: more than a run of several entries
+/// has, and 21 of them (a full page) stay below a quarter of a segment.
+const PART_BYTES: usize = 80 << 10;
+
+/// Segments are what the log's disk space comes in; it levels off at about five.
+pub(crate) const SEGMENT_BYTES: usize = 8 << 20;
 
 /// The log in a sled database of its own.
 #[derive(Debug)]
@@ -40,7 +44,13 @@ impl SledLog {
     pub(crate) fn create(settings: SledSettings, cluster: ClusterId) -> Result<(), StorageError> {
         let db = SledDb::open(settings)?;
         let stamp = Stamp { cluster, sequence: 0 };
-        let base = record::encode_base(stamp, Base { epoch: 0, id: EntryId::ZERO });
+        let base = record::encode_base(
+            stamp,
+            Base {
+                epoch: 0,
+                id: EntryId::ZERO,
+            },
+        );
         db.run("write", |db| db.insert(record::BASE_KEY, base))?;
         let hard_state = record::encode_hard_state(stamp, HardState::default());
         db.run("write", |db| db.insert(record::HARD_STATE_KEY, hard_state))?;
@@ -56,22 +66,48 @@ impl SledLog {
     ) -> Result<(Self, RestoredLog), StorageError> {
         let fsync = settings.fsync;
         let db = SledDb::open(settings)?;
-        let Loaded { log, base, sequence, runs, leftovers } = load::load(&db, cluster, Witness::read(witness))?;
+        let Loaded {
+            log,
+            base,
+            sequence,
+            runs,
+            leftovers,
+        } = load::load(&db, cluster, Witness::read(witness))?;
         for key in leftovers {
             db.run("remove", |db| db.remove(key))?;
         }
         // Also what was loaded is promised from here on, synced before the crash or not.
         db.make_durable()?;
-        let witness = if fsync { Some(Witness::open(witness)?) } else { None };
-        Ok((Self { db, cluster, base, runs, sequence, witness, _lock: lock }, log))
+        let witness = if fsync {
+            Some(Witness::open(witness)?)
+        } else {
+            None
+        };
+        Ok((
+            Self {
+                db,
+                cluster,
+                base,
+                runs,
+                sequence,
+                witness,
+                _lock: lock,
+            },
+            log,
+        ))
     }
 
     fn last(&self) -> EntryId {
-        self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last)
+        self.runs
+            .last_key_value()
+            .map_or(self.base.id, |(_, extent)| extent.last)
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { cluster: self.cluster, sequence: self.sequence }
+        Stamp {
+            cluster: self.cluster,
+            sequence: self.sequence,
+        }
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StorageError> {
@@ -83,14 +119,18 @@ impl SledLog {
     fn remove_run(&mut self, first: Index) -> Result<(), StorageError> {
         if let Some(extent) = self.runs.remove(&first) {
             for part in (0..extent.parts).rev() {
-                self.db.run("remove", |db| db.remove(record::run_key(first, part)))?;
+                self.db
+                    .run("remove", |db| db.remove(record::run_key(first, part)))?;
             }
         }
         Ok(())
     }
 
     fn reset(&mut self, id: EntryId) -> Result<(), StorageError> {
-        let base = Base { epoch: self.base.epoch + 1, id };
+        let base = Base {
+            epoch: self.base.epoch + 1,
+            id,
+        };
         self.put(record::BASE_KEY, record::encode_base(self.stamp(), base))?;
         self.base = base;
         while let Some((first, _)) = self.runs.last_key_value() {
@@ -125,10 +165,16 @@ impl SledLog {
     }
 
     fn append(&mut self, entries: &[&Entry]) -> Result<(), StorageError> {
-        let Some(first) = entries.first() else { return Ok(()) };
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
         self.truncate(first.id.index)?;
         let mut previous = self.last();
-        assert_eq!(first.id.index, previous.index.next(), "the core appends without gaps and never below the base");
+        assert_eq!(
+            first.id.index,
+            previous.index.next(),
+            "the core appends without gaps and never below the base"
+        );
         for run in runs_of(entries) {
             self.put_run(previous, run)?;
             previous = self.last();
@@ -148,7 +194,14 @@ impl SledLog {
             self.put(&record::run_key(first, part), bytes)?;
             parts = part + 1;
         }
-        self.runs.insert(first, Extent { previous, last, parts });
+        self.runs.insert(
+            first,
+            Extent {
+                previous,
+                last,
+                parts,
+            },
+        );
         Ok(())
     }
 
@@ -158,7 +211,10 @@ impl SledLog {
         // log without the term in which they were accepted. Being early is
         // harmless, since nobody is told of it before the end.
         if let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) {
-            self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.stamp(), hard_state))?;
+            self.put(
+                record::HARD_STATE_KEY,
+                record::encode_hard_state(self.stamp(), hard_state),
+            )?;
         }
         // Entries that continue each other become one run, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
@@ -186,18 +242,31 @@ impl SledLog {
     }
 
     fn id_at(&self, index: Index) -> Result<Option<EntryId>, StorageError> {
-        let Some((&first, &extent)) = self.runs.range(..=index).next_back() else { return Ok(None) };
+        let Some((&first, &extent)) = self.runs.range(..=index).next_back() else {
+            return Ok(None);
+        };
         if extent.last.index == index {
             return Ok(Some(extent.last));
         }
         let run = load::read_run(&self.db, self.cluster, first, extent.parts)?;
-        Ok(run.entries.iter().map(|entry| entry.id).find(|id| id.index == index))
+        Ok(run
+            .entries
+            .iter()
+            .map(|entry| entry.id)
+            .find(|id| id.index == index))
     }
 
     fn compact_to(&mut self, through: EntryId) -> Result<(), StorageError> {
-        assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
+        assert_eq!(
+            self.id_at(through.index)?,
+            Some(through),
+            "only what is in the log can be compacted"
+        );
         self.sequence += 1;
-        let base = Base { id: through, ..self.base };
+        let base = Base {
+            id: through,
+            ..self.base
+        };
         self.put(record::BASE_KEY, record::encode_base(self.stamp(), base))?;
         self.base = base;
         while let Some((&first, extent)) = self.runs.first_key_value() {
@@ -213,7 +282,10 @@ impl SledLog {
 impl LogStore for SledLog {
     fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
         self.db.check()?;
-        if jobs.iter().all(|job| job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()) {
+        if jobs
+            .iter()
+            .all(|job| job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty())
+        {
             return Ok(());
         }
         self.write_jobs(jobs).map_err(|error| self.db.fail(error))

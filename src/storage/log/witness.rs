@@ -32,8 +32,14 @@ impl Witness {
         if !path.exists() {
             fsync::replace_file(path, &encode(0))?;
         }
-        let file = File::options().write(true).open(path).map_err(StorageError::io("open", path))?;
-        Ok(Self { file, path: path.to_owned() })
+        let file = File::options()
+            .write(true)
+            .open(path)
+            .map_err(StorageError::io("open", path))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
     }
 
     /// The last write known to have been durable. An unreadable note claims nothing.
@@ -47,7 +53,9 @@ impl Witness {
 
     /// Notes that the write `sequence` is durable.
     pub(crate) fn note(&self, sequence: u64) -> Result<(), StorageError> {
-        self.file.write_all_at(&encode(sequence), 0).map_err(StorageError::io("write", &self.path))
+        self.file
+            .write_all_at(&encode(sequence), 0)
+            .map_err(StorageError::io("write", &self.path))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::kv::TableError;
 use crate::storage::snapshot::format::{
-    BLOCK, BLOCK_BYTES, FRAME_BYTES_MAX, HEADER, MAGIC, SnapshotHeader, TRAILER, TRAILER_BYTES, VERSION, frame,
+    BLOCK, BLOCK_BYTES, FRAME_BYTES_MAX, HEADER, MAGIC, SnapshotHeader, TRAILER, TRAILER_BYTES, VERSION,
+    frame,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::iter::FusedIterator;
@@ -18,7 +19,12 @@ where
     start.put_slice(MAGIC);
     start.put_u32(VERSION);
     start.put_slice(&frame(HEADER, &header.encode()));
-    Encoder { state: State::Start(start.freeze()), records: records.into_iter(), count: 0, hash: Xxh3::new() }
+    Encoder {
+        state: State::Start(start.freeze()),
+        records: records.into_iter(),
+        count: 0,
+        hash: Xxh3::new(),
+    }
 }
 
 /// The pieces of a snapshot file.
@@ -101,7 +107,9 @@ impl<R: Iterator<Item = Result<(Bytes, Bytes), TableError>>> FusedIterator for E
 
 impl<R> std::fmt::Debug for Encoder<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("records", &self.count).finish_non_exhaustive()
+        f.debug_struct("Encoder")
+            .field("records", &self.count)
+            .finish_non_exhaustive()
     }
 }
 
