@@ -284,6 +284,7 @@ impl From<WriteError> for Fault {
         match error {
             WriteError::NotLeader { .. } => Self::new(Reason::NotLeader, message).not_applied(),
             WriteError::Transferring => Self::new(Reason::LeadershipTransfer, message).not_applied(),
+            WriteError::NoSpace => Self::new(Reason::NoSpace, message).not_applied(),
             WriteError::Superseded => Self::new(Reason::Superseded, message).not_applied(),
             WriteError::Overloaded(_) => overloaded(message).not_applied(),
             WriteError::Expired => Self::new(Reason::Deadline, message).not_applied(),

@@ -80,7 +80,7 @@ fn builder(limits: &Limits) -> Server {
 
 /// Accepts for ever. Running out of file descriptors must not end the
 /// listener, nor make it spin.
-fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
+pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
     futures_util::stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
@@ -92,7 +92,7 @@ fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpS
                     return Some((Ok(connection), listener));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a client's connection could not be accepted");
+                    tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }

@@ -179,7 +179,7 @@ mod tests {
     fn a_page_fits_into_the_message_that_every_client_accepts() {
         let limits = Limits::default();
         for size in [0, 100, 1000, 1 << 20] {
-            let mut kvs: Vec<_> = (0..50_000.min((6 << 20) / (size + 1)))
+            let mut kvs: Vec<_> = (0..100_000.min((6 << 20) / (size + 1)))
                 .map(|n| kv(&n.to_string(), size))
                 .collect();
             assert!(cut_to_fit(&mut kvs, bytes_for_keys(&limits)));

@@ -114,6 +114,8 @@ reasons! {
     Stopping = "STOPPING", Unavailable;
     /// Too much is waiting on this node.
     Overloaded = "OVERLOADED", ResourceExhausted;
+    /// The leader's disk is nearly full: writes are refused until there is room again, reads go on.
+    NoSpace = "NO_SPACE", ResourceExhausted;
     /// The client does not take what it asked for.
     SlowReader = "SLOW_READER", ResourceExhausted;
     /// The deadline passed.

@@ -11,6 +11,7 @@
 pub mod header;
 pub mod key_range;
 pub mod page_token;
+pub mod raft;
 pub mod read;
 pub mod text;
 pub mod txn;
