@@ -3,5 +3,6 @@
 mod cluster;
 mod kv;
 mod peers;
+mod rpc;
 mod storage;
 mod tidy;
