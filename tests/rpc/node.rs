@@ -73,7 +73,7 @@ struct Silence;
 
 impl Transport for Silence {
     fn send(&self, _to: NodeId, _message: kontiki::raft::Message) -> bool {
-        false
+        true
     }
 
     fn send_snapshot(&self, _to: NodeId, _term: Term, _snapshot: SnapshotStream) {}

@@ -99,12 +99,14 @@ async fn a_deadline_is_answered_in_time_and_with_details() {
 #[tokio::test]
 async fn one_request_too_many_is_refused_at_once_but_not_a_health_check() {
     let node = Node::alone_with(Limits { requests_in_flight: 1, ..Limits::default() }).await;
-    let mut kv = node.kv();
     let slow = v1::GetRequest { read_level: v1::ReadLevel::AtLeast.into(), min_revision: 2, ..get("k") };
+    let mut kv = node.kv();
     let waiting = tokio::spawn(async move { kv.get(slow).await });
     let refused = loop {
+        assert!(!waiting.is_finished(), "the probe below took the only place first");
+        tokio::time::sleep(Duration::from_millis(100)).await;
         match node.kv().get(get("k")).await {
-            Ok(_) => tokio::task::yield_now().await,
+            Ok(_) => {}
             Err(refused) => break refused,
         }
     };
@@ -117,7 +119,10 @@ async fn one_request_too_many_is_refused_at_once_but_not_a_health_check() {
     health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap();
     waiting.abort();
     // The place becomes free when the waiting request is gone.
-    while node.kv().put(put("k", "v")).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let again = async {
+        while node.kv().put(put("k", "v")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
 }
