@@ -1,8 +1,8 @@
 //! One client: sends a request, waits for its answer, notes it, and again.
 
-use crate::cli::bench::args::Plan;
 use crate::cli::bench::load::Schedule;
 use crate::cli::bench::pace::Timetable;
+use crate::cli::bench::plan::Plan;
 use crate::cli::bench::recorder::{Kind, Recorder, outcome_is_unknown};
 use crate::cli::bench::sample::Acknowledged;
 use crate::cli::bench::workload::{Generator, Request, Shapes, Write};

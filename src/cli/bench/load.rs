@@ -4,11 +4,12 @@
 //! note into one [`Recorder`]; as only one of them runs at a time, that takes
 //! a `RefCell` and no lock.
 
-use crate::cli::bench::args::{Plan, Workload};
+use crate::cli::bench::args::Workload;
 use crate::cli::bench::client::{Client, Desk};
 use crate::cli::bench::error::BenchError;
 use crate::cli::bench::machine::{MachineTime, own_cpu};
 use crate::cli::bench::pace::{self, Timetable};
+use crate::cli::bench::plan::Plan;
 use crate::cli::bench::recorder::Recorder;
 use crate::cli::bench::target;
 use crate::cli::bench::workload::{Generator, Shapes};

@@ -15,7 +15,7 @@
 //! Loopback has no latency and loses nothing. Nodes on one machine share one
 //! disk. The keys stay in the store afterwards.
 //!
-//! * [`args`]: the flags, checked into a plan. [`error`]: why nothing was measured.
+//! * [`args`]: the flags; [`plan`]: the same, checked. [`error`]: why nothing was measured.
 //! * [`target`]: the cluster, and channels to it.
 //! * [`workload`]: keys, values, requests.
 //! * [`load`]: threads; [`client`]: one client; [`pace`]: the open loop.
@@ -29,6 +29,7 @@ pub mod error;
 pub mod load;
 pub mod machine;
 pub mod pace;
+pub mod plan;
 pub mod preload;
 pub mod recorder;
 pub mod report;
@@ -40,9 +41,10 @@ pub mod workload;
 
 pub use crate::cli::bench::args::BenchArgs;
 
-use crate::cli::bench::args::{Output, Plan, Workload};
+use crate::cli::bench::args::{Output, Workload};
 use crate::cli::bench::error::BenchError;
 use crate::cli::bench::load::Run;
+use crate::cli::bench::plan::Plan;
 use crate::cli::bench::report::{LeaderChange, Outcome, Report};
 use crate::cli::bench::target::Cluster;
 use crate::cli::bench::verify::Verification;

@@ -1,8 +1,8 @@
 //! Writes every key once, in transactions as large as the cluster takes.
 
-use crate::cli::bench::args::Plan;
 use crate::cli::bench::client::deadline;
 use crate::cli::bench::error::BenchError;
+use crate::cli::bench::plan::Plan;
 use crate::cli::bench::target::{Cluster, request_size};
 use crate::cli::bench::workload::Shapes;
 use crate::rpc::proto::v1::kv_service_client::KvServiceClient;

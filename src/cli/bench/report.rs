@@ -1,8 +1,9 @@
 //! The result as data. Its JSON form is read by programs: fields are added, never renamed.
 
-use crate::cli::bench::args::{Order, Plan, Target, Workload};
+use crate::cli::bench::args::{Target, Workload};
 use crate::cli::bench::load::Run;
 use crate::cli::bench::machine;
+use crate::cli::bench::plan::{Order, Plan};
 use crate::cli::bench::recorder::{Kind, Meter};
 use crate::cli::bench::target::{Cluster, Leader};
 use crate::cli::bench::verify::Verification;

@@ -1,6 +1,7 @@
 //! What is sent: keys, values and requests, all from a seed.
 
-use crate::cli::bench::args::{Order, Plan, Workload};
+use crate::cli::bench::args::Workload;
+use crate::cli::bench::plan::{Order, Plan};
 use crate::rpc::proto::v1::{
     EchoRequest, GetRequest, PutRequest, ReadLevel, TxnOp, TxnRequest, get_request, put_request, txn_op,
 };
