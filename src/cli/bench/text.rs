@@ -40,11 +40,10 @@ pub fn heading(report: &Report) -> String {
     line(
         "load",
         format!(
-            "{} clients on {} connections, {} thread{}",
-            set.clients,
-            set.connections,
-            set.threads,
-            if set.threads == 1 { "" } else { "s" }
+            "{} on {}, {}",
+            counted(set.clients, "client"),
+            counted(set.connections, "connection"),
+            counted(set.threads, "thread")
         ),
     );
     line(
@@ -241,6 +240,14 @@ fn notes_on(outcome: &Outcome) -> Vec<String> {
         notes.extend(found.examples.iter().map(|example| format!("  {example}")));
     }
     notes
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }
 
 fn whole(number: f64) -> String {
