@@ -1,6 +1,6 @@
 //! What readers see: the state at one applied index, for ever.
 
-use crate::kv::{Range, RangeResult, Refusal, TableError, Txn, TxnResult};
+use crate::kv::{RangeResult, Range, Refusal, TableError, Txn, TxnResult};
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
 

@@ -27,11 +27,7 @@ pub enum RoleName {
 /// stub
 #[derive(Debug)]
 pub struct Node;
-impl Node {
-    /// stub
-    pub fn persisted(&mut self) {}
-    /// stub
-    pub fn snapshot_installed(&mut self) {}
-    /// stub
-    pub fn snapshot_sent(&mut self) {}
-}
+impl Node { /// stub
+ pub fn persisted(&mut self){} /// stub
+ pub fn snapshot_installed(&mut self){} /// stub
+ pub fn snapshot_sent(&mut self){} }
