@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a folder per subject.
 
+mod bench;
 mod cluster;
 mod kv;
 mod peers;
