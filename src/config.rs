@@ -1,1 +1,306 @@
-//! config
+//! From flags, environment and a file to a checked configuration.
+//!
+//! Every setting has one word, used in three spellings: `listen-client` is the
+//! key in the TOML file, `--listen-client` the flag and `KONTIKI_LISTEN_CLIENT`
+//! the environment variable. A flag wins over the environment, that over the
+//! file, that over the default; an empty variable counts as not set.
+//!
+//! ```text
+//! table      what settings there are, with their defaults and help
+//! arguments  the flags of `serve`, made from the table
+//! file       the TOML file, with the line of each key
+//! sources    the merge: each value with its origin
+//! check      text -> numbers, addresses, durations; and the rules between them
+//! ```
+//!
+//! What comes out is checked, not repaired: a value that breaks a rule is
+//! refused with its origin, and all such problems are told at once.
+//!
+//! Three presets set how fast a cluster reacts ([`Timing`]); each number may
+//! be set on its own too:
+//!
+//! | preset | heartbeat | election timeout | for |
+//! |---|---|---|---|
+//! | `lan` (default) | 50 ms | 300–600 ms | one data centre |
+//! | `fast` | 20 ms | 100–200 ms | one rack with idle machines and fast disks |
+//! | `wan` | 250 ms | 1.5–3 s | between regions, round trips up to about 200 ms |
+
+mod arguments;
+mod check;
+mod file;
+mod sources;
+mod table;
+
+pub use arguments::ServeArgs;
+pub use check::validate;
+pub use sources::{Given, Origin, Settings};
+
+use crate::settings::{Limits, Timing};
+use crate::types::{ClusterId, NodeId};
+use std::fmt;
+use std::path::PathBuf;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The version of everything that members exchange and must agree on, beside
+/// the settings: the byte form of commands and of the snapshot.
+const FORMAT: u64 = 1;
+
+/// A server's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The node's name, one of `initial_cluster`.
+    pub name: String,
+    /// Where the node keeps its data; created if absent.
+    pub data_dir: PathBuf,
+    /// Where to listen for clients, `host:port`.
+    pub listen_client: String,
+    /// How clients reach this node, `http://host:port`.
+    pub advertise_client: String,
+    /// Where to listen for the other nodes, `host:port`.
+    pub listen_peer: String,
+    /// How the other nodes reach this one, `http://host:port`.
+    pub advertise_peer: String,
+    /// All voters that the cluster starts with, this one included, ordered by name.
+    pub initial_cluster: Vec<InitialMember>,
+    /// Tells clusters apart that were given the same names.
+    pub cluster_token: String,
+    /// How fast the cluster reacts.
+    pub timing: Timing,
+    /// The limits of requests.
+    pub limits: Limits,
+    /// The most bytes in a second that a snapshot is sent with.
+    pub snapshot_rate_bytes: u64,
+    /// Log entries that are kept although the state covers them.
+    pub log_retain_entries: u64,
+    /// About the most bytes of such entries.
+    pub log_retain_bytes: usize,
+    /// Writes are refused while the disk has less room than this, in bytes.
+    pub disk_reserve_bytes: u64,
+    /// The threads of the network runtime. One is fastest where nodes share a machine.
+    pub worker_threads: usize,
+    /// The bytes of memory that the storage engine may use as a cache.
+    pub cache_bytes: u64,
+    /// Whether an acknowledged write is on stable storage. False only by `--unsafe-no-fsync`.
+    pub fsync: bool,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// A voter of the first configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InitialMember {
+    /// Its name.
+    pub name: String,
+    /// How the other nodes reach it, `http://host:port`.
+    pub peer_url: String,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level (`info`) or directives per module (`info,kontiki::raft=debug`).
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Plain` if standard error is a terminal, else `Json`.
+    #[default]
+    Auto,
+    /// For people.
+    Plain,
+    /// One JSON object on each line, for machines.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Auto,
+        }
+    }
+}
+
+impl ServeConfig {
+    /// The cluster's id: made of the token and the names of its first members.
+    /// Never of addresses, which may change under a cluster's feet.
+    pub fn cluster_id(&self) -> ClusterId {
+        let mut names: Vec<&str> = self
+            .initial_cluster
+            .iter()
+            .map(|member| member.name.as_str())
+            .collect();
+        names.sort_unstable();
+        let mut words = vec!["cluster", &self.cluster_token];
+        words.extend(names);
+        ClusterId(hash_words(&words))
+    }
+
+    /// The id of the node with this name, the same on every member.
+    pub fn node_id(&self, name: &str) -> NodeId {
+        NodeId(hash_words(&["node", &self.cluster_token, name]))
+    }
+
+    /// A hash of all that members must share: timing, limits and formats. Peers
+    /// compare it when they connect.
+    pub fn settings_fingerprint(&self) -> u64 {
+        let Timing {
+            tick,
+            heartbeat,
+            election_min,
+            election_max,
+        } = &self.timing;
+        let limits = &self.limits;
+        let mut hash = Xxh3::new();
+        // The order of these numbers is part of the format.
+        for number in [
+            FORMAT,
+            millis(*tick),
+            millis(*heartbeat),
+            millis(*election_min),
+            millis(*election_max),
+            limits.key_bytes as u64,
+            limits.request_bytes as u64,
+            limits.txn_ops as u64,
+            limits.page_keys,
+            limits.page_bytes,
+            limits.scan_chunk_bytes,
+            limits.reply_bytes,
+            u64::from(limits.streams_per_connection),
+            limits.requests_in_flight as u64,
+            millis(limits.default_deadline),
+        ] {
+            hash.update(&number.to_le_bytes());
+        }
+        hash.digest()
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Hashes words so that no two lists of words look alike, and never to 0,
+/// which means "none" on the wire.
+fn hash_words(words: &[&str]) -> u64 {
+    let mut hash = Xxh3::new();
+    for word in words {
+        hash.update(&(word.len() as u64).to_le_bytes());
+        hash.update(word.as_bytes());
+    }
+    hash.digest().max(1)
+}
+
+/// One thing that is wrong with one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting's key.
+    pub key: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+    /// Where the value came from, if it came from anywhere.
+    pub origin: Option<Origin>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)?;
+        match &self.origin {
+            Some(origin) => write!(f, " ({origin})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// There is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read at all.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML. The message shows the line.
+    #[error("{}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        message: String,
+    },
+    /// Settings are wrong; all that are, in the order of the table.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(arguments: &[&str]) -> ServeConfig {
+        ServeArgs::from_flags(arguments)
+            .resolve(&|_| None)
+            .unwrap()
+            .check()
+            .unwrap()
+    }
+
+    #[test]
+    fn ids_depend_on_token_and_names_and_never_on_urls() {
+        let one = config(&["--initial-cluster", "n1=http://a:1,n2=http://b:1"]);
+        let moved = config(&["--initial-cluster", "n2=http://z:9,n1=http://y:9"]);
+        assert_eq!(one.cluster_id(), moved.cluster_id());
+        assert_eq!(one.node_id("n1"), moved.node_id("n1"));
+        assert_ne!(one.node_id("n1"), one.node_id("n2"));
+        let other = config(&[
+            "--initial-cluster",
+            "n1=http://a:1,n2=http://b:1",
+            "--cluster-token",
+            "t2",
+        ]);
+        assert_ne!(one.cluster_id(), other.cluster_id());
+        assert_ne!(one.node_id("n1"), other.node_id("n1"));
+    }
+
+    #[test]
+    fn words_that_only_join_alike_hash_apart() {
+        assert_ne!(hash_words(&["ab", "c"]), hash_words(&["a", "bc"]));
+    }
+
+    #[test]
+    fn the_fingerprint_covers_timing_and_limits_and_nothing_local() {
+        let one = config(&[]);
+        let local = config(&[
+            "--cache-mib",
+            "8",
+            "--worker-threads",
+            "2",
+            "--data-dir",
+            "elsewhere",
+        ]);
+        assert_eq!(one.settings_fingerprint(), local.settings_fingerprint());
+        for shared in [
+            ["--timing", "wan"],
+            ["--heartbeat-ms", "51"],
+            ["--max-key-size", "9KiB"],
+        ] {
+            assert_ne!(
+                one.settings_fingerprint(),
+                config(&shared).settings_fingerprint(),
+                "{shared:?}"
+            );
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //!  └───▶ client ─▶ (generated code in rpc::proto)
 //! ```
 
+pub mod address;
 pub mod cli;
 pub mod client;
 pub mod config;

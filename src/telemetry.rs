@@ -1,1 +1,48 @@
-//! telemetry
+//! Logs. Metrics and traces come with a later version.
+
+use crate::config::{LogConfig, LogFormat};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("`{filter}` is no log filter: {source}; write info, or info,kontiki::raft=debug")]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Something in this process already logs elsewhere.
+    #[error("logging was set up before: {0}")]
+    Taken(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Sends the process's log to standard error: for people on a terminal, one
+/// JSON object a line otherwise, unless `config` says which.
+///
+/// To be called once; a second time is an error.
+pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&config.filter).map_err(|source| TelemetryError::Filter {
+        filter: config.filter.clone(),
+        source,
+    })?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+    let json = match config.format {
+        LogFormat::Json => true,
+        LogFormat::Plain => false,
+        LogFormat::Auto => !terminal,
+    };
+    if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.compact().try_init()
+    }
+    .map_err(TelemetryError::Taken)
+}

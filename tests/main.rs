@@ -1,1 +1,7 @@
-//! The integration tests.
+//! The integration tests: one binary, a folder per subject.
+
+mod cluster;
+mod kv;
+mod peers;
+mod storage;
+mod tidy;

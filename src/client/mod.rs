@@ -1,1 +1,64 @@
-//! client
+//! The client library: what the command line uses, and what others may.
+//!
+//! A [`Client`] knows some nodes of a cluster and keeps one lazy connection to
+//! each that it talks to. Any node answers any call, so it needs no map of the
+//! cluster; it only remembers who led last, to save the hop of forwarding.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), kontiki::client::Error> {
+//! use kontiki::client::{Client, Get, Options, Put};
+//! let client = Client::connect(&["http://127.0.0.1:2379"], Options::default())?;
+//! let written = client.put(Put::new("hello", "world")).await?;
+//! let read = client.get(Get::new("hello").at_least(written.meta.revision)).await?;
+//! assert_eq!(read.value.expect("just written").value, "world");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is retried
+//!
+//! Reads always, on another node if there is one. A write only when it was
+//! certainly not applied: the connection was never made, or the server said
+//! `NOT_APPLIED` and that it may work later. A write whose outcome is unknown
+//! is never sent again, since Kontiki would apply it twice; the error says
+//! [`Outcome::Unknown`] and the caller decides. Tries are bounded in number and
+//! by one deadline for the whole call, which every try tells the server.
+//!
+//! # Modules
+//!
+//! ```text
+//! model, txn      what is asked and answered, free of protobuf
+//! wire            model <-> protobuf
+//! error, classify what went wrong, in which layer
+//! retry           whether and where to try again: pure
+//! nodes, call     connections; one call with its retries
+//! kv, scan, cluster, maintenance   the calls
+//! ```
+//!
+//! # What is not there yet
+//!
+//! TLS, authentication, watches, leases, and exactly-once writes.
+
+mod call;
+mod classify;
+mod cluster;
+mod error;
+mod kv;
+mod maintenance;
+mod model;
+mod nodes;
+mod retry;
+mod scan;
+mod txn;
+mod wire;
+
+pub use call::{Client, Options};
+pub use classify::classify;
+pub use error::{Error, Failure, Layer, Outcome, Refusal};
+pub use maintenance::{HealthState, Snapshot, StateHash};
+pub use model::{
+    Answer, ClusterStatus, Delete, Deleted, Follower, Get, KeyValue, Keys, Leader, Member, Meta, NodeStatus,
+    Order, Page, Put, Range, ReadLevel, RequestLimits, Role, ScanOptions,
+};
+pub use scan::Scan;
+pub use txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};

@@ -1,0 +1,165 @@
+//! Where a node listens and how others reach it. On the ground floor because
+//! the configuration, the client and the command line all read the same words.
+
+use std::fmt;
+
+/// The port that a node serves clients on unless told otherwise.
+pub const DEFAULT_CLIENT_PORT: u16 = 2379;
+
+/// A host and a port: `127.0.0.1:2379`, `node-1.example:2379` or `[::1]:2379`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostPort {
+    /// A name or an address; IPv6 without its brackets.
+    pub host: String,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Reads `host:port`. The error says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| format!("`{text}` has no port; write HOST:PORT"))?;
+        let host = parse_host(host, text)?;
+        match port.parse::<u16>() {
+            Ok(0) => Err(format!(
+                "`{text}` has port 0, which nobody could find; choose a port"
+            )),
+            Ok(port) => Ok(Self { host, port }),
+            Err(_) => Err(format!(
+                "`{port}` in `{text}` is no port; write a number from 1 to 65535"
+            )),
+        }
+    }
+
+    /// Whether it means "every address of this machine", which is good for
+    /// listening but not for being found.
+    pub fn is_wildcard(&self) -> bool {
+        self.host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_unspecified())
+    }
+}
+
+fn parse_host(host: &str, whole: &str) -> Result<String, String> {
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return match inner.parse::<std::net::Ipv6Addr>() {
+            Ok(_) => Ok(inner.to_owned()),
+            Err(_) => Err(format!("`{inner}` in `{whole}` is no IPv6 address")),
+        };
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if host.is_empty() {
+        return Err(format!("`{whole}` has no host; write HOST:PORT"));
+    }
+    if host.contains(':') {
+        return Err(format!(
+            "an IPv6 address needs brackets, as in `[::1]:2379`; got `{whole}`"
+        ));
+    }
+    if host.chars().all(plain) {
+        Ok(host.to_owned())
+    } else {
+        Err(format!("`{host}` in `{whole}` is no host name"))
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The address of a node as others dial it: `http://host:port`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeUrl(pub HostPort);
+
+impl NodeUrl {
+    /// Reads `http://host:port`, with or without a `/` at the end. The error
+    /// says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(format!("`{text}` is no URL; write http://HOST:PORT"));
+        };
+        match scheme {
+            "http" => {}
+            "https" => {
+                return Err(format!(
+                    "`{text}` asks for TLS, which kontiki does not have yet; use http://"
+                ));
+            }
+            other => {
+                return Err(format!(
+                    "`{text}` has the scheme `{other}`; write http://HOST:PORT"
+                ));
+            }
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#', '@']) {
+            return Err(format!(
+                "`{text}` has more than a host and a port; write http://HOST:PORT"
+            ));
+        }
+        HostPort::parse(rest).map(Self)
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostPort, NodeUrl};
+
+    #[test]
+    fn names_and_addresses_of_both_families_are_read_and_written_back() {
+        for text in ["127.0.0.1:2379", "node-1.kontiki_default:1", "[::1]:65535"] {
+            assert_eq!(HostPort::parse(text).unwrap().to_string(), text);
+            let url = format!("http://{text}");
+            assert_eq!(NodeUrl::parse(&url).unwrap().to_string(), url);
+            assert_eq!(NodeUrl::parse(&format!("{url}/")).unwrap().to_string(), url);
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_refused_with_what_is_wrong() {
+        for (text, fragment) in [
+            ("localhost", "has no port"),
+            (":2379", "has no host"),
+            ("h:0", "port 0"),
+            ("h:65536", "is no port"),
+            ("::1:2379", "needs brackets"),
+            ("[::g]:1", "no IPv6 address"),
+            ("a b:1", "is no host name"),
+        ] {
+            let error = HostPort::parse(text).unwrap_err();
+            assert!(error.contains(fragment), "{text}: {error}");
+        }
+        for (text, fragment) in [
+            ("n1:2380", "is no URL"),
+            ("ftp://n1:2380", "scheme `ftp`"),
+            ("https://n1:2380", "does not have yet"),
+            ("http://n1:2380/x", "more than a host and a port"),
+            ("http://me@n1:2380", "more than a host and a port"),
+            ("http://n1", "has no port"),
+        ] {
+            let error = NodeUrl::parse(text).unwrap_err();
+            assert!(error.contains(fragment), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn wildcards_are_known() {
+        assert!(HostPort::parse("0.0.0.0:1").unwrap().is_wildcard());
+        assert!(HostPort::parse("[::]:1").unwrap().is_wildcard());
+        assert!(!HostPort::parse("127.0.0.1:1").unwrap().is_wildcard());
+    }
+}

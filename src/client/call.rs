@@ -1,0 +1,261 @@
+//! One call with its tries: the only loop of the client.
+
+use crate::address::NodeUrl;
+use crate::client::classify::{classify, named_leader};
+use crate::client::error::{Error, Failure, Outcome};
+use crate::client::nodes::Nodes;
+use crate::client::retry::{self, Kind, Next, Route};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// A try of a read leaves this much time at least before another node is asked.
+const READ_TRY_MIN: Duration = Duration::from_millis(250);
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a call may take, all tries together.
+    pub timeout: Duration,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// The most tries of a call.
+    pub attempts: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(1),
+            attempts: 24,
+        }
+    }
+}
+
+/// The way into a cluster. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) options: Options,
+}
+
+/// What a call is, for the loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Action {
+    /// A verb for messages.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// How long the server may work on it, if that is not the time for the answer: a stream's.
+    pub(super) deadline: Option<Duration>,
+}
+
+impl Action {
+    pub(super) const fn read(name: &'static str) -> Self {
+        Self {
+            name,
+            kind: Kind::Read,
+            deadline: None,
+        }
+    }
+
+    pub(super) const fn write(name: &'static str) -> Self {
+        Self {
+            name,
+            kind: Kind::Write,
+            deadline: None,
+        }
+    }
+
+    pub(super) const fn stream(name: &'static str, deadline: Duration) -> Self {
+        Self {
+            name,
+            kind: Kind::Read,
+            deadline: Some(deadline),
+        }
+    }
+}
+
+/// An answer and how it was come by.
+#[derive(Debug)]
+pub(super) struct Called<A> {
+    pub(super) answer: A,
+    pub(super) endpoint: NodeUrl,
+    pub(super) attempts: u32,
+    pub(super) latency: Duration,
+}
+
+impl Client {
+    /// A client of the nodes at `endpoints` (`http://host:port`). Connects only
+    /// when a call is made; fails only for endpoints that cannot be.
+    pub fn connect<S: AsRef<str>>(endpoints: &[S], options: Options) -> Result<Self, Error> {
+        let mut urls = Vec::new();
+        for endpoint in endpoints {
+            let text = endpoint.as_ref().trim();
+            let url = NodeUrl::parse(text).map_err(|message| {
+                let mut error = Error::usage("connect", message.clone());
+                if text.starts_with("https://") {
+                    error.failure = Box::new(Failure::Tls(message));
+                }
+                error
+            })?;
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        if urls.is_empty() {
+            return Err(Error::usage(
+                "connect",
+                "no endpoint is given; name one, as in http://127.0.0.1:2379",
+            ));
+        }
+        let connect_timeout = options.connect_timeout.min(options.timeout);
+        Ok(Self {
+            nodes: Arc::new(Nodes::new(urls, connect_timeout)),
+            options,
+        })
+    }
+
+    /// The nodes that this client was given.
+    pub fn endpoints(&self) -> &[NodeUrl] {
+        self.nodes.endpoints()
+    }
+
+    /// A client of one of the nodes alone, sharing connections with nobody:
+    /// its calls never go elsewhere.
+    pub fn only(&self, node: &NodeUrl) -> Self {
+        let connect_timeout = self.options.connect_timeout.min(self.options.timeout);
+        Self {
+            nodes: Arc::new(Nodes::new(vec![node.clone()], connect_timeout)),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Makes a call, on one node after the other as the rules allow.
+    pub(super) async fn call<Q, A, F>(
+        &self,
+        action: Action,
+        request: Q,
+        send: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<Called<A>, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let started = Instant::now();
+        let deadline = started + self.options.timeout;
+        let mut route = Route::new(self.nodes.endpoints(), self.nodes.preferred());
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let node = route.node().clone();
+            let budget = self.budget(action, &route, deadline);
+            let failure = match self.attempt(action, &node, request.clone(), budget, &send).await {
+                Ok(answer) => {
+                    return Ok(Called {
+                        answer,
+                        endpoint: node,
+                        attempts,
+                        latency: started.elapsed(),
+                    });
+                }
+                Err(failure) => failure,
+            };
+            let nobody = route.note(&failure);
+            let next = if nobody {
+                Next::GiveUp
+            } else {
+                retry::decide(action.kind, &failure)
+            };
+            if next != Next::GiveUp || !matches!(failure, Failure::Refused(_)) {
+                self.nodes.avoid(&node);
+            }
+            match self.turn(&mut route, next, attempts) {
+                Some(wait) if attempts < self.options.attempts && Instant::now() + wait < deadline => {
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Err(failed(action, node, attempts, failure, route)),
+            }
+        }
+    }
+
+    /// Turns the route to the node to ask next. Answers how long to wait before
+    /// that; none means not at all.
+    fn turn(&self, route: &mut Route, next: Next, attempts: u32) -> Option<Duration> {
+        match next {
+            Next::GiveUp => None,
+            Next::Elsewhere if route.has_others() => {
+                route.advance();
+                Some(Duration::ZERO)
+            }
+            Next::Elsewhere => Some(retry::pause(attempts, Duration::ZERO)),
+            Next::Leader(leader) => {
+                let news = route.turn_to(leader);
+                // Two nodes that name each other must not be asked in a tight circle.
+                Some(if news && attempts <= 2 {
+                    Duration::ZERO
+                } else {
+                    retry::pause(attempts, Duration::ZERO)
+                })
+            }
+            Next::Later(at_least) => {
+                route.advance();
+                Some(retry::pause(attempts, at_least))
+            }
+        }
+    }
+
+    /// How long the next try may take: a write all that is left, since it
+    /// cannot be asked elsewhere; a read half of it while there are others.
+    fn budget(&self, action: Action, route: &Route, deadline: Instant) -> Duration {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match action.kind {
+            Kind::Read if route.has_others() => left.min((left / 2).max(READ_TRY_MIN)),
+            _ => left,
+        }
+    }
+
+    async fn attempt<Q, A, F>(
+        &self,
+        action: Action,
+        node: &NodeUrl,
+        request: Q,
+        budget: Duration,
+        send: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<A, Failure>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let channel = self.nodes.channel(node)?;
+        let mut request = Request::new(request);
+        request.set_timeout(action.deadline.unwrap_or(budget));
+        match tokio::time::timeout(budget, send(channel, request)).await {
+            Ok(Ok(response)) => {
+                let leader = named_leader(response.metadata());
+                // Only a node that the caller named is known to be within reach.
+                let leader = leader.filter(|leader| self.nodes.endpoints().contains(leader));
+                self.nodes.prefer(leader.as_ref().unwrap_or(node));
+                Ok(response.into_inner())
+            }
+            Ok(Err(status)) => Err(classify(&status, budget)),
+            Err(_) => Err(Failure::Timeout {
+                after: budget,
+                outcome: Outcome::Unknown,
+            }),
+        }
+    }
+}
+
+fn failed(action: Action, node: NodeUrl, attempts: u32, failure: Failure, route: Route) -> Error {
+    Error {
+        action: action.name,
+        endpoint: Some(node),
+        attempts,
+        failure: Box::new(failure),
+        write: action.kind == Kind::Write,
+        unreachable: route.unreachable(),
+    }
+}

@@ -1,0 +1,85 @@
+//! The calls of the cluster service.
+
+use crate::address::NodeUrl;
+use crate::client::call::{Action, Client};
+use crate::client::error::Error;
+use crate::client::kv::answer;
+use crate::client::model::{Answer, ClusterStatus, Leader, Member, Role};
+use crate::client::wire;
+use crate::rpc::proto::v1 as pb;
+use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
+
+impl Client {
+    /// How all nodes are, asked from one of them. Learns from it who leads.
+    pub async fn status(&self) -> Result<Answer<ClusterStatus>, Error> {
+        let status = self.status_of(false).await?;
+        let leader = status.value.nodes.iter().find(|node| node.role == Role::Leader);
+        // Only a node that the caller named is known to be within reach.
+        if let Some(url) = leader.and_then(|node| NodeUrl::parse(&node.member.client_url).ok())
+            && self.nodes.endpoints().contains(&url)
+        {
+            self.nodes.prefer(&url);
+        }
+        Ok(status)
+    }
+
+    /// How the asked node is, from itself alone: answered without the others.
+    pub async fn local_status(&self) -> Result<Answer<ClusterStatus>, Error> {
+        self.status_of(true).await
+    }
+
+    async fn status_of(&self, local_only: bool) -> Result<Answer<ClusterStatus>, Error> {
+        let send = |channel, request| async move { ClusterServiceClient::new(channel).status(request).await };
+        let called = self
+            .call(Action::read("status"), pb::StatusRequest { local_only }, send)
+            .await?;
+        answer("status", called, |mut answer: pb::StatusResponse| {
+            (answer.header.take(), Ok(wire::cluster_status(answer)))
+        })
+    }
+
+    /// The nodes that the cluster consists of.
+    pub async fn members(&self) -> Result<Answer<Vec<Member>>, Error> {
+        let send =
+            |channel, request| async move { ClusterServiceClient::new(channel).members(request).await };
+        let called = self
+            .call(Action::read("members"), pb::MembersRequest {}, send)
+            .await?;
+        answer("members", called, |answer: pb::MembersResponse| {
+            (
+                answer.header,
+                Ok(answer.members.into_iter().map(wire::member).collect()),
+            )
+        })
+    }
+
+    /// Hands leadership to the voter with this name or id, or to the one that
+    /// is furthest. Answers when the new leader is known.
+    pub async fn transfer_leadership(&self, to: Option<String>) -> Result<Answer<Leader>, Error> {
+        let send = |channel, request| async move {
+            ClusterServiceClient::new(channel)
+                .transfer_leadership(request)
+                .await
+        };
+        let request = pb::TransferLeadershipRequest {
+            to: to.unwrap_or_default(),
+        };
+        // Not safe to repeat: without a target, a second one would move it on.
+        let called = self
+            .call(Action::write("transfer leadership"), request, send)
+            .await?;
+        answer(
+            "transfer leadership",
+            called,
+            |answer: pb::TransferLeadershipResponse| {
+                (
+                    answer.header,
+                    Ok(Leader {
+                        id: answer.leader_id,
+                        name: answer.leader_name,
+                    }),
+                )
+            },
+        )
+    }
+}

@@ -1,0 +1,235 @@
+//! What went wrong: where, in which layer, and what that means for a write.
+
+use crate::address::NodeUrl;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use tonic::Code;
+
+/// A call failed, after all tries.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// The call, as a verb: "put".
+    pub action: &'static str,
+    /// The node of the last try; none if there was no try.
+    pub endpoint: Option<NodeUrl>,
+    /// How many tries there were.
+    pub attempts: u32,
+    /// How the last try failed. Boxed, for it is large and rare.
+    pub failure: Box<Failure>,
+    /// Whether it was a write.
+    pub write: bool,
+    /// The other nodes that could not be reached, and why.
+    pub unreachable: Vec<(NodeUrl, Failure)>,
+}
+
+/// How one try failed, by the layer in which it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The caller asked for something that cannot be; nothing was sent.
+    Usage(String),
+    /// The host's name could not be resolved; nothing was sent.
+    Dns {
+        /// The resolver's words.
+        message: String,
+    },
+    /// No connection could be made; nothing was sent.
+    Tcp {
+        /// Why.
+        kind: std::io::ErrorKind,
+        /// The system's words.
+        message: String,
+    },
+    /// TLS was asked for, which is not there yet; nothing was sent.
+    Tls(String),
+    /// A connection was made, but what came back is no answer: it broke, or the
+    /// other side does not speak gRPC.
+    Grpc(String),
+    /// The server refused, or failed, and said so.
+    Refused(Refusal),
+    /// No answer came in time.
+    Timeout {
+        /// How long was waited.
+        after: Duration,
+        /// What became of a write.
+        outcome: Outcome,
+    },
+}
+
+/// What the server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The gRPC code.
+    pub code: Code,
+    /// The name of the error, such as `NO_LEADER`; empty if the server gave none.
+    pub reason: String,
+    /// The server's sentence.
+    pub message: String,
+    /// What became of a write.
+    pub outcome: Outcome,
+    /// Further facts: limits, actual values, revisions.
+    pub details: BTreeMap<String, String>,
+    /// When the server thinks that it may work.
+    pub retry_after: Option<Duration>,
+    /// Who leads, if the server knows.
+    pub leader: Option<NodeUrl>,
+}
+
+/// What became of a write that was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was certainly not applied.
+    NotApplied,
+    /// It may have been applied, or may yet be.
+    Unknown,
+}
+
+/// The layer in which something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The caller's own input.
+    Usage,
+    /// Name resolution.
+    Dns,
+    /// The connection.
+    Tcp,
+    /// Encryption.
+    Tls,
+    /// The protocol on the connection.
+    Grpc,
+    /// The cluster: no leader, or leadership was lost.
+    Raft,
+    /// The server's answer to this very request.
+    Server,
+}
+
+impl Layer {
+    /// Its usual name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Dns => "DNS",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Grpc => "gRPC",
+            Self::Raft => "Raft",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl Outcome {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplied => "NOT_APPLIED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl Failure {
+    /// The layer in which it happened.
+    pub fn layer(&self) -> Layer {
+        match self {
+            Self::Usage(_) => Layer::Usage,
+            Self::Dns { .. } => Layer::Dns,
+            Self::Tcp { .. } => Layer::Tcp,
+            Self::Tls(_) => Layer::Tls,
+            Self::Grpc(_) => Layer::Grpc,
+            Self::Refused(refusal) if refusal.code == Code::Unavailable => Layer::Raft,
+            Self::Refused(_) => Layer::Server,
+            // A node that is connected and silent waits for the others, as a rule.
+            Self::Timeout { .. } => Layer::Raft,
+        }
+    }
+
+    /// Whether nothing can have reached a server.
+    pub fn before_sending(&self) -> bool {
+        matches!(
+            self,
+            Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_)
+        )
+    }
+
+    /// What became of a write.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused(refusal) => refusal.outcome,
+            Self::Timeout { outcome, .. } => *outcome,
+            Self::Grpc(_) => Outcome::Unknown,
+            Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_) => Outcome::NotApplied,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Tls(message) | Self::Grpc(message) => f.write_str(message),
+            Self::Dns { message } => write!(f, "the name cannot be resolved: {message}"),
+            Self::Tcp { kind, message } => match kind {
+                std::io::ErrorKind::ConnectionRefused => write!(f, "connection refused"),
+                std::io::ErrorKind::TimedOut => write!(f, "no connection in time"),
+                _ => write!(f, "cannot connect: {message}"),
+            },
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Timeout { after, .. } => write!(f, "no answer within {} ms", after.as_millis()),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.reason.as_str(), self.message.as_str()) {
+            ("", "") => write!(f, "{:?}", self.code),
+            ("", message) => write!(f, "{:?}: {message}", self.code),
+            (reason, message) => write!(f, "{reason}: {message}"),
+        }
+    }
+}
+
+impl Error {
+    /// A mistake of the caller, found before anything was sent.
+    pub fn usage(action: &'static str, message: impl Into<String>) -> Self {
+        let failure = Box::new(Failure::Usage(message.into()));
+        Self {
+            action,
+            endpoint: None,
+            attempts: 0,
+            failure,
+            write: false,
+            unreachable: Vec::new(),
+        }
+    }
+
+    /// The layer in which it failed.
+    pub fn layer(&self) -> Layer {
+        self.failure.layer()
+    }
+
+    /// What became of the write; none if it was none.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.write.then(|| self.failure.outcome())
+    }
+
+    /// What the server said, if it was the server that refused.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &*self.failure {
+            Failure::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed", self.action)?;
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, " at {endpoint}")?;
+        }
+        write!(f, " ({}): {}", self.layer().as_str(), self.failure)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,111 @@
+//! The calls of the key-value service, but for scans.
+
+use crate::client::call::{Action, Called, Client};
+use crate::client::error::Error;
+use crate::client::model::{Answer, Delete, Deleted, Get, KeyValue, Page, Put, Range};
+use crate::client::txn::{Txn, TxnAnswer};
+use crate::client::wire;
+use crate::rpc::proto::v1 as pb;
+use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
+use crate::types::Revision;
+use tonic::transport::Channel;
+
+/// The largest answer taken: a page or reply of the server's limit, and room for its frame.
+pub(super) const MOST_BYTES: usize = 64 << 20;
+
+pub(super) fn service(channel: Channel) -> KvServiceClient<Channel> {
+    KvServiceClient::new(channel)
+        .max_decoding_message_size(MOST_BYTES)
+        .max_encoding_message_size(MOST_BYTES)
+}
+
+impl Client {
+    /// Sets a key. Answers the replaced version, if asked for and if there was one.
+    pub async fn put(&self, put: Put) -> Result<Answer<Option<KeyValue>>, Error> {
+        let send = |channel, request| async move { service(channel).put(request).await };
+        let called = self.call(Action::write("put"), wire::put(put), send).await?;
+        answer("put", called, |answer: pb::PutResponse| {
+            (answer.header, Ok(answer.previous.map(wire::key_value)))
+        })
+    }
+
+    /// Reads a key. Absence is no error.
+    pub async fn get(&self, get: Get) -> Result<Answer<Option<KeyValue>>, Error> {
+        let send = |channel, request| async move { service(channel).get(request).await };
+        let called = self.call(Action::read("get"), wire::get(get), send).await?;
+        answer("get", called, |answer: pb::GetResponse| {
+            (answer.header, Ok(answer.kv.map(wire::key_value)))
+        })
+    }
+
+    /// Removes keys. Removing nothing is no error.
+    pub async fn delete(&self, delete: Delete) -> Result<Answer<Deleted>, Error> {
+        let send = |channel, request| async move { service(channel).delete(request).await };
+        let called = self
+            .call(Action::write("delete"), wire::delete(delete), send)
+            .await?;
+        answer("delete", called, |mut answer: pb::DeleteResponse| {
+            (answer.header.take(), Ok(wire::deleted(answer)))
+        })
+    }
+
+    /// Reads one page of keys.
+    pub async fn range(&self, range: Range) -> Result<Answer<Page>, Error> {
+        let send = |channel, request| async move { service(channel).range(request).await };
+        let called = self.call(Action::read("range"), wire::range(range), send).await?;
+        answer("range", called, |mut answer: pb::RangeResponse| {
+            (answer.header.take(), Ok(wire::page(answer)))
+        })
+    }
+
+    /// Compares, then does one of two things. Conditions that do not hold are no error.
+    pub async fn txn(&self, txn: Txn) -> Result<Answer<TxnAnswer>, Error> {
+        let action = if txn.is_read_only() {
+            Action::read("txn")
+        } else {
+            Action::write("txn")
+        };
+        let send = |channel, request| async move { service(channel).txn(request).await };
+        let called = self.call(action, wire::txn(txn), send).await?;
+        answer("txn", called, |mut answer: pb::TxnResponse| {
+            (answer.header.take(), wire::txn_answer(answer))
+        })
+    }
+
+    /// Forgets history: afterwards no read below `revision` succeeds.
+    pub async fn compact(&self, revision: Revision) -> Result<Answer<()>, Error> {
+        let send = |channel, request| async move { service(channel).compact(request).await };
+        let called = self
+            .call(Action::write("compact"), wire::compact(revision), send)
+            .await?;
+        answer("compact", called, |answer: pb::CompactResponse| {
+            (answer.header, Ok(()))
+        })
+    }
+}
+
+/// Takes an answer apart into its header and what it says.
+pub(super) fn answer<A, T>(
+    action: &'static str,
+    called: Called<A>,
+    open: impl FnOnce(A) -> (Option<pb::ResponseHeader>, Result<T, &'static str>),
+) -> Result<Answer<T>, Error> {
+    let Called {
+        answer,
+        endpoint,
+        attempts,
+        latency,
+    } = called;
+    let called = Called {
+        answer: (),
+        endpoint,
+        attempts,
+        latency,
+    };
+    let (header, value) = open(answer);
+    let value = value.map_err(|what| wire::broken(action, &called, what))?;
+    Ok(Answer {
+        value,
+        meta: wire::meta(action, header, &called)?,
+    })
+}

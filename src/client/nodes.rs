@@ -1,0 +1,92 @@
+//! The connections: one lazy channel for each node, and the memory of who led last.
+
+use crate::address::NodeUrl;
+use crate::client::error::Failure;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+/// More nodes than any cluster has; a stop against servers that name ever new leaders.
+const MOST_NODES: usize = 64;
+
+/// Notices a node that is connected and silent, such as a frozen one.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// How long the answer to a keep-alive may take.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The nodes that a client talks to.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    endpoints: Vec<NodeUrl>,
+    connect_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    channels: BTreeMap<NodeUrl, Channel>,
+    preferred: Option<NodeUrl>,
+}
+
+impl Nodes {
+    pub(super) fn new(endpoints: Vec<NodeUrl>, connect_timeout: Duration) -> Self {
+        Self {
+            endpoints,
+            connect_timeout,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The nodes that the caller named, in that order.
+    pub(super) fn endpoints(&self) -> &[NodeUrl] {
+        &self.endpoints
+    }
+
+    /// The node to ask first: who led or answered last.
+    pub(super) fn preferred(&self) -> Option<NodeUrl> {
+        self.state().preferred.clone()
+    }
+
+    /// Remembers whom to ask first.
+    pub(super) fn prefer(&self, node: &NodeUrl) {
+        self.state().preferred = Some(node.clone());
+    }
+
+    /// Forgets to ask `node` first.
+    pub(super) fn avoid(&self, node: &NodeUrl) {
+        let mut state = self.state();
+        if state.preferred.as_ref() == Some(node) {
+            state.preferred = None;
+        }
+    }
+
+    /// The channel to `node`. It connects when it is first used, and again
+    /// after it broke, resolving the name anew each time.
+    pub(super) fn channel(&self, node: &NodeUrl) -> Result<Channel, Failure> {
+        let mut state = self.state();
+        if let Some(channel) = state.channels.get(node) {
+            return Ok(channel.clone());
+        }
+        if state.channels.len() >= MOST_NODES {
+            return Err(Failure::Usage(format!(
+                "more than {MOST_NODES} nodes are known; connect anew"
+            )));
+        }
+        let endpoint = Endpoint::from_shared(node.to_string())
+            .map_err(|error| Failure::Usage(format!("{node} is no endpoint: {error}")))?
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let channel = endpoint.connect_lazy();
+        state.channels.insert(node.clone(), channel.clone());
+        Ok(channel)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere cannot leave these maps half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,259 @@
+//! Whether to try again, where and when. Pure, so that the rules can be read
+//! and tested apart from any network.
+
+use crate::address::NodeUrl;
+use crate::client::error::{Failure, Outcome};
+use std::time::Duration;
+use tonic::Code;
+
+/// The first pause; it doubles from try to try.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// The longest pause: about an election.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// What kind of call is retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Does no harm twice.
+    Read,
+    /// Must not be applied twice.
+    Write,
+}
+
+/// What to do after a try has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The same again would fail again, or do harm.
+    GiveUp,
+    /// Another node may do better, at once.
+    Elsewhere,
+    /// This node leads, as the asked one says.
+    Leader(NodeUrl),
+    /// The cluster needs a moment; at least this long.
+    Later(Duration),
+}
+
+/// The rule.
+pub(super) fn decide(kind: Kind, failure: &Failure) -> Next {
+    match failure {
+        Failure::Usage(_) | Failure::Tls(_) => Next::GiveUp,
+        Failure::Dns { .. } | Failure::Tcp { .. } => Next::Elsewhere,
+        _ if kind == Kind::Write && failure.outcome() == Outcome::Unknown => Next::GiveUp,
+        Failure::Grpc(_) | Failure::Timeout { .. } => Next::Elsewhere,
+        Failure::Refused(refusal) => match (refusal.code, &refusal.leader, refusal.retry_after) {
+            (Code::Unavailable, Some(leader), _) => Next::Leader(leader.clone()),
+            (Code::Unavailable, None, after) => Next::Later(after.unwrap_or_default()),
+            // Full queues drain; a full disk does not, and then the server gives no time.
+            (Code::ResourceExhausted, _, Some(after)) => Next::Later(after),
+            (Code::DeadlineExceeded, ..) if kind == Kind::Read => Next::Elsewhere,
+            _ => Next::GiveUp,
+        },
+    }
+}
+
+/// A pause before the next try: random, so that many clients do not come back
+/// as one, and longer from try to try.
+pub(super) fn pause(attempt: u32, at_least: Duration) -> Duration {
+    let ceiling = PAUSE_MIN.saturating_mul(1 << attempt.min(10)).min(PAUSE_MAX);
+    let jitter = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
+    at_least.max(jitter)
+}
+
+/// The order in which nodes are asked during one call.
+#[derive(Debug)]
+pub(super) struct Route {
+    nodes: Vec<NodeUrl>,
+    at: usize,
+    /// Nodes that could not be connected to since one last could.
+    unreachable: Vec<(NodeUrl, Failure)>,
+}
+
+impl Route {
+    /// Asks `first`, if it is known who leads or who answered last, then the others in order.
+    pub(super) fn new(endpoints: &[NodeUrl], first: Option<NodeUrl>) -> Self {
+        let mut nodes: Vec<NodeUrl> = endpoints.to_vec();
+        let mut at = 0;
+        if let Some(first) = first {
+            at = position(&mut nodes, first);
+        }
+        Self {
+            nodes,
+            at,
+            unreachable: Vec::new(),
+        }
+    }
+
+    /// The node to ask now.
+    pub(super) fn node(&self) -> &NodeUrl {
+        &self.nodes[self.at]
+    }
+
+    /// Whether there is more than one node to ask.
+    pub(super) fn has_others(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    /// Turns to the next node.
+    pub(super) fn advance(&mut self) {
+        self.at = (self.at + 1) % self.nodes.len();
+    }
+
+    /// Turns to a node that another one named. False if that very node has just named itself.
+    pub(super) fn turn_to(&mut self, node: NodeUrl) -> bool {
+        let other = *self.node() != node;
+        self.at = position(&mut self.nodes, node);
+        other
+    }
+
+    /// Notes how a try failed. True once no node at all can be connected to.
+    pub(super) fn note(&mut self, failure: &Failure) -> bool {
+        if !failure.before_sending() {
+            self.unreachable.clear();
+            return false;
+        }
+        let node = self.node().clone();
+        self.unreachable.retain(|(known, _)| *known != node);
+        self.unreachable.push((node, failure.clone()));
+        self.unreachable.len() >= self.nodes.len()
+    }
+
+    /// The nodes that could not be connected to, other than the current one.
+    pub(super) fn unreachable(mut self) -> Vec<(NodeUrl, Failure)> {
+        let current = self.node().clone();
+        self.unreachable.retain(|(node, _)| *node != current);
+        self.unreachable
+    }
+}
+
+fn position(nodes: &mut Vec<NodeUrl>, node: NodeUrl) -> usize {
+    nodes.iter().position(|known| *known == node).unwrap_or_else(|| {
+        nodes.push(node);
+        nodes.len() - 1
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::error::Refusal;
+    use std::collections::BTreeMap;
+    use std::io::ErrorKind;
+
+    fn url(text: &str) -> NodeUrl {
+        NodeUrl::parse(text).unwrap()
+    }
+
+    fn refused(code: Code, outcome: Outcome, leader: Option<&str>, after: Option<u64>) -> Failure {
+        Failure::Refused(Refusal {
+            code,
+            reason: String::new(),
+            message: String::new(),
+            outcome,
+            details: BTreeMap::new(),
+            retry_after: after.map(Duration::from_millis),
+            leader: leader.map(url),
+        })
+    }
+
+    fn tcp() -> Failure {
+        Failure::Tcp {
+            kind: ErrorKind::ConnectionRefused,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_write_of_unknown_outcome_is_never_sent_again() {
+        let unknown = Outcome::Unknown;
+        for failure in [
+            refused(Code::Unavailable, unknown, None, None),
+            refused(Code::Unavailable, unknown, Some("http://n2:1"), Some(1)),
+            refused(Code::ResourceExhausted, unknown, None, Some(1)),
+            Failure::Timeout {
+                after: Duration::ZERO,
+                outcome: unknown,
+            },
+            Failure::Grpc("broke".to_owned()),
+        ] {
+            assert_eq!(decide(Kind::Write, &failure), Next::GiveUp, "{failure:?}");
+            assert_ne!(decide(Kind::Read, &failure), Next::GiveUp, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_not_applied_is_sent_again_where_that_may_help() {
+        let not_applied = Outcome::NotApplied;
+        let decide = |failure: &Failure| decide(Kind::Write, failure);
+        assert_eq!(decide(&tcp()), Next::Elsewhere);
+        assert_eq!(
+            decide(&refused(
+                Code::Unavailable,
+                not_applied,
+                Some("http://n2:1"),
+                None
+            )),
+            Next::Leader(url("http://n2:1"))
+        );
+        assert_eq!(
+            decide(&refused(Code::Unavailable, not_applied, None, Some(7))),
+            Next::Later(Duration::from_millis(7))
+        );
+        assert_eq!(
+            decide(&refused(Code::ResourceExhausted, not_applied, None, Some(7))),
+            Next::Later(Duration::from_millis(7))
+        );
+        assert_eq!(
+            decide(&refused(Code::ResourceExhausted, not_applied, None, None)),
+            Next::GiveUp,
+            "no space"
+        );
+        assert_eq!(
+            decide(&refused(Code::InvalidArgument, not_applied, None, None)),
+            Next::GiveUp
+        );
+    }
+
+    #[test]
+    fn a_route_goes_round_and_knows_when_nobody_is_there() {
+        let nodes = [url("http://a:1"), url("http://b:1")];
+        let mut route = Route::new(&nodes, None);
+        assert!(!route.note(&tcp()));
+        route.advance();
+        assert_eq!(*route.node(), nodes[1]);
+        assert!(route.note(&tcp()), "both were tried");
+        assert_eq!(route.unreachable(), vec![(nodes[0].clone(), tcp())]);
+    }
+
+    #[test]
+    fn an_answer_of_any_kind_shows_that_somebody_is_there() {
+        let nodes = [url("http://a:1"), url("http://b:1")];
+        let mut route = Route::new(&nodes, Some(nodes[1].clone()));
+        assert_eq!(*route.node(), nodes[1], "the one that answered last comes first");
+        assert!(!route.note(&tcp()));
+        route.advance();
+        assert!(!route.note(&refused(Code::Unavailable, Outcome::NotApplied, None, None)));
+        route.advance();
+        assert!(!route.note(&tcp()), "the other one answered in between");
+    }
+
+    #[test]
+    fn a_leader_that_was_not_known_is_asked_too() {
+        let mut route = Route::new(&[url("http://a:1")], None);
+        assert!(route.turn_to(url("http://z:1")));
+        assert_eq!(*route.node(), url("http://z:1"));
+        assert!(!route.turn_to(url("http://z:1")), "it names itself: no news");
+    }
+
+    #[test]
+    fn pauses_grow_are_bounded_and_keep_to_the_servers_word() {
+        for attempt in 0..40 {
+            let pause = pause(attempt, Duration::ZERO);
+            assert!(
+                pause >= PAUSE_MIN / 2 && pause <= PAUSE_MAX,
+                "{attempt}: {pause:?}"
+            );
+        }
+        assert_eq!(pause(0, Duration::from_secs(1)), Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,90 @@
+//! The flags of `serve`, made from the table.
+
+use crate::config::sources::{self, Settings};
+use crate::config::table::{CONFIG_VARIABLE, SETTINGS};
+use crate::config::{ConfigError, ServeConfig};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The flags that were given, as text.
+#[derive(Clone, Debug, Default)]
+pub struct ServeArgs {
+    pub(super) config: Option<PathBuf>,
+    pub(super) flags: BTreeMap<&'static str, String>,
+}
+
+impl ServeArgs {
+    /// Merges the flags with `environment` and the file. The lookup is an
+    /// argument so that tests need not touch the process.
+    pub fn resolve(&self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Settings, ConfigError> {
+        sources::resolve(self, environment)
+    }
+
+    /// The checked configuration, from the flags, the process's environment and the file.
+    pub fn load(&self) -> Result<ServeConfig, ConfigError> {
+        self.resolve(&|name| std::env::var_os(name))?.check()
+    }
+
+    /// Reads flags that are known to be right; for tests.
+    #[cfg(test)]
+    pub(super) fn from_flags(flags: &[&str]) -> Self {
+        let command = Self::augment_args(Command::new("serve").no_binary_name(true));
+        Self::from_arg_matches(&command.get_matches_from(flags)).unwrap()
+    }
+}
+
+impl Args for ServeArgs {
+    fn augment_args(command: Command) -> Command {
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help(format!(
+                "A TOML file with these settings: listen-client = \"…\" [env: {CONFIG_VARIABLE}]"
+            ));
+        SETTINGS.iter().fold(command.arg(config), |command, setting| {
+            let mut help = setting.help.to_owned();
+            if !setting.default.is_empty() {
+                help.push_str(&format!(" [default: {}]", setting.default));
+            }
+            help.push_str(&format!(" [env: {}]", setting.variable()));
+            let mut arg = Arg::new(setting.key)
+                .long(setting.key)
+                .value_name(setting.value)
+                .help(help);
+            if setting.is_switch() {
+                arg = arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true");
+            }
+            command.arg(arg)
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ServeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        if let Some(path) = matches.get_one::<PathBuf>("config") {
+            self.config = Some(path.clone());
+        }
+        for setting in SETTINGS {
+            if let Some(text) = matches.get_one::<String>(setting.key) {
+                self.flags.insert(setting.key, text.clone());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! The TOML file: flat, the keys are the settings' words. `initial-cluster`
+//! may also be a table: `[initial-cluster]` with `n1 = "http://host:2380"`.
+
+use crate::config::sources::{Given, Origin};
+use crate::config::table::{self, SETTINGS};
+use crate::config::{ConfigError, Problem};
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Reads the file at `path`: each value as text with the line that it stands on.
+pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })?;
+    let mut values = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (key, value) in table.get_ref() {
+        let line = 1 + text[..key.span().start].matches('\n').count();
+        let origin = Origin::File {
+            path: path.to_owned(),
+            line,
+        };
+        let word = key.get_ref().as_ref();
+        let read = match table::find(word) {
+            Some(setting) => text_of(value, setting.key).map(|text| (setting.key, text)),
+            None => Err(unknown(word)),
+        };
+        match read {
+            Ok((key, text)) => {
+                values.insert(key, Given { text, origin });
+            }
+            Err(message) => problems.push((
+                line,
+                Problem {
+                    key: word.to_owned(),
+                    message,
+                    origin: Some(origin),
+                },
+            )),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(values);
+    }
+    problems.sort_by_key(|(line, _)| *line);
+    Err(ConfigError::Invalid(
+        problems.into_iter().map(|(_, problem)| problem).collect(),
+    ))
+}
+
+fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Boolean(truth) => Ok(truth.to_string()),
+        DeValue::Table(members) if key == "initial-cluster" => members
+            .iter()
+            .map(|(name, url)| match url.get_ref() {
+                DeValue::String(url) => Ok(format!("{}={url}", name.get_ref())),
+                _ => Err("the value of a member must be its peer URL".to_owned()),
+            })
+            .collect::<Result<Vec<String>, String>>()
+            .map(|members| members.join(",")),
+        _ => Err("must be a string, a whole number or true or false".to_owned()),
+    }
+}
+
+fn unknown(word: &str) -> String {
+    let nearest = SETTINGS
+        .iter()
+        .map(|setting| (distance(word, setting.key), setting.key))
+        .min();
+    match nearest {
+        Some((distance, key)) if distance <= 3 => format!("there is no such setting; did you mean `{key}`?"),
+        _ => "there is no such setting; `kontiki serve --help` lists them".to_owned(),
+    }
+}
+
+/// How many letters must be put in, taken out or replaced to make `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

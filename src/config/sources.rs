@@ -1,0 +1,202 @@
+//! The merge: which of the sources says what a setting is, and the memory of it.
+
+use crate::config::arguments::ServeArgs;
+use crate::config::table::{CONFIG_VARIABLE, SETTINGS};
+use crate::config::{ConfigError, Problem, ServeConfig, check, file};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing set it.
+    Default,
+    /// It follows from another setting, or from a preset.
+    Derived(String),
+    /// A line of the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl Origin {
+    /// One word for its kind, for JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Derived(_) => "derived",
+            Self::File { .. } => "file",
+            Self::Environment(_) => "environment",
+            Self::Flag(_) => "flag",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(f, "default"),
+            Self::Derived(from) => write!(f, "from {from}"),
+            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag --{name}"),
+        }
+    }
+}
+
+/// A value as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The text.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Every setting's value with its origin, not yet checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    values: BTreeMap<&'static str, Given>,
+}
+
+impl Settings {
+    /// All settings in the order of the help.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Given)> {
+        SETTINGS
+            .iter()
+            .filter_map(|setting| Some((setting.key, self.values.get(setting.key)?)))
+    }
+
+    /// Checks all values and the rules between them.
+    pub fn check(&self) -> Result<ServeConfig, ConfigError> {
+        check::check(self)
+    }
+
+    /// The value of a setting. Every setting of the table has one.
+    pub(super) fn get(&self, key: &str) -> &Given {
+        self.values
+            .get(key)
+            .expect("the key is in the table, and the merge gives each a value")
+    }
+
+    fn derive(&mut self, key: &'static str, text: String, from: impl Into<String>) {
+        self.values.entry(key).or_insert(Given {
+            text,
+            origin: Origin::Derived(from.into()),
+        });
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.values.get(key).map(|given| given.text.clone())
+    }
+}
+
+pub(super) fn resolve(
+    args: &ServeArgs,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Settings, ConfigError> {
+    let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let path = args
+        .config
+        .clone()
+        .or_else(|| environment(CONFIG_VARIABLE).map(PathBuf::from));
+    let mut file = match path {
+        Some(path) => file::read(&path)?,
+        None => BTreeMap::new(),
+    };
+    let mut values = BTreeMap::new();
+    let mut problems = Vec::new();
+    for setting in SETTINGS {
+        let variable = setting.variable();
+        let given = if let Some(text) = args.flags.get(setting.key) {
+            Some(Given {
+                text: text.clone(),
+                origin: Origin::Flag(setting.key.to_owned()),
+            })
+        } else if let Some(value) = environment(&variable) {
+            let origin = Origin::Environment(variable);
+            match value.into_string() {
+                Ok(text) => Some(Given { text, origin }),
+                Err(_) => {
+                    let message = "is not valid UTF-8".to_owned();
+                    problems.push(Problem {
+                        key: setting.key.to_owned(),
+                        message,
+                        origin: Some(origin),
+                    });
+                    None
+                }
+            }
+        } else if let Some(given) = file.remove(setting.key) {
+            Some(given)
+        } else if setting.default.is_empty() {
+            None
+        } else {
+            Some(Given {
+                text: setting.default.to_owned(),
+                origin: Origin::Default,
+            })
+        };
+        if let Some(given) = given {
+            values.insert(setting.key, given);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError::Invalid(problems));
+    }
+    let mut settings = Settings { values };
+    derive(&mut settings);
+    Ok(settings)
+}
+
+/// Fills in what follows from other settings.
+fn derive(settings: &mut Settings) {
+    let name = settings.text("name").unwrap_or_default();
+    settings.derive("data-dir", format!("kontiki-data/{name}"), "name");
+
+    let listen_client = settings.text("listen-client").unwrap_or_default();
+    settings.derive(
+        "advertise-client",
+        format!("http://{listen_client}"),
+        "listen-client",
+    );
+
+    let listed = settings.text("initial-cluster").and_then(|list| {
+        let member = list
+            .split(',')
+            .find_map(|member| member.trim().strip_prefix(&format!("{name}=")));
+        member.map(str::to_owned)
+    });
+    if let Some(url) = listed {
+        settings.derive("advertise-peer", url, "initial-cluster");
+    }
+    let listen_peer = settings.text("listen-peer").unwrap_or_default();
+    settings.derive("advertise-peer", format!("http://{listen_peer}"), "listen-peer");
+    let advertise_peer = settings.text("advertise-peer").unwrap_or_default();
+    settings.derive(
+        "initial-cluster",
+        format!("{name}={advertise_peer}"),
+        "name and advertise-peer",
+    );
+
+    let preset = settings.text("timing").unwrap_or_default();
+    // A preset that does not exist is told by the check; the default fills in until then.
+    let timing = check::preset(&preset).unwrap_or_default();
+    for (key, duration) in [
+        ("tick-ms", timing.tick),
+        ("heartbeat-ms", timing.heartbeat),
+        ("election-min-ms", timing.election_min),
+        ("election-max-ms", timing.election_max),
+    ] {
+        settings.derive(key, duration.as_millis().to_string(), format!("timing {preset}"));
+    }
+}
