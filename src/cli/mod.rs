@@ -1,6 +1,208 @@
-//! The command line.
+//! The command line: one file per command.
+//!
+//! A command is a function from its arguments to an [`Exit`] or a
+//! [`CliError`]. What it found goes to standard output, in the form that
+//! `-o` says; what went wrong goes to standard error, with the layer in which
+//! it did, the likely cause and the next command (see `report`).
+//!
+//! ```text
+//! exit      the meaning of each exit code
+//! global    the flags that every command has
+//! output    table, json or plain; the one place that writes to standard output
+//! report    an error in words and as JSON
+//! text      keys, values, sizes and durations for people and for JSON
+//! ```
 
-/// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod compact;
+mod completions;
+mod config;
+mod delete;
+mod exit;
+mod get;
+mod global;
+mod hash;
+mod health;
+mod output;
+mod put;
+mod report;
+mod scan;
+mod serve;
+mod snapshot;
+mod status;
+mod text;
+mod transfer_leader;
+mod txn;
+
+// The cluster for trying out and the benchmark have folders of their own.
+#[allow(missing_docs)] // placeholders until then
+pub mod dev {
+    #[derive(Debug, clap::Args)]
+    pub struct DevArgs {}
+    pub fn run(_: DevArgs) -> std::process::ExitCode {
+        eprintln!("error: `kontiki dev` is not there yet");
+        std::process::ExitCode::FAILURE
+    }
+}
+#[allow(missing_docs)] // placeholders until then
+pub mod bench {
+    #[derive(Debug, clap::Args)]
+    pub struct BenchArgs {}
+    pub fn run(_: BenchArgs) -> std::process::ExitCode {
+        eprintln!("error: `kontiki bench` is not there yet");
+        std::process::ExitCode::FAILURE
+    }
+}
+
+pub use exit::{CliError, Exit};
+pub use output::Format;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use global::{Context, GlobalArgs};
+use std::process::ExitCode;
+
+/// A distributed key-value store: replicated by Raft, served over gRPC.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kontiki",
+    version,
+    infer_subcommands = true,
+    before_long_help = EXAMPLES,
+    after_long_help = exit::HELP,
+    disable_help_subcommand = true
+)]
+struct Program {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki dev                          start three nodes on this machine
+  kontiki put hello world              OK  revision 2  (n2, 1.8 ms)
+  kontiki get hello                    world
+  kontiki scan user/                   all keys that begin with user/
+  kontiki status                       the whole cluster, asked from any node
+  kontiki txn 'if absent(lock) then put lock me else get lock'
+";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node of a cluster
+    Serve(Box<serve::ServeCommand>),
+    /// Start a cluster on this machine, to try and to develop against
+    Dev(dev::DevArgs),
+    /// Set a key
+    Put(put::PutArgs),
+    /// Read a key
+    Get(get::GetArgs),
+    /// Remove keys
+    Delete(delete::DeleteArgs),
+    /// Read many keys in order
+    Scan(scan::ScanArgs),
+    /// Compare, then do one of two things, as a whole or not at all
+    Txn(txn::TxnArgs),
+    /// Forget history below a revision
+    Compact(compact::CompactArgs),
+    /// Show the whole cluster, asked from any node
+    Status(status::StatusArgs),
+    /// Hand leadership to another node
+    TransferLeader(transfer_leader::TransferLeaderArgs),
+    /// Save the whole state to a file, or look into such a file
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    /// Compare the state of all nodes
+    Hash(hash::HashArgs),
+    /// Ask whether nodes are alive or ready; for health checks
+    Health(health::HealthArgs),
+    /// Measure how fast a cluster is
+    Bench(bench::BenchArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Write the completion script of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the program: reads the process's arguments, answers its exit code.
+pub fn main() -> ExitCode {
+    let Program { global, command } = Program::parse();
+    let output = global.output();
+    let result = match command {
+        // These have processes and runtimes of their own.
+        Command::Dev(args) => return dev::run(args),
+        Command::Bench(args) => return bench::run(args),
+        Command::Serve(command) => serve::run(&command),
+        Command::Config(command) => config::run(&command, &output),
+        Command::Completions(args) => completions::run(&args, &mut Program::command()),
+        Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
+        command => global
+            .context(output)
+            .and_then(|context| on_runtime(command, &context)),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => report::report(&error, &output),
+    }
+}
+
+/// The commands that talk to a cluster: one thread is enough for them.
+fn on_runtime(command: Command, context: &Context) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::local("start the runtime", error))?;
+    let exit = runtime.block_on(ask(command, context));
+    // A resolver thread that still hangs must not hold the exit.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn ask(command: Command, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        Command::Put(args) => put::run(args, context).await,
+        Command::Get(args) => get::run(args, context).await,
+        Command::Delete(args) => delete::run(args, context).await,
+        Command::Scan(args) => scan::run(args, context).await,
+        Command::Txn(args) => txn::run(args, context).await,
+        Command::Compact(args) => compact::run(&args, context).await,
+        Command::Status(args) => status::run(&args, context).await,
+        Command::TransferLeader(args) => transfer_leader::run(args, context).await,
+        Command::Snapshot(snapshot::SnapshotCommand::Save(args)) => snapshot::save(&args, context).await,
+        Command::Hash(args) => hash::run(&args, context).await,
+        Command::Health(args) => health::run(&args, context).await,
+        Command::Serve(_)
+        | Command::Dev(_)
+        | Command::Bench(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Snapshot(snapshot::SnapshotCommand::Inspect(_)) => {
+            unreachable!("main runs these without a client")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_all_commands_are_consistent() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples_in_its_help() {
+        let mut program = Program::command();
+        program.build();
+        let own = ["dev", "bench", "serve", "config", "completions", "snapshot"];
+        for command in program
+            .get_subcommands_mut()
+            .filter(|command| !own.contains(&command.get_name()))
+        {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
 }

@@ -124,6 +124,11 @@ impl Client {
         self.nodes.endpoints()
     }
 
+    /// How this client behaves.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// A client of one of the nodes alone, sharing connections with nobody:
     /// its calls never go elsewhere.
     pub fn only(&self, node: &NodeUrl) -> Self {
