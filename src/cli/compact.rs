@@ -11,7 +11,9 @@ Examples:
   kontiki compact 1000        reads below revision 1000 fail from then on
 ";
 
-/// Forget history below a revision. What is newest of each key stays.
+/// Forget history below a revision
+///
+/// What is newest of each key stays. It cannot be undone.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct CompactArgs {

@@ -12,7 +12,7 @@ Examples:
   KONTIKI_NAME=n2 kontiki config show -o json
 ";
 
-/// Look at the configuration.
+/// Look at the configuration
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ConfigCommand {
     /// Show every setting of `kontiki serve` with where it comes from

@@ -14,7 +14,9 @@ Examples:
   kontiki delete --all                    everything
 ";
 
-/// Remove keys, all at one revision. Exit code 1 if there was nothing to remove.
+/// Remove keys
+///
+/// All at one revision. Exit code 1 if there was nothing to remove.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 #[group(id = "selection", required = true, multiple = true)]

@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn refused(code: Code, outcome: Outcome) -> Failure {
-        Failure::Refused(Refusal {
+        Failure::Refused(Box::new(Refusal {
             code,
             reason: String::new(),
             message: String::new(),
@@ -131,7 +131,7 @@ mod tests {
             details: std::collections::BTreeMap::new(),
             retry_after: None,
             leader: None,
-        })
+        }))
     }
 
     #[test]

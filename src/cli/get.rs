@@ -17,7 +17,9 @@ Examples:
   kontiki get hello -o json           with revisions and version
 ";
 
-/// Read a key. Exit code 1 if it is absent.
+/// Read a key
+///
+/// Exit code 1 if it is absent.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct GetArgs {

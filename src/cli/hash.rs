@@ -14,7 +14,9 @@ Examples:
   kontiki hash --rev 1000      at revision 1000
 ";
 
-/// Compare the state of all nodes, read from their disks. Exit code 1 if they differ or one cannot be asked.
+/// Compare the state of all nodes
+///
+/// Each reads it from its disk. Exit code 1 if they differ, or if one cannot be asked.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct HashArgs {

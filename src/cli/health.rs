@@ -17,7 +17,9 @@ Examples:
 /// A health check that is itself slow is no health check.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Ask whether nodes are alive or ready. Exit code 0 if so, 1 if not.
+/// Ask whether nodes are alive or ready; for health checks
+///
+/// Exit code 0 if so, 1 if not. Without --local one node that is suffices.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct HealthArgs {

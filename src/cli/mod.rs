@@ -36,6 +36,7 @@ mod txn;
 // The cluster for trying out and the benchmark have folders of their own.
 #[allow(missing_docs)] // placeholders until then
 pub mod dev {
+    /// Start a cluster on this machine, to try and to develop against
     #[derive(Debug, clap::Args)]
     pub struct DevArgs {}
     pub fn run(_: DevArgs) -> std::process::ExitCode {
@@ -45,6 +46,7 @@ pub mod dev {
 }
 #[allow(missing_docs)] // placeholders until then
 pub mod bench {
+    /// Measure how fast a cluster is
     #[derive(Debug, clap::Args)]
     pub struct BenchArgs {}
     pub fn run(_: BenchArgs) -> std::process::ExitCode {
@@ -60,7 +62,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use global::{Context, GlobalArgs};
 use std::process::ExitCode;
 
-/// A distributed key-value store: replicated by Raft, served over gRPC.
+/// A distributed key-value store: replicated by Raft, served over gRPC
 #[derive(Debug, Parser)]
 #[command(
     name = "kontiki",
@@ -89,39 +91,23 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one node of a cluster
     Serve(Box<serve::ServeCommand>),
-    /// Start a cluster on this machine, to try and to develop against
     Dev(dev::DevArgs),
-    /// Set a key
     Put(put::PutArgs),
-    /// Read a key
     Get(get::GetArgs),
-    /// Remove keys
     Delete(delete::DeleteArgs),
-    /// Read many keys in order
     Scan(scan::ScanArgs),
-    /// Compare, then do one of two things, as a whole or not at all
     Txn(txn::TxnArgs),
-    /// Forget history below a revision
     Compact(compact::CompactArgs),
-    /// Show the whole cluster, asked from any node
     Status(status::StatusArgs),
-    /// Hand leadership to another node
     TransferLeader(transfer_leader::TransferLeaderArgs),
-    /// Save the whole state to a file, or look into such a file
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
-    /// Compare the state of all nodes
     Hash(hash::HashArgs),
-    /// Ask whether nodes are alive or ready; for health checks
     Health(health::HealthArgs),
-    /// Measure how fast a cluster is
     Bench(bench::BenchArgs),
-    /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Write the completion script of a shell
     Completions(completions::CompletionsArgs),
 }
 

@@ -17,7 +17,9 @@ Examples:
   kontiki put --hex 00ff cafe                  bytes
 ";
 
-/// Set a key. Done when a majority has it on disk.
+/// Set a key
+///
+/// Done when a majority of the nodes has it on disk.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct PutArgs {

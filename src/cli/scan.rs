@@ -16,7 +16,9 @@ Examples:
   kontiki scan user/ -o json               one JSON object a line
 ";
 
-/// Read many keys in order, all at one revision, however many there are.
+/// Read many keys in order
+///
+/// All at one revision, however many there are and whatever is written meanwhile.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct ScanArgs {

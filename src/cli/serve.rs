@@ -24,7 +24,7 @@ Presets of --timing (heartbeat, election timeout):
   wan   250 ms, 1.5 to 3 s       between regions
 ";
 
-/// Run one node of a cluster.
+/// Run one node of a cluster
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct ServeCommand {

@@ -21,7 +21,7 @@ Examples:
   kontiki snapshot inspect backup.snapshot
 ";
 
-/// Save the whole state to a file, or look into such a file.
+/// Save the whole state to a file, or look into such a file
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum SnapshotCommand {
     /// Save the whole state, consistent at one moment while writes go on

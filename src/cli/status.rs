@@ -14,7 +14,9 @@ Examples:
   kontiki --endpoints http://127.0.0.1:2381 status --local     that node alone
 ";
 
-/// Show the whole cluster, asked from any node. Exit code 1 if it has no leader or no majority.
+/// Show the whole cluster, asked from any node
+///
+/// Exit code 1 if it has no leader or no majority.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct StatusArgs {

@@ -11,7 +11,9 @@ Examples:
   kontiki transfer-leader n3
 ";
 
-/// Hand leadership to another node, for example before maintenance.
+/// Hand leadership to another node
+///
+/// For example before maintenance. Writes wait for a few milliseconds.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct TransferLeaderArgs {

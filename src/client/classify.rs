@@ -106,7 +106,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
         .iter()
         .find_map(|key| NodeUrl::parse(details.get(*key)?).ok())
         .or_else(|| named_leader(status.metadata()));
-    Failure::Refused(Refusal {
+    Failure::Refused(Box::new(Refusal {
         code: status.code(),
         reason: info.map(|info| info.reason).unwrap_or_default(),
         message: status.message().to_owned(),
@@ -114,7 +114,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
         details: details.into_iter().collect(),
         retry_after: status.get_details_retry_info().and_then(|info| info.retry_delay),
         leader,
-    })
+    }))
 }
 
 fn outcome_of(said: Option<&str>, code: Code) -> Outcome {
@@ -144,7 +144,7 @@ mod tests {
 
     fn refusal(status: &Status) -> Refusal {
         match classify(status, Duration::ZERO) {
-            Failure::Refused(refusal) => refusal,
+            Failure::Refused(refusal) => *refusal,
             other => panic!("not refused: {other:?}"),
         }
     }

@@ -46,7 +46,7 @@ pub enum Failure {
     /// other side does not speak gRPC.
     Grpc(String),
     /// The server refused, or failed, and said so.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// No answer came in time.
     Timeout {
         /// How long was waited.

@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn refused(code: Code, outcome: Outcome, leader: Option<&str>, after: Option<u64>) -> Failure {
-        Failure::Refused(Refusal {
+        Failure::Refused(Box::new(Refusal {
             code,
             reason: String::new(),
             message: String::new(),
@@ -153,7 +153,7 @@ mod tests {
             details: BTreeMap::new(),
             retry_after: after.map(Duration::from_millis),
             leader: leader.map(url),
-        })
+        }))
     }
 
     fn tcp() -> Failure {

@@ -1,7 +1,7 @@
 //! From text to values, and the rules between them. Nothing is repaired.
 
 use crate::address::{HostPort, NodeUrl};
-use crate::config::sources::Settings;
+use crate::config::sources::{Origin, Settings};
 use crate::config::{ConfigError, InitialMember, LogConfig, LogFormat, Problem, ServeConfig};
 use crate::settings::{Limits, Timing};
 use std::path::PathBuf;
@@ -21,6 +21,11 @@ pub(super) fn check(settings: &Settings) -> Result<ServeConfig, ConfigError> {
     };
     let config = reader.config();
     let mut problems = reader.problems;
+    // What follows from a wrong value is wrong for the same reason, and is not told twice.
+    let derived = |problem: &Problem| matches!(problem.origin, Some(Origin::Derived(_)));
+    if problems.iter().any(|problem| !derived(problem)) {
+        problems.retain(|problem| !derived(problem));
+    }
     if problems.is_empty() {
         problems = validate(&config)
             .into_iter()

@@ -39,9 +39,9 @@ JSON (input that begins with {): {\"compares\": [...], \"success\": [...], \"fai
   BYTES    \"text\" | {\"hex\": \"00ff\"}
 ";
 
-/// Compare, then do one of two lists of operations, all at one revision, as a whole or not at all.
+/// Compare, then do one of two things, as a whole or not at all
 ///
-/// Exit code 6 if a condition did not hold (the else branch, if any, was done).
+/// All at one revision. Exit code 6 if a condition did not hold (the else branch, if any, was done).
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct TxnArgs {
