@@ -19,7 +19,8 @@ pub struct Limits {
     pub page_bytes: u64,
     /// About the most bytes in a chunk of a scan.
     pub scan_chunk_bytes: u64,
-    /// The most bytes that a command may answer (previous values, reads in a transaction).
+    /// The most bytes that a command may answer (previous values, reads in a
+    /// transaction). Fixed: all nodes must refuse alike.
     pub reply_bytes: u64,
     /// The most streams that one client connection may have open at once.
     pub streams_per_connection: u32,

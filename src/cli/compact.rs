@@ -25,14 +25,9 @@ pub(super) struct CompactArgs {
 pub(super) async fn run(args: &CompactArgs, context: &Context) -> Result<Exit, CliError> {
     let answer = context.client.compact(Revision(args.revision)).await?;
     if context.output.is_json() {
-        context.output.json(&text::answered(
-            &answer.meta,
-            json!({"compact_revision": args.revision}),
-        ))?;
+        context.output.json(&text::answered(&answer.meta, json!({"compact_revision": args.revision})))?;
     } else {
-        context
-            .output
-            .line(text::ok(&answer.meta, &format!("compacted to {}", args.revision)))?;
+        context.output.line(text::ok(&answer.meta, &format!("compacted to {}", args.revision)))?;
     }
     Ok(Exit::Ok)
 }

@@ -53,36 +53,18 @@ pub(super) async fn run(args: DeleteArgs, context: &Context) -> Result<Exit, Cli
     } else if args.all {
         Keys::All
     } else if args.from.is_none() && args.to.is_none() {
-        return Err(CliError::Usage(
-            "name a key, --prefix, --from, --to or --all".to_owned(),
-        ));
+        return Err(CliError::Usage("name a key, --prefix, --from, --to or --all".to_owned()));
     } else {
         let start = args.from.as_ref().map(bytes).transpose()?;
-        Keys::Span {
-            start,
-            end: args.to.as_ref().map(bytes).transpose()?,
-        }
+        Keys::Span { start, end: args.to.as_ref().map(bytes).transpose()? }
     };
-    let answer = context
-        .client
-        .delete(Delete {
-            keys,
-            return_previous: args.previous,
-        })
-        .await?;
+    let answer = context.client.delete(Delete { keys, return_previous: args.previous }).await?;
     let deleted = answer.value.deleted;
     let output = &context.output;
     if output.is_json() {
-        let previous: Vec<_> = answer
-            .value
-            .previous
-            .iter()
-            .map(|kv| text::key_value(kv, false, args.hex))
-            .collect();
-        output.json(&text::answered(
-            &answer.meta,
-            json!({"deleted": deleted, "previous": previous}),
-        ))?;
+        let previous: Vec<_> =
+            answer.value.previous.iter().map(|kv| text::key_value(kv, false, args.hex)).collect();
+        output.json(&text::answered(&answer.meta, json!({"deleted": deleted, "previous": previous})))?;
     } else {
         let noun = if deleted == 1 { "key" } else { "keys" };
         output.line(text::ok(&answer.meta, &format!("{deleted} {noun} removed")))?;

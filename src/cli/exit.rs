@@ -76,10 +76,7 @@ impl CliError {
         doing: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Local {
-            doing: doing.into(),
-            source: source.into(),
-        }
+        Self::Local { doing: doing.into(), source: source.into() }
     }
 
     /// The exit code for it.
@@ -103,7 +100,9 @@ fn exit_of(error: &client::Error) -> Exit {
         Failure::Refused(refusal) => match refusal.code {
             Code::Unavailable => Exit::Unreachable,
             Code::DeadlineExceeded | Code::Cancelled => Exit::Unknown,
-            Code::Aborted | Code::AlreadyExists => Exit::Conflict,
+            // Leadership was not taken over in time, and stayed where it was.
+            Code::Aborted => Exit::Unknown,
+            Code::AlreadyExists => Exit::Conflict,
             _ => Exit::Refused,
         },
     }
@@ -137,56 +136,23 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_code() {
         use Outcome::{NotApplied, Unknown};
-        let tcp = Failure::Tcp {
-            kind: std::io::ErrorKind::ConnectionRefused,
-            message: String::new(),
-        };
-        let timeout = Failure::Timeout {
-            after: Duration::ZERO,
-            outcome: Unknown,
-        };
+        let tcp = Failure::Tcp { kind: std::io::ErrorKind::ConnectionRefused, message: String::new() };
+        let timeout = Failure::Timeout { after: Duration::ZERO, outcome: Unknown };
         assert_eq!(exit(true, Failure::Usage(String::new())), Exit::Usage);
         assert_eq!(exit(true, Failure::Tls(String::new())), Exit::Usage);
-        assert_eq!(
-            exit(
-                true,
-                Failure::Dns {
-                    message: String::new()
-                }
-            ),
-            Exit::Unreachable
-        );
+        assert_eq!(exit(true, Failure::Dns { message: String::new() }), Exit::Unreachable);
         assert_eq!(exit(true, tcp), Exit::Unreachable);
         assert_eq!(exit(true, timeout.clone()), Exit::Unknown);
         assert_eq!(exit(false, timeout), Exit::Unknown);
-        assert_eq!(
-            exit(true, Failure::Grpc(String::new())),
-            Exit::Unknown,
-            "the write may be done"
-        );
+        assert_eq!(exit(true, Failure::Grpc(String::new())), Exit::Unknown, "the write may be done");
         assert_eq!(exit(false, Failure::Grpc(String::new())), Exit::Unreachable);
-        assert_eq!(
-            exit(true, refused(Code::Unavailable, NotApplied)),
-            Exit::Unreachable
-        );
+        assert_eq!(exit(true, refused(Code::Unavailable, NotApplied)), Exit::Unreachable);
         assert_eq!(exit(true, refused(Code::Unavailable, Unknown)), Exit::Unknown);
-        assert_eq!(
-            exit(true, refused(Code::DeadlineExceeded, NotApplied)),
-            Exit::Unknown
-        );
-        assert_eq!(
-            exit(true, refused(Code::InvalidArgument, NotApplied)),
-            Exit::Refused
-        );
-        assert_eq!(
-            exit(true, refused(Code::ResourceExhausted, NotApplied)),
-            Exit::Refused
-        );
+        assert_eq!(exit(true, refused(Code::DeadlineExceeded, NotApplied)), Exit::Unknown);
+        assert_eq!(exit(true, refused(Code::InvalidArgument, NotApplied)), Exit::Refused);
+        assert_eq!(exit(true, refused(Code::ResourceExhausted, NotApplied)), Exit::Refused);
         assert_eq!(exit(false, refused(Code::OutOfRange, Unknown)), Exit::Refused);
-        assert_eq!(
-            exit(true, refused(Code::AlreadyExists, NotApplied)),
-            Exit::Conflict
-        );
+        assert_eq!(exit(true, refused(Code::AlreadyExists, NotApplied)), Exit::Conflict);
         assert_eq!(CliError::Usage(String::new()).exit(), Exit::Usage);
         assert_eq!(CliError::local("x", "y").exit(), Exit::No);
     }

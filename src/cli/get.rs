@@ -62,18 +62,11 @@ impl ReadArgs {
 
 pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliError> {
     let key = text::argument(&args.key, args.hex)?;
-    let get = Get {
-        key,
-        revision: args.read.revision(),
-        level: args.read.level(),
-    };
+    let get = Get { key, revision: args.read.revision(), level: args.read.level() };
     let answer = context.client.get(get).await?;
     let output = &context.output;
     if output.is_json() {
-        let kv = answer
-            .value
-            .as_ref()
-            .map(|kv| text::key_value(kv, false, args.hex));
+        let kv = answer.value.as_ref().map(|kv| text::key_value(kv, false, args.hex));
         output.json(&text::answered(&answer.meta, json!({"kv": kv})))?;
     }
     let Some(kv) = answer.value else {

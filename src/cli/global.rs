@@ -57,20 +57,10 @@ impl GlobalArgs {
     }
 
     pub(super) fn context(&self, output: Output) -> Result<Context, CliError> {
-        let options = Options {
-            timeout: self.timeout,
-            ..Options::default()
-        };
-        let endpoints: Vec<&str> = self
-            .endpoints
-            .iter()
-            .map(|text| text.trim())
-            .filter(|text| !text.is_empty())
-            .collect();
-        Ok(Context {
-            client: Client::connect(&endpoints, options)?,
-            output,
-        })
+        let options = Options { timeout: self.timeout, ..Options::default() };
+        let endpoints: Vec<&str> =
+            self.endpoints.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
+        Ok(Context { client: Client::connect(&endpoints, options)?, output })
     }
 }
 
@@ -101,16 +91,7 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "0s",
-            "1h",
-            "99999999999999999999s",
-            "100000m",
-        ] {
+        for wrong in ["", "5", "s", "-1s", "0s", "1h", "99999999999999999999s", "100000m"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -47,29 +47,20 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
     let mut rows = Vec::new();
     for member in &members {
         let result = match client_of(member, &known, &context.client) {
-            Ok(client) => client
-                .hash(revision)
-                .await
-                .map(|answer| answer.value)
-                .map_err(|error| error.to_string()),
+            Ok(client) => {
+                client.hash(revision).await.map(|answer| answer.value).map_err(|error| error.to_string())
+            }
             Err(words) => Err(words),
         };
         if let Ok(hash) = &result {
             // The first answer says at which revision all others are asked.
             revision = revision.or(Some(hash.revision));
         }
-        rows.push(Row {
-            name: member.name.clone(),
-            result,
-        });
+        rows.push(Row { name: member.name.clone(), result });
     }
     let verdict = judge(&rows);
     show(&rows, verdict, &context.output)?;
-    Ok(if verdict == Verdict::Equal {
-        Exit::Ok
-    } else {
-        Exit::No
-    })
+    Ok(if verdict == Verdict::Equal { Exit::Ok } else { Exit::No })
 }
 
 /// Which node answers at each endpoint that the caller named. What a node
@@ -102,10 +93,7 @@ fn judge(rows: &[Row]) -> Verdict {
     };
     let comparable =
         |hash: &StateHash| (hash.revision, hash.compact_revision) == (first.revision, first.compact_revision);
-    if hashes
-        .iter()
-        .any(|hash| comparable(hash) && hash.hash != first.hash)
-    {
+    if hashes.iter().any(|hash| comparable(hash) && hash.hash != first.hash) {
         Verdict::Differ
     } else if !hashes.iter().all(|hash| comparable(hash)) {
         Verdict::NotComparable
@@ -147,9 +135,7 @@ fn show(rows: &[Row], verdict: Verdict, output: &Output) -> Result<(), CliError>
                 hash.hash.clone(),
             ]),
             Err(words) => grid.toned_row(
-                [&row.name, "-", "-", "-", words]
-                    .map(|cell| (cell.to_owned(), Tone::Bad))
-                    .to_vec(),
+                [&row.name, "-", "-", "-", words].map(|cell| (cell.to_owned(), Tone::Bad)).to_vec(),
             ),
         }
     }
@@ -159,10 +145,7 @@ fn show(rows: &[Row], verdict: Verdict, output: &Output) -> Result<(), CliError>
         Verdict::NotComparable => "Not comparable: a compaction came in between. Try again.",
         Verdict::Incomplete => "Not all nodes could be asked.",
     };
-    output.line(format!(
-        "{sentence}\n{}",
-        grid.render(output.format(), output.colour())
-    ))
+    output.line(format!("{sentence}\n{}", grid.render(output.format(), output.colour())))
 }
 
 #[cfg(test)]
@@ -176,18 +159,12 @@ mod tests {
             hash: hash.to_owned(),
             records: 1,
         };
-        Row {
-            name: String::new(),
-            result: Ok(hash),
-        }
+        Row { name: String::new(), result: Ok(hash) }
     }
 
     #[test]
     fn only_hashes_of_the_same_thing_are_compared() {
-        let down = || Row {
-            name: String::new(),
-            result: Err("down".to_owned()),
-        };
+        let down = || Row { name: String::new(), result: Err("down".to_owned()) };
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "a")]), Verdict::Equal);
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b")]), Verdict::Differ);
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 2, "b")]), Verdict::NotComparable);

@@ -37,19 +37,11 @@ pub(super) struct HealthArgs {
 pub(super) async fn run(args: &HealthArgs, context: &Context) -> Result<Exit, CliError> {
     let service = if args.liveness { "liveness" } else { "readiness" };
     let timeout = context.client.options().timeout.min(TIMEOUT);
-    let nodes = if args.local {
-        vec![local_node()?]
-    } else {
-        context.client.endpoints().to_vec()
-    };
+    let nodes = if args.local { vec![local_node()?] } else { context.client.endpoints().to_vec() };
     let mut healthy = false;
     let mut checks = Vec::new();
     for node in &nodes {
-        let options = Options {
-            timeout,
-            attempts: 1,
-            ..Options::default()
-        };
+        let options = Options { timeout, attempts: 1, ..Options::default() };
         let client = Client::connect(&[node.to_string()], options)?;
         let (ok, words) = match client.health(service).await {
             Ok(HealthState::Serving) => (true, "ok".to_owned()),
@@ -66,9 +58,7 @@ pub(super) async fn run(args: &HealthArgs, context: &Context) -> Result<Exit, Cl
             .iter()
             .map(|(node, ok, words)| json!({"endpoint": node.to_string(), "healthy": ok, "message": words}))
             .collect();
-        context
-            .output
-            .json(&json!({"check": service, "healthy": healthy, "nodes": nodes}))?;
+        context.output.json(&json!({"check": service, "healthy": healthy, "nodes": nodes}))?;
     } else {
         for (node, _, words) in &checks {
             context.output.line(format!("{node}\t{words}"))?;
@@ -85,18 +75,11 @@ fn local_node() -> Result<NodeUrl, CliError> {
 
 fn reachable(listen: &str) -> Result<NodeUrl, String> {
     if listen.is_empty() {
-        return Ok(NodeUrl(HostPort {
-            host: "127.0.0.1".to_owned(),
-            port: DEFAULT_CLIENT_PORT,
-        }));
+        return Ok(NodeUrl(HostPort { host: "127.0.0.1".to_owned(), port: DEFAULT_CLIENT_PORT }));
     }
     let mut address = HostPort::parse(listen)?;
     if address.is_wildcard() {
-        address.host = if address.host.contains(':') {
-            "::1".to_owned()
-        } else {
-            "127.0.0.1".to_owned()
-        };
+        address.host = if address.host.contains(':') { "::1".to_owned() } else { "127.0.0.1".to_owned() };
     }
     Ok(NodeUrl(address))
 }

@@ -123,9 +123,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(&command, &output),
         Command::Completions(args) => completions::run(&args, &mut Program::command()),
         Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
-        command => global
-            .context(output)
-            .and_then(|context| on_runtime(command, &context)),
+        command => global.context(output).and_then(|context| on_runtime(command, &context)),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -164,7 +162,7 @@ async fn ask(command: Command, context: &Context) -> Result<Exit, CliError> {
         | Command::Config(_)
         | Command::Completions(_)
         | Command::Snapshot(snapshot::SnapshotCommand::Inspect(_)) => {
-            unreachable!("main runs these without a client")
+            unreachable!("main has run these, without a client")
         }
     }
 }
@@ -183,10 +181,7 @@ mod tests {
         let mut program = Program::command();
         program.build();
         let own = ["dev", "bench", "serve", "config", "completions", "snapshot"];
-        for command in program
-            .get_subcommands_mut()
-            .filter(|command| !own.contains(&command.get_name()))
-        {
+        for command in program.get_subcommands_mut().filter(|command| !own.contains(&command.get_name())) {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:"), "{}", command.get_name());
         }

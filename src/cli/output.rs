@@ -31,20 +31,12 @@ impl Output {
         let terminal = io::stdout().is_terminal();
         // https://no-color.org: any value but the empty one.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            asked,
-            terminal,
-            colour: terminal && !no_color,
-        }
+        Self { asked, terminal, colour: terminal && !no_color }
     }
 
     /// The form to write in.
     pub(super) fn format(&self) -> Format {
-        self.asked.unwrap_or(if self.terminal {
-            Format::Table
-        } else {
-            Format::Plain
-        })
+        self.asked.unwrap_or(if self.terminal { Format::Table } else { Format::Plain })
     }
 
     /// Whether a person is looking at a screen.
@@ -77,12 +69,10 @@ impl Output {
     /// Writes bytes as they are.
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => CliError::OutputClosed,
-                _ => CliError::local("write to standard output", error),
-            })
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => CliError::OutputClosed,
+            _ => CliError::local("write to standard output", error),
+        })
     }
 }
 
@@ -104,10 +94,7 @@ pub(super) struct Grid {
 
 impl Grid {
     pub(super) fn new(headings: &[&'static str]) -> Self {
-        Self {
-            headings: headings.to_vec(),
-            rows: Vec::new(),
-        }
+        Self { headings: headings.to_vec(), rows: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {

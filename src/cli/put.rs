@@ -44,16 +44,9 @@ pub(super) struct PutArgs {
 
 pub(super) async fn run(args: PutArgs, context: &Context) -> Result<Exit, CliError> {
     let key = text::argument(&args.key, args.hex)?;
-    let value = if args.value == "-" {
-        text::standard_input()?
-    } else {
-        text::argument(&args.value, args.hex)?
-    };
-    let put = Put {
-        key: key.clone(),
-        value,
-        return_previous: args.previous,
-    };
+    let value =
+        if args.value == "-" { text::standard_input()? } else { text::argument(&args.value, args.hex)? };
+    let put = Put { key: key.clone(), value, return_previous: args.previous };
     let target = match (args.if_absent, args.if_revision) {
         (true, _) => Some(Target::Version(0)),
         (false, Some(revision)) => Some(Target::ModRevision(Revision(revision))),
@@ -65,16 +58,8 @@ pub(super) async fn run(args: PutArgs, context: &Context) -> Result<Exit, CliErr
             (answer.meta, answer.value)
         }
         Some(target) => {
-            let compare = Compare {
-                keys: Keys::One(key),
-                target,
-                relation: Relation::Equal,
-            };
-            let txn = Txn {
-                compares: vec![compare],
-                success: vec![TxnOp::Put(put)],
-                failure: Vec::new(),
-            };
+            let compare = Compare { keys: Keys::One(key), target, relation: Relation::Equal };
+            let txn = Txn { compares: vec![compare], success: vec![TxnOp::Put(put)], failure: Vec::new() };
             let answer = context.client.txn(txn).await?;
             if !answer.value.succeeded {
                 return conflict(&args, &answer.meta, context);
@@ -106,17 +91,11 @@ pub(super) async fn run(args: PutArgs, context: &Context) -> Result<Exit, CliErr
 
 fn conflict(args: &PutArgs, meta: &crate::client::Meta, context: &Context) -> Result<Exit, CliError> {
     if context.output.format() == Format::Json {
-        context.output.json(&text::answered(
-            meta,
-            json!({"succeeded": false, "previous": null}),
-        ))?;
+        context.output.json(&text::answered(meta, json!({"succeeded": false, "previous": null})))?;
     } else if args.if_absent {
         eprintln!("conflict: {} exists already; nothing was written", args.key);
     } else {
-        eprintln!(
-            "conflict: {} was changed since, or is absent; nothing was written",
-            args.key
-        );
+        eprintln!("conflict: {} was changed since, or is absent; nothing was written", args.key);
     }
     Ok(Exit::Conflict)
 }

@@ -25,10 +25,7 @@ fn text(error: &CliError) -> String {
     };
     let mut lines = vec![format!("error: {error}")];
     for (node, failure) in &error.unreachable {
-        lines.push(format!(
-            "       also at {node} ({}): {failure}",
-            failure.layer().as_str()
-        ));
+        lines.push(format!("       also at {node} ({}): {failure}", failure.layer().as_str()));
     }
     if error.attempts > 1 {
         lines.push(format!("  tries:   {}", error.attempts));
@@ -78,23 +75,18 @@ fn json(error: &CliError) -> Value {
 fn advice(error: &Error) -> (&'static str, &'static str) {
     match &*error.failure {
         Failure::Usage(_) => ("", "kontiki --help"),
-        Failure::Tls(_) => (
-            "an https:// endpoint",
-            "the same with http://, in a network that you trust",
-        ),
+        Failure::Tls(_) => ("an https:// endpoint", "the same with http://, in a network that you trust"),
         Failure::Dns { .. } => (
             "a wrong host name, or one that only the nodes themselves know",
             "kontiki --endpoints http://HOST:2379 status",
         ),
         Failure::Tcp { kind, .. } => match kind {
-            std::io::ErrorKind::ConnectionRefused => (
-                "no server runs there",
-                "kontiki dev   (or name your nodes: --endpoints http://HOST:2379)",
-            ),
-            std::io::ErrorKind::TimedOut => (
-                "the machine is down, or a firewall is between",
-                "kontiki --timeout 30s status",
-            ),
+            std::io::ErrorKind::ConnectionRefused => {
+                ("no server runs there", "kontiki dev   (or name your nodes: --endpoints http://HOST:2379)")
+            }
+            std::io::ErrorKind::TimedOut => {
+                ("the machine is down, or a firewall is between", "kontiki --timeout 30s status")
+            }
             _ => ("the network", "kontiki --endpoints http://HOST:2379 status"),
         },
         Failure::Grpc(message) if message.contains("does not speak gRPC") => (
@@ -102,34 +94,34 @@ fn advice(error: &Error) -> (&'static str, &'static str) {
             "kontiki --endpoints http://HOST:2379 status",
         ),
         Failure::Grpc(_) => ("the node stopped, or the network broke", "kontiki status"),
-        Failure::Timeout { .. } => (
-            "no majority of the nodes can be reached, or the disks are slow",
-            "kontiki status",
-        ),
+        Failure::Timeout { .. } => {
+            ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
+        }
         Failure::Refused(refusal) => refused(refusal.code, &refusal.reason),
     }
 }
 
 fn refused(code: Code, reason: &str) -> (&'static str, &'static str) {
     match (reason, code) {
-        ("NO_LEADER", _) => (
-            "an election is under way, or no majority of the nodes is up",
-            "kontiki status",
-        ),
-        ("OVERLOADED", _) => (
-            "more requests than the cluster can take",
-            "again in a moment, with fewer at once",
-        ),
+        ("NO_LEADER", _) => ("an election is under way, or no majority of the nodes is up", "kontiki status"),
+        ("OVERLOADED", _) => {
+            ("more requests than the cluster can take", "again in a moment, with fewer at once")
+        }
         ("NO_SPACE", _) => ("a node's disk is full", "kontiki status   (DISK), then make room"),
         ("COMPACTED", _) => ("that part of history was forgotten", "a newer --rev, or none"),
-        ("FUTURE_REVISION", _) => (
-            "a revision of another cluster, or of none",
-            "kontiki status   (REVISION)",
-        ),
-        (_, Code::Unimplemented) => (
-            "the server is an older kontiki, or it is a port for peers",
-            "kontiki status",
-        ),
+        ("FUTURE_REVISION", _) => {
+            ("a revision of another cluster, or of none", "kontiki status   (REVISION)")
+        }
+        ("DEADLINE", _) => {
+            ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
+        }
+        ("TRANSFER_TIMED_OUT", _) => ("the other node is slow, or behind", "kontiki status   (BEHIND)"),
+        (_, Code::DataLoss) => {
+            ("that node's disk holds a damaged record", "kontiki hash, and that node's log")
+        }
+        (_, Code::Unimplemented) => {
+            ("the server is an older kontiki, or it is a port for peers", "kontiki status")
+        }
         (_, Code::Unavailable) => ("the cluster is changing its leader", "kontiki status"),
         (_, Code::ResourceExhausted) => ("a limit of the server", "kontiki -o json status   (limits)"),
         (_, Code::InvalidArgument) => ("", "the command's --help"),
@@ -151,10 +143,8 @@ mod tests {
     use crate::address::NodeUrl;
 
     fn refused_connection() -> CliError {
-        let tcp = Failure::Tcp {
-            kind: std::io::ErrorKind::ConnectionRefused,
-            message: "os error 111".to_owned(),
-        };
+        let tcp =
+            Failure::Tcp { kind: std::io::ErrorKind::ConnectionRefused, message: "os error 111".to_owned() };
         CliError::Client(Error {
             action: "put",
             endpoint: Some(NodeUrl::parse("http://127.0.0.1:2383").unwrap()),

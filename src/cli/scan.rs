@@ -55,11 +55,7 @@ pub(super) async fn run(args: ScanArgs, context: &Context) -> Result<Exit, CliEr
         keys: keys(&args)?,
         revision: args.read.revision(),
         limit: args.limit.unwrap_or(0),
-        order: if args.desc {
-            Order::Descending
-        } else {
-            Order::Ascending
-        },
+        order: if args.desc { Order::Descending } else { Order::Ascending },
         keys_only: args.keys_only,
         level: args.read.level(),
     };
@@ -92,10 +88,9 @@ fn write(kvs: &[KeyValue], args: &ScanArgs, context: &Context) -> Result<(), Cli
         cells
     };
     let lines: Vec<String> = match context.output.format() {
-        Format::Json => kvs
-            .iter()
-            .map(|kv| text::key_value(kv, args.keys_only, args.hex).to_string())
-            .collect(),
+        Format::Json => {
+            kvs.iter().map(|kv| text::key_value(kv, args.keys_only, args.hex).to_string()).collect()
+        }
         Format::Plain => kvs.iter().map(|kv| cells(kv).join("\t")).collect(),
         Format::Table => {
             let headings: &[&'static str] = if args.keys_only {

@@ -27,28 +27,15 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let client = &context.client;
-    let answer = if args.local {
-        client.local_status().await?
-    } else {
-        client.status().await?
-    };
+    let answer = if args.local { client.local_status().await? } else { client.status().await? };
     let output = &context.output;
     let verdict = Verdict::of(&answer.value);
     match output.format() {
         Format::Json => output.json(&text::answered(&answer.meta, as_json(&answer.value, &verdict)))?,
-        format => output.line(render(
-            &answer.value,
-            &verdict,
-            args.local,
-            format,
-            output.colour(),
-        ))?,
+        format => output.line(render(&answer.value, &verdict, args.local, format, output.colour()))?,
     }
-    let healthy = if args.local {
-        answer.value.nodes.iter().all(|node| node.ready)
-    } else {
-        verdict.serves()
-    };
+    let healthy =
+        if args.local { answer.value.nodes.iter().all(|node| node.ready) } else { verdict.serves() };
     Ok(if healthy { Exit::Ok } else { Exit::No })
 }
 
@@ -140,20 +127,11 @@ fn render(status: &ClusterStatus, verdict: &Verdict, local: bool, format: Format
     }
     let table = grid.render(format, colour);
     // One node cannot judge the whole.
-    if local {
-        table
-    } else {
-        format!("{}\n{table}", verdict.headline())
-    }
+    if local { table } else { format!("{}\n{table}", verdict.headline()) }
 }
 
 fn newest_commit(status: &ClusterStatus) -> u64 {
-    status
-        .nodes
-        .iter()
-        .map(|node| node.commit_index)
-        .max()
-        .unwrap_or_default()
+    status.nodes.iter().map(|node| node.commit_index).max().unwrap_or_default()
 }
 
 fn row(node: &NodeStatus, commit: u64) -> Vec<(String, Tone)> {
@@ -185,11 +163,8 @@ fn health(node: &NodeStatus) -> (String, Tone) {
     if let Some(error) = &node.error {
         (format!("down: {error}"), Tone::Bad)
     } else if !node.ready {
-        let reason = if node.not_ready_reason.is_empty() {
-            "no reason given"
-        } else {
-            &node.not_ready_reason
-        };
+        let reason =
+            if node.not_ready_reason.is_empty() { "no reason given" } else { &node.not_ready_reason };
         (format!("not ready: {reason}"), Tone::Bad)
     } else if node.durability.starts_with("UNSAFE") {
         (node.durability.clone(), Tone::Bad)

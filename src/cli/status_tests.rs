@@ -7,10 +7,7 @@ use std::time::Duration;
 
 fn node(name: &str, role: Role) -> NodeStatus {
     NodeStatus {
-        member: Member {
-            name: name.to_owned(),
-            ..Member::default()
-        },
+        member: Member { name: name.to_owned(), ..Member::default() },
         role,
         term: 3,
         commit_index: 1200,
@@ -27,27 +24,13 @@ fn node(name: &str, role: Role) -> NodeStatus {
 }
 
 fn down(name: &str) -> NodeStatus {
-    let member = Member {
-        name: name.to_owned(),
-        ..Member::default()
-    };
-    NodeStatus {
-        member,
-        error: Some("connection refused".to_owned()),
-        ..NodeStatus::default()
-    }
+    let member = Member { name: name.to_owned(), ..Member::default() };
+    NodeStatus { member, error: Some("connection refused".to_owned()), ..NodeStatus::default() }
 }
 
 fn three() -> ClusterStatus {
-    let nodes = vec![
-        node("n1", Role::Follower),
-        node("n2", Role::Leader),
-        node("n3", Role::Follower),
-    ];
-    ClusterStatus {
-        nodes,
-        ..ClusterStatus::default()
-    }
+    let nodes = vec![node("n1", Role::Follower), node("n2", Role::Leader), node("n3", Role::Follower)];
+    ClusterStatus { nodes, ..ClusterStatus::default() }
 }
 
 fn headline(status: &ClusterStatus) -> String {
@@ -96,10 +79,7 @@ fn the_headline_says_what_may_still_break() {
     );
     assert!(Verdict::of(&status).serves());
     status.nodes[0] = down("n1");
-    assert_eq!(
-        headline(&status),
-        "No majority. n2 leads (term 3); n1 does not answer; n3 does not answer."
-    );
+    assert_eq!(headline(&status), "No majority. n2 leads (term 3); n1 does not answer; n3 does not answer.");
     assert!(!Verdict::of(&status).serves());
     status.nodes[1].role = Role::Candidate;
     assert_eq!(
@@ -113,29 +93,17 @@ fn of_two_leaders_the_one_of_the_higher_term_is_right() {
     let mut status = three();
     status.nodes[0].role = Role::Leader;
     status.nodes[0].term = 2;
-    assert_eq!(
-        headline(&status),
-        "Healthy. n2 leads (term 3). Can lose 1 more node."
-    );
+    assert_eq!(headline(&status), "Healthy. n2 leads (term 3). Can lose 1 more node.");
 }
 
 #[test]
 fn learners_do_not_count_and_one_node_alone_is_healthy() {
-    let mut status = ClusterStatus {
-        nodes: vec![node("n1", Role::Leader)],
-        ..ClusterStatus::default()
-    };
-    assert_eq!(
-        headline(&status),
-        "Healthy. n1 leads (term 3). Cannot lose another node."
-    );
+    let mut status = ClusterStatus { nodes: vec![node("n1", Role::Leader)], ..ClusterStatus::default() };
+    assert_eq!(headline(&status), "Healthy. n1 leads (term 3). Cannot lose another node.");
     let mut learner = node("n2", Role::Learner);
     learner.member.learner = true;
     status.nodes.push(learner);
-    assert_eq!(
-        headline(&status),
-        "Healthy. n1 leads (term 3). Cannot lose another node."
-    );
+    assert_eq!(headline(&status), "Healthy. n1 leads (term 3). Cannot lose another node.");
 }
 
 #[test]

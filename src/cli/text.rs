@@ -16,9 +16,7 @@ pub(super) fn argument(text: &str, hex: bool) -> Result<Bytes, CliError> {
         return Ok(Bytes::copy_from_slice(text.as_bytes()));
     }
     unhex(text).ok_or_else(|| {
-        CliError::Usage(format!(
-            "`{text}` is not hexadecimal; write two digits for each byte, as in 00ff"
-        ))
+        CliError::Usage(format!("`{text}` is not hexadecimal; write two digits for each byte, as in 00ff"))
     })
 }
 
@@ -29,10 +27,7 @@ pub(super) fn unhex(text: &str) -> Option<Bytes> {
         .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
         .collect::<Option<_>>()?;
     let pairs = digits.chunks_exact(2);
-    pairs
-        .remainder()
-        .is_empty()
-        .then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
+    pairs.remainder().is_empty().then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// All of standard input.
@@ -44,10 +39,7 @@ pub(super) fn standard_input() -> Result<Bytes, CliError> {
         .read_to_end(&mut input)
         .map_err(|error| CliError::local("read standard input", error))?;
     if input.len() as u64 > MOST_INPUT {
-        return Err(CliError::Usage(format!(
-            "standard input is larger than {}",
-            size(MOST_INPUT)
-        )));
+        return Err(CliError::Usage(format!("standard input is larger than {}", size(MOST_INPUT))));
     }
     Ok(input.into())
 }
@@ -118,11 +110,7 @@ pub(super) fn answered(meta: &Meta, rest: Value) -> Value {
 
 /// `OK  revision 2  (n2, 1.8 ms)`, with `what` between.
 pub(super) fn ok(meta: &Meta, what: &str) -> String {
-    let what = if what.is_empty() {
-        String::new()
-    } else {
-        format!("{what}  ")
-    };
+    let what = if what.is_empty() { String::new() } else { format!("{what}  ") };
     format!("OK  {what}revision {}  {}", meta.revision, by(meta))
 }
 
@@ -190,10 +178,7 @@ mod tests {
     #[test]
     fn what_is_shown_keeps_to_one_line_and_cannot_steer_a_terminal() {
         assert_eq!(shown("grüß".as_bytes(), false), "grüß");
-        assert_eq!(
-            shown(b"a\tb\n\x1b[2J\xff\\", false),
-            "a\\tb\\n\\u{1b}[2J\\xff\\\\"
-        );
+        assert_eq!(shown(b"a\tb\n\x1b[2J\xff\\", false), "a\\tb\\n\\u{1b}[2J\\xff\\\\");
         assert_eq!(shown(b"ab", true), "6162");
     }
 

@@ -26,13 +26,9 @@ pub(super) async fn run(args: TransferLeaderArgs, context: &Context) -> Result<E
     let leader = &answer.value;
     if context.output.is_json() {
         let leader = json!({"id": leader.id.to_string(), "name": leader.name});
-        context
-            .output
-            .json(&text::answered(&answer.meta, json!({"leader": leader})))?;
+        context.output.json(&text::answered(&answer.meta, json!({"leader": leader})))?;
     } else {
-        context
-            .output
-            .line(format!("OK  {} leads  {}", leader.name, text::by(&answer.meta)))?;
+        context.output.line(format!("OK  {} leads  {}", leader.name, text::by(&answer.meta)))?;
     }
     Ok(Exit::Ok)
 }

@@ -35,14 +35,7 @@ pub struct Scan {
 impl Client {
     /// Reads a whole range as a stream of chunks. Starts with the first [`Scan::next`].
     pub fn scan(&self, scan: ScanOptions) -> Scan {
-        Scan {
-            client: self.clone(),
-            rest: scan,
-            stream: None,
-            meta: None,
-            resumes: 0,
-            done: false,
-        }
+        Scan { client: self.clone(), rest: scan, stream: None, meta: None, resumes: 0, done: false }
     }
 }
 
@@ -88,10 +81,7 @@ impl Scan {
             Ok(Ok(None)) => return Err(Failure::Grpc("the stream ended early".to_owned())),
             Ok(Err(status)) => return Err(classify(&status, timeout)),
             Err(_) => {
-                return Err(Failure::Timeout {
-                    after: timeout,
-                    outcome: Outcome::NotApplied,
-                });
+                return Err(Failure::Timeout { after: timeout, outcome: Outcome::NotApplied });
             }
         };
         let meta = wire::meta("scan", message.header, called).map_err(|error| *error.failure)?;
@@ -107,9 +97,7 @@ impl Scan {
     async fn open(&self) -> Result<Stream, Error> {
         let action = Action::stream("scan", STREAM_DEADLINE);
         let send = |channel, request| async move { kv::service(channel).scan(request).await };
-        self.client
-            .call(action, wire::scan(self.rest.clone()), send)
-            .await
+        self.client.call(action, wire::scan(self.rest.clone()), send).await
     }
 
     /// Takes what was read off what remains.
@@ -118,14 +106,8 @@ impl Scan {
         self.resumes = 0;
         let (start, end) = self.rest.keys.bounds();
         self.rest.keys = match self.rest.order {
-            Order::Ascending => Keys::Span {
-                start: Some(after(&last.key)),
-                end,
-            },
-            Order::Descending => Keys::Span {
-                start,
-                end: Some(last.key.clone()),
-            },
+            Order::Ascending => Keys::Span { start: Some(after(&last.key)), end },
+            Order::Descending => Keys::Span { start, end: Some(last.key.clone()) },
         };
         if self.rest.limit > 0 {
             self.rest.limit = self.rest.limit.saturating_sub(kvs.len() as u64);

@@ -95,8 +95,9 @@ pub enum Op {
     Txn(Txn),
 }
 
-/// One condition. It must hold for every key of the range that exists; a range
-/// of a single absent key compares as numbers 0, and VALUE is then false.
+/// One condition. It must hold for every key of the range that exists. If none
+/// does, numbers compare as 0, and a comparison of values is false, whatever
+/// the relation (as in etcd).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
     /// Which keys.
@@ -152,8 +153,8 @@ pub struct Range {
     pub revision: Option<Revision>,
     /// The most keys to answer; `None` means no limit.
     pub limit: Option<u64>,
-    /// Stop after about so many bytes of keys and values (at least one key is
-    /// answered); `None` means no limit.
+    /// Stop before the answer exceeds so many bytes of keys and values, 32 more
+    /// counted for each key (at least one key is answered); `None` means no limit.
     pub max_bytes: Option<u64>,
     /// The order of the keys.
     pub order: Order,

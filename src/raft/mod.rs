@@ -1,37 +1,57 @@
-//! Consensus.
+//! Consensus as a pure value: no clock, socket, disk, thread or global chance.
+//!
+//! **Terms and elections.** Time is cut into terms with at most one leader
+//! each. A follower that hears nothing for a random election timeout first
+//! asks whether it could win (pre-vote, thesis §9.6), so that a node that was cut off does
+//! not disturb the others when it returns; then it enters a new term, votes for
+//! itself and asks for votes (`role.rs`, `election.rs`). Voters give one vote per term,
+//! to a candidate whose log is not behind theirs, and do not even listen while
+//! their leader is alive.
+//!
+//! **Replication.** The leader appends what is proposed and sends it to all
+//! (`leader.rs`): one append at a time while it looks for the place where the logs agree, then a
+//! pipeline (`progress.rs`). A follower merges, and acknowledges what is on its
+//! disk (`follower.rs`). What a majority holds durably is committed, if it ends in an entry of
+//! the leader's term; that is why a new leader begins with a no-op.
+//!
+//! **Reads.** A leader that a majority confirms after the read began may
+//! answer from its state at the commit index it had then (`reads.rs`).
+//!
+//! **The disk.** Orders leave at once, statements wait (`core.rs`): whatever a
+//! node says about itself (a vote, an acknowledgement, its term) stays inside until the
+//! write that it rests on is durable. No driver can get that order wrong.
+//!
+//! **Time and chance are arguments**: ticks, and a seed.
+//!
+//! # What is not here, and what that costs
+//!
+//! * Members are types of the core and of the log, joint majorities are
+//!   counted, but there is no door yet to change them at run time.
+//! * No lease reads: each round of reads costs a round trip.
+//! * The log's tail since the last compaction is in memory, bounded; whoever
+//!   needs older entries gets a snapshot.
 
+mod core;
 mod effects;
+mod election;
 mod entry;
+mod follower;
+#[cfg(any(test, debug_assertions))]
+mod invariants;
+mod leader;
+mod log;
 mod members;
 mod message;
+mod node;
+mod options;
+mod progress;
+mod reads;
+mod role;
 
 pub use effects::{Effects, Mark, Persist, ReadOutcome, ReadToken, SnapshotMeta};
 pub use entry::{Entry, HardState, Payload};
 pub use members::{Members, Tally, majority};
 pub use message::{Append, Heartbeat, Message, RequestVote, Round, Vote};
-
-/// A role, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoleName {
-    /// Follows.
-    Follower,
-    /// Asks whether it could win.
-    PreCandidate,
-    /// Stands for election.
-    Candidate,
-    /// Leads.
-    Leader,
-    /// Follows without a vote.
-    Learner,
-}
-/// stub
-#[derive(Debug)]
-pub struct Node;
-impl Node {
-    /// stub
-    pub fn persisted(&mut self) {}
-    /// stub
-    pub fn snapshot_installed(&mut self) {}
-    /// stub
-    pub fn snapshot_sent(&mut self) {}
-}
+pub use node::{FollowerProgress, Node, ProposeError, ReadRefused, Restored, TransferRefused};
+pub use options::Options;
+pub use role::RoleName;

@@ -17,6 +17,9 @@ pub enum WriteError {
     /// Certainly not applied: too much is waiting.
     #[error("too much is waiting: {0}")]
     Overloaded(&'static str),
+    /// Certainly not applied: the disk has less room than is kept in reserve.
+    #[error("the disk of the leader is nearly full: writes are refused until there is room again")]
+    NoSpace,
     /// Certainly not applied: another leader's entry took the write's place in the log.
     #[error("the write was superseded by a new leader")]
     Superseded,

@@ -1,17 +1,41 @@
-//! stub
+//! The way into a replica, for everybody above it.
 
 use crate::kv;
-use crate::raft::{self, SnapshotMeta};
-use crate::replica::{
-    InstallError, ReadError, SnapshotError, SnapshotStream, Status, TransferError, WriteError,
-};
-use crate::types::{EntryId, Index, NodeId, Revision, Term};
+use crate::raft::{Message, SnapshotMeta};
+use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
+use crate::replica::event::{Fact, PeerMessage, Request, Write};
+use crate::replica::published::Published;
+use crate::replica::snapshot::{self, SnapshotReceiver};
+use crate::replica::status::Status;
+use crate::replica::transport::{SnapshotError, SnapshotStream};
+use crate::storage::StateStore;
+use crate::types::{ClusterId, EntryId, Index, NodeId, Revision, Term};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// A loop or disk that has been silent for longer counts as dead.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// The way into a replica. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Handle;
+pub struct Handle {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) cluster: ClusterId,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) messages: mpsc::Sender<PeerMessage>,
+    pub(crate) facts: mpsc::UnboundedSender<Fact>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) states: Arc<StateStore>,
+    pub(crate) receiving: Arc<Semaphore>,
+}
+
 /// A write was applied.
 #[derive(Clone, Debug)]
 pub struct Applied {
@@ -20,68 +44,147 @@ pub struct Applied {
     /// Its answer.
     pub reply: kv::Reply,
 }
-/// Takes in a snapshot.
-#[derive(Debug)]
-pub struct SnapshotReceiver;
-#[allow(missing_docs, unused_variables, clippy::todo, clippy::unused_async)]
+
 impl Handle {
-    pub async fn write(&self, command: Bytes, deadline: tokio::time::Instant) -> Result<Applied, WriteError> {
-        todo!()
+    /// Replicates a command (its byte form) and waits until it is applied here;
+    /// only on the leader. Giving up waiting does not undo the write.
+    pub async fn write(&self, command: Bytes, deadline: Instant) -> Result<Applied, WriteError> {
+        let (reply, outcome) = oneshot::channel();
+        let write = Request::Write(Write { command, deadline, reply });
+        self.inner.requests.try_send(write).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Overloaded("requests wait for the loop"),
+            mpsc::error::TrySendError::Closed(_) => WriteError::Stopping,
+        })?;
+        let lost = WriteError::Unknown("the node stopped before the write was applied");
+        outcome.await.unwrap_or(Err(lost))
     }
+
+    /// Confirms leadership (ReadIndex) and answers the index that a linearizable
+    /// read must have applied; only on the leader.
     pub async fn read_index(&self) -> Result<Index, ReadError> {
-        todo!()
+        let (reply, outcome) = oneshot::channel();
+        self.inner.requests.try_send(Request::Read(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ReadError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => ReadError::Stopping,
+        })?;
+        outcome.await.unwrap_or(Err(ReadError::Stopping))
     }
+
+    /// Waits until the state includes `index`.
     pub async fn wait_applied(&self, index: Index) -> Result<Arc<kv::View>, ReadError> {
-        todo!()
+        self.wait(|(applied, _)| *applied >= index).await
     }
+
+    /// Waits until the store has reached `revision`.
     pub async fn wait_revision(&self, revision: Revision) -> Result<Arc<kv::View>, ReadError> {
-        todo!()
+        self.wait(|(_, reached)| *reached >= revision).await
     }
+
+    async fn wait(
+        &self,
+        is_there: impl FnMut(&(Index, Revision)) -> bool,
+    ) -> Result<Arc<kv::View>, ReadError> {
+        let mut progress = self.inner.published.progress();
+        progress.wait_for(is_there).await.map_err(|_| ReadError::Stopping)?;
+        Ok(self.view())
+    }
+
+    /// The newest applied state.
     pub fn view(&self) -> Arc<kv::View> {
-        todo!()
+        self.inner.published.view()
     }
+
+    /// The consensus side of the node, as of the loop's last turn.
     pub fn status(&self) -> Arc<Status> {
-        todo!()
+        self.inner.published.status()
     }
-    pub fn watch_status(&self) -> tokio::sync::watch::Receiver<Arc<Status>> {
-        todo!()
+
+    /// The same, for those who wait for a change of role, term, leader or members.
+    pub fn watch_status(&self) -> watch::Receiver<Arc<Status>> {
+        self.inner.published.status_changes()
     }
+
+    /// Bytes on disk, refreshed about every second.
     pub fn disk_bytes(&self) -> u64 {
-        todo!()
+        self.inner.published.disk_bytes()
     }
+
+    /// Whether loop and disk have answered lately. Never depends on a quorum.
     pub fn alive(&self) -> bool {
-        todo!()
+        self.inner.published.is_alive(SILENCE_MAX)
     }
-    pub fn deliver(&self, from: NodeId, message: raft::Message) -> bool {
-        todo!()
+
+    /// A peer spoke; its message was validated. False: too much waits, and it was dropped.
+    pub fn deliver(&self, from: NodeId, message: Message) -> bool {
+        self.inner.messages.try_send(PeerMessage { from, message }).is_ok()
     }
+
+    /// Messages to or from a peer were lost, or its connection broke.
     pub fn peer_lost(&self, peer: NodeId) {
-        todo!()
+        // A loop that has ended needs no facts, here and below.
+        let _ = self.inner.facts.send(Fact::PeerLost(peer));
     }
+
+    /// The sending of a snapshot ended, with the index that the peer has applied.
     pub fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
-        todo!()
+        if let Err(error) = &outcome {
+            tracing::warn!(%peer, %error, "a snapshot was not delivered; it is sent again when the peer answers");
+        }
+        let _ = self.inner.facts.send(Fact::SnapshotSent(peer, outcome.ok()));
     }
+
+    /// Hands leadership to another voter, to the furthest if none is named, and
+    /// waits until a new leader is known; only on the leader.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, TransferError> {
-        todo!()
+        let (reply, outcome) = oneshot::channel();
+        let request = Request::Transfer { to, reply };
+        self.inner.requests.send(request).await.map_err(|_| TransferError::Stopping)?;
+        outcome.await.unwrap_or(Err(TransferError::Stopping))
     }
+
+    /// The newest state as a snapshot file, made while it is read.
     pub async fn snapshot(&self) -> Result<SnapshotStream, SnapshotError> {
-        todo!()
+        snapshot::stream(self.inner.cluster, self.view())
     }
+
+    /// Begins to receive a snapshot. Refused if another is being received, or if it is stale.
     pub async fn receive_snapshot(
         &self,
         from: NodeId,
         term: Term,
         meta: SnapshotMeta,
     ) -> Result<SnapshotReceiver, InstallError> {
-        todo!()
+        let status = self.status();
+        if term < status.term {
+            let why = format!("it is of term {term}, this node is in term {}", status.term);
+            return Err(InstallError::Stale(why));
+        }
+        if meta.last.index <= status.commit {
+            let why = format!("it ends at {}, this node has committed up to {}", meta.last, status.commit);
+            return Err(InstallError::Stale(why));
+        }
+        let only_one = self.inner.receiving.clone().try_acquire_owned();
+        let only_one = only_one.map_err(|_| InstallError::Busy(self.inner.published.applied()))?;
+        let states = self.inner.states.clone();
+        let staged = tokio::task::spawn_blocking(move || states.stage()).await;
+        let staged = staged.map_err(|_| InstallError::Stopping)?;
+        let staged = staged.map_err(|error| InstallError::Refused(error.to_string()))?;
+        Ok(SnapshotReceiver {
+            cluster: self.inner.cluster,
+            from,
+            term,
+            meta,
+            staged: Some(staged),
+            requests: self.inner.requests.clone(),
+            _only_one: only_one,
+        })
     }
-}
-#[allow(missing_docs, unused_variables, clippy::todo, clippy::unused_async)]
-impl SnapshotReceiver {
-    pub async fn push(&mut self, data: Bytes) -> Result<(), InstallError> {
-        todo!()
-    }
-    pub async fn finish(self) -> Result<(Term, Index), InstallError> {
-        todo!()
+
+    /// Ends the loop and its workers; what was applied becomes durable first.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.inner.requests.send(Request::Stop(done)).await.is_ok() {
+            let _ = stopped.await;
+        }
     }
 }

@@ -1,11 +1,47 @@
-//! The loop.
+//! The loop that drives consensus, and the workers around it.
+//!
+//! ```text
+//!  clients ─▶ Handle ══Request══▶ ┌────────┐ ──messages──▶ Transport ─▶ peers
+//!  peers ───▶ Handle ══Message══▶ │ driver │ ──persist───▶ log writer ─┐
+//!  workers ───────────══Fact════▶ └────────┘ ──committed─▶ applier     │ Fact::Persisted
+//!                                      ▲                     │ publishes the View, answers
+//!                                      └─────────────────────┴─────────┘
+//! ```
+//!
+//! One task owns the [`Node`](crate::raft::Node) (`driver.rs`); everybody else sends it events. Two
+//! threads own the disks: the log writer (`log_writer.rs`), which makes groups of entries
+//! durable with one fsync, and the applier (`applier.rs`), which applies committed entries in
+//! order and publishes an immutable [`View`](crate::kv::View) that reads run on, beside it and never
+//! behind it. Entries leave for the applier together with whoever waits for
+//! them (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after
+//! which the log that it covers may be forgotten.
+//!
+//! Every queue that the outside can fill is bounded: full, it refuses a
+//! request and drops a message. The queues to the workers hold no more than the
+//! log's tail, which the core bounds.
 
+mod applier;
+mod driver;
 mod error;
+mod event;
+mod fatal;
 mod handle;
+mod log_writer;
+mod options;
+mod pending;
+mod published;
+mod snapshot;
+mod start;
+mod state_syncer;
 mod status;
+mod transfer;
 mod transport;
 
 pub use error::{InstallError, ReadError, TransferError, WriteError};
-pub use handle::{Applied, Handle, SnapshotReceiver};
+pub use fatal::Fatal;
+pub use handle::{Applied, Handle};
+pub use options::{ReplicaOptions, Retention};
+pub use snapshot::SnapshotReceiver;
+pub use start::{Start, StartError, start};
 pub use status::{FollowerStatus, Status};
 pub use transport::{SnapshotError, SnapshotStream, Transport};

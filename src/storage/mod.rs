@@ -1,1 +1,169 @@
-//! storage
+//! What a node must not forget, on its disk.
+//!
+//! # The promise
+//!
+//! What [`LogStore::write`] and [`Table::sync`](crate::kv::Table::sync) return from is on stable storage: it survives the
+//! death of the process at any point and a power cut. A vote is never given
+//! twice in a term, and what was acknowledged is never silently gone: damage is refused by name, since the
+//! other members have the data, and a member that starts with less than it promised breaks Raft for all of them.
+//! Only `fsync: false` weakens this, to what survives the process.
+//!
+//! # The engine
+//!
+//! sled 0.34.7 is fast enough but does not give that promise by itself. What is
+//! known of it, and the cure (in `sled_db.rs` unless said otherwise):
+//!
+//! | # | fact | cure |
+//! |---|---|---|
+//! | 1 | `flush()` is `pwrite` and `sync_file_range`: no fsync | `flush()`, then `fdatasync` on a second handle of the file |
+//! | 2 | its background thread only logs a failed fsync | that second handle is held since the opening: Linux tells it too |
+//! | 3 | a page above a quarter of a segment goes to a file that is never synced | large segments; large records are cut up ([`log`], `table`); `blobs/` is checked to be empty after each sync |
+//! | 4 | new files' names are not synced | everything is synced after an open, up to the parent directory |
+//! | 5 | a crash during open leaves `*.generating`, which every later open fails on | removed before an open |
+//! | 6 | damage can make it panic, spin for ever, or drop the end of its log silently | a [watchdog](watched), panics caught, checksums of our own, a witness of how far the log was durable |
+//! | 7 | on a full disk writes fail but reads go on, of what never reached the disk | the first error is final: reads fail too |
+//! | 8 | a write error may leave `flush` waiting for ever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
+//! | 9 | batches take a lock of the whole process | the log needs none (see [`log`]); the state's are short |
+//! | 10 | a segment may be used again before what was moved out of it is synced | the state is synced every 8 MiB at the latest |
+//!
+//! # The directory
+//!
+//! ```text
+//! DIR/identity        whose it is; written first, checked before anything else
+//! DIR/lock            one process at a time
+//! DIR/peers           the directory that each peer showed first
+//! DIR/raft/           sled: log, term and vote
+//! DIR/raft-witness    how far the log was durable
+//! DIR/state-000001/   sled: the state; the next snapshot goes to state-000002
+//! DIR/CURRENT         which state is in use
+//! ```
+//!
+//! # Crashes
+//!
+//! | a crash while | leaves | which the next open |
+//! |---|---|---|
+//! | the directory is made | an identity that is not `complete` | makes the rest anew: nothing was promised yet |
+//! | a small file is replaced | `*.tmp` beside the old one | ignores and later overwrites it |
+//! | the log is written | a prefix of the write's operations | loads a shorter log (see [`log`]) |
+//! | the state is written | a prefix of its batches, each whole | applies the rest of the log again |
+//! | a snapshot comes in | a directory that `CURRENT` does not name | removes it |
+//! | a snapshot is activated | `CURRENT` old or new | opens that one; the log is reset after it if the state is ahead |
+//! | an old state is removed | part of a directory that `CURRENT` does not name | removes it |
+//!
+//! # Seams
+//!
+//! [`LogStore`] and [`kv::Table`](crate::kv::Table) are where another engine can be put in;
+//! nothing outside this folder knows which one it is. All calls block: they belong on threads of their own.
+
+mod codec;
+mod directory;
+mod error;
+mod fsync;
+mod generation;
+mod identity;
+mod lock;
+pub mod log;
+mod peers;
+mod sealed_file;
+mod sled_db;
+pub mod snapshot;
+mod state_store;
+mod table;
+mod watchdog;
+
+pub use codec::{Malformed, decode_members, encode_members};
+pub use error::{OpenError, StageError, StorageError};
+pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
+pub use log::{LogStore, RestoredLog};
+pub use peers::{PeerDirectories, Seen};
+pub use snapshot::{SnapshotFileError, SnapshotHeader};
+pub use state_store::{StagedState, StateStore, VerifiedState};
+pub use watchdog::{Unfinished, watched};
+
+use crate::storage::directory::Directory;
+use crate::storage::log::SledLog;
+use crate::storage::sled_db::SledSettings;
+use crate::storage::state_store::StateSettings;
+use crate::types::{ClusterId, NodeId};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The log's page cache: it is written in order and read once, at the start.
+const LOG_CACHE_BYTES: u64 = 32 << 20;
+
+/// How a data directory is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory; made if it is not there.
+    pub dir: PathBuf,
+    /// The cluster that it must belong to.
+    pub cluster: ClusterId,
+    /// The token that the cluster's id was made from, for messages to people.
+    pub cluster_token: String,
+    /// The node that it must belong to.
+    pub node: NodeId,
+    /// The node's name, for messages to people.
+    pub name: String,
+    /// False (`--unsafe-no-fsync`): a power cut may take what was acknowledged.
+    pub fsync: bool,
+    /// The page cache of the state, in bytes.
+    pub cache_bytes: u64,
+    /// How long the opening may take before the disk counts as failed.
+    pub open_timeout: Duration,
+}
+
+/// An open data directory.
+pub struct Storage {
+    /// Whose it is.
+    pub identity: IdentityFile,
+    /// What the peers showed.
+    pub peers: PeerDirectories,
+    /// The log, for the thread that writes it.
+    pub log: Box<dyn LogStore>,
+    /// What the log held.
+    pub restored: RestoredLog,
+    /// The state.
+    pub states: StateStore,
+}
+
+/// Opens a data directory, or makes it. Either all of it is sound and durable,
+/// or nothing is served from it. Blocks, for `open_timeout` at most.
+pub fn open(options: &Options) -> Result<Storage, OpenError> {
+    let (dir, timeout) = (options.dir.clone(), options.open_timeout);
+    let options = options.clone();
+    match watched("open-storage", timeout, move || open_unwatched(&options)) {
+        Ok(result) => result,
+        Err(Unfinished::Hung(timeout)) => Err(OpenError::Hung { dir, timeout }),
+        Err(Unfinished::Panicked(reason)) => Err(OpenError::Panicked { dir, reason }),
+    }
+}
+
+fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
+    let Directory { layout, lock, mut identity } = Directory::open(options)?;
+    let lock = Arc::new(lock);
+    let log = SledSettings {
+        dir: layout.raft(),
+        segment_bytes: log::SEGMENT_BYTES,
+        cache_bytes: LOG_CACHE_BYTES,
+        collect_every: None,
+        fsync: options.fsync,
+    };
+    let state =
+        StateSettings { cluster: options.cluster, cache_bytes: options.cache_bytes, fsync: options.fsync };
+    if !identity.is_complete() {
+        SledLog::create(log.clone(), options.cluster)?;
+        StateStore::create(&layout, state)?;
+        identity.mark_complete()?;
+    }
+    let peers = PeerDirectories::load(&layout.peers())?;
+    let (log, restored) = SledLog::open(log, options.cluster, &layout.witness(), lock.clone())?;
+    let states = StateStore::open(layout, state, lock)?;
+    Ok(Storage { identity, peers, log: Box::new(log), restored, states })
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}

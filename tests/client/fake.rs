@@ -1,8 +1,10 @@
 //! A node that answers as told, and remembers what it was asked.
 
+use bytes::Bytes;
 use kontiki::rpc::proto::v1 as pb;
 use kontiki::rpc::proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
 use kontiki::rpc::proto::v1::kv_service_server::{KvService, KvServiceServer};
+use kontiki::rpc::proto::v1::maintenance_service_server::{MaintenanceService, MaintenanceServiceServer};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,19 +35,22 @@ struct State {
     chunks: Mutex<VecDeque<Vec<Result<pb::ScanResponse, Status>>>>,
     status: Mutex<pb::StatusResponse>,
     succeeded: Mutex<bool>,
+    snapshot: Mutex<Vec<Bytes>>,
 }
 
 impl Fake {
     pub(crate) async fn start(script: Vec<Step>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State {
-            script: Mutex::new(script.into()),
-            ..State::default()
-        });
+        let state = Arc::new(State { script: Mutex::new(script.into()), ..State::default() });
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status("liveness", tonic_health::ServingStatus::Serving).await;
+        reporter.set_service_status("readiness", tonic_health::ServingStatus::NotServing).await;
         let server = tonic::transport::Server::builder()
             .add_service(KvServiceServer::from_arc(state.clone()))
             .add_service(ClusterServiceServer::from_arc(state.clone()))
+            .add_service(MaintenanceServiceServer::from_arc(state.clone()))
+            .add_service(health)
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
         Self { url, state }
@@ -75,6 +80,11 @@ impl Fake {
         *self.state.status.lock().unwrap() = status;
     }
 
+    /// What a snapshot streams.
+    pub(crate) fn set_snapshot(&self, pieces: Vec<Bytes>) {
+        *self.state.snapshot.lock().unwrap() = pieces;
+    }
+
     /// Whether the conditions of transactions hold.
     pub(crate) fn txns_succeed(&self, succeeded: bool) {
         *self.state.succeeded.lock().unwrap() = succeeded;
@@ -94,11 +104,7 @@ pub(crate) fn refusal(code: Code, reason: &str, outcome: &str, leader: Option<&s
 }
 
 pub(crate) fn header() -> Option<pb::ResponseHeader> {
-    Some(pb::ResponseHeader {
-        served_by: "n2".to_owned(),
-        revision: 2,
-        ..Default::default()
-    })
+    Some(pb::ResponseHeader { served_by: "n2".to_owned(), revision: 2, ..Default::default() })
 }
 
 pub(crate) fn kv(key: &'static str, value: &'static str) -> pb::KeyValue {
@@ -129,10 +135,7 @@ impl State {
 impl KvService for State {
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::PutResponse {
-            header: header(),
-            previous: None,
-        }))
+        Ok(Response::new(pb::PutResponse { header: header(), previous: None }))
     }
 
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
@@ -147,19 +150,12 @@ impl KvService for State {
         request: Request<pb::DeleteRequest>,
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::DeleteResponse {
-            header: header(),
-            deleted: 1,
-            previous: vec![],
-        }))
+        Ok(Response::new(pb::DeleteResponse { header: header(), deleted: 1, previous: vec![] }))
     }
 
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::RangeResponse {
-            header: header(),
-            ..Default::default()
-        }))
+        Ok(Response::new(pb::RangeResponse { header: header(), ..Default::default() }))
     }
 
     type ScanStream = tokio_stream::Iter<std::vec::IntoIter<Result<pb::ScanResponse, Status>>>;
@@ -174,11 +170,7 @@ impl KvService for State {
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
         self.step(&request).await?;
         let succeeded = *self.succeeded.lock().unwrap();
-        Ok(Response::new(pb::TxnResponse {
-            header: header(),
-            succeeded,
-            results: vec![],
-        }))
+        Ok(Response::new(pb::TxnResponse { header: header(), succeeded, results: vec![] }))
     }
 
     async fn compact(
@@ -197,10 +189,7 @@ impl ClusterService for State {
         request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::StatusResponse {
-            header: header(),
-            ..self.status.lock().unwrap().clone()
-        }))
+        Ok(Response::new(pb::StatusResponse { header: header(), ..self.status.lock().unwrap().clone() }))
     }
 
     async fn members(
@@ -208,10 +197,7 @@ impl ClusterService for State {
         request: Request<pb::MembersRequest>,
     ) -> Result<Response<pb::MembersResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::MembersResponse {
-            header: header(),
-            members: vec![],
-        }))
+        Ok(Response::new(pb::MembersResponse { header: header(), members: vec![] }))
     }
 
     async fn transfer_leadership(
@@ -224,6 +210,31 @@ impl ClusterService for State {
             leader_id: 3,
             leader_name: "n3".to_owned(),
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl MaintenanceService for State {
+    type SnapshotStream = tokio_stream::Iter<std::vec::IntoIter<Result<pb::SnapshotResponse, Status>>>;
+
+    async fn snapshot(
+        &self,
+        request: Request<pb::SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.step(&request).await?;
+        let pieces = self.snapshot.lock().unwrap().clone();
+        let pieces: Vec<_> = pieces.into_iter().map(|data| Ok(pb::SnapshotResponse { data })).collect();
+        Ok(Response::new(tokio_stream::iter(pieces)))
+    }
+
+    async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+        self.step(&request).await?;
+        Ok(Response::new(pb::HashResponse { header: header(), ..Default::default() }))
+    }
+
+    async fn echo(&self, request: Request<pb::EchoRequest>) -> Result<Response<pb::EchoResponse>, Status> {
+        self.step(&request).await?;
+        Ok(Response::new(pb::EchoResponse { payload: request.into_inner().payload }))
     }
 }
 

@@ -8,11 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn client(url: &str) -> Client {
-    let options = Options {
-        timeout: Duration::from_millis(1500),
-        attempts: 2,
-        ..Options::default()
-    };
+    let options = Options { timeout: Duration::from_millis(1500), attempts: 2, ..Options::default() };
     Client::connect(&[url], options).unwrap()
 }
 
@@ -38,29 +34,14 @@ async fn answering(answer: &'static [u8]) -> String {
 async fn a_closed_port_is_tcp() {
     let error = get(&closed_port().await).await;
     assert_eq!(error.layer(), Layer::Tcp);
-    assert!(
-        matches!(
-            *error.failure,
-            Failure::Tcp {
-                kind: ErrorKind::ConnectionRefused,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(*error.failure, Failure::Tcp { kind: ErrorKind::ConnectionRefused, .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_dns() {
     let error = get("http://no-such-host.invalid:2379").await;
     // A resolver that cannot be reached may take longer than the connection is given.
-    let late = matches!(
-        *error.failure,
-        Failure::Tcp {
-            kind: ErrorKind::TimedOut,
-            ..
-        }
-    );
+    let late = matches!(*error.failure, Failure::Tcp { kind: ErrorKind::TimedOut, .. });
     assert!(error.layer() == Layer::Dns || late, "{error:?}");
 }
 

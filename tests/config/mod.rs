@@ -18,10 +18,7 @@ struct Sources {
 
 impl Sources {
     fn flags(flags: &[&str]) -> Self {
-        Self {
-            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            ..Self::default()
-        }
+        Self { flags: flags.iter().map(|flag| (*flag).to_owned()).collect(), ..Self::default() }
     }
 
     fn variable(mut self, name: &'static str, value: &'static str) -> Self {
@@ -32,10 +29,7 @@ impl Sources {
     fn file(mut self, text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("kontiki.toml"), text).unwrap();
-        self.flags.extend([
-            "--config".to_owned(),
-            dir.path().join("kontiki.toml").display().to_string(),
-        ]);
+        self.flags.extend(["--config".to_owned(), dir.path().join("kontiki.toml").display().to_string()]);
         self.file = Some(dir);
         self
     }
@@ -48,10 +42,7 @@ impl Sources {
         let command = ServeArgs::augment_args(clap::Command::new("serve").no_binary_name(true));
         let matches = command.try_get_matches_from(&self.flags).unwrap();
         let lookup = |name: &str| {
-            self.variables
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| OsString::from(value))
+            self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
         ServeArgs::from_arg_matches(&matches).unwrap().resolve(&lookup)
     }

@@ -23,34 +23,22 @@ fn without_any_source_one_node_stands_alone_on_this_machine() {
     assert_eq!(config.initial_cluster[0].peer_url, "http://127.0.0.1:2380");
     assert_eq!(config.data_dir, PathBuf::from("kontiki-data/n1"));
     assert_eq!(config.timing, Timing::default());
-    assert_eq!(
-        config.limits,
-        Limits::default(),
-        "the table and settings.rs must say the same"
-    );
+    assert_eq!(config.limits, Limits::default(), "the table and settings.rs must say the same");
     assert!(config.fsync);
 }
 
 #[test]
 fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     let sources = Sources::default();
-    assert_eq!(
-        given(&sources, "cluster-token"),
-        ("kontiki".to_owned(), Origin::Default)
-    );
+    assert_eq!(given(&sources, "cluster-token"), ("kontiki".to_owned(), Origin::Default));
     let sources = sources.file("# of the file\ncluster-token = \"file\"\n");
-    let origin = Origin::File {
-        path: sources.path(),
-        line: 2,
-    };
+    let origin = Origin::File { path: sources.path(), line: 2 };
     assert_eq!(given(&sources, "cluster-token"), ("file".to_owned(), origin));
     let sources = sources.variable("KONTIKI_CLUSTER_TOKEN", "variable");
     let origin = Origin::Environment("KONTIKI_CLUSTER_TOKEN".to_owned());
     assert_eq!(given(&sources, "cluster-token"), ("variable".to_owned(), origin));
     let mut sources = sources;
-    sources
-        .flags
-        .extend(["--cluster-token".to_owned(), "flag".to_owned()]);
+    sources.flags.extend(["--cluster-token".to_owned(), "flag".to_owned()]);
     let origin = Origin::Flag("cluster-token".to_owned());
     assert_eq!(given(&sources, "cluster-token"), ("flag".to_owned(), origin));
 }
@@ -86,25 +74,13 @@ fn every_kind_of_value_can_stand_in_the_file() {
         "#,
     );
     let config = sources.load().unwrap();
-    assert_eq!(
-        config.timing,
-        Timing {
-            heartbeat: Duration::from_millis(300),
-            ..Timing::wan()
-        }
-    );
+    assert_eq!(config.timing, Timing { heartbeat: Duration::from_millis(300), ..Timing::wan() });
     assert_eq!(config.limits.key_bytes, 16 << 10);
     assert_eq!(config.limits.request_bytes, 3_000_000);
     assert!(!config.fsync);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(
-        config.advertise_peer, "http://b:2380",
-        "as the cluster's list says"
-    );
-    assert_eq!(
-        given(&sources, "advertise-peer").1,
-        Origin::Derived("initial-cluster".to_owned())
-    );
+    assert_eq!(config.advertise_peer, "http://b:2380", "as the cluster's list says");
+    assert_eq!(given(&sources, "advertise-peer").1, Origin::Derived("initial-cluster".to_owned()));
 }
 
 #[test]
@@ -112,21 +88,12 @@ fn a_preset_is_the_origin_of_the_numbers_that_it_sets() {
     let sources = Sources::flags(&["--timing", "fast", "--election-max-ms", "250"]);
     let derived = Origin::Derived("timing fast".to_owned());
     assert_eq!(given(&sources, "heartbeat-ms"), ("20".to_owned(), derived));
-    assert_eq!(
-        given(&sources, "election-max-ms").1,
-        Origin::Flag("election-max-ms".to_owned())
-    );
+    assert_eq!(given(&sources, "election-max-ms").1, Origin::Flag("election-max-ms".to_owned()));
 }
 
 #[test]
 fn a_switch_needs_no_value_and_can_be_switched_off() {
     assert!(!Sources::flags(&["--unsafe-no-fsync"]).load().unwrap().fsync);
     assert!(Sources::flags(&["--unsafe-no-fsync=false"]).load().unwrap().fsync);
-    assert!(
-        !Sources::default()
-            .variable("KONTIKI_UNSAFE_NO_FSYNC", "1")
-            .load()
-            .unwrap()
-            .fsync
-    );
+    assert!(!Sources::default().variable("KONTIKI_UNSAFE_NO_FSYNC", "1").load().unwrap().fsync);
 }

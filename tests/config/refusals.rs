@@ -16,39 +16,18 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
         ),
         (["--data-dir", ""], "data-dir: must not be empty"),
         (["--cluster-token", ""], "cluster-token: must not be empty"),
-        (
-            ["--listen-client", "2379"],
-            "listen-client: `2379` has no port; write HOST:PORT",
-        ),
-        (
-            ["--listen-peer", "h:x"],
-            "listen-peer: `x` in `h:x` is no port; write a number from 1 to 65535",
-        ),
-        (
-            ["--advertise-client", "n1:2379"],
-            "advertise-client: `n1:2379` is no URL; write http://HOST:PORT",
-        ),
+        (["--listen-client", "2379"], "listen-client: `2379` has no port; write HOST:PORT"),
+        (["--listen-peer", "h:x"], "listen-peer: `x` in `h:x` is no port; write a number from 1 to 65535"),
+        (["--advertise-client", "n1:2379"], "advertise-client: `n1:2379` is no URL; write http://HOST:PORT"),
         (
             ["--advertise-peer", "https://n1:1"],
             "advertise-peer: `https://n1:1` asks for TLS, which kontiki does not have yet",
         ),
-        (
-            ["--initial-cluster", "n1"],
-            "initial-cluster: `n1` has no `=`; write n1=http://host:2380",
-        ),
+        (["--initial-cluster", "n1"], "initial-cluster: `n1` has no `=`; write n1=http://host:2380"),
         (["--initial-cluster", ","], "initial-cluster: names no node"),
-        (
-            ["--initial-cluster", "n1=ftp://a:1"],
-            "initial-cluster: `ftp://a:1` has the scheme `ftp`",
-        ),
-        (
-            ["--timing", "moon"],
-            "timing: `moon` is no preset; choose lan, fast or wan",
-        ),
-        (
-            ["--heartbeat-ms", "fifty"],
-            "heartbeat-ms: `fifty` is no whole number that fits",
-        ),
+        (["--initial-cluster", "n1=ftp://a:1"], "initial-cluster: `ftp://a:1` has the scheme `ftp`"),
+        (["--timing", "moon"], "timing: `moon` is no preset; choose lan, fast or wan"),
+        (["--heartbeat-ms", "fifty"], "heartbeat-ms: `fifty` is no whole number that fits"),
         (["--heartbeat-ms", "0"], "heartbeat-ms: must be at least 1"),
         (
             ["--election-max-ms", "600001"],
@@ -62,31 +41,16 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
             ["--max-page-size", "99999999999GiB"],
             "max-page-size: `99999999999GiB` is too large for this machine",
         ),
-        (
-            ["--max-streams", "4294967296"],
-            "max-streams: `4294967296` is no whole number that fits",
-        ),
-        (
-            ["--log-format", "xml"],
-            "log-format: `xml` is no log format; choose auto, plain or json",
-        ),
-        (
-            ["--log-level", "info,=,"],
-            "log-level: `info,=,` is no log filter",
-        ),
+        (["--max-streams", "4294967296"], "max-streams: `4294967296` is no whole number that fits"),
+        (["--log-format", "xml"], "log-format: `xml` is no log format; choose auto, plain or json"),
+        (["--log-level", "info,=,"], "log-level: `info,=,` is no log filter"),
     ] {
         let error = refusal(&flags);
         assert!(error.starts_with(expected), "{flags:?}: {error}");
-        assert!(
-            error.ends_with(&format!("(flag {})", flags[0])),
-            "{flags:?}: {error}"
-        );
+        assert!(error.ends_with(&format!("(flag {})", flags[0])), "{flags:?}: {error}");
     }
     let error = refusal(&["--unsafe-no-fsync=perhaps"]);
-    assert_eq!(
-        error,
-        "unsafe-no-fsync: `perhaps` is neither true nor false (flag --unsafe-no-fsync)"
-    );
+    assert_eq!(error, "unsafe-no-fsync: `perhaps` is neither true nor false (flag --unsafe-no-fsync)");
 }
 
 #[test]
@@ -117,10 +81,7 @@ fn rules_between_settings_are_told_with_both_sides() {
             vec!["--listen-peer", "127.0.0.1:2379"],
             "listen-peer: is 127.0.0.1:2379, as is listen-client; they need a port each (flag --listen-peer)",
         ),
-        (
-            vec!["--tick-ms", "51"],
-            "tick-ms: 51 ms is longer than the heartbeat of 50 ms (flag --tick-ms)",
-        ),
+        (vec!["--tick-ms", "51"], "tick-ms: 51 ms is longer than the heartbeat of 50 ms (flag --tick-ms)"),
         (
             vec!["--heartbeat-ms", "151"],
             "election-min-ms: 300 ms is less than two heartbeats of 151 ms: one lost message would start an election (from timing lan)",
@@ -137,10 +98,7 @@ fn rules_between_settings_are_told_with_both_sides() {
             vec!["--max-scan-chunk-size", "5MiB"],
             "max-scan-chunk-size: 5242880 B must not be more than max-page-size, 4194304 B (flag --max-scan-chunk-size)",
         ),
-        (
-            vec!["--worker-threads", "257"],
-            "worker-threads: 257 is more than 256 (flag --worker-threads)",
-        ),
+        (vec!["--worker-threads", "257"], "worker-threads: 257 is more than 256 (flag --worker-threads)"),
     ] {
         assert_eq!(refusal(&flags), expected);
     }
@@ -150,10 +108,7 @@ fn rules_between_settings_are_told_with_both_sides() {
 fn more_voters_than_help_are_refused() {
     let list: Vec<String> = (1..=16).map(|n| format!("n{n}=http://h{n}:1")).collect();
     let error = refusal(&["--initial-cluster", &list.join(",")]);
-    assert_eq!(
-        error,
-        "initial-cluster: has 16 nodes; at most 15 may vote (flag --initial-cluster)"
-    );
+    assert_eq!(error, "initial-cluster: has 16 nodes; at most 15 may vote (flag --initial-cluster)");
 }
 
 #[test]
@@ -185,16 +140,7 @@ fn a_file_that_is_no_toml_or_not_there_is_told() {
     let error = Sources::default().file("name = \nx").load().unwrap_err();
     assert!(matches!(error, ConfigError::Syntax { .. }));
     let words = error.to_string();
-    assert!(
-        words.contains("kontiki.toml: ") && words.contains("line 2"),
-        "{words}"
-    );
-    let error = Sources::flags(&["--config", "/nowhere/kontiki.toml"])
-        .load()
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("cannot read the configuration file /nowhere/kontiki.toml: ")
-    );
+    assert!(words.contains("kontiki.toml: ") && words.contains("line 2"), "{words}");
+    let error = Sources::flags(&["--config", "/nowhere/kontiki.toml"]).load().unwrap_err();
+    assert!(error.to_string().starts_with("cannot read the configuration file /nowhere/kontiki.toml: "));
 }

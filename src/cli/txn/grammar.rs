@@ -28,12 +28,7 @@ enum Kind {
 
 /// Reads a transaction. The error says what was expected where.
 pub(super) fn parse(source: &str) -> Result<Txn, String> {
-    let mut parser = Parser {
-        tokens: lex(source)?,
-        next: 0,
-        end: source.chars().count() + 1,
-        depth: 0,
-    };
+    let mut parser = Parser { tokens: lex(source)?, next: 0, end: source.chars().count() + 1, depth: 0 };
     let txn = parser.txn()?;
     match parser.peek() {
         None if txn.success.is_empty() && txn.failure.is_empty() => {
@@ -67,9 +62,7 @@ fn lex(source: &str) -> Result<Vec<Token>, String> {
                 let word: String = letters[i..].iter().take_while(|c| is_plain(**c)).collect();
                 let length = word.chars().count();
                 if length == 0 {
-                    return Err(format!(
-                        "at character {at}: `{letter}` begins nothing; put it into quotes"
-                    ));
+                    return Err(format!("at character {at}: `{letter}` begins nothing; put it into quotes"));
                 }
                 (Kind::Word(word), length)
             }
@@ -101,9 +94,8 @@ fn quoted(letters: &[char], start: usize) -> Result<(Kind, usize), String> {
                     Some('\\') => (b'\\', 2),
                     Some('x') => {
                         let digits: String = letters.iter().skip(i + 2).take(2).collect();
-                        let byte = (digits.len() == 2)
-                            .then(|| u8::from_str_radix(&digits, 16).ok())
-                            .flatten();
+                        let byte =
+                            (digits.len() == 2).then(|| u8::from_str_radix(&digits, 16).ok()).flatten();
                         (byte.ok_or_else(|| bad_escape(i))?, 4)
                     }
                     _ => return Err(bad_escape(i)),
@@ -120,10 +112,7 @@ fn quoted(letters: &[char], start: usize) -> Result<(Kind, usize), String> {
 }
 
 fn bad_escape(i: usize) -> String {
-    format!(
-        "at character {}: after a backslash comes n, t, \", \\ or x with two hexadecimal digits",
-        i + 1
-    )
+    format!("at character {}: after a backslash comes n, t, \", \\ or x with two hexadecimal digits", i + 1)
 }
 
 struct Parser {
@@ -229,11 +218,7 @@ impl Parser {
                 (target, relation)
             }
         };
-        Ok(Compare {
-            keys,
-            target,
-            relation,
-        })
+        Ok(Compare { keys, target, relation })
     }
 
     fn relation(&mut self) -> Result<Relation, String> {
@@ -272,10 +257,7 @@ impl Parser {
         } else if self.word("get") {
             Ok(TxnOp::Get(Get::new(self.bytes("a key")?)))
         } else if self.word("delete") {
-            Ok(TxnOp::Delete(Delete {
-                keys: self.keys()?,
-                return_previous: false,
-            }))
+            Ok(TxnOp::Delete(Delete { keys: self.keys()?, return_previous: false }))
         } else if self.word("range") {
             let mut range = Range::new(self.keys()?);
             if self.word("limit") {
@@ -299,10 +281,7 @@ impl Parser {
 
     fn keys(&mut self) -> Result<Keys, String> {
         // `prefix`, `span` and `all` are ordinary keys unless a parenthesis follows.
-        let call = match (
-            self.peek(),
-            self.tokens.get(self.next + 1).map(|token| &token.kind),
-        ) {
+        let call = match (self.peek(), self.tokens.get(self.next + 1).map(|token| &token.kind)) {
             (Some(Kind::Word(word)), Some(Kind::Open)) => word.clone(),
             _ => return Ok(Keys::One(self.bytes("a key")?)),
         };
@@ -312,10 +291,9 @@ impl Parser {
         self.next += 2;
         let keys = match call.as_str() {
             "prefix" => Keys::Prefix(self.bytes("a prefix")?),
-            "span" => Keys::Span {
-                start: Some(self.bytes("the first key")?),
-                end: Some(self.bytes("the end")?),
-            },
+            "span" => {
+                Keys::Span { start: Some(self.bytes("the first key")?), end: Some(self.bytes("the end")?) }
+            }
             _ => Keys::All,
         };
         self.symbol(&Kind::Close, "`)`")?;

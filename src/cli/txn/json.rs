@@ -112,11 +112,7 @@ impl Txn {
     fn convert(self) -> Result<client::Txn, String> {
         let ops = |ops: Vec<Op>| ops.into_iter().map(Op::convert).collect::<Result<Vec<_>, _>>();
         Ok(client::Txn {
-            compares: self
-                .compares
-                .into_iter()
-                .map(Compare::convert)
-                .collect::<Result<_, _>>()?,
+            compares: self.compares.into_iter().map(Compare::convert).collect::<Result<_, _>>()?,
             success: ops(self.success)?,
             failure: ops(self.failure)?,
         })
@@ -137,10 +133,9 @@ impl Keys {
         Ok(match self {
             Self::One(key) => client::Keys::One(key.convert()?),
             Self::Several(Several::Prefix(prefix)) => client::Keys::Prefix(prefix.convert()?),
-            Self::Several(Several::Span(start, end)) => client::Keys::Span {
-                start: Some(start.convert()?),
-                end: Some(end.convert()?),
-            },
+            Self::Several(Several::Span(start, end)) => {
+                client::Keys::Span { start: Some(start.convert()?), end: Some(end.convert()?) }
+            }
             Self::Several(Several::All(true)) => client::Keys::All,
             Self::Several(Several::All(false)) => return Err("`all` must be true".to_owned()),
         })
@@ -165,43 +160,23 @@ impl Compare {
             RelationName::Greater => client::Relation::Greater,
             RelationName::Less => client::Relation::Less,
         };
-        Ok(client::Compare {
-            keys: self.keys.convert()?,
-            target,
-            relation,
-        })
+        Ok(client::Compare { keys: self.keys.convert()?, target, relation })
     }
 }
 
 impl Op {
     fn convert(self) -> Result<TxnOp, String> {
         Ok(match self {
-            Self::Put {
-                key,
-                value,
-                return_previous,
-            } => TxnOp::Put(Put {
-                key: key.convert()?,
-                value: value.convert()?,
-                return_previous,
-            }),
+            Self::Put { key, value, return_previous } => {
+                TxnOp::Put(Put { key: key.convert()?, value: value.convert()?, return_previous })
+            }
             Self::Get { key } => TxnOp::Get(Get::new(key.convert()?)),
-            Self::Delete {
-                keys,
-                return_previous,
-            } => TxnOp::Delete(Delete {
-                keys: keys.convert()?,
-                return_previous,
-            }),
-            Self::Range {
-                keys,
-                limit,
-                keys_only,
-            } => TxnOp::Range(Range {
-                limit,
-                keys_only,
-                ..Range::new(keys.convert()?)
-            }),
+            Self::Delete { keys, return_previous } => {
+                TxnOp::Delete(Delete { keys: keys.convert()?, return_previous })
+            }
+            Self::Range { keys, limit, keys_only } => {
+                TxnOp::Range(Range { limit, keys_only, ..Range::new(keys.convert()?) })
+            }
             Self::Txn(txn) => TxnOp::Txn(txn.convert()?),
         })
     }
@@ -225,10 +200,7 @@ mod tests {
                     "success":[{"delete":{"keys":{"span":["a","b"]}}},{"range":{"keys":{"all":true},"limit":3}}]}"#,
                 r#"if value(prefix(a)) != "\x00\xff" then delete span(a b); range all() limit 3"#,
             ),
-            (
-                r#"{"success":[{"txn":{"success":[{"get":{"key":{"hex":"61"}}}]}}]}"#,
-                "(get a)",
-            ),
+            (r#"{"success":[{"txn":{"success":[{"get":{"key":{"hex":"61"}}}]}}]}"#, "(get a)"),
         ] {
             assert_eq!(parse(json).unwrap(), grammar::parse(words).unwrap(), "{words}");
         }
@@ -239,14 +211,8 @@ mod tests {
         for (json, fragment) in [
             (r#"{"succes":[]}"#, "unknown field `succes`"),
             (r#"{"success":[{"put":{"key":"a"}}]}"#, "missing field `value`"),
-            (
-                r#"{"success":[{"get":{"key":{"hex":"0"}}}]}"#,
-                "`0` is not hexadecimal",
-            ),
-            (
-                r#"{"success":[{"delete":{"keys":{"all":false}}}]}"#,
-                "`all` must be true",
-            ),
+            (r#"{"success":[{"get":{"key":{"hex":"0"}}}]}"#, "`0` is not hexadecimal"),
+            (r#"{"success":[{"delete":{"keys":{"all":false}}}]}"#, "`all` must be true"),
             (
                 r#"{"compares":[{"keys":"a","target":"value","relation":"=","number":1}]}"#,
                 "a compare of `value` needs `value`",

@@ -69,33 +69,18 @@ pub(super) async fn run(args: TxnArgs, context: &Context) -> Result<Exit, CliErr
     let shape = txn.clone();
     let answer = context.client.txn(txn).await?;
     if context.output.is_json() {
-        context.output.json(&text::answered(
-            &answer.meta,
-            print::json(&answer.value, args.hex),
-        ))?;
+        context.output.json(&text::answered(&answer.meta, print::json(&answer.value, args.hex)))?;
     } else {
-        let how = if answer.value.succeeded {
-            "succeeded"
-        } else {
-            "a condition did not hold"
-        };
+        let how = if answer.value.succeeded { "succeeded" } else { "a condition did not hold" };
         context.output.line(text::ok(&answer.meta, how))?;
         for line in print::lines(&shape, &answer.value, args.hex) {
             context.output.line(line)?;
         }
     }
-    Ok(if answer.value.succeeded {
-        Exit::Ok
-    } else {
-        Exit::Conflict
-    })
+    Ok(if answer.value.succeeded { Exit::Ok } else { Exit::Conflict })
 }
 
 /// Reads either form.
 fn parse(source: &str) -> Result<Txn, String> {
-    if source.trim_start().starts_with('{') {
-        json::parse(source)
-    } else {
-        grammar::parse(source)
-    }
+    if source.trim_start().starts_with('{') { json::parse(source) } else { grammar::parse(source) }
 }

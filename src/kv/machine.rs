@@ -1,0 +1,220 @@
+//! The state machine: the one writer of the state.
+
+use crate::kv::compaction::Collector;
+use crate::kv::draft::Draft;
+use crate::kv::index::Index;
+use crate::kv::meta::Meta;
+use crate::kv::model::{Command, Outcome, Refusal, Reply};
+use crate::kv::read::REPLY_BYTES;
+use crate::kv::record::{self, Position, REVISIONS_PREFIX};
+use crate::kv::retention::Retention;
+use crate::kv::staged::Staged;
+use crate::kv::state::State;
+use crate::kv::table::{Batch, Table, TableError};
+use crate::kv::view::{ReadError, View};
+use crate::types::{EntryId, Revision};
+use bytes::Bytes;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How many removals of garbage go into one batch.
+const REMOVALS_PER_BATCH: usize = 128;
+
+/// Applies the log to the state.
+///
+/// [`apply`](Self::apply) changes the state in memory; [`commit`](Self::commit)
+/// hands what was applied to the table and shows it to readers. What lies between
+/// is lost in a crash and applied again from the log.
+///
+/// An error from any of its methods means that the table failed: the
+/// machine must not be used any more.
+pub struct Machine {
+    table: Arc<dyn Table>,
+    state: State,
+    staged: Staged,
+    collector: Collector,
+    view: View,
+}
+
+impl Machine {
+    /// Takes up the state where the table has it, and builds the index by
+    /// reading all of it once. An empty table makes the empty store.
+    pub fn open(table: Arc<dyn Table>) -> Result<Self, TableError> {
+        let state = State { meta: load_meta(&*table)?, index: load_index(&*table)? };
+        check_bounds(&state, &*table)?;
+        let retention = Arc::new(Retention::default());
+        let view = View { state: state.clone(), table: Arc::clone(&table), retention };
+        Ok(Self { table, state, staged: Staged::default(), collector: Collector::default(), view })
+    }
+
+    /// The last entry that was applied, be it committed to the table or not.
+    pub fn applied(&self) -> EntryId {
+        self.state.meta.applied
+    }
+
+    /// The members, as the replica encoded them; empty if it never did.
+    pub fn members(&self) -> &Bytes {
+        &self.state.meta.members
+    }
+
+    /// The state at the last commit.
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Sets the members of a new cluster, before its first entry. Panics after that.
+    pub fn found(&mut self, members: Bytes) {
+        assert_eq!(self.applied(), EntryId::ZERO, "a cluster is founded once, before its first entry");
+        self.state.meta.members = members;
+        self.staged.end_entry(&self.state.meta);
+    }
+
+    /// Applies the next entry, which holds a command.
+    ///
+    /// A command that cannot be read or done changes nothing but
+    /// [`applied`](Self::applied), and is answered by [`Outcome::Refused`].
+    /// Panics if `id` does not follow the last one.
+    pub fn apply(&mut self, id: EntryId, command: &Bytes) -> Result<Reply, TableError> {
+        self.check_follows(id);
+        let before = (self.state.meta.revision, self.state.meta.compact_revision);
+        let outcome = match self.execute(command) {
+            Ok(outcome) => outcome,
+            Err(ReadError::Refused(refusal)) => Outcome::Refused(refusal),
+            Err(ReadError::Table(error)) => return Err(error),
+        };
+        let changed = before != (self.state.meta.revision, self.state.meta.compact_revision);
+        self.finish(id, changed);
+        Ok(Reply { revision: self.state.meta.revision, outcome })
+    }
+
+    /// Applies the next entry, which holds nothing. Panics as [`apply`](Self::apply) does.
+    pub fn apply_noop(&mut self, id: EntryId) {
+        self.check_follows(id);
+        self.finish(id, false);
+    }
+
+    /// Applies the next entry, which holds the cluster's members. Panics as [`apply`](Self::apply) does.
+    pub fn apply_members(&mut self, id: EntryId, members: Bytes) {
+        self.check_follows(id);
+        // A copy, so that it does not pin the buffer in which it came.
+        self.state.meta.members = Bytes::copy_from_slice(&members);
+        self.finish(id, true);
+    }
+
+    /// Writes all that was applied and all garbage that was found to the table,
+    /// in batches that are each true in themselves, and answers the view that shows it.
+    pub fn commit(&mut self) -> Result<View, TableError> {
+        for batch in self.staged.take_batches() {
+            self.table.write(batch)?;
+        }
+        self.view.state = self.state.clone();
+        self.remove_garbage()?;
+        Ok(self.view())
+    }
+
+    /// Walks on over the keys in search of what the last committed compaction
+    /// made unreachable, for at most `budget` keys and versions; the next
+    /// commit removes what was found. Answers whether there may be more.
+    ///
+    /// While an [`Export`](crate::kv::Export) or a [`View::hash`] is under way
+    /// it finds nothing, though there may be more: call it now and then, not in a tight loop.
+    pub fn collect_garbage(&mut self, budget: usize) -> Result<bool, TableError> {
+        // Not what is merely applied: the newest view that readers have does not
+        // know that compaction yet, and must go on answering.
+        let target = self.view.compact_revision();
+        if !self.view.retention.is_pinned() {
+            self.collector.step(&mut self.state.index, target, budget);
+        }
+        Ok(self.collector.is_behind(target))
+    }
+
+    fn check_follows(&self, id: EntryId) {
+        let last = self.state.meta.applied;
+        assert_eq!(id.index, last.index.next(), "entries are applied without gaps: {id} after {last}");
+        assert!(id.term >= last.term, "terms never fall: {id} after {last}");
+    }
+
+    fn execute(&mut self, command: &Bytes) -> Result<Outcome, ReadError> {
+        let command =
+            Command::decode(command).map_err(|error| Refusal::Unreadable { reason: error.to_string() })?;
+        Draft::new(&mut self.state, &mut self.staged, &*self.table, REPLY_BYTES).execute(&command)
+    }
+
+    fn finish(&mut self, id: EntryId, changed: bool) {
+        self.state.meta.applied = id;
+        if changed {
+            self.state.meta.fold(self.staged.entry());
+        }
+        self.staged.end_entry(&self.state.meta);
+    }
+
+    fn remove_garbage(&mut self) -> Result<(), TableError> {
+        // Who pins may need it: then it waits for a later commit.
+        if !self.collector.has_garbage() || !self.view.retention.claim(self.collector.reach()) {
+            return Ok(());
+        }
+        for positions in self.collector.take_garbage().chunks(REMOVALS_PER_BATCH) {
+            let removals = positions.iter().map(|at| (Bytes::copy_from_slice(&at.table_key()), None));
+            self.table.write(Batch { changes: removals.collect() })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("meta", &self.state.meta).finish_non_exhaustive()
+    }
+}
+
+fn load_meta(table: &dyn Table) -> Result<Meta, TableError> {
+    match table.get(&Meta::TABLE_KEY)? {
+        Some(bytes) => Meta::decode(&bytes),
+        None => Ok(Meta::default()),
+    }
+}
+
+fn load_index(table: &dyn Table) -> Result<Index, TableError> {
+    let mut index = Index::default();
+    let (start, end) = ([REVISIONS_PREFIX], [REVISIONS_PREFIX + 1]);
+    for record in table.scan(Bound::Included(&start), Bound::Excluded(&end)) {
+        let (key, value) = record?;
+        let record = record::decode(Position::from_table_key(&key)?, &value)?;
+        index.push(&record.key, record.version);
+    }
+    Ok(index)
+}
+
+/// A batch is written as a whole, so that no record can be newer than the meta record.
+fn check_bounds(state: &State, table: &dyn Table) -> Result<(), TableError> {
+    let current = state.meta.revision;
+    let start = Position::first_of(Revision(current.get() + 1)).table_key();
+    match table.scan(Bound::Included(&start), Bound::Excluded(&[REVISIONS_PREFIX + 1])).next() {
+        None => Ok(()),
+        Some(record) => {
+            let at = Position::from_table_key(&record?.0)?;
+            Err(record::damaged(at, format_args!("the meta record knows only revisions up to {current}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Limits;
+
+    #[test]
+    fn the_limit_on_answers_is_the_one_that_is_shown() {
+        assert_eq!(Limits::default().reply_bytes, REPLY_BYTES);
+    }
+
+    #[test]
+    fn machines_and_views_go_where_they_are_needed() {
+        fn can_be_sent<T: Send>() {}
+        fn can_be_shared<T: Send + Sync>() {}
+        can_be_sent::<Machine>();
+        can_be_shared::<View>();
+        can_be_sent::<crate::kv::Export>();
+    }
+}

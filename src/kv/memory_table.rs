@@ -1,0 +1,79 @@
+//! A [`Table`] that forgets with the process.
+
+use crate::kv::table::{Batch, Scan, Table, TableError};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+/// A sorted map in memory, for tests and simulation. Everything written is
+/// there at once; syncing does nothing.
+#[derive(Debug, Default)]
+pub struct MemoryTable {
+    records: RwLock<BTreeMap<Bytes, Bytes>>,
+}
+
+impl MemoryTable {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Bytes, Bytes>> {
+        // No code panics between two changes that belong together.
+        self.records.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table for MemoryTable {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
+        Ok(self.read().get(key).cloned())
+    }
+
+    fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
+        // The lock is taken anew for each record, so that a scan holds up no writer.
+        let mut start = start.map(Bytes::copy_from_slice);
+        let end = end.map(Bytes::copy_from_slice);
+        Box::new(std::iter::from_fn(move || {
+            if is_empty(&start, &end) {
+                return None;
+            }
+            let next = self
+                .read()
+                .range((start.clone(), end.clone()))
+                .next()
+                .map(|(key, value)| (key.clone(), value.clone()))?;
+            start = Bound::Excluded(next.0.clone());
+            Some(Ok(next))
+        }))
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), TableError> {
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in batch.changes {
+            match value {
+                Some(value) => records.insert(key, value),
+                None => records.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), TableError> {
+        Ok(())
+    }
+
+    fn size_on_disk(&self) -> Result<u64, TableError> {
+        Ok(self.read().iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+    }
+}
+
+/// `BTreeMap::range` panics on a start behind the end, and on a point excluded from both sides.
+fn is_empty(start: &Bound<Bytes>, end: &Bound<Bytes>) -> bool {
+    match (start, end) {
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
+        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+    }
+}

@@ -1,0 +1,55 @@
+//! Transactions: first everything is decided, then everything is done.
+
+use crate::kv::model::{Op, OpResult, Txn, TxnResult};
+use crate::kv::read;
+use crate::kv::state::{State, Values};
+use crate::kv::view::ReadError;
+
+/// Which branches a transaction takes. As in etcd, all comparisons, those of
+/// nested transactions too, look at the state before the whole transaction;
+/// so the path is known before anything is changed.
+pub(crate) struct Plan<'a> {
+    succeeded: bool,
+    steps: Vec<Step<'a>>,
+}
+
+enum Step<'a> {
+    Op(&'a Op),
+    Txn(Plan<'a>),
+}
+
+impl<'a> Plan<'a> {
+    /// Evaluates the comparisons, and checks that every revision which is read
+    /// on the path can be read.
+    pub(crate) fn new(state: &State, values: &impl Values, txn: &'a Txn) -> Result<Self, ReadError> {
+        let mut succeeded = true;
+        for compare in &txn.compares {
+            if !read::holds(state, values, compare)? {
+                succeeded = false;
+                break;
+            }
+        }
+        let branch = if succeeded { &txn.success } else { &txn.failure };
+        let steps = branch.iter().map(|op| match op {
+            Op::Txn(txn) => Self::new(state, values, txn).map(Step::Txn),
+            Op::Range(range) => {
+                state.readable(range.revision)?;
+                Ok(Step::Op(op))
+            }
+            Op::Put(_) | Op::Delete(_) => Ok(Step::Op(op)),
+        });
+        Ok(Self { succeeded, steps: steps.collect::<Result<_, _>>()? })
+    }
+
+    /// Does the operations on the path in order. `act` never meets a transaction.
+    pub(crate) fn run(
+        &self,
+        act: &mut dyn FnMut(&Op) -> Result<OpResult, ReadError>,
+    ) -> Result<TxnResult, ReadError> {
+        let results = self.steps.iter().map(|step| match step {
+            Step::Op(op) => act(op),
+            Step::Txn(plan) => plan.run(act).map(OpResult::Txn),
+        });
+        Ok(TxnResult { succeeded: self.succeeded, results: results.collect::<Result<_, _>>()? })
+    }
+}

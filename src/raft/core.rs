@@ -1,0 +1,199 @@
+//! What a node has in every role: term and vote, the log, and the rule that
+//! statements wait for the disk.
+
+use crate::raft::effects::{Effects, Mark, Persist, SnapshotMeta};
+use crate::raft::entry::HardState;
+use crate::raft::log::Log;
+use crate::raft::message::Message;
+use crate::raft::options::Options;
+use crate::types::{EntryId, NodeId, Term};
+use std::collections::VecDeque;
+
+/// The most statements that wait for the disk. They are small and may be lost.
+const HELD_MAX: usize = 1024;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    pub(crate) id: NodeId,
+    pub(crate) options: Options,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) log: Log,
+    /// What came about since the last `take_effects`.
+    pub(crate) effects: Effects,
+    /// Whether the disk has no room for more entries.
+    pub(crate) disk_full: bool,
+    /// A snapshot that is being installed; until then the log stands still.
+    pub(crate) installing: Option<SnapshotMeta>,
+    hard_state: HardState,
+    /// The log must be emptied on disk too, to begin behind this entry.
+    reset: Option<EntryId>,
+    disk: Disk,
+    /// Statements that wait for a mark, in rising order.
+    held: VecDeque<(Mark, NodeId, Message)>,
+}
+
+/// What the disk was given and what it has finished.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    issued: Mark,
+    persisted: Mark,
+    /// The write that holds the newest hard state.
+    hard_state: Mark,
+    /// Whether the hard state has changed since.
+    hard_state_changed: bool,
+    /// Ticks since it last finished something that it owes.
+    silent_ticks: u32,
+}
+
+impl Core {
+    pub(crate) fn new(id: NodeId, options: Options, seed: u64, hard_state: HardState, log: Log) -> Self {
+        options.assert_consistent();
+        Self {
+            id,
+            options,
+            rng: fastrand::Rng::with_seed(seed),
+            log,
+            effects: Effects::default(),
+            disk_full: false,
+            installing: None,
+            hard_state,
+            reset: None,
+            disk: Disk::default(),
+            held: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    pub(crate) fn vote(&self) -> Option<NodeId> {
+        self.hard_state.vote
+    }
+
+    pub(crate) fn hard_state(&self) -> HardState {
+        self.hard_state
+    }
+
+    /// Enters a higher term, without a vote yet.
+    pub(crate) fn enter_term(&mut self, term: Term) {
+        assert!(term > self.hard_state.term, "terms never fall");
+        self.set_hard_state(HardState { term, vote: None });
+    }
+
+    /// Votes in the current term, once.
+    pub(crate) fn vote_for(&mut self, node: NodeId) {
+        if self.hard_state.vote == Some(node) {
+            return;
+        }
+        assert_eq!(self.hard_state.vote, None, "one vote per term (Raft §5.2)");
+        self.set_hard_state(HardState { vote: Some(node), ..self.hard_state });
+    }
+
+    pub(crate) fn set_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+        self.disk.hard_state_changed = true;
+    }
+
+    /// The log on disk must be dropped too.
+    pub(crate) fn reset_log_on_disk(&mut self) {
+        self.reset = Some(self.log.base());
+    }
+
+    /// Sends an order or a question: it promises nothing, so it may leave
+    /// while the disk is still writing (thesis §10.2.1).
+    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
+        self.effects.messages.push((to, message));
+    }
+
+    /// Says something about ourselves in our term: it leaves when term and
+    /// vote are durable, or a crash would make it a lie.
+    pub(crate) fn state(&mut self, to: NodeId, message: Message) {
+        if self.is_hard_state_durable() {
+            return self.send(to, message);
+        }
+        if self.held.len() == HELD_MAX {
+            self.held.pop_front();
+        }
+        let mark = if self.disk.hard_state_changed { self.next_mark() } else { self.disk.hard_state };
+        self.held.push_back((mark, to, message));
+    }
+
+    pub(crate) fn is_hard_state_durable(&self) -> bool {
+        !self.disk.hard_state_changed && self.disk.hard_state <= self.disk.persisted
+    }
+
+    fn next_mark(&self) -> Mark {
+        Mark(self.disk.issued.0 + 1)
+    }
+
+    /// One write with everything that the disk was not given yet.
+    pub(crate) fn take_persist(&mut self) -> Option<Persist> {
+        if !self.disk.hard_state_changed && self.reset.is_none() && !self.log.has_unwritten() {
+            return None;
+        }
+        let mark = self.next_mark();
+        let hard_state = self.disk.hard_state_changed.then_some(self.hard_state);
+        if hard_state.is_some() {
+            self.disk.hard_state = mark;
+            self.disk.hard_state_changed = false;
+        }
+        self.disk.issued = mark;
+        Some(Persist { mark, hard_state, reset: self.reset.take(), entries: self.log.take_unwritten(mark) })
+    }
+
+    /// Everything written up to `mark` is durable: what waited for it leaves.
+    pub(crate) fn persisted(&mut self, mark: Mark) {
+        assert!(mark > self.disk.persisted && mark <= self.disk.issued, "marks come back in order");
+        self.disk.persisted = mark;
+        self.disk.silent_ticks = 0;
+        self.log.persisted(mark);
+        while let Some((_, to, message)) = self.held.pop_front_if(|(needed, ..)| *needed <= mark) {
+            self.send(to, message);
+        }
+    }
+
+    /// A tick passed for the disk.
+    pub(crate) fn tick_disk(&mut self) {
+        let owes = self.disk.issued > self.disk.persisted;
+        self.disk.silent_ticks = if owes { self.disk.silent_ticks.saturating_add(1) } else { 0 };
+    }
+
+    /// Whether our own disk has been silent for several election timeouts. Such
+    /// a node still sends heartbeats but commits nothing: it must not lead.
+    pub(crate) fn is_disk_stalled(&self) -> bool {
+        self.disk.silent_ticks >= self.options.disk_stall_ticks
+    }
+
+    /// Whether this node may stand for election.
+    pub(crate) fn may_stand(&self) -> bool {
+        self.log.members().is_voter(self.id) && self.installing.is_none() && !self.is_disk_stalled()
+    }
+
+    /// A fresh random election timeout (Raft §5.2).
+    pub(crate) fn election_timeout(&mut self) -> u32 {
+        self.rng.u32(self.options.election_ticks_min..=self.options.election_ticks_max)
+    }
+
+    /// Whether there is no room for more entries, on the disk or in the tail.
+    pub(crate) fn is_log_full(&self) -> bool {
+        self.disk_full
+            || self.log.bytes() >= self.options.tail_bytes_max
+            || self.log.len() >= self.options.tail_entries_max
+    }
+
+    /// All members but this one.
+    pub(crate) fn peers(&self) -> Vec<NodeId> {
+        self.log.members().all().filter(|node| *node != self.id).collect()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn assert_consistent(&self) {
+        self.log.assert_consistent();
+        assert!(self.log.last().term <= self.term(), "no entry is from a future term");
+        assert!(self.disk.persisted <= self.disk.issued);
+        let waiting = self.held.iter().map(|(mark, ..)| *mark);
+        assert!(waiting.clone().is_sorted() && waiting.clone().all(|mark| mark > self.disk.persisted));
+    }
+}

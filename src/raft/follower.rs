@@ -1,0 +1,122 @@
+//! What a follower does with what its leader says (Raft §5.3).
+
+use crate::raft::core::Core;
+use crate::raft::effects::SnapshotMeta;
+use crate::raft::entry::Entry;
+use crate::raft::message::{Append, Heartbeat, Message};
+use crate::raft::role::{Follower, Next};
+use crate::types::{EntryId, Index, NodeId};
+
+impl Follower {
+    pub(crate) fn tick(&mut self, core: &Core) -> Next {
+        self.elapsed += 1;
+        if self.elapsed < self.timeout || !core.may_stand() {
+            return Next::Stay;
+        }
+        Next::PreCampaign
+    }
+
+    /// The leader's connection broke: do not wait out the whole timeout, but
+    /// still a random while, so that not all stand at once. Only liveness rests on it.
+    pub(crate) fn leader_lost(&mut self, core: &mut Core) {
+        self.leader = None;
+        let soon = self.elapsed + core.rng.u32(1..=core.options.heartbeat_ticks.max(2));
+        self.timeout = self.timeout.min(soon);
+    }
+
+    pub(crate) fn handle_append(&mut self, core: &mut Core, from: NodeId, append: Append) {
+        if core.installing.is_some() {
+            return;
+        }
+        let Append { prev, entries, commit, .. } = append;
+        let (prev, entries) = skip_committed(core, prev, entries);
+        if !core.log.matches(prev) {
+            let hint = core.log.last_agreeable(prev);
+            let message = Message::Rejected { term: core.term(), prev: prev.index, hint };
+            return core.state(from, message);
+        }
+        let Some(accepted) = self.accept(core, prev, entries) else { return };
+        self.verified = self.verified.max(accepted);
+        // Beyond what was verified our log may still differ from the leader's.
+        core.log.commit_to(commit.min(self.verified));
+        self.owes_ack = true;
+    }
+
+    /// Merges the entries. `None` if there is no room for them: the leader
+    /// sends them again. An append that would drop what is committed is refused.
+    fn accept(&self, core: &mut Core, prev: EntryId, entries: Vec<Entry>) -> Option<Index> {
+        let last = entries.last().map_or(prev, |entry| entry.id);
+        if core.log.matches(last) {
+            return Some(last.index);
+        }
+        if core.is_log_full() || last.term > core.term() || !follow_each_other(prev, &entries) {
+            return None;
+        }
+        core.log.merge(entries);
+        Some(last.index)
+    }
+
+    pub(crate) fn handle_heartbeat(&mut self, core: &mut Core, from: NodeId, heartbeat: Heartbeat) {
+        let Heartbeat { commit, round, .. } = heartbeat;
+        if core.installing.is_none() {
+            // The leader caps it at what we acknowledged to it in this term, and
+            // such entries stay until the term ends: they need no new check, even
+            // if we have restarted since.
+            core.log.commit_to(commit.min(core.log.last().index));
+            self.verified = self.verified.max(core.log.commit());
+        }
+        let message = Message::HeartbeatAck { term: core.term(), round };
+        core.state(from, message);
+    }
+
+    /// A snapshot has arrived and was verified.
+    pub(crate) fn handle_snapshot(&mut self, core: &mut Core, meta: SnapshotMeta) {
+        self.owes_ack = true;
+        if core.installing.is_some() || meta.last.index <= core.log.commit() || meta.last.term > core.term() {
+            return; // Stale, or another is being installed.
+        }
+        if core.log.matches(meta.last) {
+            // Everything it could tell is in the log already.
+            core.log.commit_to(meta.last.index);
+            self.verified = self.verified.max(meta.last.index);
+            return;
+        }
+        core.effects.install = Some(meta.clone());
+        core.installing = Some(meta);
+    }
+
+    /// Acknowledges what is both verified and durable: an entry that is only in
+    /// memory, even one that was sent twice, must not count towards a majority.
+    pub(crate) fn acknowledge(&mut self, core: &mut Core) {
+        let Some(leader) = self.leader else { return };
+        if !self.owes_ack || core.installing.is_some() || !core.is_hard_state_durable() {
+            return;
+        }
+        let matched = self.verified.min(core.log.durable());
+        self.owes_ack = matched < self.verified;
+        if !self.owes_ack || matched > self.acknowledged {
+            self.acknowledged = matched;
+            core.send(leader, Message::Accepted { term: core.term(), matched });
+        }
+    }
+}
+
+/// Whether the entries continue `prev` without gaps and with terms that never fall.
+fn follow_each_other(prev: EntryId, entries: &[Entry]) -> bool {
+    let before = std::iter::once(prev).chain(entries.iter().map(|entry| entry.id));
+    before
+        .zip(entries)
+        .all(|(before, entry)| entry.id.index == before.index.next() && entry.id.term >= before.term)
+}
+
+/// Leaves out what is known to be committed: there our log is equal to that of
+/// any leader, and may be compacted. What is compacted is never a conflict.
+fn skip_committed(core: &Core, prev: EntryId, mut entries: Vec<Entry>) -> (EntryId, Vec<Entry>) {
+    let commit = core.log.commit();
+    if prev.index >= commit {
+        return (prev, entries);
+    }
+    let term = core.log.term_at(commit).expect("what is committed and not compacted is in the log");
+    entries.retain(|entry| entry.id.index > commit);
+    (EntryId { term, index: commit }, entries)
+}

@@ -1,0 +1,274 @@
+//! What a leader does: replicate, count, confirm, hand over (Raft §5.3, §5.4; thesis §3.10, §6).
+
+use crate::raft::core::Core;
+use crate::raft::entry::Payload;
+use crate::raft::message::{Append, Heartbeat, Message, Round};
+use crate::raft::progress::{Progress, State};
+use crate::raft::reads::Reads;
+use crate::raft::role::Next;
+use crate::types::{EntryId, Index, NodeId};
+use std::collections::BTreeMap;
+
+/// What only a leader knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Leader {
+    pub(crate) progress: BTreeMap<NodeId, Progress>,
+    pub(crate) reads: Reads,
+    pub(crate) transfer: Option<Transfer>,
+    /// The no-op that opened the term.
+    first: Index,
+    heartbeat_elapsed: u32,
+    quorum_elapsed: u32,
+}
+
+/// A hand-over under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transfer {
+    pub(crate) to: NodeId,
+    elapsed: u32,
+    told: bool,
+}
+
+impl Leader {
+    pub(crate) fn new(core: &mut Core) -> Self {
+        let last = core.log.last().index;
+        let progress = core.peers().into_iter().map(|peer| (peer, Progress::new(last))).collect();
+        // Entries of older terms can only be committed together with one of
+        // this term (Raft §5.4.2); clients may not bring one for a long time.
+        let first = core.log.push(core.term(), Payload::Noop).index;
+        let mut leader = Self {
+            progress,
+            reads: Reads::default(),
+            transfer: None,
+            first,
+            heartbeat_elapsed: 0,
+            quorum_elapsed: 0,
+        };
+        leader.heartbeat(core);
+        leader
+    }
+
+    pub(crate) fn into_reads(self) -> Reads {
+        self.reads
+    }
+
+    pub(crate) fn tick(&mut self, core: &mut Core) -> Next {
+        for progress in self.progress.values_mut() {
+            progress.quiet_ticks = progress.quiet_ticks.saturating_add(1);
+        }
+        self.heartbeat_elapsed += 1;
+        if self.heartbeat_elapsed >= core.options.heartbeat_ticks {
+            self.heartbeat(core);
+        }
+        self.tick_transfer(core);
+        // A leader whose disk has stopped can commit nothing by itself, but its
+        // heartbeats would keep others from taking over.
+        if core.is_disk_stalled() || !self.tick_quorum(core) {
+            return Next::Follow(None);
+        }
+        Next::Stay
+    }
+
+    /// Check-quorum (thesis §6.2): a leader that hears from no majority for an
+    /// election timeout steps down, since another may have been elected.
+    fn tick_quorum(&mut self, core: &Core) -> bool {
+        self.quorum_elapsed += 1;
+        if self.quorum_elapsed < core.options.election_ticks_min {
+            return true;
+        }
+        self.quorum_elapsed = 0;
+        let active =
+            |node| node == core.id || self.progress.get(&node).is_some_and(|progress| progress.active);
+        let has_quorum = core.log.members().is_quorum(active);
+        for progress in self.progress.values_mut() {
+            progress.active = false;
+        }
+        has_quorum
+    }
+
+    fn tick_transfer(&mut self, core: &Core) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.elapsed += 1;
+            if transfer.elapsed >= core.options.election_ticks_max {
+                self.transfer = None;
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, core: &mut Core) {
+        self.heartbeat_elapsed = 0;
+        for (peer, progress) in &mut self.progress {
+            tell_commit(core, *peer, progress, self.reads.round());
+        }
+    }
+
+    /// A follower said something in our term.
+    pub(crate) fn heard(&mut self, from: NodeId) {
+        if let Some(progress) = self.progress.get_mut(&from) {
+            progress.active = true;
+        }
+    }
+
+    pub(crate) fn handle_accepted(&mut self, core: &mut Core, from: NodeId, matched: Index) {
+        let Some(progress) = self.progress.get_mut(&from) else { return };
+        if matched > core.log.last().index {
+            return; // Nobody can hold more of our log than we do.
+        }
+        if progress.accepted(matched) {
+            self.advance_commit(core);
+        }
+        self.finish_transfer(core);
+    }
+
+    pub(crate) fn handle_rejected(&mut self, core: &Core, from: NodeId, prev: Index, hint: EntryId) {
+        let Some(progress) = self.progress.get_mut(&from) else { return };
+        // The logs can agree no higher than our last entry whose term is not
+        // above the hint's.
+        let agree = core.log.last_agreeable(hint);
+        progress.rejected(prev, agree.index);
+    }
+
+    pub(crate) fn handle_heartbeat_ack(&mut self, core: &mut Core, from: NodeId, round: Round) {
+        let Some(progress) = self.progress.get_mut(&from) else { return };
+        if round > self.reads.round() {
+            return; // A round that was never asked for.
+        }
+        progress.round = progress.round.max(round);
+        // It lives, so what it has not answered for long was lost on the way.
+        if progress.is_stuck(core.options.election_ticks_min) {
+            progress.probe();
+        }
+        if let State::Probe { sent } = &mut progress.state {
+            *sent = false;
+        }
+        self.confirm_reads(core);
+    }
+
+    /// Messages to the peer were lost.
+    pub(crate) fn unreachable(&mut self, peer: NodeId) {
+        if let Some(progress) = self.progress.get_mut(&peer)
+            && matches!(progress.state, State::Replicate(_))
+        {
+            progress.probe();
+        }
+    }
+
+    /// The sending of a snapshot ended; on success the peer's state includes `applied`.
+    pub(crate) fn snapshot_sent(&mut self, core: &mut Core, peer: NodeId, applied: Option<Index>) {
+        let Some(progress) = self.progress.get_mut(&peer) else { return };
+        if !matches!(progress.state, State::Snapshot) {
+            return;
+        }
+        progress.probe();
+        if let Some(applied) = applied {
+            // Only its own acknowledgement moves `matched`; this is where to ask.
+            progress.next = applied.next().min(core.log.last().index.next()).max(progress.matched.next());
+        } else {
+            // Not at once again: the next heartbeat answer opens the way.
+            progress.state = State::Probe { sent: true };
+        }
+    }
+
+    /// Commits what a majority holds durably (our own disk counts as one of
+    /// them), if it ends in an entry of our term (Raft §5.4.2, figure 8).
+    pub(crate) fn advance_commit(&mut self, core: &mut Core) {
+        let matched = |node| {
+            if node == core.id {
+                core.log.durable()
+            } else {
+                self.progress.get(&node).map_or(Index(0), |progress| progress.matched)
+            }
+        };
+        let index = core.log.members().quorum_index(matched);
+        if index > core.log.commit() && core.log.term_at(index) == Some(core.term()) {
+            core.log.commit_to(index);
+        }
+    }
+
+    fn confirm_reads(&mut self, core: &mut Core) {
+        let confirmed = |round| {
+            let answered = |node| {
+                node == core.id || self.progress.get(&node).is_some_and(|progress| progress.round >= round)
+            };
+            core.log.members().is_quorum(answered)
+        };
+        let ready = self.reads.confirm(confirmed);
+        core.effects.reads.extend(ready);
+    }
+
+    pub(crate) fn begin_transfer(&mut self, core: &mut Core, to: NodeId) {
+        self.transfer = Some(Transfer { to, elapsed: 0, told: false });
+        self.finish_transfer(core);
+    }
+
+    /// Tells the target to stand once it holds everything (thesis §3.10).
+    fn finish_transfer(&mut self, core: &mut Core) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let caught_up =
+            self.progress.get(&transfer.to).is_some_and(|progress| progress.matched == core.log.last().index);
+        if caught_up && !transfer.told {
+            transfer.told = true;
+            core.send(transfer.to, Message::TimeoutNow { term: core.term() });
+        }
+    }
+
+    /// Sends what may be sent: once per turn, after all inputs of the turn.
+    pub(crate) fn flush(&mut self, core: &mut Core) {
+        // Before our first entry is committed we may not know all that our
+        // predecessor acknowledged (thesis §6.4).
+        let begins = core.log.commit() >= self.first && self.reads.begin(core.log.commit());
+        let round = self.reads.round();
+        for (peer, progress) in &mut self.progress {
+            replicate(core, *peer, progress);
+            let news = core.log.commit().min(progress.matched) > progress.commit_told;
+            if begins || news {
+                tell_commit(core, *peer, progress, round);
+            }
+        }
+        if begins {
+            self.confirm_reads(core); // A cluster of one asks nobody.
+        }
+    }
+}
+
+/// A heartbeat to one peer.
+fn tell_commit(core: &mut Core, peer: NodeId, progress: &mut Progress, round: Round) {
+    // Not above what the follower is known to hold: it could not check the rest.
+    let commit = core.log.commit().min(progress.matched);
+    progress.commit_told = progress.commit_told.max(commit);
+    core.send(peer, Message::Heartbeat(Heartbeat { term: core.term(), commit, round }));
+}
+
+/// Fills the pipeline to one peer.
+fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress) {
+    let (appends_max, bytes_max) = (core.options.inflight_appends_max, core.options.inflight_bytes_max);
+    while progress.is_open(appends_max, bytes_max) {
+        let caught_up = progress.next > core.log.last().index;
+        if caught_up && matches!(progress.state, State::Replicate(_)) {
+            progress.quiet_ticks =
+                if progress.matched.next() == progress.next { 0 } else { progress.quiet_ticks };
+            return;
+        }
+        if !send_append(core, peer, progress) {
+            progress.state = State::Snapshot;
+            core.effects.send_snapshots.push(peer);
+        }
+    }
+}
+
+/// Sends the next entries. False if they are compacted.
+fn send_append(core: &mut Core, peer: NodeId, progress: &mut Progress) -> bool {
+    let prev_index = progress.next.previous();
+    let Some(prev_term) = core.log.term_at(prev_index) else { return false };
+    let entries =
+        core.log.slice(progress.next, core.options.append_bytes_max, core.options.append_entries_max);
+    let last = entries.last().map_or(prev_index, |entry| entry.id.index);
+    let bytes = entries.iter().map(crate::raft::entry::Entry::size).sum();
+    let commit = core.log.commit();
+    progress.sent(last, bytes);
+    // It learns the commit index as far as these entries reach.
+    progress.commit_told = progress.commit_told.max(commit.min(last));
+    let prev = EntryId { term: prev_term, index: prev_index };
+    core.send(peer, Message::Append(Append { term: core.term(), prev, entries, commit }));
+    true
+}

@@ -1,0 +1,286 @@
+//! The tail of the log in memory: all entries since the compacted part, what of
+//! them is committed, handed out and durable, and the members they set.
+//!
+//! The core never reads the disk. What is no longer here can only be had as
+//! part of a snapshot.
+//!
+//! Invariants, checked by [`Log::assert_consistent`]:
+//!
+//! * entries follow `base` without gaps, and their terms never fall;
+//! * `base ≤ handed out ≤ min(commit, durable)`, `commit ≤ last`, `durable ≤ last`;
+//! * runs that are being written end above `durable`, in rising order.
+
+use crate::raft::effects::Mark;
+use crate::raft::entry::{Entry, Payload};
+use crate::raft::members::Members;
+use crate::types::{EntryId, Index, Term};
+use std::collections::VecDeque;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// The entry before the first one here.
+    base: EntryId,
+    entries: VecDeque<Entry>,
+    /// The size of all entries here, see [`Entry::size`].
+    bytes: usize,
+    commit: Index,
+    /// Entries up to here have left for the state machine.
+    handed_out: Index,
+    durable: Index,
+    /// Entries from here on have not been given to the disk yet.
+    unwritten: Index,
+    /// What the disk is busy with.
+    writing: VecDeque<Run>,
+    /// The members in force from an index on; never empty. The last one rules (Raft §6).
+    members: VecDeque<(Index, Members)>,
+}
+
+/// Entries up to `last` become durable with `mark`.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    last: Index,
+    mark: Mark,
+}
+
+impl Log {
+    /// A log as it was restored: everything in it is durable.
+    pub(crate) fn new(base: EntryId, entries: Vec<Entry>, applied: Index, members: Members) -> Self {
+        let mut log = Self::empty(base, members);
+        log.bytes = entries.iter().map(Entry::size).sum();
+        log.entries = entries.into();
+        let last = log.last().index;
+        assert!(base.index <= applied && applied <= last, "the state is outside of the log");
+        // What is applied was committed; later members may yet be rolled back.
+        (log.commit, log.handed_out) = (applied, applied);
+        (log.durable, log.unwritten) = (last, last.next());
+        log.members[0].0 = applied;
+        let later = log.entries.iter().filter(|entry| entry.id.index > applied);
+        let changes: Vec<_> = later.filter_map(members_of).collect();
+        log.members.extend(changes);
+        log
+    }
+
+    fn empty(base: EntryId, members: Members) -> Self {
+        Self {
+            base,
+            entries: VecDeque::new(),
+            bytes: 0,
+            commit: base.index,
+            handed_out: base.index,
+            durable: base.index,
+            unwritten: base.index.next(),
+            writing: VecDeque::new(),
+            members: VecDeque::from([(base.index, members)]),
+        }
+    }
+
+    /// Forgets everything: the log begins behind `base`, whose state is durable.
+    pub(crate) fn reset(&mut self, base: EntryId, members: Members) {
+        *self = Self::empty(base, members);
+    }
+
+    pub(crate) fn base(&self) -> EntryId {
+        self.base
+    }
+
+    pub(crate) fn last(&self) -> EntryId {
+        self.entries.back().map_or(self.base, |entry| entry.id)
+    }
+
+    pub(crate) fn commit(&self) -> Index {
+        self.commit
+    }
+
+    pub(crate) fn handed_out(&self) -> Index {
+        self.handed_out
+    }
+
+    pub(crate) fn durable(&self) -> Index {
+        self.durable
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The members in force: those of the last entry that sets any, committed or not (Raft §6).
+    pub(crate) fn members(&self) -> &Members {
+        &self.members.back().expect("never empty").1
+    }
+
+    fn position(&self, index: Index) -> Option<usize> {
+        let offset = index.0.checked_sub(self.base.index.0 + 1)?;
+        usize::try_from(offset).ok().filter(|offset| *offset < self.entries.len())
+    }
+
+    /// The term of the entry at `index`, if it is known here.
+    pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
+        if index == self.base.index {
+            return Some(self.base.term);
+        }
+        self.position(index).map(|position| self.entries[position].id.term)
+    }
+
+    /// Whether the log holds this very entry (or begins behind it).
+    pub(crate) fn matches(&self, id: EntryId) -> bool {
+        self.term_at(id.index) == Some(id.term)
+    }
+
+    /// The last entry at or below `limit.index` whose term is not above
+    /// `limit.term`: two logs cannot agree above it. Skips whole terms, so that
+    /// a long divergence costs a round trip per term and not per entry (Raft §5.3).
+    pub(crate) fn last_agreeable(&self, limit: EntryId) -> EntryId {
+        let end = limit.index.0.saturating_sub(self.base.index.0);
+        let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.entries.len());
+        // Terms never fall along the log.
+        let below = partition_point(&self.entries, end, |entry| entry.id.term <= limit.term);
+        if below == 0 { self.base } else { self.entries[below - 1].id }
+    }
+
+    /// Entries from `from` on, up to about `bytes_max` and `count_max`; at least one if there is one.
+    pub(crate) fn slice(&self, from: Index, bytes_max: usize, count_max: usize) -> Vec<Entry> {
+        let Some(start) = self.position(from) else { return Vec::new() };
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.size();
+            bytes <= bytes_max || bytes == entry.size()
+        };
+        self.entries.range(start..).take(count_max).take_while(fits).cloned().collect()
+    }
+
+    /// Appends an entry of our own term.
+    pub(crate) fn push(&mut self, term: Term, payload: Payload) -> EntryId {
+        let id = EntryId { term, index: self.last().index.next() };
+        self.append(Entry { id, payload });
+        id
+    }
+
+    /// Takes over a leader's entries behind an entry that is here. Truncates
+    /// only where they conflict: an old, short append must not cut off what was
+    /// acknowledged since (Raft §5.3).
+    pub(crate) fn merge(&mut self, entries: Vec<Entry>) {
+        let Some(new) = entries.iter().position(|entry| !self.matches(entry.id)) else { return };
+        self.truncate(entries[new].id.index);
+        for entry in entries.into_iter().skip(new) {
+            self.append(entry);
+        }
+    }
+
+    fn append(&mut self, entry: Entry) {
+        assert_eq!(entry.id.index, self.last().index.next(), "the log has no gaps");
+        assert!(entry.id.term >= self.last().term, "terms never fall along the log");
+        self.members.extend(members_of(&entry));
+        self.bytes += entry.size();
+        self.entries.push_back(entry);
+    }
+
+    /// Drops the entries from `from` on.
+    fn truncate(&mut self, from: Index) {
+        assert!(from > self.commit, "a committed entry is never dropped (state machine safety)");
+        while self.last().index >= from && self.last().index > self.base.index {
+            let dropped = self.entries.pop_back().expect("above the base");
+            self.bytes -= dropped.size();
+        }
+        let kept = from.previous();
+        self.durable = self.durable.min(kept);
+        self.unwritten = self.unwritten.min(from);
+        for run in &mut self.writing {
+            run.last = run.last.min(kept);
+        }
+        let durable = self.durable;
+        self.writing.retain(|run| run.last > durable);
+        while self.members.len() > 1 && self.members.back().is_some_and(|(index, _)| *index >= from) {
+            self.members.pop_back();
+        }
+    }
+
+    /// Moves the commit index forward, never back.
+    pub(crate) fn commit_to(&mut self, index: Index) {
+        assert!(index <= self.last().index, "only what is in the log can be committed");
+        self.commit = self.commit.max(index);
+    }
+
+    /// Entries that may now be applied: committed, and durable here.
+    pub(crate) fn take_committed(&mut self) -> Vec<Entry> {
+        let end = self.commit.min(self.durable);
+        let start = self.handed_out.next();
+        if end < start {
+            return Vec::new();
+        }
+        self.handed_out = end;
+        let position = self.position(start).expect("what is not applied is not compacted");
+        let count = usize::try_from(end.0 - start.0 + 1).expect("fits in memory");
+        self.entries.range(position..position + count).cloned().collect()
+    }
+
+    /// Entries that the disk has not been given yet. They become durable with `mark`.
+    pub(crate) fn take_unwritten(&mut self, mark: Mark) -> Vec<Entry> {
+        let last = self.last().index;
+        let Some(position) = self.position(self.unwritten) else { return Vec::new() };
+        self.unwritten = last.next();
+        self.writing.push_back(Run { last, mark });
+        self.entries.range(position..).cloned().collect()
+    }
+
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.unwritten <= self.last().index
+    }
+
+    /// Everything written up to `mark` is durable. True if that moved the durable index.
+    pub(crate) fn persisted(&mut self, mark: Mark) -> bool {
+        let before = self.durable;
+        while let Some(run) = self.writing.pop_front_if(|run| run.mark <= mark) {
+            self.durable = run.last;
+        }
+        self.durable > before
+    }
+
+    /// Drops the entries up to `through`, whose effect is durable in the state.
+    pub(crate) fn compact(&mut self, through: Index) -> EntryId {
+        assert!(through <= self.handed_out, "only what was applied can be compacted");
+        while self.base.index < through {
+            let dropped = self.entries.pop_front().expect("at or below the last entry");
+            self.bytes -= dropped.size();
+            self.base = dropped.id;
+        }
+        while self.members.len() > 1 && self.members[1].0 <= self.base.index {
+            self.members.pop_front();
+        }
+        self.base
+    }
+
+    /// See the module.
+    pub(crate) fn assert_consistent(&self) {
+        let last = self.last().index;
+        assert!(self.base.index <= self.handed_out);
+        assert!(self.handed_out <= self.commit.min(self.durable));
+        assert!(self.commit <= last && self.durable <= last);
+        assert!(self.durable < self.unwritten && self.unwritten <= last.next());
+        assert_eq!(last.0, self.base.index.0 + self.entries.len() as u64);
+        let runs = self.writing.iter().map(|run| (run.last, run.mark));
+        assert!(runs.clone().is_sorted() && runs.clone().all(|(end, _)| end > self.durable));
+        assert!(!self.members.is_empty());
+    }
+}
+
+fn members_of(entry: &Entry) -> Option<(Index, Members)> {
+    match &entry.payload {
+        Payload::Members(members) => Some((entry.id.index, members.clone())),
+        Payload::Noop | Payload::Command(_) => None,
+    }
+}
+
+/// `slice::partition_point` for the first `end` elements of a deque.
+fn partition_point(entries: &VecDeque<Entry>, end: usize, holds: impl Fn(&Entry) -> bool) -> usize {
+    let (mut low, mut high) = (0, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(&entries[middle]) { low = middle + 1 } else { high = middle }
+    }
+    low
+}

@@ -1,0 +1,535 @@
+//! The node: facts go in through doors, one plain value comes out.
+
+use crate::raft::core::Core;
+use crate::raft::effects::{Effects, Mark, ReadToken, SnapshotMeta};
+use crate::raft::election;
+use crate::raft::entry::{Entry, HardState, Payload};
+#[cfg(any(test, debug_assertions))]
+use crate::raft::invariants::Observed;
+use crate::raft::leader::Leader;
+use crate::raft::log::Log;
+use crate::raft::members::Members;
+use crate::raft::message::{Message, RequestVote, Vote};
+use crate::raft::options::Options;
+use crate::raft::role::{Follower, Next, Role, RoleName};
+use crate::types::{EntryId, Index, NodeId, Term};
+
+/// One member's consensus state: a value without clock, disk, socket or thread.
+///
+/// Call any doors, then carry out [`take_effects`](Node::take_effects) in full.
+#[derive(Clone, Debug)]
+pub struct Node {
+    core: Core,
+    role: Role,
+    #[cfg(any(test, debug_assertions))]
+    observed: Observed,
+}
+
+/// What storage loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The entry before the first of `entries`.
+    pub base: EntryId,
+    /// The log, without gaps.
+    pub entries: Vec<Entry>,
+    /// The last entry whose effect the durable state includes.
+    pub applied: EntryId,
+    /// The members at that entry; in a new cluster, the founding ones.
+    pub members: Members,
+}
+
+/// A proposal was refused; it is certainly not in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Ask the leader, if one is known.
+    #[error("not the leader")]
+    NotLeader(Option<NodeId>),
+    /// Leadership is being handed over.
+    #[error("leadership is being handed over")]
+    Transferring,
+    /// The log's tail in memory is full.
+    #[error("the log is full until the state is on disk")]
+    LogFull,
+}
+
+/// A read was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadRefused {
+    /// Ask the leader, if one is known.
+    #[error("not the leader")]
+    NotLeader(Option<NodeId>),
+    /// Too many reads wait.
+    #[error("too many reads wait")]
+    TooMany,
+}
+
+/// A transfer of leadership was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferRefused {
+    /// Ask the leader, if one is known.
+    #[error("not the leader")]
+    NotLeader(Option<NodeId>),
+    /// Only another voter can take over.
+    #[error("not another voter")]
+    NotVoter,
+    /// One is under way.
+    #[error("a transfer is under way")]
+    Busy,
+}
+
+/// How far a follower is, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerProgress {
+    /// The follower.
+    pub node: NodeId,
+    /// "probe", "replicate" or "snapshot".
+    pub state: &'static str,
+    /// The last entry known to be durable there.
+    pub matched: Index,
+    /// The next entry to send.
+    pub next: Index,
+}
+
+// The doors for facts.
+impl Node {
+    /// A node as it was restored. `seed` makes its election timeouts.
+    pub fn new(id: NodeId, options: Options, seed: u64, restored: Restored) -> Self {
+        let Restored { mut hard_state, base, entries, applied, members } = restored;
+        let holds = |id: EntryId| id == base || entries.iter().any(|entry| entry.id == id);
+        // A crash between the installing of a snapshot and the reset of the log
+        // leaves a log that the state has overtaken: the state is what is committed.
+        let overtaken = !holds(applied);
+        let log = if overtaken {
+            Log::new(applied, Vec::new(), applied.index, members)
+        } else {
+            Log::new(base, entries, applied.index, members)
+        };
+        // The snapshot's term may have been durable before our own record of it.
+        let newest = log.last().term;
+        if hard_state.term < newest {
+            hard_state = HardState { term: newest, vote: None };
+        }
+        let mut core = Core::new(id, options, seed, hard_state, log);
+        if overtaken {
+            core.set_hard_state(hard_state);
+            core.reset_log_on_disk();
+        }
+        let role = Role::Follower(Follower::new(&mut core, None));
+        #[cfg(any(test, debug_assertions))]
+        let observed = Observed::of(&core, &role);
+        Self {
+            core,
+            role,
+            #[cfg(any(test, debug_assertions))]
+            observed,
+        }
+    }
+
+    /// One unit of logical time passed.
+    pub fn tick(&mut self) {
+        self.core.tick_disk();
+        let next = match &mut self.role {
+            Role::Follower(follower) => follower.tick(&self.core),
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => candidate.tick(),
+            Role::Leader(leader) => leader.tick(&mut self.core),
+        };
+        self.go(next);
+    }
+
+    /// A peer spoke.
+    pub fn step(&mut self, from: NodeId, message: Message) {
+        if from != self.core.id && self.enter_term_of(from, &message) {
+            self.handle(from, message);
+        }
+        self.check();
+    }
+
+    /// Proposes commands, in order, as one batch.
+    pub fn propose(&mut self, commands: impl IntoIterator<Item = Payload>) -> Result<EntryId, ProposeError> {
+        let Role::Leader(leader) = &self.role else { return Err(ProposeError::NotLeader(self.leader())) };
+        if leader.transfer.is_some() {
+            return Err(ProposeError::Transferring);
+        }
+        if self.core.is_log_full() {
+            return Err(ProposeError::LogFull);
+        }
+        let first = EntryId { term: self.core.term(), index: self.core.log.last().index.next() };
+        for command in commands {
+            self.core.log.push(first.term, command);
+        }
+        self.check();
+        Ok(first)
+    }
+
+    /// Asks to confirm leadership for a read; the answer comes in [`Effects::reads`].
+    pub fn read(&mut self, token: ReadToken) -> Result<(), ReadRefused> {
+        let known = self.leader();
+        let Role::Leader(leader) = &mut self.role else { return Err(ReadRefused::NotLeader(known)) };
+        if leader.reads.len() >= self.core.options.reads_max {
+            return Err(ReadRefused::TooMany);
+        }
+        leader.reads.wait(token);
+        Ok(())
+    }
+
+    /// Hands leadership to another voter. Proposals are refused until it has
+    /// taken over or an election timeout has passed.
+    pub fn transfer_leadership(&mut self, to: NodeId) -> Result<(), TransferRefused> {
+        let known = self.leader();
+        let Role::Leader(leader) = &mut self.role else { return Err(TransferRefused::NotLeader(known)) };
+        if to == self.core.id || !self.core.log.members().is_voter(to) {
+            return Err(TransferRefused::NotVoter);
+        }
+        if leader.transfer.is_some() {
+            return Err(TransferRefused::Busy);
+        }
+        leader.begin_transfer(&mut self.core, to);
+        self.check();
+        Ok(())
+    }
+
+    /// The writes up to `mark` are durable.
+    pub fn persisted(&mut self, mark: Mark) {
+        self.core.persisted(mark);
+        let own = self.core.id;
+        let durable = self.core.is_hard_state_durable();
+        let next = match &mut self.role {
+            Role::Candidate(candidate) if durable => {
+                candidate.handle_vote(&self.core, own, true);
+                election::after_vote(&self.core, &self.role)
+            }
+            Role::Leader(leader) => {
+                leader.advance_commit(&mut self.core);
+                Next::Stay
+            }
+            _ => Next::Stay,
+        };
+        self.go(next);
+    }
+
+    /// The state was replaced by the snapshot that [`Effects::install`] named, durably.
+    pub fn snapshot_installed(&mut self, meta: &SnapshotMeta) {
+        let installing = self.core.installing.take();
+        assert_eq!(installing.as_ref(), Some(meta), "only what was asked for is installed");
+        self.core.log.reset(meta.last, meta.members.clone());
+        self.core.reset_log_on_disk();
+        if let Role::Follower(follower) = &mut self.role {
+            follower.verified = meta.last.index;
+            follower.owes_ack = true;
+        }
+        self.check();
+    }
+
+    /// The sending of a snapshot to `peer` ended: with the index that its state
+    /// includes now, or without success.
+    pub fn snapshot_sent(&mut self, peer: NodeId, applied: Option<Index>) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.snapshot_sent(&mut self.core, peer, applied);
+        }
+        self.check();
+    }
+
+    /// Messages to or from the peer were lost, or its connection broke.
+    pub fn unreachable(&mut self, peer: NodeId) {
+        match &mut self.role {
+            Role::Leader(leader) => leader.unreachable(peer),
+            Role::Follower(follower) if follower.leader == Some(peer) => follower.leader_lost(&mut self.core),
+            _ => {}
+        }
+        self.check();
+    }
+
+    /// Whether the disk has room for entries. Without, a leader refuses
+    /// proposals and a follower takes no appends; both go on otherwise.
+    pub fn set_disk_full(&mut self, full: bool) {
+        self.core.disk_full = full;
+    }
+
+    /// The state that includes `through` is durable: the log may forget it.
+    /// Answers the log's new base.
+    pub fn compact(&mut self, through: Index) -> EntryId {
+        let base = self.core.log.compact(through);
+        self.check();
+        base
+    }
+
+    /// Everything to do now. Call it once per turn, after all inputs that
+    /// waited: what one turn proposes leaves as one write and one message per peer.
+    pub fn take_effects(&mut self) -> Effects {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.flush(&mut self.core);
+        }
+        self.core.effects.persist = self.core.take_persist();
+        if let Role::Follower(follower) = &mut self.role {
+            follower.acknowledge(&mut self.core);
+        }
+        if self.core.installing.is_none() {
+            self.core.effects.committed = self.core.log.take_committed();
+        }
+        self.check();
+        std::mem::take(&mut self.core.effects)
+    }
+}
+
+// What others may know.
+impl Node {
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.core.id
+    }
+
+    /// Its role, by name.
+    pub fn role(&self) -> RoleName {
+        match &self.role {
+            Role::Follower(_) if !self.members().is_voter(self.core.id) => RoleName::Learner,
+            Role::Follower(_) => RoleName::Follower,
+            Role::PreCandidate(_) => RoleName::PreCandidate,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// Term and vote.
+    pub fn hard_state(&self) -> HardState {
+        self.core.hard_state()
+    }
+
+    /// The leader of the current term, if it is known.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader,
+            Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.core.id),
+        }
+    }
+
+    /// The last entry known to be committed.
+    pub fn commit(&self) -> Index {
+        self.core.log.commit()
+    }
+
+    /// The last entry of the log.
+    pub fn last(&self) -> EntryId {
+        self.core.log.last()
+    }
+
+    /// The last entry that is durable here.
+    pub fn durable(&self) -> Index {
+        self.core.log.durable()
+    }
+
+    /// The last entry that was handed out to be applied.
+    pub fn handed_out(&self) -> Index {
+        self.core.log.handed_out()
+    }
+
+    /// The last entry that is gone from the log.
+    pub fn base(&self) -> EntryId {
+        self.core.log.base()
+    }
+
+    /// The size of the log's tail in bytes, about.
+    pub fn tail_bytes(&self) -> usize {
+        self.core.log.bytes()
+    }
+
+    /// The term of an entry, if it is in the log's tail.
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        self.core.log.term_at(index)
+    }
+
+    /// The members in force.
+    pub fn members(&self) -> &Members {
+        self.core.log.members()
+    }
+
+    /// Whether its own disk has been silent for several election timeouts.
+    pub fn is_disk_stalled(&self) -> bool {
+        self.core.is_disk_stalled()
+    }
+
+    /// To whom leadership is being handed over.
+    pub fn transferring(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Leader(leader) => leader.transfer.map(|transfer| transfer.to),
+            _ => None,
+        }
+    }
+
+    /// On a leader, how far the others are.
+    pub fn followers(&self) -> Vec<FollowerProgress> {
+        let Role::Leader(leader) = &self.role else { return Vec::new() };
+        let of = |(node, progress): (&NodeId, &crate::raft::progress::Progress)| FollowerProgress {
+            node: *node,
+            state: progress.state_name(),
+            matched: progress.matched,
+            next: progress.next,
+        };
+        leader.progress.iter().map(of).collect()
+    }
+}
+
+// Messages.
+impl Node {
+    /// Raft §5.1: a higher term is entered, a lower one is answered with ours.
+    /// False if there is nothing more to do.
+    fn enter_term_of(&mut self, from: NodeId, message: &Message) -> bool {
+        let term = message.term();
+        if term < self.core.term() {
+            self.answer_stale(from, message);
+            return false;
+        }
+        if term == self.core.term() {
+            return true;
+        }
+        match message {
+            // A pre-vote, and its granting, speak of a term that nobody has entered.
+            Message::RequestVote(RequestVote { pre: true, .. })
+            | Message::Vote(Vote { pre: true, granted: true, .. }) => true,
+            Message::RequestVote(request)
+                if !request.transfer && election::is_leader_alive(&self.core, &self.role) =>
+            {
+                false
+            }
+            Message::Append(_) | Message::Heartbeat(_) | Message::InstallSnapshot { .. } => {
+                self.role.enter_term(&mut self.core, term, Some(from));
+                true
+            }
+            _ => {
+                self.role.enter_term(&mut self.core, term, None);
+                true
+            }
+        }
+    }
+
+    /// Lets a stale leader or candidate know our term. Without an answer a node
+    /// that came back with a higher term would stay deaf to a leader with a lower one.
+    fn answer_stale(&mut self, from: NodeId, message: &Message) {
+        let term = self.core.term();
+        let answer = match message {
+            Message::RequestVote(RequestVote { pre, .. }) => {
+                Message::Vote(Vote { term, granted: false, pre: *pre })
+            }
+            Message::Append(append) => {
+                Message::Rejected { term, prev: append.prev.index, hint: self.core.log.base() }
+            }
+            Message::Heartbeat(heartbeat) => Message::HeartbeatAck { term, round: heartbeat.round },
+            _ => return,
+        };
+        self.core.state(from, answer);
+    }
+
+    /// A message of our term (or about a pre-vote).
+    fn handle(&mut self, from: NodeId, message: Message) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.heard(from);
+        }
+        match message {
+            Message::RequestVote(request) => {
+                election::handle_request(&mut self.core, &mut self.role, from, request);
+            }
+            Message::Vote(vote) => self.handle_vote(from, vote),
+            Message::Append(append) => {
+                if let Some((follower, core)) = self.follow(from) {
+                    follower.handle_append(core, from, append);
+                }
+            }
+            Message::Heartbeat(heartbeat) => {
+                if let Some((follower, core)) = self.follow(from) {
+                    follower.handle_heartbeat(core, from, heartbeat);
+                }
+            }
+            Message::InstallSnapshot { meta, .. } => {
+                if let Some((follower, core)) = self.follow(from) {
+                    follower.handle_snapshot(core, meta);
+                }
+            }
+            Message::Accepted { matched, .. } => {
+                if let Some((leader, core)) = self.lead() {
+                    leader.handle_accepted(core, from, matched);
+                }
+            }
+            Message::Rejected { prev, hint, .. } => {
+                if let Some((leader, core)) = self.lead() {
+                    leader.handle_rejected(core, from, prev, hint);
+                }
+            }
+            Message::HeartbeatAck { round, .. } => {
+                if let Some((leader, core)) = self.lead() {
+                    leader.handle_heartbeat_ack(core, from, round);
+                }
+            }
+            Message::TimeoutNow { .. } => self.handle_timeout_now(from),
+        }
+    }
+
+    /// The sender leads our term: follow it.
+    fn follow(&mut self, from: NodeId) -> Option<(&mut Follower, &mut Core)> {
+        let known = match &self.role {
+            Role::Follower(follower) => follower.leader == Some(from),
+            Role::PreCandidate(_) | Role::Candidate(_) => false,
+            // Two leaders in a term cannot be; whoever claims it is not heard.
+            Role::Leader(_) => return None,
+        };
+        if !known {
+            self.role.become_next(&mut self.core, Next::Follow(Some(from)));
+        }
+        let Role::Follower(follower) = &mut self.role else { return None };
+        follower.elapsed = 0;
+        Some((follower, &mut self.core))
+    }
+
+    fn lead(&mut self) -> Option<(&mut Leader, &mut Core)> {
+        match &mut self.role {
+            Role::Leader(leader) => Some((leader, &mut self.core)),
+            _ => None,
+        }
+    }
+
+    fn handle_vote(&mut self, from: NodeId, vote: Vote) {
+        // Answers of another election, late ones included, count for nothing.
+        let asked = match &self.role {
+            Role::PreCandidate(_) => vote.pre && (!vote.granted || vote.term == self.core.term().next()),
+            Role::Candidate(_) => !vote.pre && vote.term == self.core.term(),
+            Role::Follower(_) | Role::Leader(_) => false,
+        };
+        if !asked {
+            return;
+        }
+        if let Role::PreCandidate(candidate) | Role::Candidate(candidate) = &mut self.role {
+            candidate.handle_vote(&self.core, from, vote.granted);
+        }
+        let next = election::after_vote(&self.core, &self.role);
+        self.go(next);
+    }
+
+    /// The leader hands over to us. Only to whom we follow do we listen.
+    fn handle_timeout_now(&mut self, from: NodeId) {
+        if self.leader() == Some(from) && from != self.core.id && self.core.may_stand() {
+            self.go(Next::Campaign { transfer: true });
+        }
+    }
+
+    fn go(&mut self, next: Next) {
+        self.role.become_next(&mut self.core, next);
+        // A voter that needs nobody else has won as soon as it asks.
+        if next == Next::PreCampaign {
+            let next = election::after_vote(&self.core, &self.role);
+            self.role.become_next(&mut self.core, next);
+        }
+        self.check();
+    }
+
+    /// The invariants, now and against the step before (DESIGN.md, "Invariants").
+    fn check(&mut self) {
+        #[cfg(any(test, debug_assertions))]
+        {
+            self.core.assert_consistent();
+            let now = Observed::of(&self.core, &self.role);
+            self.observed.assert_allows(&now);
+            self.observed = now;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a leader knows of one follower, and how much it sends to it.
+
+use crate::raft::message::Round;
+use crate::types::Index;
+use std::collections::VecDeque;
+
+/// One follower as its leader sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    /// The follower's log is durable and equal to ours up to here.
+    pub(crate) matched: Index,
+    /// The next entry to send. Optimistic while replicating.
+    pub(crate) next: Index,
+    pub(crate) state: State,
+    /// Whether it was heard since the last check of the quorum (thesis §6.2).
+    pub(crate) active: bool,
+    /// The last round of heartbeats that it answered.
+    pub(crate) round: Round,
+    /// The commit index that it was last told.
+    pub(crate) commit_told: Index,
+    /// Ticks since it last acknowledged something or had nothing to acknowledge.
+    pub(crate) quiet_ticks: u32,
+}
+
+/// How entries are sent to a follower.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    /// Looking for the place up to which the logs agree: one append at a time.
+    Probe {
+        /// Whether one is under way. The next heartbeat answer clears it.
+        sent: bool,
+    },
+    /// The place is known: appends follow each other without waiting (thesis §10.2.2).
+    Replicate(Inflight),
+    /// It needs entries that are gone: it gets the state instead (Raft §7).
+    Snapshot,
+}
+
+/// Appends that were sent and not yet acknowledged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inflight {
+    appends: VecDeque<(Index, usize)>,
+    bytes: usize,
+}
+
+impl Progress {
+    /// A follower of which nothing is known yet, asked first about the log's end.
+    pub(crate) fn new(last: Index) -> Self {
+        Self {
+            matched: Index(0),
+            next: last.next(),
+            state: State::Probe { sent: false },
+            active: false,
+            round: Round(0),
+            commit_told: Index(0),
+            quiet_ticks: 0,
+        }
+    }
+
+    /// Starts over from what is certain.
+    pub(crate) fn probe(&mut self) {
+        self.next = self.matched.next();
+        self.state = State::Probe { sent: false };
+        self.quiet_ticks = 0;
+    }
+
+    pub(crate) fn replicate(&mut self) {
+        self.next = self.matched.next();
+        self.state = State::Replicate(Inflight::default());
+    }
+
+    /// The follower holds our entries up to `matched`. True if that is news.
+    pub(crate) fn accepted(&mut self, matched: Index) -> bool {
+        let news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        self.next = self.next.max(self.matched.next());
+        self.quiet_ticks = 0;
+        match &mut self.state {
+            State::Probe { .. } => self.replicate(),
+            State::Replicate(inflight) => inflight.free(matched),
+            // Ends when the snapshot's sender says so, or when entries suffice again.
+            State::Snapshot => {}
+        }
+        news
+    }
+
+    /// The follower does not hold the entry at `prev`; the logs may agree at
+    /// `agree`. False if that is old news: a late rejection must not rewind
+    /// what was acknowledged since.
+    pub(crate) fn rejected(&mut self, prev: Index, agree: Index) -> bool {
+        let stale = match self.state {
+            State::Probe { .. } => prev.next() != self.next,
+            State::Replicate(_) => prev <= self.matched || prev >= self.next,
+            State::Snapshot => true,
+        };
+        if stale || prev <= self.matched {
+            return false;
+        }
+        self.probe();
+        self.next = agree.next().min(prev).max(self.matched.next());
+        true
+    }
+
+    /// An append up to `last` was sent.
+    pub(crate) fn sent(&mut self, last: Index, bytes: usize) {
+        match &mut self.state {
+            State::Probe { sent } => *sent = true,
+            State::Replicate(inflight) => {
+                if last >= self.next {
+                    inflight.add(last, bytes);
+                    self.next = last.next();
+                }
+            }
+            State::Snapshot => {}
+        }
+    }
+
+    /// Whether an append may be sent now.
+    pub(crate) fn is_open(&self, appends_max: usize, bytes_max: usize) -> bool {
+        match &self.state {
+            State::Probe { sent } => !sent,
+            State::Replicate(inflight) => !inflight.is_full(appends_max, bytes_max),
+            State::Snapshot => false,
+        }
+    }
+
+    /// Whether appends are unanswered for so long that they must be lost.
+    pub(crate) fn is_stuck(&self, ticks: u32) -> bool {
+        matches!(&self.state, State::Replicate(inflight) if !inflight.is_empty()) && self.quiet_ticks >= ticks
+    }
+
+    /// The state's name for people.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Probe { .. } => "probe",
+            State::Replicate(_) => "replicate",
+            State::Snapshot => "snapshot",
+        }
+    }
+}
+
+impl Inflight {
+    fn add(&mut self, last: Index, bytes: usize) {
+        self.appends.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    fn free(&mut self, matched: Index) {
+        while let Some((_, bytes)) = self.appends.pop_front_if(|(last, _)| *last <= matched) {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn is_full(&self, appends_max: usize, bytes_max: usize) -> bool {
+        self.appends.len() >= appends_max || self.bytes >= bytes_max
+    }
+
+    fn is_empty(&self) -> bool {
+        self.appends.is_empty()
+    }
+}

@@ -1,0 +1,160 @@
+//! The roles, what each of them alone knows, and the one place that changes them.
+
+use crate::raft::core::Core;
+use crate::raft::leader::Leader;
+use crate::raft::message::{Message, RequestVote};
+use crate::types::{Index, NodeId, Term};
+use std::collections::BTreeMap;
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    /// Follows a leader, or waits for one.
+    Follower(Follower),
+    /// Asks whether it could win, without disturbing anyone (thesis §9.6).
+    PreCandidate(Candidate),
+    /// Stands for election (Raft §5.2).
+    Candidate(Candidate),
+    /// Orders all entries.
+    Leader(Box<Leader>),
+}
+
+/// What only a follower knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Follower {
+    pub(crate) leader: Option<NodeId>,
+    /// Ticks since the leader was heard, or since it began to wait.
+    pub(crate) elapsed: u32,
+    pub(crate) timeout: u32,
+    /// Our log is equal to this leader's up to here.
+    pub(crate) verified: Index,
+    /// What we last acknowledged to it.
+    pub(crate) acknowledged: Index,
+    /// Whether an append waits for its acknowledgement.
+    pub(crate) owes_ack: bool,
+}
+
+/// What only a candidate knows, of either kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) votes: BTreeMap<NodeId, bool>,
+    pub(crate) elapsed: u32,
+    pub(crate) timeout: u32,
+}
+
+/// What should happen next, as a role's handler sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Go on.
+    Stay,
+    /// Follow, in the current term.
+    Follow(Option<NodeId>),
+    /// Ask whether an election could be won.
+    PreCampaign,
+    /// Stand for election; `transfer` if the leader said so.
+    Campaign {
+        /// See [`RequestVote::transfer`].
+        transfer: bool,
+    },
+    /// Lead.
+    Lead,
+}
+
+/// A role, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleName {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether it could win an election.
+    PreCandidate,
+    /// Stands for election.
+    Candidate,
+    /// Leads.
+    Leader,
+    /// Follows without a vote.
+    Learner,
+}
+
+impl Role {
+    /// Carries out what a handler asked for.
+    pub(crate) fn become_next(&mut self, core: &mut Core, next: Next) {
+        match next {
+            Next::Stay => {}
+            Next::Follow(leader) => self.follow(core, leader),
+            Next::PreCampaign => self.pre_campaign(core),
+            Next::Campaign { transfer } => self.campaign(core, transfer),
+            Next::Lead => self.lead(core),
+        }
+    }
+
+    /// Enters a higher term as a follower (Raft §5.1).
+    pub(crate) fn enter_term(&mut self, core: &mut Core, term: Term, leader: Option<NodeId>) {
+        core.enter_term(term);
+        self.follow(core, leader);
+    }
+
+    fn follow(&mut self, core: &mut Core, leader: Option<NodeId>) {
+        let next = Self::Follower(Follower::new(core, leader));
+        if let Self::Leader(former) = std::mem::replace(self, next) {
+            core.effects.reads.extend(former.into_reads().abandon());
+        }
+    }
+
+    fn pre_campaign(&mut self, core: &mut Core) {
+        if !core.may_stand() {
+            return self.follow(core, None);
+        }
+        let mut candidate = Candidate::new(core);
+        candidate.votes.insert(core.id, true);
+        *self = Self::PreCandidate(candidate);
+        ask_for_votes(core, core.term().next(), true, false);
+    }
+
+    fn campaign(&mut self, core: &mut Core, transfer: bool) {
+        if !core.may_stand() {
+            return self.follow(core, None);
+        }
+        core.enter_term(core.term().next());
+        core.vote_for(core.id);
+        // Our own vote counts, as any other, once it is durable.
+        *self = Self::Candidate(Candidate::new(core));
+        ask_for_votes(core, core.term(), false, transfer);
+    }
+
+    fn lead(&mut self, core: &mut Core) {
+        assert!(matches!(self, Self::Candidate(_)), "only a candidate wins an election");
+        assert_eq!(core.vote(), Some(core.id));
+        *self = Self::Leader(Box::new(Leader::new(core)));
+    }
+}
+
+fn ask_for_votes(core: &mut Core, term: Term, pre: bool, transfer: bool) {
+    let request = RequestVote { term, last: core.log.last(), pre, transfer };
+    let voters: Vec<NodeId> =
+        core.peers().into_iter().filter(|peer| core.log.members().is_voter(*peer)).collect();
+    for voter in voters {
+        let message = Message::RequestVote(request);
+        // A pre-vote promises nothing; a candidacy is a vote for ourselves.
+        if pre { core.send(voter, message) } else { core.state(voter, message) }
+    }
+}
+
+impl Follower {
+    pub(crate) fn new(core: &mut Core, leader: Option<NodeId>) -> Self {
+        Self {
+            leader,
+            elapsed: 0,
+            timeout: core.election_timeout(),
+            // A leader holds all committed entries (Raft §5.4, leader completeness).
+            verified: core.log.commit(),
+            acknowledged: Index(0),
+            owes_ack: false,
+        }
+    }
+}
+
+impl Candidate {
+    fn new(core: &mut Core) -> Self {
+        Self { votes: BTreeMap::new(), elapsed: 0, timeout: core.election_timeout() }
+    }
+}

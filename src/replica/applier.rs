@@ -1,0 +1,190 @@
+//! The one owner of the state machine: a thread that applies committed entries
+//! in order, publishes what readers see, and answers who waited.
+
+use crate::kv::{self, Machine};
+use crate::raft::{Entry, Payload, SnapshotMeta};
+use crate::replica::event::{Fact, WriteReply};
+use crate::replica::fatal::Fatal;
+use crate::replica::handle::Applied;
+use crate::replica::pending::Committed;
+use crate::replica::published::Published;
+use crate::storage::{StateStore, VerifiedState, encode_members};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+/// The most entries that are applied before readers see them.
+const GROUP_MAX: usize = 1024;
+/// How many keys one step of garbage collection looks at…
+const GARBAGE_KEYS: usize = 2048;
+/// …and how long nothing else must have come in before it.
+const GARBAGE_PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait for a job when there is nothing else to do.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What the applier does, in order.
+#[derive(Debug)]
+pub(crate) enum ApplyJob {
+    /// Apply these.
+    Apply(Vec<Committed>),
+    /// Replace the whole state.
+    Install { meta: SnapshotMeta, state: VerifiedState, done: oneshot::Sender<Result<(), String>> },
+}
+
+/// The driver's side of the thread. Dropping it ends the thread once its work is done.
+#[derive(Debug)]
+pub(crate) struct Applier {
+    jobs: mpsc::Sender<ApplyJob>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Applier {
+    pub(crate) fn start(
+        machine: Machine,
+        states: Arc<StateStore>,
+        published: Arc<Published>,
+        facts: UnboundedSender<Fact>,
+        fatal: Fatal,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        let worker = Worker { machine, states, published, queue, facts };
+        let thread = std::thread::Builder::new().name("applier".into()).spawn(move || {
+            if let Err(error) = worker.run() {
+                fatal.fail(format!("the state cannot be kept: {error}"));
+            }
+        })?;
+        Ok(Self { jobs, thread })
+    }
+
+    /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
+    pub(crate) fn submit(&self, job: ApplyJob) {
+        // The thread ends early only when it has failed, and then the node ends.
+        let _ = self.jobs.send(job);
+    }
+
+    /// Lets the thread finish.
+    pub(crate) fn stop(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::error!("the applier panicked");
+        }
+    }
+}
+
+struct Worker {
+    machine: Machine,
+    states: Arc<StateStore>,
+    published: Arc<Published>,
+    queue: mpsc::Receiver<ApplyJob>,
+    facts: UnboundedSender<Fact>,
+}
+
+impl Worker {
+    fn run(mut self) -> Result<(), kv::TableError> {
+        // What a compaction before the last restart made unreachable may still be there.
+        let mut garbage = true;
+        loop {
+            let patience = if garbage { GARBAGE_PAUSE } else { IDLE };
+            match self.queue.recv_timeout(patience) {
+                Ok(job) => garbage |= self.take(job)?,
+                Err(mpsc::RecvTimeoutError::Timeout) if garbage => garbage = self.collect_garbage()?,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Does a job, and those that can be done together with it. Answers
+    /// whether there may be new garbage.
+    fn take(&mut self, job: ApplyJob) -> Result<bool, kv::TableError> {
+        let compacted = self.machine.view().compact_revision();
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
+            match job {
+                ApplyJob::Apply(entries) => next = self.apply(entries)?,
+                ApplyJob::Install { meta, state, done } => {
+                    self.install(meta, state, done)?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(self.machine.view().compact_revision() != compacted)
+    }
+
+    fn collect_garbage(&mut self) -> Result<bool, kv::TableError> {
+        let more = self.machine.collect_garbage(GARBAGE_KEYS)?;
+        let view = self.machine.commit()?;
+        self.published.publish(view);
+        Ok(more)
+    }
+
+    /// Applies what waits as one group: one write to the table, one new view.
+    /// Answers only after readers can see it. Returns a job that ends the group.
+    fn apply(&mut self, entries: Vec<Committed>) -> Result<Option<ApplyJob>, kv::TableError> {
+        let mut replies = Vec::with_capacity(entries.len());
+        let mut next = None;
+        let mut waiting = entries;
+        let mut count = 0;
+        loop {
+            count += waiting.len();
+            for (entry, reply) in waiting {
+                self.apply_one(entry, reply, &mut replies)?;
+            }
+            if count >= GROUP_MAX {
+                break;
+            }
+            match self.queue.try_recv() {
+                Ok(ApplyJob::Apply(more)) => waiting = more,
+                Ok(job) => {
+                    next = Some(job);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let view = self.machine.commit()?;
+        self.published.publish(view);
+        for (reply, applied) in replies {
+            // Whoever waited may have given up; the write is done all the same.
+            let _ = reply.send(Ok(applied));
+        }
+        Ok(next)
+    }
+
+    fn apply_one(
+        &mut self,
+        entry: Entry,
+        reply: Option<WriteReply>,
+        replies: &mut Vec<(WriteReply, Applied)>,
+    ) -> Result<(), kv::TableError> {
+        match entry.payload {
+            Payload::Noop => self.machine.apply_noop(entry.id),
+            Payload::Members(members) => self.machine.apply_members(entry.id, encode_members(&members)),
+            Payload::Command(command) => {
+                let answer = self.machine.apply(entry.id, &command)?;
+                if let Some(reply) = reply {
+                    replies.push((reply, Applied { id: entry.id, reply: answer }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn install(
+        &mut self,
+        meta: SnapshotMeta,
+        state: VerifiedState,
+        done: oneshot::Sender<Result<(), String>>,
+    ) -> Result<(), kv::TableError> {
+        let table = state
+            .activate(&self.states)
+            .map_err(|error| kv::TableError(format!("the received state cannot be put in place: {error}")))?;
+        self.machine = Machine::open(table)?;
+        assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
+        self.published.publish(self.machine.view());
+        let _ = self.facts.send(Fact::Installed(meta));
+        let _ = done.send(Ok(()));
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+//! The only loop: it owns the node, feeds it what happened, and carries out
+//! what it asks for, once per turn.
+//!
+//! A turn takes everything that waits. What clients propose in a turn becomes
+//! one write to the log and one message per follower: the busier the node, the larger
+//! the groups (group commit).
+
+use crate::raft::{Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken};
+use crate::replica::applier::{Applier, ApplyJob};
+use crate::replica::error::{InstallError, ReadError, WriteError};
+use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
+use crate::replica::fatal::Fatal;
+use crate::replica::log_writer::{LogJob, LogWriter};
+use crate::replica::options::ReplicaOptions;
+use crate::replica::pending::Pending;
+use crate::replica::published::Published;
+use crate::replica::snapshot;
+use crate::replica::state_syncer::StateSyncer;
+use crate::replica::status::{FollowerStatus, Status};
+use crate::replica::transfer::Transfers;
+use crate::replica::transport::Transport;
+use crate::types::{ClusterId, EntryId, Index};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// The most of each kind that one turn takes, so that turns stay short.
+const TURN_MAX: usize = 4096;
+
+/// Where the loop hears from the world.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) facts: mpsc::UnboundedReceiver<Fact>,
+    pub(crate) messages: mpsc::Receiver<PeerMessage>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+}
+
+/// Those who work for the loop.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) log_writer: LogWriter,
+    pub(crate) applier: Applier,
+    pub(crate) state_syncer: StateSyncer,
+}
+
+/// See the module.
+pub(crate) struct Driver {
+    pub(crate) node: Node,
+    pub(crate) cluster: ClusterId,
+    pub(crate) options: ReplicaOptions,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) workers: Workers,
+    pub(crate) published: Arc<Published>,
+    pub(crate) fatal: Fatal,
+    pub(crate) pending: Pending,
+    pub(crate) reads: BTreeMap<ReadToken, oneshot::Sender<Result<Index, ReadError>>>,
+    pub(crate) next_token: u64,
+    pub(crate) transfers: Transfers,
+    pub(crate) install: Option<Install>,
+    /// Commands of this turn, to be proposed together.
+    pub(crate) batch: Vec<Write>,
+    pub(crate) state_durable: Index,
+    pub(crate) stopped: Option<oneshot::Sender<()>>,
+}
+
+impl Driver {
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(mut self, mut inbox: Inbox) {
+        let mut ticks = tokio::time::interval(self.options.tick);
+        // After a pause of the process time has passed for the others, not for
+        // us: making up for it would start needless elections.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.stopped.is_none() {
+            tokio::select! {
+                biased;
+                Some(fact) = inbox.facts.recv() => self.take_fact(fact),
+                _ = ticks.tick() => self.tick(),
+                Some(PeerMessage { from, message }) = inbox.messages.recv() => self.node.step(from, message),
+                Some(request) = inbox.requests.recv() => self.take_request(request),
+            }
+            self.drain(&mut inbox);
+            self.finish_turn();
+        }
+        self.end(inbox);
+    }
+
+    /// Takes what else waits.
+    fn drain(&mut self, inbox: &mut Inbox) {
+        while let Ok(fact) = inbox.facts.try_recv() {
+            self.take_fact(fact);
+        }
+        for _ in 0..TURN_MAX {
+            let Ok(PeerMessage { from, message }) = inbox.messages.try_recv() else { break };
+            self.node.step(from, message);
+        }
+        for _ in 0..TURN_MAX {
+            let Ok(request) = inbox.requests.try_recv() else { break };
+            self.take_request(request);
+        }
+    }
+
+    fn take_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Persisted(mark) => self.node.persisted(mark),
+            Fact::StateDurable(index) => {
+                self.state_durable = self.state_durable.max(index);
+                self.compact();
+            }
+            Fact::Installed(meta) => {
+                self.node.snapshot_installed(&meta);
+                self.pending.jump(meta.last.index);
+                self.state_durable = self.state_durable.max(meta.last.index);
+            }
+            Fact::PeerLost(peer) => self.node.unreachable(peer),
+            Fact::SnapshotSent(peer, applied) => self.node.snapshot_sent(peer, applied),
+        }
+    }
+
+    fn take_request(&mut self, request: Request) {
+        match request {
+            Request::Write(write) => self.batch.push(write),
+            Request::Read(reply) => self.read(reply),
+            Request::Transfer { to, reply } => self.transfers.begin(&mut self.node, to, reply),
+            Request::Install(install) => self.offer_snapshot(*install),
+            Request::Stop(done) => self.stopped = Some(done),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.node.tick();
+        self.node.set_disk_full(self.published.is_disk_full());
+        let silent = self.workers.log_writer.busy();
+        if silent > self.options.disk_timeout {
+            self.fatal.fail(format!(
+                "the disk has not answered a write to the log for {silent:?}; what was written last may be lost"
+            ));
+        }
+        self.published.turned(silent);
+    }
+
+    fn read(&mut self, reply: oneshot::Sender<Result<Index, ReadError>>) {
+        let token = ReadToken(self.next_token);
+        self.next_token += 1;
+        match self.node.read(token) {
+            Ok(()) => {
+                self.reads.insert(token, reply);
+            }
+            Err(refused) => {
+                let error = match refused {
+                    ReadRefused::NotLeader(leader) => ReadError::NotLeader { leader },
+                    ReadRefused::TooMany => ReadError::Overloaded,
+                };
+                let _ = reply.send(Err(error)); // Whoever asked may have gone.
+            }
+        }
+    }
+
+    /// A snapshot has arrived: the node says whether it wants it.
+    fn offer_snapshot(&mut self, install: Install) {
+        if self.install.is_some() {
+            let _ = install.reply.send(Err(InstallError::Busy(self.published.applied())));
+            return;
+        }
+        let message = Message::InstallSnapshot { term: install.term, meta: install.meta.clone() };
+        let from = install.from;
+        self.install = Some(install);
+        self.node.step(from, message);
+    }
+
+    /// Proposes the turn's commands and carries out what the node asks for.
+    fn finish_turn(&mut self) {
+        self.propose();
+        let effects = self.node.take_effects();
+        self.carry_out(effects);
+        self.transfers.watch(&self.node);
+        self.published.publish_status(status(&self.node));
+    }
+
+    fn propose(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let unapplied = self.node.commit().0.saturating_sub(self.published.applied().0);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.retain(|write| !write.reply.is_closed());
+        let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
+        refuse(expired, &WriteError::Expired);
+        if self.published.is_disk_full() {
+            return refuse(batch, &WriteError::NoSpace);
+        }
+        if unapplied > self.options.unapplied_max {
+            return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
+        }
+        let commands: Vec<Payload> =
+            batch.iter().map(|write| Payload::Command(write.command.clone())).collect();
+        match self.node.propose(commands) {
+            Ok(first) => self.wait_for(first, batch),
+            Err(ProposeError::NotLeader(leader)) => refuse(batch, &WriteError::NotLeader { leader }),
+            Err(ProposeError::Transferring) => refuse(batch, &WriteError::Transferring),
+            Err(ProposeError::LogFull) => {
+                refuse(batch, &WriteError::Overloaded("the log waits for the state to become durable"));
+            }
+        }
+    }
+
+    fn wait_for(&mut self, first: EntryId, batch: Vec<Write>) {
+        for (id, write) in (first.index.0..).map(Index).zip(batch) {
+            self.pending.wait(EntryId { term: first.term, index: id }, write.reply);
+        }
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
+        let Effects { persist, messages, committed, reads, install, send_snapshots } = effects;
+        // Messages first: they need no disk, or they would still be in the node.
+        for (to, message) in messages {
+            if !self.transport.send(to, message) {
+                self.node.unreachable(to);
+            }
+        }
+        if let Some(persist) = persist {
+            self.workers.log_writer.submit(LogJob::Write(persist));
+        }
+        if !committed.is_empty() {
+            self.workers.applier.submit(ApplyJob::Apply(self.pending.join(committed)));
+        }
+        for outcome in reads {
+            self.answer_read(outcome);
+        }
+        self.finish_install(install.as_ref());
+        for peer in send_snapshots {
+            let stream = snapshot::stream(self.cluster, self.published.view());
+            match stream {
+                Ok(stream) => self.transport.send_snapshot(peer, self.node.hard_state().term, stream),
+                Err(error) => {
+                    tracing::error!(%peer, %error, "a snapshot cannot be made");
+                    self.node.snapshot_sent(peer, None);
+                }
+            }
+        }
+    }
+
+    fn answer_read(&mut self, outcome: ReadOutcome) {
+        let (token, answer) = match outcome {
+            ReadOutcome::Ready { token, index } => (token, Ok(index)),
+            ReadOutcome::Lost { token } => (token, Err(ReadError::NotLeader { leader: self.node.leader() })),
+        };
+        if let Some(reply) = self.reads.remove(&token) {
+            let _ = reply.send(answer); // Whoever asked may have gone.
+        }
+    }
+
+    /// What became of a snapshot that was offered in this turn.
+    fn finish_install(&mut self, wanted: Option<&crate::raft::SnapshotMeta>) {
+        let Some(install) = self.install.take() else { return };
+        let Install { meta, state, reply, .. } = install;
+        if wanted != Some(&meta) {
+            let at = self.node.commit();
+            let why = format!("it ends at {}, this node has committed up to {at}", meta.last);
+            let _ = reply.send(Err(InstallError::Stale(why)));
+            return;
+        }
+        let (done, installed) = oneshot::channel();
+        let answer = (self.node.hard_state().term, meta.last.index);
+        self.workers.applier.submit(ApplyJob::Install { meta, state, done });
+        tokio::spawn(async move {
+            let outcome = match installed.await {
+                Ok(Ok(())) => Ok(answer),
+                Ok(Err(error)) => Err(InstallError::Refused(error)),
+                Err(_) => Err(InstallError::Stopping),
+            };
+            let _ = reply.send(outcome);
+        });
+    }
+
+    /// Forgets log entries that the durable state covers, but for a rest that
+    /// spares followers that lag a little a whole snapshot.
+    fn compact(&mut self) {
+        let covered = self.state_durable.min(self.node.handed_out()).0;
+        let base = self.node.base().index.0;
+        let kept = self.options.retention.entries;
+        let mut through = if covered.saturating_sub(base) > kept + kept / 4 { covered - kept } else { base };
+        if self.node.tail_bytes() > self.options.retention.bytes {
+            // Large entries: half of what is covered goes at a time.
+            through = through.max(base + covered.saturating_sub(base).div_ceil(2));
+        }
+        if through > base {
+            let base = self.node.compact(Index(through));
+            self.workers.log_writer.submit(LogJob::Compact(base));
+        }
+    }
+
+    fn end(mut self, mut inbox: Inbox) {
+        inbox.requests.close();
+        while let Ok(request) = inbox.requests.try_recv() {
+            self.take_request(request);
+        }
+        refuse(std::mem::take(&mut self.batch), &WriteError::Stopping);
+        self.pending.abandon();
+        for (_, reply) in std::mem::take(&mut self.reads) {
+            let _ = reply.send(Err(ReadError::Stopping));
+        }
+        let Workers { log_writer, applier, state_syncer } = self.workers;
+        log_writer.stop();
+        applier.stop();
+        state_syncer.stop();
+        if let Some(done) = self.stopped {
+            let _ = done.send(());
+        }
+    }
+}
+
+fn refuse(batch: Vec<Write>, error: &WriteError) {
+    for write in batch {
+        let _ = write.reply.send(Err(error.clone())); // Whoever asked may have gone.
+    }
+}
+
+/// The node's picture of itself.
+pub(crate) fn status(node: &Node) -> Status {
+    let follower = |progress: crate::raft::FollowerProgress| FollowerStatus {
+        node: progress.node,
+        state: progress.state,
+        matched: progress.matched,
+        next: progress.next,
+    };
+    Status {
+        node: node.id(),
+        role: node.role(),
+        term: node.hard_state().term,
+        leader: node.leader(),
+        commit: node.commit(),
+        last: node.last(),
+        durable: node.durable(),
+        compacted: node.base(),
+        members: node.members().clone(),
+        followers: node.followers().into_iter().map(follower).collect(),
+        disk_stalled: node.is_disk_stalled(),
+    }
+}

@@ -1,0 +1,163 @@
+//! The one owner of the log on disk: a thread, since it waits for the disk.
+
+use crate::raft::Persist;
+use crate::replica::event::Fact;
+use crate::replica::fatal::Fatal;
+use crate::replica::published::Published;
+use crate::storage::{LogStore, StorageError};
+use crate::types::EntryId;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How often the log's size is looked at, while it is written.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the log writer does.
+#[derive(Debug)]
+pub(crate) enum LogJob {
+    /// Make it durable.
+    Write(Persist),
+    /// Forget entries up to this one.
+    Compact(EntryId),
+}
+
+/// The driver's side of the thread. Dropping it ends the thread once its work is done.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    jobs: mpsc::Sender<LogJob>,
+    busy: Arc<Busy>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Since when the thread has been at one piece of work.
+#[derive(Debug)]
+struct Busy {
+    start: Instant,
+    /// Milliseconds after `start`, plus one; 0 while idle.
+    since: AtomicU64,
+}
+
+impl Busy {
+    fn begin(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.since.store(millis + 1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+}
+
+impl LogWriter {
+    pub(crate) fn start(
+        log: Box<dyn LogStore>,
+        write_bytes: usize,
+        published: Arc<Published>,
+        facts: UnboundedSender<Fact>,
+        fatal: Fatal,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        let busy = Arc::new(Busy { start: Instant::now(), since: AtomicU64::new(0) });
+        let measured = Instant::now();
+        let worker = Worker { log, queue, write_bytes, published, facts, busy: busy.clone(), measured };
+        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || {
+            if let Err(error) = worker.run() {
+                fatal.fail(format!("the log cannot be written: {error}"));
+            }
+        })?;
+        Ok(Self { jobs, busy, thread })
+    }
+
+    /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
+    pub(crate) fn submit(&self, job: LogJob) {
+        // The thread ends early only when it has failed, and then the node ends.
+        let _ = self.jobs.send(job);
+    }
+
+    /// For how long the thread has been at its current work.
+    pub(crate) fn busy(&self) -> Duration {
+        self.busy.elapsed()
+    }
+
+    /// Lets the thread finish.
+    pub(crate) fn stop(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::error!("the log writer panicked");
+        }
+    }
+}
+
+struct Worker {
+    log: Box<dyn LogStore>,
+    queue: mpsc::Receiver<LogJob>,
+    write_bytes: usize,
+    published: Arc<Published>,
+    facts: UnboundedSender<Fact>,
+    busy: Arc<Busy>,
+    /// When the log's size was last looked at.
+    measured: Instant,
+}
+
+impl Worker {
+    fn run(mut self) -> Result<(), StorageError> {
+        let mut next = None;
+        loop {
+            let Some(job) = next.take().or_else(|| self.queue.recv().ok()) else { return Ok(()) };
+            self.busy.begin();
+            match job {
+                LogJob::Compact(through) => self.log.compact(through)?,
+                LogJob::Write(first) => next = self.write(first)?,
+            }
+            self.measure()?;
+            self.busy.end();
+        }
+    }
+
+    fn measure(&mut self) -> Result<(), StorageError> {
+        if self.measured.elapsed() >= MEASURE_INTERVAL {
+            self.measured = Instant::now();
+            self.published.set_log_bytes(self.log.size_on_disk()?);
+        }
+        Ok(())
+    }
+
+    /// Group commit: whatever has queued up while the last write was under way
+    /// becomes durable with one fsync. Answers a job that does not belong to the group.
+    fn write(&mut self, first: Persist) -> Result<Option<LogJob>, StorageError> {
+        let mut bytes = size(&first);
+        let mut group = vec![first];
+        let mut next = None;
+        while bytes < self.write_bytes {
+            match self.queue.try_recv() {
+                Ok(LogJob::Write(job)) => {
+                    bytes += size(&job);
+                    group.push(job);
+                }
+                Ok(job @ LogJob::Compact(_)) => {
+                    next = Some(job);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.log.write(&group)?;
+        let mark = group.last().map(|job| job.mark).expect("a group is never empty");
+        // The driver ends before its workers; then nobody waits for the mark.
+        let _ = self.facts.send(Fact::Persisted(mark));
+        Ok(next)
+    }
+}
+
+fn size(job: &Persist) -> usize {
+    job.entries.iter().map(crate::raft::Entry::size).sum()
+}

@@ -1,0 +1,68 @@
+//! Who waits for which entry.
+
+use crate::raft::Entry;
+use crate::replica::error::WriteError;
+use crate::replica::event::WriteReply;
+use crate::types::{EntryId, Index};
+use std::collections::BTreeMap;
+
+/// Writes that were proposed and not yet committed, by their place in the log.
+///
+/// A place can have several: an entry that this node proposed as leader may
+/// have been overwritten, and another proposed in its place, before either fate is known.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    by_place: BTreeMap<(Index, EntryId), WriteReply>,
+}
+
+/// A committed entry with whoever waits for it.
+pub(crate) type Committed = (Entry, Option<WriteReply>);
+
+impl Pending {
+    pub(crate) fn wait(&mut self, id: EntryId, reply: WriteReply) {
+        self.by_place.insert((id.index, id), reply);
+    }
+
+    /// Joins committed entries with their waiters. Whoever waited for another
+    /// entry in one of these places learns, truthfully, that it will never be applied.
+    pub(crate) fn join(&mut self, entries: Vec<Entry>) -> Vec<Committed> {
+        entries.into_iter().map(|entry| self.join_one(entry)).collect()
+    }
+
+    fn join_one(&mut self, entry: Entry) -> Committed {
+        let mut waiter = None;
+        while let Some(first) = self.by_place.first_entry() {
+            let (index, id) = *first.key();
+            if index > entry.id.index {
+                break;
+            }
+            let reply = first.remove();
+            if id == entry.id {
+                waiter = Some(reply);
+            } else {
+                // The waiter may have gone; nobody else needs to know.
+                let _ = reply.send(Err(WriteError::Superseded));
+            }
+        }
+        (entry, waiter)
+    }
+
+    /// A snapshot jumped over these places: what was applied there is not known.
+    pub(crate) fn jump(&mut self, through: Index) {
+        while let Some(first) = self.by_place.first_entry() {
+            if first.key().0 > through {
+                return;
+            }
+            let _ = first.remove().send(Err(WriteError::Unknown(
+                "a snapshot replaced the log before the write's entry was seen to be committed",
+            )));
+        }
+    }
+
+    /// The node stops.
+    pub(crate) fn abandon(&mut self) {
+        for (_, reply) in std::mem::take(&mut self.by_place) {
+            let _ = reply.send(Err(WriteError::Unknown("the node stopped before the write was committed")));
+        }
+    }
+}

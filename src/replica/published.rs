@@ -1,0 +1,128 @@
+//! What the loop and the applier let everyone see, without locks.
+
+use crate::kv::View;
+use crate::replica::status::Status;
+use crate::types::{Index, Revision};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Published {
+    view: ArcSwap<View>,
+    /// How far the view is: what waiting reads wake up for.
+    progress: watch::Sender<(Index, Revision)>,
+    status: ArcSwap<Status>,
+    /// The same, sent only when role, term, leader or members change.
+    changes: watch::Sender<Arc<Status>>,
+    log_bytes: AtomicU64,
+    state_bytes: AtomicU64,
+    /// Whether the disk has less room than is kept in reserve.
+    disk_full: AtomicBool,
+    start: Instant,
+    /// When the loop last turned, in milliseconds after `start`.
+    turned: AtomicU64,
+    /// For how long the log's disk has been silent, in milliseconds.
+    disk_silent: AtomicU64,
+}
+
+impl Published {
+    pub(crate) fn new(view: View, status: Status) -> Self {
+        let progress = (view.applied().index, view.revision());
+        let status = Arc::new(status);
+        Self {
+            view: ArcSwap::from_pointee(view),
+            progress: watch::Sender::new(progress),
+            status: ArcSwap::new(status.clone()),
+            changes: watch::Sender::new(status),
+            log_bytes: AtomicU64::new(0),
+            state_bytes: AtomicU64::new(0),
+            disk_full: AtomicBool::new(false),
+            start: Instant::now(),
+            turned: AtomicU64::new(0),
+            disk_silent: AtomicU64::new(0),
+        }
+    }
+
+    /// Readers see this from now on.
+    pub(crate) fn publish(&self, view: View) {
+        let progress = (view.applied().index, view.revision());
+        self.view.store(Arc::new(view));
+        self.progress.send_replace(progress);
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<(Index, Revision)> {
+        self.progress.subscribe()
+    }
+
+    pub(crate) fn applied(&self) -> Index {
+        self.progress.borrow().0
+    }
+
+    pub(crate) fn publish_status(&self, status: Status) {
+        let status = Arc::new(status);
+        self.status.store(status.clone());
+        self.changes.send_if_modified(|seen| {
+            let news = (seen.role, seen.term, seen.leader, seen.disk_stalled)
+                != (status.role, status.term, status.leader, status.disk_stalled)
+                || seen.members != status.members;
+            if news {
+                *seen = status;
+            }
+            news
+        });
+    }
+
+    pub(crate) fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    pub(crate) fn status_changes(&self) -> watch::Receiver<Arc<Status>> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn set_log_bytes(&self, bytes: u64) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_state_bytes(&self, bytes: u64) {
+        self.state_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed) + self.state_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Answers whether that is news.
+    pub(crate) fn set_disk_full(&self, full: bool) -> bool {
+        self.disk_full.swap(full, Ordering::Relaxed) != full
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// The loop has turned; the log's disk has been silent for so long.
+    pub(crate) fn turned(&self, disk_silent: Duration) {
+        self.turned.store(millis(self.start.elapsed()), Ordering::Relaxed);
+        self.disk_silent.store(millis(disk_silent), Ordering::Relaxed);
+    }
+
+    /// Whether the loop and the disk have answered within `limit`.
+    pub(crate) fn is_alive(&self, limit: Duration) -> bool {
+        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
+        let silent = Duration::from_millis(self.disk_silent.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(turned) < limit && silent < limit
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,131 @@
+//! From what storage loaded to a running loop.
+
+use crate::kv::{Machine, TableError};
+use crate::raft::{Members, Node, Restored};
+use crate::replica::applier::Applier;
+use crate::replica::driver::{Driver, Inbox, Workers, status};
+use crate::replica::fatal::Fatal;
+use crate::replica::handle::{Handle, Inner};
+use crate::replica::log_writer::LogWriter;
+use crate::replica::options::ReplicaOptions;
+use crate::replica::pending::Pending;
+use crate::replica::published::Published;
+use crate::replica::state_syncer::StateSyncer;
+use crate::replica::transfer::Transfers;
+use crate::replica::transport::Transport;
+use crate::storage::{LogStore, RestoredLog, StateStore, decode_members, encode_members};
+use crate::types::{ClusterId, Index, NodeId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// What a replica is made of.
+pub struct Start {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// The members of a new cluster; later ones come from the log.
+    pub founders: Members,
+    /// Settings.
+    pub options: ReplicaOptions,
+    /// Makes election timeouts random.
+    pub seed: u64,
+    /// The log on disk.
+    pub log: Box<dyn LogStore>,
+    /// What the log held.
+    pub restored: RestoredLog,
+    /// The state on disk.
+    pub states: StateStore,
+    /// The way to the peers.
+    pub transport: Arc<dyn Transport>,
+    /// Ends the process.
+    pub fatal: Fatal,
+}
+
+/// A replica could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] TableError),
+    /// The state and the log do not fit each other.
+    #[error("the data directory is damaged: {0}; replace this member")]
+    Damaged(String),
+    /// A thread could not be started.
+    #[error("a worker thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Starts the loop on the current runtime. Blocks while the state is read.
+pub fn start(parts: Start) -> Result<Handle, StartError> {
+    let Start { cluster, node: id, founders, options, seed, log, restored, states, transport, fatal } = parts;
+    let states = Arc::new(states);
+    let mut machine = Machine::open(states.table())?;
+    if machine.members().is_empty() {
+        machine.found(encode_members(&founders));
+        machine.commit()?;
+    }
+    let restored = restore(&machine, restored)?;
+    let node = Node::new(id, options.raft.clone(), seed, restored);
+    let published = Arc::new(Published::new(machine.view(), status(&node)));
+
+    let (facts, facts_queue) = mpsc::unbounded_channel();
+    let (messages, messages_queue) = mpsc::channel(options.messages_max);
+    let (requests, requests_queue) = mpsc::channel(options.requests_max);
+    let workers = Workers {
+        log_writer: LogWriter::start(
+            log,
+            options.log_write_bytes,
+            published.clone(),
+            facts.clone(),
+            fatal.clone(),
+        )?,
+        applier: Applier::start(machine, states.clone(), published.clone(), facts.clone(), fatal.clone())?,
+        state_syncer: StateSyncer::start(
+            states.clone(),
+            published.clone(),
+            options.state_sync_interval,
+            options.disk_reserve,
+            facts.clone(),
+            fatal.clone(),
+        )?,
+    };
+    let driver = Driver {
+        node,
+        cluster,
+        options,
+        transport,
+        workers,
+        published: published.clone(),
+        fatal,
+        pending: Pending::default(),
+        reads: BTreeMap::new(),
+        next_token: 0,
+        transfers: Transfers::default(),
+        install: None,
+        batch: Vec::new(),
+        state_durable: Index(0),
+        stopped: None,
+    };
+    let inbox = Inbox { facts: facts_queue, messages: messages_queue, requests: requests_queue };
+    tokio::spawn(driver.run(inbox));
+    let receiving = Arc::new(Semaphore::new(1));
+    let inner = Inner { cluster, requests, messages, facts, published, states, receiving };
+    Ok(Handle { inner: Arc::new(inner) })
+}
+
+/// Joins what the log and the state say.
+fn restore(machine: &Machine, log: RestoredLog) -> Result<Restored, StartError> {
+    let applied = machine.applied();
+    let members =
+        decode_members(machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
+    if applied.index < log.base.index {
+        // The log is only compacted below what the state holds durably.
+        return Err(StartError::Damaged(format!(
+            "the log begins behind {}, but the state ends at {applied}",
+            log.base
+        )));
+    }
+    Ok(Restored { hard_state: log.hard_state, base: log.base, entries: log.entries, applied, members })
+}

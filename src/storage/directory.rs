@@ -1,0 +1,154 @@
+//! The data directory as a whole: what lies where, and whose it is.
+
+use crate::storage::Options;
+use crate::storage::error::{OpenError, StorageError};
+use crate::storage::fsync;
+use crate::storage::identity::IdentityFile;
+use crate::storage::lock::DirectoryLock;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Where things lie in a data directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whose directory it is.
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.root.join("identity")
+    }
+
+    /// What the peers showed.
+    pub(crate) fn peers(&self) -> PathBuf {
+        self.root.join("peers")
+    }
+
+    /// The log and the hard state.
+    pub(crate) fn raft(&self) -> PathBuf {
+        self.root.join("raft")
+    }
+
+    /// How far the log was durable.
+    pub(crate) fn witness(&self) -> PathBuf {
+        self.root.join("raft-witness")
+    }
+
+    /// The name of the state in use.
+    pub(crate) fn current(&self) -> PathBuf {
+        self.root.join("CURRENT")
+    }
+
+    /// A generation of the state.
+    pub(crate) fn state(&self, generation: u64) -> PathBuf {
+        self.root.join(format!("state-{generation:06}"))
+    }
+
+    /// The generations that are there, whole or not.
+    pub(crate) fn states(&self) -> Result<Vec<u64>, StorageError> {
+        let names = names(&self.root)?;
+        Ok(names.iter().filter_map(|name| name.strip_prefix("state-")?.parse().ok()).collect())
+    }
+}
+
+/// A directory that is locked and ours.
+pub(crate) struct Directory {
+    pub layout: Layout,
+    pub lock: DirectoryLock,
+    pub identity: IdentityFile,
+}
+
+impl Directory {
+    /// Makes or checks the directory.
+    pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
+        let layout = Layout::new(&options.dir);
+        create(layout.root())?;
+        refuse_foreign(&layout)?;
+        let lock = DirectoryLock::take(layout.root())?;
+        fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o700))
+            .map_err(StorageError::io("protect", layout.root()))?;
+        let identity = match IdentityFile::load(&layout.identity())? {
+            Some(identity) => {
+                identity.check(options)?;
+                identity
+            }
+            None => IdentityFile::create(&layout.identity(), options)?,
+        };
+        if identity.is_complete() {
+            require_parts(&layout)?;
+        } else {
+            // A crash while the directory was made: nothing in it was ever promised to anyone.
+            remove_parts(&layout)?;
+        }
+        Ok(Self { layout, lock, identity })
+    }
+}
+
+fn create(root: &Path) -> Result<(), OpenError> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(StorageError::io("create", root))?;
+    // The new names, up to what was there before; syncing one level too many does no harm.
+    for parent in root.ancestors().skip(1).take(2).filter(|parent| !parent.as_os_str().is_empty()) {
+        fsync::sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// Without an identity there may only be what a crash leaves before it is
+/// written. (`lost+found` is what a fresh ext4 volume brings along.)
+fn refuse_foreign(layout: &Layout) -> Result<(), OpenError> {
+    if layout.identity().exists() {
+        return Ok(());
+    }
+    let harmless = ["lock", "identity.tmp", "lost+found"];
+    match names(layout.root())?.into_iter().find(|name| !harmless.contains(&name.as_str())) {
+        Some(found) => Err(OpenError::NotOurs { dir: layout.root().to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+fn require_parts(layout: &Layout) -> Result<(), OpenError> {
+    for path in [layout.raft().join("db"), layout.current()] {
+        if !path.exists() {
+            return Err(OpenError::Missing { path });
+        }
+    }
+    Ok(())
+}
+
+fn remove_parts(layout: &Layout) -> Result<(), StorageError> {
+    fsync::remove_file(&layout.current())?;
+    fsync::remove_file(&layout.witness())?;
+    fsync::remove_dir(&layout.raft())?;
+    for generation in layout.states()? {
+        fsync::remove_dir(&layout.state(generation))?;
+    }
+    fsync::sync_dir(layout.root())
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, StorageError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
+        let entry = entry.map_err(StorageError::io("list", dir))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,199 @@
+//! What can go wrong between this node and its disk, told so that whoever is
+//! woken up by it knows what to do.
+
+use crate::storage::snapshot::SnapshotFileError;
+use crate::types::{ClusterId, NodeId};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The disk or the engine broke its word, or the data is damaged. Final for
+/// the store that said it: nothing is retried (a failed fsync that is called
+/// again reports success although the data is gone), and the node must stop.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {reason}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// sled refused, or panicked.
+    #[error(
+        "the storage engine at {} could not {action}: {reason}. If the disk is full, make \
+         room and start again; otherwise the disk or the engine's files failed: replace this member",
+        path.display()
+    )]
+    Engine {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The engine's directory.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// Data was read that is not what was written. Nothing is skipped or
+    /// truncated, since what follows it may have been acknowledged.
+    #[error(
+        "{} is damaged: {record}: {reason}. Nothing was changed; keep a copy for analysis and replace this member, \
+         the others have its data",
+        path.display()
+    )]
+    Damaged {
+        /// The directory or file.
+        path: PathBuf,
+        /// Which record.
+        record: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl StorageError {
+    /// For `map_err` on calls of the file system.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| Self::Io { action, path: path.to_owned(), reason: error.to_string() }
+    }
+
+    /// A damaged record.
+    pub(crate) fn damaged(path: &Path, record: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), record: record.into(), reason: reason.into() }
+    }
+}
+
+/// A data directory that cannot be used, with what was found, what was
+/// expected and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// There are files of somebody else.
+    #[error(
+        "{} is not a data directory of Kontiki: it has no identity file but contains {found:?}. \
+         Give an empty or a new directory with --data-dir",
+        dir.display()
+    )]
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the things in it.
+        found: String,
+    },
+    /// The identity file belongs to another cluster.
+    #[error(
+        "{} belongs to cluster {found} (token {found_token:?}), but this node was told to join cluster {expected} \
+         (token {expected_token:?}). Check --data-dir and --cluster-token",
+        dir.display()
+    )]
+    OtherCluster {
+        /// The directory.
+        dir: PathBuf,
+        /// The cluster in the identity file.
+        found: ClusterId,
+        /// Its token.
+        found_token: String,
+        /// The cluster of the settings.
+        expected: ClusterId,
+        /// Its token.
+        expected_token: String,
+    },
+    /// The identity file belongs to another node of the cluster.
+    #[error(
+        "{} belongs to node {found} ({found_name:?}), but this node is {expected} ({expected_name:?}). \
+         Check --data-dir and --name; two nodes never share a directory",
+        dir.display()
+    )]
+    OtherNode {
+        /// The directory.
+        dir: PathBuf,
+        /// The node in the identity file.
+        found: NodeId,
+        /// Its name.
+        found_name: String,
+        /// The node of the settings.
+        expected: NodeId,
+        /// Its name.
+        expected_name: String,
+    },
+    /// A later version of Kontiki has written it.
+    #[error(
+        "{} was written in format {found}, but this version of Kontiki reads up to format {newest}. \
+         Run the version that wrote it, or a later one",
+        path.display()
+    )]
+    NewerFormat {
+        /// The identity file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest that this version reads.
+        newest: u32,
+    },
+    /// Another process uses it.
+    #[error(
+        "{} is in use by another process{}. A data directory serves one process; stop that one first, \
+         or give another directory with --data-dir",
+        dir.display(),
+        holder.as_ref().map(|pid| format!(" ({pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// The other process's id, if it left one.
+        holder: Option<String>,
+    },
+    /// Part of it is gone. A fresh start in its place would forget votes and
+    /// acknowledged writes, which the others still count on.
+    #[error(
+        "{} is missing, although the directory was in use before. Starting afresh would break promises that this \
+         member gave (its votes, its acknowledgements): restore it, or replace this member by a new one",
+        path.display()
+    )]
+    Missing {
+        /// What is gone.
+        path: PathBuf,
+    },
+    /// The engine did not come back.
+    #[error(
+        "{}: opening did not end within {timeout:?}. The disk or the engine's files failed; if the disk is merely \
+         slow raise the timeout, else replace this member",
+        dir.display()
+    )]
+    Hung {
+        /// The directory.
+        dir: PathBuf,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The engine panicked.
+    #[error("{}: opening panicked: {reason}. The disk or the engine's files failed; replace this member", dir.display())]
+    Panicked {
+        /// The directory.
+        dir: PathBuf,
+        /// The panic's message.
+        reason: String,
+    },
+    /// Reading or writing it failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A received snapshot could not be taken in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// The bytes are not what they should be; ask for them again.
+    #[error(transparent)]
+    File(#[from] SnapshotFileError),
+    /// The snapshot is of another cluster.
+    #[error("the snapshot is of cluster {found}, this node belongs to cluster {expected}")]
+    OtherCluster {
+        /// The cluster in its header.
+        found: ClusterId,
+        /// This node's.
+        expected: ClusterId,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

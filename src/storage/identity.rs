@@ -1,0 +1,171 @@
+//! Whose directory it is: a small text file that is written first and checked
+//! before anything else is touched.
+
+use crate::storage::error::{OpenError, StorageError};
+use crate::storage::{Options, sealed_file};
+use crate::types::{ClusterId, DirectoryId, NodeId};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The format of the whole directory that this version writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Whose directory it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The format of the directory.
+    pub format_version: u32,
+    /// The cluster that the node belongs to.
+    pub cluster: ClusterId,
+    /// The token that the cluster's id was made from, for messages to people.
+    pub cluster_token: String,
+    /// The node.
+    pub node: NodeId,
+    /// The node's name.
+    pub name: String,
+    /// Random, made with the directory. A member that comes back with another
+    /// one was wiped: it has forgotten its votes and acknowledgements.
+    pub directory: DirectoryId,
+    /// Whether the node has shown `directory` to its peers.
+    pub introduced: bool,
+}
+
+/// The form on disk. Ids are text, since many readers of JSON round large numbers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    format_version: u32,
+    cluster: String,
+    cluster_token: String,
+    node: String,
+    name: String,
+    directory: String,
+    /// False until the log and the state exist durably. Until then nothing was
+    /// promised, and the rest of the directory may be made anew.
+    complete: bool,
+    introduced: bool,
+}
+
+/// The identity and its file.
+#[derive(Debug)]
+pub struct IdentityFile {
+    path: PathBuf,
+    identity: Identity,
+    complete: bool,
+}
+
+impl IdentityFile {
+    /// What it says.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Notes, durably, that the peers have seen this directory's id.
+    pub fn mark_introduced(&mut self) -> Result<(), StorageError> {
+        if !self.identity.introduced {
+            self.identity.introduced = true;
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Whether log and state were once made in full.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Notes, durably, that they were: from here on their absence is a loss.
+    pub(crate) fn mark_complete(&mut self) -> Result<(), StorageError> {
+        self.complete = true;
+        self.save()
+    }
+
+    /// Makes the identity of a new directory, not complete yet.
+    pub(crate) fn create(path: &Path, options: &Options) -> Result<Self, StorageError> {
+        let this = Self {
+            path: path.to_owned(),
+            complete: false,
+            identity: Identity {
+                format_version: FORMAT_VERSION,
+                cluster: options.cluster,
+                cluster_token: options.cluster_token.clone(),
+                node: options.node,
+                name: options.name.clone(),
+                directory: DirectoryId(fastrand::u64(1..)),
+                introduced: false,
+            },
+        };
+        this.save()?;
+        Ok(this)
+    }
+
+    /// Reads the identity; `None` if there is no file. Whatever a newer version
+    /// wrote is refused before it is understood.
+    pub(crate) fn load(path: &Path) -> Result<Option<Self>, OpenError> {
+        let Some(value) = sealed_file::read(path)? else {
+            return Ok(None);
+        };
+        let version = value.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if version > u64::from(FORMAT_VERSION) {
+            return Err(OpenError::NewerFormat {
+                path: path.to_owned(),
+                found: version,
+                newest: FORMAT_VERSION,
+            });
+        }
+        let damaged = |reason: String| StorageError::damaged(path, "identity", reason);
+        let content: Content = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        let hex = |field: &str, text: &str| {
+            u64::from_str_radix(text, 16)
+                .map_err(|_| damaged(format!("{field} {text:?} is no hexadecimal number")))
+        };
+        let identity = Identity {
+            format_version: content.format_version,
+            cluster: ClusterId(hex("cluster", &content.cluster)?),
+            cluster_token: content.cluster_token,
+            node: NodeId(hex("node", &content.node)?),
+            name: content.name,
+            directory: DirectoryId(hex("directory", &content.directory)?),
+            introduced: content.introduced,
+        };
+        Ok(Some(Self { path: path.to_owned(), identity, complete: content.complete }))
+    }
+
+    /// Refuses a directory that is not this node's.
+    pub(crate) fn check(&self, options: &Options) -> Result<(), OpenError> {
+        let Identity { cluster, cluster_token, node, name, .. } = &self.identity;
+        if *cluster != options.cluster {
+            return Err(OpenError::OtherCluster {
+                dir: options.dir.clone(),
+                found: *cluster,
+                found_token: cluster_token.clone(),
+                expected: options.cluster,
+                expected_token: options.cluster_token.clone(),
+            });
+        }
+        if *node != options.node {
+            return Err(OpenError::OtherNode {
+                dir: options.dir.clone(),
+                found: *node,
+                found_name: name.clone(),
+                expected: options.node,
+                expected_name: options.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<(), StorageError> {
+        let identity = &self.identity;
+        let content = Content {
+            format_version: identity.format_version,
+            cluster: format!("{:x}", identity.cluster.get()),
+            cluster_token: identity.cluster_token.clone(),
+            node: format!("{:x}", identity.node.get()),
+            name: identity.name.clone(),
+            directory: format!("{:x}", identity.directory.get()),
+            complete: self.complete,
+            introduced: identity.introduced,
+        };
+        sealed_file::write(&self.path, &content)
+    }
+}

@@ -1,0 +1,258 @@
+//! Reading a log back, and telling what a crash leaves from what damage leaves.
+
+use crate::raft::{Entry, HardState};
+use crate::storage::codec::Malformed;
+use crate::storage::error::StorageError;
+use crate::storage::log::RestoredLog;
+use crate::storage::log::record::{self, Base, Run};
+use crate::storage::sled_db::SledDb;
+use crate::types::{ClusterId, EntryId, Index};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Where a run lies and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The entry before the run.
+    pub previous: EntryId,
+    /// Its last entry.
+    pub last: EntryId,
+    /// Its parts.
+    pub parts: u16,
+}
+
+/// A log as it was found.
+pub(crate) struct Loaded {
+    pub log: RestoredLog,
+    pub base: Base,
+    /// The number of the last write found.
+    pub sequence: u64,
+    /// The runs of the log by their first index.
+    pub runs: BTreeMap<Index, Extent>,
+    /// Keys that a crash left over, in the order in which to remove them.
+    pub leftovers: Vec<[u8; 11]>,
+}
+
+/// One part of a run, with the number of parts that the run claims to have.
+struct Part {
+    number: u16,
+    total: u16,
+    bytes: Bytes,
+}
+
+/// Loads the log, or names what is damaged. `witnessed` is the number of a
+/// write that is known to have been durable. Changes nothing.
+pub(crate) fn load(db: &SledDb, cluster: ClusterId, witnessed: u64) -> Result<Loaded, StorageError> {
+    let loader = Loader { db, cluster };
+    let (base_sequence, base) = loader.single("the base record", record::BASE_KEY, record::decode_base)?;
+    let (hard_sequence, hard_state) =
+        loader.single("the record of term and vote", record::HARD_STATE_KEY, record::decode_hard_state)?;
+    let mut loaded = Loaded {
+        log: RestoredLog { hard_state, base: base.id, entries: Vec::new() },
+        base,
+        sequence: base_sequence.max(hard_sequence),
+        runs: BTreeMap::new(),
+        leftovers: Vec::new(),
+    };
+    let mut groups = loader.groups()?.into_iter().peekable();
+    while let Some((first, parts)) = groups.next() {
+        let is_last = groups.peek().is_none();
+        loader.take_run(&mut loaded, first, parts, is_last)?;
+    }
+    loader.check_end(&loaded, hard_state, witnessed)?;
+    // A run goes from its last part to its first, the last run first.
+    loaded.leftovers.sort_unstable();
+    loaded.leftovers.reverse();
+    Ok(loaded)
+}
+
+/// Cuts a run's record into what one sled record may hold.
+pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u16, Vec<u8>)> {
+    let total = u16::try_from(record.len().div_ceil(part_bytes)).expect("an entry is far below 8 GiB");
+    (0..).zip(record.chunks(part_bytes)).map(move |(number, bytes)| {
+        let mut part = Vec::with_capacity(2 + bytes.len());
+        part.extend_from_slice(&total.to_be_bytes());
+        part.extend_from_slice(bytes);
+        (number, part)
+    })
+}
+
+/// Reads one run back.
+pub(crate) fn read_run(
+    db: &SledDb,
+    cluster: ClusterId,
+    first: Index,
+    parts: u16,
+) -> Result<Run, StorageError> {
+    let loader = Loader { db, cluster };
+    let mut found = Vec::new();
+    for number in 0..parts {
+        let value = db.run("read", |db| db.get(record::run_key(first, number)))?;
+        let value = value.ok_or_else(|| loader.damaged(run_name(first), format!("part {number} is gone")))?;
+        found.push(loader.part(first, number, &value)?);
+    }
+    let run = record::decode_run(cluster, first, join(found));
+    run.map(|(_, run)| run).map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
+}
+
+struct Loader<'a> {
+    db: &'a SledDb,
+    cluster: ClusterId,
+}
+
+impl Loader<'_> {
+    fn single<T>(
+        &self,
+        name: &str,
+        key: &[u8],
+        decode: impl FnOnce(ClusterId, &[u8]) -> Result<T, Malformed>,
+    ) -> Result<T, StorageError> {
+        let value = self.db.run("read", |db| db.get(key))?;
+        let value = value.ok_or_else(|| self.damaged(name, "it is not there"))?;
+        decode(self.cluster, &value).map_err(|Malformed(reason)| self.damaged(name, reason))
+    }
+
+    /// All parts, by the first index of their run.
+    fn groups(&self) -> Result<BTreeMap<Index, Vec<Part>>, StorageError> {
+        let mut groups: BTreeMap<Index, Vec<Part>> = BTreeMap::new();
+        let mut records = self.db.run("scan", |db| Ok(db.scan_prefix(record::RUN_PREFIX)))?;
+        while let Some((key, value)) = self.db.run("scan", |_| records.next().transpose())? {
+            let (first, number) = record::parse_run_key(&key).ok_or_else(|| {
+                self.damaged(format!("the record with key {:02x?}", &key[..]), "no run has such a key")
+            })?;
+            groups.entry(first).or_default().push(self.part(first, number, &value)?);
+        }
+        Ok(groups)
+    }
+
+    fn part(&self, first: Index, number: u16, value: &[u8]) -> Result<Part, StorageError> {
+        let Some((total, bytes)) = value.split_first_chunk::<2>() else {
+            return Err(self.damaged(run_name(first), format!("part {number} is empty")));
+        };
+        Ok(Part { number, total: u16::from_be_bytes(*total), bytes: Bytes::copy_from_slice(bytes) })
+    }
+
+    fn take_run(
+        &self,
+        loaded: &mut Loaded,
+        first: Index,
+        parts: Vec<Part>,
+        is_last: bool,
+    ) -> Result<(), StorageError> {
+        let keys: Vec<_> = parts.iter().map(|part| record::run_key(first, part.number)).collect();
+        let count = u16::try_from(keys.len()).unwrap_or(u16::MAX);
+        if !is_complete(&parts) {
+            let below = first <= loaded.base.id.index;
+            if !below && !is_last {
+                return Err(
+                    self.damaged(run_name(first), "parts of it are missing, although later runs are there")
+                );
+            }
+            if !below {
+                tracing::warn!(index = %first, "dropping the last run of the log: its write did not end before the crash");
+            }
+            loaded.leftovers.extend(keys);
+            return Ok(());
+        }
+        let (sequence, run) = record::decode_run(self.cluster, first, join(parts))
+            .map_err(|Malformed(reason)| self.damaged(run_name(first), reason))?;
+        loaded.sequence = loaded.sequence.max(sequence);
+        let last = run.entries.last().map_or(run.previous, |entry| entry.id);
+        if run.epoch > loaded.base.epoch {
+            return Err(self.damaged("the base record", format!("it is older than {}", run_name(first))));
+        }
+        if run.epoch < loaded.base.epoch || last.index <= loaded.base.id.index {
+            loaded.leftovers.extend(keys);
+            return Ok(());
+        }
+        self.check_place(&loaded.log, first, &run)?;
+        loaded.runs.insert(first, Extent { previous: run.previous, last, parts: count });
+        let base = loaded.base.id.index;
+        loaded.log.entries.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
+        Ok(())
+    }
+
+    /// A run must begin where the one before it ends; the first one may begin below the base.
+    fn check_place(&self, log: &RestoredLog, first: Index, run: &Run) -> Result<(), StorageError> {
+        let end = log.last();
+        let expected = end.index.next();
+        if first > expected {
+            let reason = format!("the entries {expected} to {} are missing", first.previous());
+            return Err(self.damaged(run_name(first), reason));
+        }
+        if first < expected && !log.entries.is_empty() {
+            let reason = format!("it overlaps with the run before it, which ends at {end}");
+            return Err(self.damaged(run_name(first), reason));
+        }
+        let before = joint(run, end.index);
+        if before != Some(end) {
+            let found = before.map_or("nothing".to_owned(), |id| id.to_string());
+            return Err(self.damaged(
+                run_name(first),
+                format!("it follows {found}, but the log before it ends at {end}"),
+            ));
+        }
+        self.check_terms(run)
+    }
+
+    fn check_terms(&self, run: &Run) -> Result<(), StorageError> {
+        let mut before = run.previous;
+        for Entry { id, .. } in &run.entries {
+            if id.term < before.term {
+                let reason =
+                    format!("the term falls from {} to {} at index {}", before.term, id.term, id.index);
+                return Err(self.damaged(run_name(run.previous.index.next()), reason));
+            }
+            before = *id;
+        }
+        Ok(())
+    }
+
+    fn check_end(&self, loaded: &Loaded, hard_state: HardState, witnessed: u64) -> Result<(), StorageError> {
+        let last = loaded.log.last();
+        if loaded.sequence < witnessed {
+            let reason = format!(
+                "it ends at {last} with write {}, but write {witnessed} was once durable: acknowledged entries or votes are lost",
+                loaded.sequence
+            );
+            return Err(self.damaged("the end of the log", reason));
+        }
+        if hard_state.term < last.term {
+            let reason = format!(
+                "it holds term {}, but the log ends at {last}: a newer vote is lost",
+                hard_state.term
+            );
+            return Err(self.damaged("the record of term and vote", reason));
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, record: impl Into<String>, reason: impl Into<String>) -> StorageError {
+        StorageError::damaged(self.db.dir(), record, reason)
+    }
+}
+
+/// The id that the run gives to `index`: of one of its entries or of the one before it.
+fn joint(run: &Run, index: Index) -> Option<EntryId> {
+    if run.previous.index == index {
+        return Some(run.previous);
+    }
+    run.entries.iter().map(|entry| entry.id).find(|id| id.index == index)
+}
+
+fn is_complete(parts: &[Part]) -> bool {
+    let total = parts.first().map_or(0, |part| part.total);
+    parts.len() == usize::from(total)
+        && (0..).zip(parts).all(|(number, part): (u16, _)| part.number == number && part.total == total)
+}
+
+fn join(parts: Vec<Part>) -> Bytes {
+    match <[Part; 1]>::try_from(parts) {
+        Ok([part]) => part.bytes,
+        Err(parts) => parts.iter().flat_map(|part| part.bytes.iter().copied()).collect(),
+    }
+}
+
+fn run_name(first: Index) -> String {
+    format!("the run of entries that begins at index {first}")
+}

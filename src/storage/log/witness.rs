@@ -1,0 +1,67 @@
+//! A second, independent note of how far the log was durable.
+//!
+//! sled cannot tell a flipped bit near the end of its file from a torn write:
+//! it drops everything behind it without a word, entries and votes that were
+//! acknowledged among it. So after each durable write its number goes into a
+//! small file beside the database. If the log comes back without a record of that
+//! write or a later one, it has lost data, and the node must not start.
+//!
+//! The note is written *after* the log is durable, so it never claims too much, and is itself
+//! not synced, so it costs no wait: a killed process leaves it exact, a power
+//! cut may leave an older one, which claims less.
+
+use crate::storage::error::StorageError;
+use crate::storage::fsync;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 4] = b"KWIT";
+const BYTES: usize = 16;
+
+/// The note's file.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    file: File,
+    path: PathBuf,
+}
+
+impl Witness {
+    /// Opens the file, or makes it (durably, so that its length never changes later).
+    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
+        if !path.exists() {
+            fsync::replace_file(path, &encode(0))?;
+        }
+        let file = File::options().write(true).open(path).map_err(StorageError::io("open", path))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The last write known to have been durable. An unreadable note claims nothing.
+    pub(crate) fn read(path: &Path) -> u64 {
+        let sequence = fs::read(path).ok().and_then(|bytes| decode(&bytes));
+        if sequence.is_none() && path.exists() {
+            tracing::warn!(path = %path.display(), "the note of how far the log was durable cannot be read; going on without");
+        }
+        sequence.unwrap_or(0)
+    }
+
+    /// Notes that the write `sequence` is durable.
+    pub(crate) fn note(&self, sequence: u64) -> Result<(), StorageError> {
+        self.file.write_all_at(&encode(sequence), 0).map_err(StorageError::io("write", &self.path))
+    }
+}
+
+fn encode(sequence: u64) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    bytes[..4].copy_from_slice(MAGIC);
+    bytes[4..12].copy_from_slice(&sequence.to_be_bytes());
+    let checksum = crc32c::crc32c(&bytes[..12]);
+    bytes[12..].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<u64> {
+    let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
+    let sequence = u64::from_be_bytes(bytes[4..12].try_into().ok()?);
+    (*bytes == encode(sequence)).then_some(sequence)
+}

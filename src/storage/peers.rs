@@ -1,0 +1,85 @@
+//! Which directory each peer showed first.
+//!
+//! A member whose disk was emptied and that comes back under its old id may
+//! vote twice in a term and has forgotten what it acknowledged: that breaks
+//! Raft's one assumption about storage. So every node remembers the directory of
+//! every peer (trust on first use), and refuses another one until an operator
+//! has replaced the member properly.
+
+use crate::storage::error::StorageError;
+use crate::storage::sealed_file;
+use crate::types::{DirectoryId, NodeId};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How a directory compares with what is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The peer was not known; it is now, durably.
+    New,
+    /// It is the one that is known.
+    Same,
+    /// The peer had another one: it was wiped, or two processes use one id.
+    Different {
+        /// The one that is remembered, and stays so.
+        known: DirectoryId,
+    },
+}
+
+/// The durable memory of the peers' directories.
+#[derive(Debug)]
+pub struct PeerDirectories {
+    path: PathBuf,
+    known: BTreeMap<NodeId, DirectoryId>,
+}
+
+impl PeerDirectories {
+    pub(crate) fn load(path: &Path) -> Result<Self, StorageError> {
+        let known = match sealed_file::read(path)? {
+            None => BTreeMap::new(),
+            Some(value) => {
+                let text: BTreeMap<String, String> = serde_json::from_value(value)
+                    .map_err(|error| StorageError::damaged(path, "peers", error.to_string()))?;
+                text.iter().map(|(peer, directory)| parse(path, peer, directory)).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Self { path: path.to_owned(), known })
+    }
+
+    /// The directory that is remembered for a peer.
+    pub fn get(&self, peer: NodeId) -> Option<DirectoryId> {
+        self.known.get(&peer).copied()
+    }
+
+    /// Compares a peer's directory with the one remembered, and remembers it if
+    /// there is none. What it says is durable when it returns.
+    pub fn remember(&mut self, peer: NodeId, directory: DirectoryId) -> Result<Seen, StorageError> {
+        match self.get(peer) {
+            Some(known) if known == directory => Ok(Seen::Same),
+            Some(known) => Ok(Seen::Different { known }),
+            None => {
+                let mut known = self.known.clone();
+                known.insert(peer, directory);
+                self.save(&known)?;
+                self.known = known;
+                Ok(Seen::New)
+            }
+        }
+    }
+
+    fn save(&self, known: &BTreeMap<NodeId, DirectoryId>) -> Result<(), StorageError> {
+        let text: BTreeMap<String, String> = known
+            .iter()
+            .map(|(peer, directory)| (format!("{:x}", peer.get()), format!("{:x}", directory.get())))
+            .collect();
+        sealed_file::write(&self.path, &text)
+    }
+}
+
+fn parse(path: &Path, peer: &str, directory: &str) -> Result<(NodeId, DirectoryId), StorageError> {
+    let number = |text: &str| {
+        u64::from_str_radix(text, 16)
+            .map_err(|_| StorageError::damaged(path, "peers", format!("{text:?} is no hexadecimal number")))
+    };
+    Ok((NodeId(number(peer)?), DirectoryId(number(directory)?)))
+}

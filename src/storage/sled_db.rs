@@ -1,0 +1,177 @@
+//! One sled database, with what sled 0.34.7 lacks for a promise of durability.
+//! The facts are listed in [`storage`](crate::storage); each cure says which it is for.
+
+use crate::storage::error::StorageError;
+use crate::storage::fsync;
+use crate::storage::watchdog::caught;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct SledSettings {
+    /// Where.
+    pub dir: PathBuf,
+    /// The size of sled's segments, at most 16 MiB and fixed when the database is created.
+    ///
+    /// Fact 3: a page larger than a quarter of it leaves the log for a file that is
+    /// never synced. A leaf page holds up to 16 records, and up to 21 for a
+    /// moment (17 before it splits, 3 of a merged neighbour, one more); an index
+    /// page up to 321 keys (257, 63, 1). The users' limits on keys and values follow from that.
+    pub segment_bytes: usize,
+    /// The page cache in bytes.
+    pub cache_bytes: u64,
+    /// How often sled's own thread writes back and, above all, moves live pages
+    /// out of half-dead segments so that these can be used again. `None`: never.
+    pub collect_every: Option<Duration>,
+    /// Whether [`SledDb::make_durable`] waits for the device.
+    pub fsync: bool,
+}
+
+/// An open database. After the first error it only repeats that error.
+pub(crate) struct SledDb {
+    db: sled::Db,
+    /// A second handle of the file that holds the log, open for as long as the
+    /// database is: Linux reports a failed write-back once to *each* handle
+    /// that was open then, so that sled's background thread, which only logs
+    /// such an error (fact 2), cannot swallow it.
+    log_file: File,
+    settings: SledSettings,
+    blobs: PathBuf,
+    failed: OnceLock<StorageError>,
+}
+
+impl SledDb {
+    /// Opens or creates the database and makes its files' existence durable.
+    pub(crate) fn open(settings: SledSettings) -> Result<Self, StorageError> {
+        let dir = settings.dir.clone();
+        fs::create_dir_all(&dir).map_err(StorageError::io("create", &dir))?;
+        remove_unfinished_snapshots(&dir)?;
+        let db = open_unlocked(&settings)?;
+        let log_path = dir.join("db");
+        let log_file = File::options()
+            .read(true)
+            .write(true)
+            .open(&log_path)
+            .map_err(StorageError::io("open", &log_path))?;
+        let this = Self { db, log_file, blobs: dir.join("blobs"), settings, failed: OnceLock::new() };
+        this.run("flush", |db| db.flush())?;
+        // Fact 4: sled syncs neither its small files nor any directory.
+        fsync::sync_tree(&dir)?;
+        fsync::sync_dir(dir.parent().unwrap_or_else(|| Path::new(".")))?;
+        Ok(this)
+    }
+
+    /// The database's directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.settings.dir
+    }
+
+    /// Runs an operation of sled. Its error, or its panic (fact 6), is final.
+    pub(crate) fn run<T>(
+        &self,
+        action: &'static str,
+        operation: impl FnOnce(&sled::Db) -> sled::Result<T>,
+    ) -> Result<T, StorageError> {
+        self.check()?;
+        let reason = match caught(|| operation(&self.db)) {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("it panicked: {panic}"),
+        };
+        Err(self.fail(StorageError::Engine { action, path: self.dir().to_owned(), reason }))
+    }
+
+    /// Returns when everything written before the call is on stable storage.
+    pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
+        // Fact 1: flush() hands the data to the drive but is no fsync.
+        self.run("flush", |db| db.flush())?;
+        if self.settings.fsync {
+            self.log_file
+                .sync_data()
+                .map_err(|error| self.fail(StorageError::io("fdatasync", &self.dir().join("db"))(error)))?;
+        }
+        self.check_no_blobs()
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn size_on_disk(&self) -> Result<u64, StorageError> {
+        self.run("measure itself", |db| db.size_on_disk())
+    }
+
+    /// Marks the database as failed; the first reason stays.
+    pub(crate) fn fail(&self, error: StorageError) -> StorageError {
+        self.failed.get_or_init(|| error).clone()
+    }
+
+    /// The error that it failed with, if it did.
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Fact 3: were there a blob, part of what was just called durable would not be.
+    fn check_no_blobs(&self) -> Result<(), StorageError> {
+        let mut blobs = fs::read_dir(&self.blobs)
+            .map_err(|error| self.fail(StorageError::io("list", &self.blobs)(error)))?;
+        match blobs.next() {
+            None => Ok(()),
+            Some(_) => Err(self.fail(StorageError::Engine {
+                action: "keep a page inside its log",
+                path: self.dir().to_owned(),
+                reason: "a page grew past a quarter of a segment and went to a file that is not synced; \
+                         this is a bug in Kontiki, please report it"
+                    .to_owned(),
+            })),
+        }
+    }
+}
+
+impl std::fmt::Debug for SledDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledDb")
+            .field("dir", &self.dir())
+            .field("failed", &self.failed.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fact 5: a crash while sled writes its start-up snapshot leaves a file that every
+/// later open takes for damage. The older, whole one is still there.
+fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
+    for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
+        let path = entry.map_err(StorageError::io("list", dir))?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            tracing::info!(path = %path.display(), "removing an unfinished start-up snapshot of the engine");
+            fsync::remove_file(&path)?;
+        }
+    }
+    fsync::sync_dir(dir)
+}
+
+/// sled gives its file lock back a moment after the last handle is gone, by a
+/// thread of its pool. Only this process can hold it, since it holds the
+/// directory's lock; so it comes free, and is waited for.
+fn open_unlocked(settings: &SledSettings) -> Result<sled::Db, StorageError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let started = Instant::now();
+    loop {
+        let config = sled::Config::new()
+            .path(&settings.dir)
+            .segment_size(settings.segment_bytes)
+            .cache_capacity(settings.cache_bytes.max(1 << 20))
+            .flush_every_ms(
+                settings.collect_every.map(|every| every.as_millis().try_into().unwrap_or(u64::MAX)),
+            );
+        let reason = match caught(|| config.open()) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("it panicked: {panic}"),
+        };
+        if !reason.contains("could not acquire lock") || started.elapsed() > PATIENCE {
+            return Err(StorageError::Engine { action: "open", path: settings.dir.clone(), reason });
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,25 @@
+//! The snapshot file: a state in a form that travels.
+//!
+//! The same bytes go from node to node, come out of `kontiki snapshot save`
+//! and are read by `kontiki snapshot inspect`. Pure functions over bytes.
+//!
+//! ```text
+//! file    = magic (8 bytes) ‖ version (u32) ‖ header ‖ block* ‖ trailer
+//! header  = frame 1: cluster, last entry (term, index), revision, voters, outgoing, learners
+//! block   = frame 2: (key length ‖ value length ‖ key ‖ value)*, about 256 KiB
+//! trailer = frame 3: number of records, xxh3-128 of all bytes before this frame
+//! frame   = kind (u8) ‖ length (u32) ‖ CRC32C of kind, length and body ‖ body
+//! ```
+//!
+//! Numbers are big-endian. A frame's checksum finds damage early, before a
+//! record of it is used; the trailer finds what a checksum per frame cannot: a frame that is
+//! missing, repeated or out of order, and an end that never came. Nothing may
+//! follow it. A reader allocates no more than it was sent, whatever a length claims.
+
+mod decoder;
+mod encoder;
+mod format;
+
+pub use decoder::{Decoder, Summary, inspect};
+pub use encoder::{Encoder, encode};
+pub use format::{SnapshotFileError, SnapshotHeader};

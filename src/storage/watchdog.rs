@@ -1,0 +1,58 @@
+//! A limit on the time that the engine may take, and a net under its panics.
+//!
+//! One flipped bit can make sled spin for ever or panic while it opens or on
+//! the first scan. Neither may look like a node that is merely starting.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Why [`watched`] has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfinished {
+    /// It did not end in time. Its thread is left behind; the process should end.
+    #[error("it did not end within {0:?}")]
+    Hung(Duration),
+    /// It panicked.
+    #[error("it panicked: {0}")]
+    Panicked(String),
+}
+
+/// Runs `work` on a thread of its own and waits for it no longer than `timeout`.
+pub fn watched<T: Send + 'static>(
+    name: &str,
+    timeout: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unfinished> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Nobody listens any more after the timeout; then the result is of no use.
+        let _ = sender.send(caught(work));
+    });
+    if let Err(error) = spawned {
+        return Err(Unfinished::Panicked(format!("no thread could be started: {error}")));
+    }
+    match receiver.recv_timeout(timeout) {
+        Ok(result) => result.map_err(Unfinished::Panicked),
+        Err(_) => Err(Unfinished::Hung(timeout)),
+    }
+}
+
+/// Runs `work`; a panic becomes its message.
+///
+/// What the panic left behind is never used again: every caller marks its
+/// store as failed.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| message(&*panic))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}

@@ -1,0 +1,191 @@
+//! Directories that are wrong, damaged or full: refused in words, never taken for something else.
+
+use super::harness::{Cluster, Setup, get, put, text, until};
+use kontiki::rpc::proto::v1;
+use std::process::Command;
+use tonic_types::StatusExt;
+
+/// Starts a node that must not start, and answers what it said.
+async fn refused(cluster: &mut Cluster, place: usize) -> String {
+    let seen = cluster.nodes[place].log_text().len();
+    cluster.nodes[place].start();
+    let status = cluster.nodes[place].exit().await;
+    assert!(!status.success(), "it should have refused to start");
+    cluster.nodes[place].log_text()[seen..].to_owned()
+}
+
+fn assert_says(said: &str, words: &[&str]) {
+    for word in words {
+        assert!(said.to_lowercase().contains(&word.to_lowercase()), "{word:?} is missing in:\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_another_cluster_is_refused() {
+    let mut cluster = Cluster::start().await;
+    let place = cluster.other_than(cluster.leader().await);
+    cluster.nodes[place].kill();
+    cluster.nodes[place].add_arguments(&["--cluster-token", "another"]);
+    let said = refused(&mut cluster, place).await;
+    assert_says(&said, &["cluster"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_another_node_is_refused() {
+    let mut cluster = Cluster::start().await;
+    let leader = cluster.leader().await;
+    let (one, two) = match leader {
+        0 => (1, 2),
+        1 => (0, 2),
+        _ => (0, 1),
+    };
+    cluster.nodes[one].kill();
+    cluster.nodes[two].kill();
+    cluster.nodes[one].data = cluster.nodes[two].data.clone();
+    let said = refused(&mut cluster, one).await;
+
+    assert_says(&said, &[&cluster.nodes[one].name.clone(), &cluster.nodes[two].name.clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_not_ours_is_refused_and_left_alone() {
+    let mut cluster = Cluster::prepare(Setup::default()).await;
+    let data = cluster.nodes[0].data.clone();
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("thesis.txt"), "years of work").unwrap();
+    let said = refused(&mut cluster, 0).await;
+    assert_says(&said, &["data", "kontiki"]);
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 1, "something was added to it");
+    assert_eq!(std::fs::read_to_string(data.join("thesis.txt")).unwrap(), "years of work");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_in_use_is_refused() {
+    let mut cluster = Cluster::start().await;
+    let place = cluster.other_than(cluster.leader().await);
+    let output = second_process(&cluster, place).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_says(&said, &["another process"]);
+    cluster.nodes[place].ready().await;
+    cluster.nodes[place].kill();
+}
+
+/// The command of a second process on the same directory, with other ports.
+fn second_process(cluster: &Cluster, place: usize) -> Command {
+    let node = &cluster.nodes[place];
+    let members: Vec<String> = cluster
+        .nodes
+        .iter()
+        .map(|node| format!("{}=http://127.0.0.1:{}", node.name, node.peer_port))
+        .collect();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kontiki"));
+    command.args(["serve", "--name", &node.name, "--data-dir"]).arg(&node.data);
+    command.args(["--listen-client", "127.0.0.1:0", "--listen-peer", "127.0.0.1:0"]);
+    command.args(["--advertise-peer", &format!("http://127.0.0.1:{}", node.peer_port)]);
+    command.args(["--advertise-client", &node.client_url()]);
+    command.args(["--initial-cluster", &members.join(","), "--cluster-token", "test"]);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_its_data_is_refused_by_the_others() {
+    let mut cluster = Cluster::start().await;
+    let leader = cluster.leader().await;
+    cluster.nodes[leader].kv().put(put("k", "v")).await.unwrap();
+    let place = cluster.other_than(leader);
+    cluster.nodes[place].ready().await;
+    cluster.nodes[place].kill();
+    std::fs::remove_dir_all(&cluster.nodes[place].data).unwrap();
+    let said = refused(&mut cluster, place).await;
+    assert_says(&said, &["lost its data"]);
+    let answer = cluster.nodes[leader].kv().get(get("k", v1::ReadLevel::Linearizable)).await.unwrap();
+    assert_eq!(text(answer.into_inner().kv).as_deref(), Some("v"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrupt_record_is_named_and_the_others_go_on() {
+    let mut cluster = Cluster::start().await;
+    let leader = cluster.leader().await;
+    let place = cluster.other_than(leader);
+    for number in 0..20 {
+        cluster.nodes[leader].kv().put(put(&format!("k{number}"), "needle-in-the-log")).await.unwrap();
+    }
+    let status = cluster.nodes[leader].status().await.unwrap();
+    until("the follower holds everything", || async {
+        let own = cluster.nodes[place].status().await?;
+        (own.durable_index >= status.last_index).then_some(())
+    })
+    .await;
+    cluster.nodes[place].kill();
+    let file = cluster.nodes[place].data.join("raft").join("db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let places: Vec<usize> = find_all(&bytes, b"needle-in-the-log");
+    assert!(!places.is_empty(), "the log holds what was written to it");
+    for at in places {
+        bytes[at] ^= 0x01;
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let said = refused(&mut cluster, place).await;
+    assert_says(&said, &["raft"]);
+    assert!(
+        ["corrupt", "damaged", "checksum"].iter().any(|word| said.to_lowercase().contains(word)),
+        "it does not say what is wrong:\n{said}"
+    );
+    cluster.nodes[leader].kv().put(put("after", "damage")).await.unwrap();
+}
+
+fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
+    (0..bytes.len().saturating_sub(needle.len())).filter(|at| bytes[*at..].starts_with(needle)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_in_words_and_serves_reads() {
+    let arguments = vec!["--disk-reserve".to_owned(), "64MiB".to_owned()];
+    let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
+    let mount = cluster.dir.path().join("small");
+    std::fs::create_dir(&mount).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=256m", "tmpfs"]).arg(&mount).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("KONTIKI_TEST_ALL").is_none(), "a tmpfs cannot be mounted here");
+        eprintln!("skipped: a tmpfs cannot be mounted here (root may)");
+        return;
+    }
+    let _unmount = Unmount(mount.clone());
+    for node in &mut cluster.nodes {
+        node.data = mount.join(&node.name);
+    }
+    cluster.start_all();
+    let leader = cluster.leader().await;
+    let mut kv = cluster.nodes[leader].kv();
+    kv.put(put("k", "v")).await.unwrap();
+    let value = "x".repeat(200_000);
+    let mut refusal = None;
+    for number in 0..5000 {
+        if let Err(status) = kv.put(put(&format!("fill{number}"), &value)).await {
+            refusal = Some(status);
+            break;
+        }
+    }
+    let refusal = refusal.expect("a small disk takes no gigabyte");
+    assert_eq!(refusal.code(), tonic::Code::ResourceExhausted, "{refusal:?}");
+    let info = refusal.get_details_error_info().expect("every error carries an ErrorInfo");
+    assert_eq!(info.reason, "NO_SPACE", "{refusal:?}");
+    for node in &cluster.nodes {
+        let answer = node.kv().get(get("k", v1::ReadLevel::Linearizable)).await.unwrap().into_inner();
+        assert_eq!(text(answer.kv).as_deref(), Some("v"), "{} no longer reads", node.name);
+    }
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+}
+
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        // Lazily: processes that a failed test left behind may still hold it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -1,0 +1,124 @@
+//! Forgetting the past.
+
+use crate::kv::support::{Store, at, compact, everything, records, show};
+use kontiki::kv::{KeyRange, ReadError, Refusal};
+use kontiki::types::Revision;
+
+/// `a` and `b` put twice, `gone` put and deleted: revision 7.
+fn sample() -> Store {
+    let mut store = Store::new();
+    for (key, value) in [("a", "1"), ("b", "1"), ("gone", "1"), ("a", "2"), ("b", "2")] {
+        store.put(key, value);
+    }
+    store.delete(KeyRange::key("gone"));
+    store
+}
+
+#[test]
+fn a_compaction_keeps_its_own_revision_readable() {
+    let mut store = sample();
+    store.done(compact(5));
+    store.commit();
+    store.collect(1);
+    let view = store.machine.view();
+    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(5) };
+    assert_eq!(view.range(&at(4, everything())), Err(ReadError::Refused(oldest)));
+    assert_eq!(show(&view.range(&at(5, everything())).unwrap().kvs), ["a=2", "b=1", "gone=1"]);
+    assert_eq!(show(&view.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
+    assert_eq!(view.revision(), Revision(7), "a compaction is no revision");
+}
+
+#[test]
+fn a_compaction_goes_forward_and_not_into_the_future() {
+    let mut store = sample();
+    store.done(compact(5));
+    let again = Refusal::Compacted { requested: Revision(5), oldest: Revision(5) };
+    assert_eq!(store.refused(compact(5)), again);
+    let future = Refusal::FutureRevision { requested: Revision(8), current: Revision(7) };
+    assert_eq!(store.refused(compact(8)), future);
+}
+
+#[test]
+fn garbage_leaves_the_table() {
+    for budget in [1, 2, 3, 100] {
+        let mut store = sample();
+        store.done(compact(7));
+        store.commit();
+        assert_eq!(records(&*store.table).len(), 7);
+        store.collect(budget);
+        assert_eq!(records(&*store.table).len(), 3, "the meta record, a and b");
+    }
+}
+
+#[test]
+fn a_restart_finds_the_garbage_that_was_left() {
+    let mut store = sample();
+    store.done(compact(7));
+    store.commit();
+    assert!(store.machine.collect_garbage(1).unwrap());
+    store.commit();
+    let mut store = Store::open(store.table);
+    store.collect(1);
+    assert_eq!(records(&*store.table).len(), 3);
+}
+
+/// A crash takes an uncommitted compaction back; removed records would not come back.
+#[test]
+fn nothing_is_removed_for_a_compaction_that_may_be_lost() {
+    let mut store = sample();
+    store.commit();
+    store.done(compact(7));
+    store.machine.collect_garbage(100).unwrap();
+    let store = Store::open(store.table);
+    assert_eq!(
+        show(&store.machine.view().range(&at(4, everything())).unwrap().kvs),
+        ["a=1", "b=1", "gone=1"]
+    );
+}
+
+/// The newest view that readers have must not lose what it shows before they
+/// could take the next one.
+#[test]
+fn garbage_waits_until_readers_know_the_compaction() {
+    let mut store = sample();
+    let newest = store.commit();
+    store.put("a", "3");
+    store.done(compact(8));
+    store.machine.collect_garbage(100).unwrap();
+    store.commit();
+    assert_eq!(show(&newest.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
+}
+
+#[test]
+fn an_old_view_says_that_its_past_was_compacted() {
+    let mut store = sample();
+    let old = store.commit();
+    store.put("a", "3");
+    store.done(compact(8));
+    store.commit();
+    store.collect(100);
+    // It knows the versions, but the values are gone.
+    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(8) };
+    assert_eq!(old.range(&at(4, everything())), Err(ReadError::Refused(oldest)));
+    let oldest = Refusal::Compacted { requested: Revision(7), oldest: Revision(8) };
+    assert_eq!(old.range(&everything()), Err(ReadError::Refused(oldest)));
+    assert!(matches!(old.export(), Err(Refusal::Compacted { .. })));
+    assert!(matches!(old.hash(None), Err(ReadError::Refused(Refusal::Compacted { .. }))));
+}
+
+#[test]
+fn a_hash_does_not_see_how_much_garbage_is_gone() {
+    let (mut lazy, mut eager) = (sample(), sample());
+    for store in [&mut lazy, &mut eager] {
+        store.done(compact(6));
+        store.commit();
+    }
+    eager.collect(100);
+    let (lazy, eager) = (lazy.commit(), eager.commit());
+    assert_eq!(lazy.state_hash(), eager.state_hash());
+    for revision in [6, 7] {
+        assert_eq!(lazy.hash(Some(Revision(revision))), eager.hash(Some(Revision(revision))));
+    }
+    let older = Refusal::Compacted { requested: Revision(5), oldest: Revision(6) };
+    assert_eq!(lazy.hash(Some(Revision(5))), Err(ReadError::Refused(older)));
+}

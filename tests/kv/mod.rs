@@ -1,0 +1,15 @@
+//! The replicated state machine, against a model that is too simple to be wrong.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod codec;
+mod compaction;
+mod damage;
+mod determinism;
+mod export;
+mod generate;
+mod history;
+mod keys;
+mod model;
+mod support;
+mod txn;

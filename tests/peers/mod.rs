@@ -1,0 +1,11 @@
+//! Two or more ends of the peers' protocol on loopback, with a listener in the
+//! replica's place.
+#![allow(clippy::unwrap_used, reason = "here a failed unwrap is a failed test")]
+
+mod append;
+mod identity;
+mod introduce;
+mod node;
+mod snapshot;
+mod unary;
+mod wire;

@@ -1,0 +1,334 @@
+//! A node that has connections to peers and nothing behind them.
+
+use bytes::Bytes;
+use kontiki::raft::{Append, Entry, Heartbeat, Message, Payload, Round, SnapshotMeta, Vote};
+use kontiki::replica::{InstallError, ReadError, SnapshotError, Transport as _};
+use kontiki::rpc::peers::{
+    Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
+};
+use kontiki::rpc::proto::raft::raft_service_client::RaftServiceClient;
+use kontiki::types::{ClusterId, DirectoryId, EntryId, Index, NodeId, Term};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+use tonic::transport::server::TcpIncoming;
+
+/// What a listener heard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    Message(NodeId, Message),
+    Lost(NodeId),
+    SnapshotSent(NodeId, Result<Index, SnapshotError>),
+    SnapshotBegun(NodeId, Term, SnapshotMeta),
+    SnapshotInstalled(Bytes),
+    SnapshotDiscarded,
+}
+
+/// Stands in the replica's place and writes down what it hears.
+#[derive(Default)]
+pub struct Listener {
+    pub heard: Mutex<Vec<Heard>>,
+    /// Held by a test that wants deliveries to stop.
+    pub stuck: Mutex<()>,
+    /// Whether vote requests are left to the test to answer.
+    pub votes_by_hand: AtomicBool,
+    /// How to answer a vote request.
+    pub voter: Mutex<Option<Peers>>,
+    pub read_indexes: AtomicU64,
+    pub not_leader: AtomicBool,
+}
+
+impl Listener {
+    fn note(&self, heard: Heard) {
+        self.heard.lock().unwrap().push(heard);
+    }
+
+    /// Waits until `pick` finds what it looks for.
+    pub fn wait<T>(&self, what: &str, pick: impl Fn(&[Heard]) -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = pick(&self.heard.lock().unwrap()) {
+                return found;
+            }
+            let heard = self.heard.lock().unwrap().len();
+            assert!(
+                started.elapsed() < Duration::from_secs(15),
+                "{what} did not happen; {heard} other things did"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn wait_for(&self, expected: &Heard) {
+        self.wait(&format!("{expected:?}"), |heard| heard.contains(expected).then_some(()));
+    }
+
+    pub fn count(&self, of: impl Fn(&Heard) -> bool) -> usize {
+        self.heard.lock().unwrap().iter().filter(|heard| of(heard)).count()
+    }
+}
+
+/// The replica's place. A newtype, since the trait and `Arc` are foreign here.
+struct Events(Arc<Listener>);
+
+#[tonic::async_trait]
+impl PeerEvents for Events {
+    fn deliver(&self, from: NodeId, message: Message) -> bool {
+        drop(self.0.stuck.lock().unwrap());
+        if let Message::RequestVote(request) = &message
+            && !self.0.votes_by_hand.load(Ordering::SeqCst)
+            && let Some(peers) = &*self.0.voter.lock().unwrap()
+        {
+            let vote = Vote { term: request.term, granted: true, pre: request.pre };
+            assert!(peers.send(from, Message::Vote(vote)), "the call listens before it delivers");
+        }
+        self.0.note(Heard::Message(from, message));
+        true
+    }
+
+    fn peer_lost(&self, peer: NodeId) {
+        self.0.note(Heard::Lost(peer));
+    }
+
+    fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
+        self.0.note(Heard::SnapshotSent(peer, outcome));
+    }
+
+    async fn read_index(&self) -> Result<Index, ReadError> {
+        if self.0.not_leader.load(Ordering::SeqCst) {
+            return Err(ReadError::NotLeader { leader: Some(NodeId(3)) });
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        Ok(Index(self.0.read_indexes.fetch_add(1, Ordering::SeqCst) + 1))
+    }
+
+    fn term(&self) -> Term {
+        Term(1)
+    }
+
+    async fn receive_snapshot(
+        &self,
+        from: NodeId,
+        term: Term,
+        meta: SnapshotMeta,
+    ) -> Result<Box<dyn SnapshotSink>, InstallError> {
+        if meta.last.index == Index(1) {
+            return Err(InstallError::Stale("has 1 already".into()));
+        }
+        self.0.note(Heard::SnapshotBegun(from, term, meta.clone()));
+        Ok(Box::new(Sink { listener: self.0.clone(), meta, bytes: Vec::new(), finished: false }))
+    }
+}
+
+struct Sink {
+    listener: Arc<Listener>,
+    meta: SnapshotMeta,
+    bytes: Vec<u8>,
+    finished: bool,
+}
+
+#[tonic::async_trait]
+impl SnapshotSink for Sink {
+    async fn push(&mut self, data: Bytes) -> Result<(), InstallError> {
+        self.bytes.extend_from_slice(&data);
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(Term, Index), InstallError> {
+        self.finished = true;
+        self.listener.note(Heard::SnapshotInstalled(std::mem::take(&mut self.bytes).into()));
+        Ok((Term(1), self.meta.last.index))
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.listener.note(Heard::SnapshotDiscarded);
+        }
+    }
+}
+
+/// Directories in memory.
+#[derive(Default)]
+pub struct Known(Mutex<HashMap<NodeId, DirectoryId>>);
+
+impl KnownDirectories for Known {
+    fn remember(&self, peer: NodeId, directory: DirectoryId) -> Result<(), RememberError> {
+        let known = *self.0.lock().unwrap().entry(peer).or_insert(directory);
+        if known == directory { Ok(()) } else { Err(RememberError::Differs { known }) }
+    }
+}
+
+/// A cluster on paper: who is in it, where, and with which directories.
+pub struct Plan {
+    pub settings: PeerSettings,
+    pub cluster: ClusterId,
+    pub fingerprint: u64,
+    pub directories: HashMap<u64, u64>,
+    known: HashMap<u64, Arc<Known>>,
+    ports: HashMap<u64, u16>,
+    /// Bound while the ports were chosen, until the nodes take them.
+    sockets: Mutex<HashMap<u64, TcpListener>>,
+}
+
+impl Plan {
+    /// Nodes 1 to `size`.
+    pub fn of(size: u64) -> Self {
+        let sockets: HashMap<u64, TcpListener> =
+            (1..=size).map(|node| (node, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
+        Self {
+            settings: PeerSettings {
+                backoff_max: Duration::from_millis(100),
+                refused_pause: Duration::from_millis(100),
+                ..PeerSettings::default()
+            },
+            cluster: ClusterId(7),
+            fingerprint: 1,
+            directories: (1..=size).map(|node| (node, 100 + node)).collect(),
+            known: (1..=size).map(|node| (node, Arc::default())).collect(),
+            ports: sockets
+                .iter()
+                .map(|(node, socket)| (*node, socket.local_addr().unwrap().port()))
+                .collect(),
+            sockets: Mutex::new(sockets),
+        }
+    }
+
+    pub fn identity(&self, node: u64) -> Identity {
+        Identity {
+            cluster: self.cluster,
+            node: NodeId(node),
+            directory: DirectoryId(self.directories[&node]),
+            name: format!("n{node}"),
+            client_url: format!("http://clients-of-n{node}"),
+            settings_fingerprint: self.fingerprint,
+        }
+    }
+
+    /// A client that speaks to the node as its peers do.
+    pub async fn client(&self, node: u64) -> RaftServiceClient<Channel> {
+        RaftServiceClient::connect(self.url(node)).await.unwrap()
+    }
+
+    pub fn url(&self, node: u64) -> String {
+        format!("http://127.0.0.1:{}", self.ports[&node])
+    }
+
+    fn addresses(&self) -> Vec<PeerAddress> {
+        let address = |node: &u64| PeerAddress {
+            node: NodeId(*node),
+            name: format!("n{node}"),
+            peer_url: self.url(*node),
+        };
+        self.ports.keys().map(address).collect()
+    }
+
+    fn socket(&self, node: u64) -> TcpListener {
+        let kept = self.sockets.lock().unwrap().remove(&node);
+        let socket = kept.unwrap_or_else(|| self.bind_again(node));
+        socket.set_nonblocking(true).unwrap();
+        socket
+    }
+
+    /// A killed node's socket closes in a moment, not at once.
+    fn bind_again(&self, node: u64) -> TcpListener {
+        let started = Instant::now();
+        loop {
+            match TcpListener::bind(("127.0.0.1", self.ports[&node])) {
+                Ok(socket) => return socket,
+                Err(error) => assert!(started.elapsed() < Duration::from_secs(10), "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A node: a runtime of its own, so that it can be killed like a process.
+pub struct Node {
+    pub id: NodeId,
+    pub peers: Peers,
+    pub listener: Arc<Listener>,
+    pub stop: watch::Sender<bool>,
+    runtime: Option<Runtime>,
+}
+
+impl Node {
+    /// A node that serves and connects.
+    pub fn started(plan: &Plan, node: u64) -> Self {
+        let started = Self::serving(plan, node);
+        started.start();
+        started
+    }
+
+    /// A node that has no replica yet.
+    pub fn serving(plan: &Plan, node: u64) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = Arc::new(Listener::default());
+        let (stop, stopping) = watch::channel(false);
+        let context = runtime.enter();
+        let known = plan.known[&node].clone();
+        let peers = Peers::new(plan.identity(node), plan.addresses(), known, plan.settings.clone(), stopping)
+            .unwrap();
+        *listener.voter.lock().unwrap() = Some(peers.clone());
+        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(plan.socket(node)).unwrap());
+        let router = peers.server().add_service(peers.service());
+        runtime.spawn(router.serve_with_incoming(incoming.with_nodelay(Some(true))));
+        drop(context);
+        Self { id: NodeId(node), peers, listener, stop, runtime: Some(runtime) }
+    }
+
+    pub fn start(&self) {
+        self.peers.start(Arc::new(Events(self.listener.clone())));
+    }
+
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().unwrap().block_on(future)
+    }
+
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.as_ref().unwrap().spawn(future)
+    }
+
+    /// Sends until it is heard: the first attempts may come before the stream is open.
+    pub fn send_until_heard(&self, to: &Self, message: &Message) {
+        let expected = Heard::Message(self.id, message.clone());
+        to.listener.wait(&format!("{expected:?}"), |heard| {
+            if !heard.contains(&expected) {
+                self.peers.send(to.id, message.clone());
+                return None;
+            }
+            Some(())
+        });
+    }
+}
+
+impl Drop for Node {
+    /// As kill -9 does: sockets close, nothing is said.
+    fn drop(&mut self) {
+        *self.listener.voter.lock().unwrap() = None;
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+/// An append of one command behind `prev`.
+pub fn append(prev: u64, command: impl Into<Bytes>) -> Message {
+    let id = EntryId::new(1, prev + 1);
+    let prev = if prev == 0 { EntryId::ZERO } else { EntryId::new(1, prev) };
+    let entries = vec![Entry { id, payload: Payload::Command(command.into()) }];
+    Message::Append(Append { term: Term(1), prev, entries, commit: Index(0) })
+}
+
+/// A heartbeat of term 1.
+pub fn heartbeat(round: u64) -> Message {
+    Message::Heartbeat(Heartbeat { term: Term(1), commit: Index(0), round: Round(round) })
+}

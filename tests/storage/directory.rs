@@ -1,0 +1,143 @@
+//! Whose directory it is, and what is refused.
+
+use crate::storage::{append, names, open, options, refusal};
+use kontiki::storage::{OpenError, Seen, Unfinished, open as open_storage, watched};
+use kontiki::types::{ClusterId, DirectoryId, NodeId};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+#[test]
+fn a_new_directory_is_made_private_and_keeps_its_identity() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("a/b");
+    let first = open(&dir).identity.identity().clone();
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_ne!(first.directory.get(), 0);
+    assert_eq!(names(&dir), ["CURRENT", "identity", "lock", "raft", "raft-witness", "state-000001"]);
+    assert_eq!(*open(&dir).identity.identity(), first);
+}
+
+#[test]
+fn introduced_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    assert!(!storage.identity.identity().introduced);
+    storage.identity.mark_introduced().unwrap();
+    drop(storage);
+    assert!(open(dir.path()).identity.identity().introduced);
+}
+
+#[test]
+fn the_first_directory_of_a_peer_is_remembered_and_another_one_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (peer, first, other) = (NodeId(u64::MAX), DirectoryId(11), DirectoryId(u64::MAX));
+    assert_eq!(open(dir.path()).peers.remember(peer, first).unwrap(), Seen::New);
+    let mut storage = open(dir.path());
+    assert_eq!(storage.peers.remember(peer, first).unwrap(), Seen::Same);
+    assert_eq!(storage.peers.remember(peer, other).unwrap(), Seen::Different { known: first });
+    assert_eq!(storage.peers.remember(peer, first).unwrap(), Seen::Same, "the first one stays");
+    assert_eq!(storage.peers.remember(NodeId(3), other).unwrap(), Seen::New);
+}
+
+#[test]
+fn files_of_somebody_else_are_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
+    let message = refusal(&options(dir.path()));
+    assert!(
+        message.contains("not a data directory of Kontiki") && message.contains("thesis.tex"),
+        "{message}"
+    );
+    assert_eq!(names(dir.path()), ["thesis.tex"]);
+}
+
+#[test]
+fn another_cluster_or_node_is_refused_with_both_named() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let mut cluster = options(dir.path());
+    (cluster.cluster, cluster.cluster_token) = (ClusterId(8), "production".into());
+    let message = refusal(&cluster);
+    assert!(
+        message.contains("cluster 7 (token \"test\")")
+            && message.contains("cluster 8 (token \"production\")")
+    );
+
+    let mut node = options(dir.path());
+    (node.node, node.name) = (NodeId(2), "n2".into());
+    let message = refusal(&node);
+    assert!(message.contains("node 1 (\"n1\")") && message.contains("2 (\"n2\")"), "{message}");
+}
+
+#[test]
+fn a_newer_format_is_refused_before_it_is_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    seal(&dir.path().join("identity"), "{\"format_version\": 2, \"what\": \"unknown\"}\n");
+    let message = refusal(&options(dir.path()));
+    assert!(message.contains("format 2") && message.contains("up to format 1"), "{message}");
+}
+
+#[test]
+fn a_damaged_identity_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let path = dir.path().join("identity");
+    let text = fs::read_to_string(&path).unwrap().replace("\"n1\"", "\"n3\"");
+    fs::write(&path, text).unwrap();
+    let message = refusal(&options(dir.path()));
+    assert!(message.contains("identity is damaged"), "{message}");
+}
+
+#[test]
+fn a_second_user_is_refused_and_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path());
+    let message = refusal(&options(dir.path()));
+    assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+    drop(first);
+    open(dir.path());
+}
+
+#[test]
+fn a_log_that_is_gone_is_never_replaced_by_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    storage.log.write(&[append(1, 1..=3)]).unwrap();
+    drop(storage);
+    fs::remove_dir_all(dir.path().join("raft")).unwrap();
+    let error = open_storage(&options(dir.path())).unwrap_err();
+    assert_eq!(error, OpenError::Missing { path: dir.path().join("raft/db") });
+    assert!(error.to_string().contains("replace this member"), "{error}");
+}
+
+#[test]
+fn a_crash_while_the_directory_is_made_is_made_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path()).identity.identity().directory;
+    let path = dir.path().join("identity");
+    let text = fs::read_to_string(&path).unwrap().replace("\"complete\": true", "\"complete\": false");
+    seal(&path, text.split("crc32c").next().unwrap());
+    fs::remove_dir_all(dir.path().join("raft/blobs")).unwrap();
+    fs::remove_file(dir.path().join("CURRENT")).unwrap();
+    let storage = open(dir.path());
+    assert_eq!(storage.identity.identity().directory, directory);
+    assert_eq!(storage.restored, Default::default());
+}
+
+#[test]
+fn a_watched_call_that_hangs_or_panics_is_told() {
+    let hung = watched("test", Duration::from_millis(20), || std::thread::sleep(Duration::from_secs(2)));
+    assert_eq!(hung, Err(Unfinished::Hung(Duration::from_millis(20))));
+    let panicked = watched("test", Duration::from_secs(5), || assert_eq!(1, 2, "sums differ"));
+    assert!(
+        matches!(&panicked, Err(Unfinished::Panicked(why)) if why.contains("sums differ")),
+        "{panicked:?}"
+    );
+}
+
+/// Writes a file with the checksum line that belongs to it.
+fn seal(path: &std::path::Path, text: &str) {
+    fs::write(path, format!("{text}crc32c {:08x}\n", crc32c::crc32c(text.as_bytes()))).unwrap();
+}

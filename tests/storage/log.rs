@@ -1,0 +1,193 @@
+//! The log store against a model: a plain vector that forgets nothing.
+
+use crate::storage::{append, entries, entry, job, names, open};
+use kontiki::raft::{Entry, HardState, Mark, Members, Payload, Persist};
+use kontiki::storage::{RestoredLog, Storage};
+use kontiki::types::{EntryId, NodeId, Term};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::path::Path;
+
+#[test]
+fn a_new_log_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(open(dir.path()).restored, RestoredLog::default());
+}
+
+#[test]
+fn what_was_written_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let members = Members {
+        voters: [NodeId(1), NodeId(2)].into(),
+        outgoing: [NodeId(2), NodeId(3)].into(),
+        learners: [NodeId(9)].into(),
+    };
+    let written = vec![
+        Entry { id: EntryId::new(1, 1), payload: Payload::Members(members) },
+        Entry { id: EntryId::new(2, 2), payload: Payload::Noop },
+        entry(2, 3, ""),
+        entry(5, 4, vec![0xff; 100]),
+    ];
+    let hard_state = HardState { term: Term(6), vote: Some(NodeId(3)) };
+    open(dir.path()).log.write(&[job(Some(hard_state), written.clone())]).unwrap();
+    let restored = open(dir.path()).restored;
+    assert_eq!(restored, RestoredLog { hard_state, base: EntryId::ZERO, entries: written });
+    assert_eq!(restored.last(), EntryId::new(5, 4));
+}
+
+#[test]
+fn large_entries_are_cut_up_and_make_no_blobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    let large: Vec<Entry> = (1..=40).map(|index| entry(1, index, vec![index as u8; 1 << 19])).collect();
+    let mut written = large[..20].to_vec();
+    storage.log.write(&[append(1, []), job(None, written.clone())]).unwrap();
+    for entry in &large[20..] {
+        storage.log.write(&[job(None, vec![entry.clone()])]).unwrap();
+        written.push(entry.clone());
+    }
+    storage.log.write(&[job(None, vec![entry(1, 30, vec![3; 3 << 20])])]).unwrap();
+    written.truncate(29);
+    written.push(entry(1, 30, vec![3; 3 << 20]));
+    drop(storage);
+    assert_eq!(names(&dir.path().join("raft/blobs")), Vec::<String>::new());
+    assert!(open(dir.path()).restored.entries == written);
+}
+
+#[test]
+fn compaction_frees_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    let mut index = 0;
+    for _ in 0..300 {
+        let batch: Vec<Entry> = (index + 1..=index + 64).map(|at| entry(1, at, vec![7; 8 << 10])).collect();
+        index += 64;
+        storage.log.write(&[append(1, []), job(None, batch)]).unwrap();
+        storage.log.compact(EntryId::new(1, index - 20)).unwrap();
+    }
+    // 150 MiB went through it, more in sled's own form; it levels off at five segments or so.
+    let size = storage.log.size_on_disk().unwrap();
+    assert!(size < 64 << 20, "{size} bytes");
+    drop(storage);
+    let restored = open(dir.path()).restored;
+    assert_eq!((restored.base, restored.entries.len()), (EntryId::new(1, index - 20), 20));
+}
+
+#[test]
+#[should_panic(expected = "without gaps")]
+fn a_gap_is_a_bug_of_the_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let _ = open(dir.path()).log.write(&[append(1, [2])]);
+}
+
+/// What may happen to a log. Numbers choose among what is possible then.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Jobs of one call: how many entries are replaced, how many written, how
+    /// large, whether the term rises, and whether it is a reset instead.
+    Write(Vec<(u8, u8, u16, bool, bool)>),
+    /// How much to forget.
+    Compact(u8),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![8 => 0..300_u16, 2 => 20_000..40_000_u16];
+    let one = (0..30_u8, 0..20_u8, size, proptest::bool::weighted(0.3), proptest::bool::weighted(0.05));
+    prop_oneof![
+        10 => vec(one, 1..4).prop_map(Step::Write),
+        3 => any::<u8>().prop_map(Step::Compact),
+        2 => Just(Step::Reopen),
+    ]
+}
+
+/// A log that simply is what it should be.
+#[derive(Default)]
+struct Model(RestoredLog);
+
+impl Model {
+    fn job(&mut self, (replaced, written, size, rises, reset): (u8, u8, u16, bool, bool)) -> Persist {
+        let log = &mut self.0;
+        let mut job = job(None, Vec::new());
+        if rises || reset {
+            log.hard_state =
+                HardState { term: log.hard_state.term.next(), vote: Some(NodeId(u64::from(replaced))) };
+            job.hard_state = Some(log.hard_state);
+        }
+        let term = log.hard_state.term.get();
+        if reset {
+            log.base = EntryId::new(term, log.last().index.get() + u64::from(replaced));
+            log.entries.clear();
+            job.reset = Some(log.base);
+        }
+        // The core never shortens a log without writing something in its place.
+        if rises && !reset && written > 0 {
+            log.entries.truncate(log.entries.len().saturating_sub(usize::from(replaced)));
+        }
+        let first = log.last().index.get() + 1;
+        job.entries = (first..first + u64::from(written))
+            .map(|at| entry(term, at, vec![at as u8; size.into()]))
+            .collect();
+        log.entries.extend(job.entries.clone());
+        job
+    }
+
+    fn compact(&mut self, part: u8) -> Option<EntryId> {
+        let count = self.0.entries.len() * usize::from(part) / 255;
+        let through = self.0.entries.drain(..count).next_back()?.id;
+        self.0.base = through;
+        Some(through)
+    }
+}
+
+fn check(dir: &Path, steps: Vec<Step>) {
+    let mut model = Model::default();
+    let mut storage: Storage = open(dir);
+    for step in steps {
+        match step {
+            Step::Write(jobs) => {
+                let jobs: Vec<Persist> = jobs.into_iter().map(|one| model.job(one)).collect();
+                storage.log.write(&jobs).unwrap();
+            }
+            Step::Compact(part) => {
+                if let Some(through) = model.compact(part) {
+                    storage.log.compact(through).unwrap();
+                }
+            }
+            Step::Reopen => {
+                drop(storage);
+                storage = open(dir);
+                assert!(storage.restored == model.0, "{:?}\nshould be\n{:?}", storage.restored, model.0);
+            }
+        }
+    }
+    drop(storage);
+    assert!(open(dir).restored == model.0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_log_is_what_was_written_to_it(steps in vec(step(), 1..40)) {
+        check(tempfile::tempdir().unwrap().path(), steps);
+    }
+}
+
+#[test]
+fn jobs_of_one_call_follow_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    let reset = Persist {
+        mark: Mark(2),
+        hard_state: None,
+        reset: Some(EntryId::new(2, 10)),
+        entries: entries(2, 11..=12),
+    };
+    storage.log.write(&[append(1, 1..=4), append(2, 3..=5), reset, append(3, 12..=13)]).unwrap();
+    drop(storage);
+    let restored = open(dir.path()).restored;
+    assert_eq!(restored.base, EntryId::new(2, 10));
+    assert_eq!(restored.entries, [entries(2, [11]), entries(3, 12..=13)].concat());
+    assert_eq!(restored.hard_state.term, Term(3));
+}

@@ -1,0 +1,113 @@
+//! The rules of the house that the compiler does not know.
+
+use std::path::{Path, PathBuf};
+
+/// The layers from the ground up: a folder may name only those before it.
+const LAYERS: [&str; 7] = ["types", "settings", "raft|kv", "storage", "replica", "rpc", "server"];
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder)];
+    if open[0].with_extension("rs").is_file() {
+        open.push(open[0].with_extension("rs"));
+    }
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    assert!(!found.is_empty(), "no sources under src/{folder}");
+    found
+}
+
+/// The lines of code that name `word`, comments left out.
+fn mentions(folder: &str, word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in sources(folder) {
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if code.contains(word) {
+                found.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_arrow_runs_back_up() {
+    let mut wrong = Vec::new();
+    for (height, floor) in LAYERS.iter().enumerate() {
+        for folder in floor.split('|') {
+            let above = LAYERS[height + 1..].iter().flat_map(|floor| floor.split('|'));
+            let beside = floor.split('|').filter(|other| *other != folder);
+            for other in above.chain(beside).chain(["cli", "client"]) {
+                wrong.extend(mentions(folder, &format!("crate::{other}")));
+            }
+        }
+    }
+    for other in ["raft", "kv", "storage", "replica", "server", "cli"] {
+        wrong.extend(mentions("client", &format!("crate::{other}::")));
+    }
+    assert!(wrong.is_empty(), "these lines name a layer above or beside their own:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut wrong = Vec::new();
+    for folder in ["raft", "kv"] {
+        for word in [
+            "tokio",
+            "tonic",
+            "prost",
+            "sled::",
+            "std::time",
+            "std::thread",
+            "std::fs",
+            "std::net",
+            "HashMap",
+        ] {
+            wrong.extend(mentions(folder, word));
+        }
+    }
+    assert!(wrong.is_empty(), "consensus and state machine know no world:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_storage_names_the_engine() {
+    let wrong: Vec<String> = ["raft", "kv", "replica", "rpc", "server", "client", "cli"]
+        .iter()
+        .flat_map(|folder| mentions(folder, "sled::"))
+        .collect();
+    assert!(wrong.is_empty(), "the engine is behind two seams:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn wire_types_stop_at_the_edge() {
+    let wrong: Vec<String> = ["raft", "kv", "storage", "replica", "server"]
+        .iter()
+        .flat_map(|folder| mentions(folder, "proto::"))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "protobuf types are named in rpc/, client/ and cli/ only:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn files_hold_one_thought() {
+    let mut long = Vec::new();
+    for folder in ["raft", "kv", "storage", "replica", "rpc", "client", "cli", "server", "config"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            if lines > 600 {
+                long.push(format!("{}: {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "split these by role or by noun:\n{}", long.join("\n"));
+}
