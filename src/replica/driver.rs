@@ -339,4 +339,3 @@ pub(crate) fn status(node: &Node) -> Status {
         disk_stalled: node.is_disk_stalled(),
     }
 }
-

@@ -100,7 +100,11 @@ impl Worker {
                 if self.published.set_disk_full(full) {
                     let reserve = self.disk_reserve;
                     if full {
-                        tracing::error!(free, reserve, "the disk is nearly full: writes are refused, reads go on");
+                        tracing::error!(
+                            free,
+                            reserve,
+                            "the disk is nearly full: writes are refused, reads go on"
+                        );
                     } else {
                         tracing::info!(free, reserve, "the disk has room again: writes are taken");
                     }
