@@ -7,9 +7,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kontiki-tools
-BIN := $(TOOLS)/venv/bin
 CARGO_DENY_VERSION := 0.20.2
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kontiki-tools
+# Named by what is in it, so that checkouts share it and none gets another's.
+VENV := $(TOOLS)/venv-$(shell sha256sum tests/requirements.txt | cut -c 1-12)
+BIN := $(VENV)/bin
+CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
 
 # The program that the tests in other languages run. `cargo test` has built it.
 PROGRAM ?= target/debug/kontiki
@@ -50,17 +53,17 @@ doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
 .PHONY: proto
-proto: $(TOOLS)/venv.ok ## the protocol: style, and nothing that breaks a client of the last release
+proto: $(VENV)/complete ## the protocol: style, and nothing that breaks a client of the last release
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/buf breaking --against proto/baseline.binpb
 
 .PHONY: licences
-licences: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## licences and sources of all dependencies
+licences: $(CARGO_DENY) ## licences and sources of all dependencies
 	$< --locked check bans licenses sources
 
 .PHONY: scripts
-scripts: $(TOOLS)/venv.ok ## shell, Python and the Dockerfile
+scripts: $(VENV)/complete ## shell, Python and the Dockerfile
 	$(BIN)/shellcheck $(SHELL_SCRIPTS)
 	$(BIN)/ruff check $(PYTHON_SCRIPTS)
 	$(BIN)/ruff format --check $(PYTHON_SCRIPTS)
@@ -69,22 +72,22 @@ scripts: $(TOOLS)/venv.ok ## shell, Python and the Dockerfile
 ## Tests in other languages, and of what is around the program.
 
 .PHONY: foreign
-foreign: $(TOOLS)/venv.ok ## grpcurl and a Python client against a real cluster
+foreign: $(VENV)/complete ## grpcurl and a Python client against a real cluster
 	$(BIN)/python tests/foreign/run --program $(PROGRAM)
 
 .PHONY: manifests
-manifests: $(TOOLS)/venv.ok ## Kubernetes manifests and the compose file
+manifests: $(VENV)/complete ## Kubernetes manifests and the compose file
 	$(BIN)/python tests/manifests/validate --kubectl $(BIN)/kubectl --program $(PROGRAM) \
 	    --compose $(BIN)/docker-compose $$(command -v docker-compose || true)
 
 .PHONY: containers
-containers: $(TOOLS)/venv.ok ## the image, and a cluster of containers that is hurt in several ways
+containers: $(VENV)/complete ## the image, and a cluster of containers that is hurt in several ways
 	tests/containers/cluster-test --client $(PROGRAM) --grpcurl $(BIN)/grpcurl --profile $(IMAGE_PROFILE)
 
 ## What changes files, or makes something.
 
 .PHONY: fix
-fix: $(TOOLS)/venv.ok ## do what fmt, clippy, buf and ruff can do by themselves
+fix: $(VENV)/complete ## do what fmt, clippy, buf and ruff can do by themselves
 	cargo clippy --fix --allow-dirty --allow-staged --all-targets
 	cargo fmt --all
 	$(BIN)/buf format --write
@@ -92,7 +95,7 @@ fix: $(TOOLS)/venv.ok ## do what fmt, clippy, buf and ruff can do by themselves
 	$(BIN)/ruff format $(PYTHON_SCRIPTS)
 
 .PHONY: baseline
-baseline: $(TOOLS)/venv.ok ## at a release: the protocol of now is what later ones must not break
+baseline: $(VENV)/complete ## at a release: the protocol of now is what later ones must not break
 	$(BIN)/buf build --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: image
@@ -104,14 +107,14 @@ image: ## the container image
 	    --build-arg CREATED=$$(git log -1 --format=%cI) .
 
 .PHONY: tools
-tools: $(TOOLS)/venv.ok $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## fetch the tools that the other targets need
+tools: $(VENV)/complete $(CARGO_DENY) ## fetch the tools that the other targets need
 
-$(TOOLS)/venv.ok: tests/requirements.txt
-	python3 -m venv --clear $(TOOLS)/venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $<
+$(VENV)/complete:
+	python3 -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
 # Its debug profile compiles in a minute, and is fast enough.
-$(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION):
+$(CARGO_DENY):
 	cargo install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
 	mv $(TOOLS)/bin/cargo-deny $@
