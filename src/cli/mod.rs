@@ -98,7 +98,10 @@ pub fn main() -> ExitCode {
     let result = match command {
         // These have processes and runtimes of their own.
         Command::Dev(args) => return dev::run(args),
-        Command::Bench(args) => return bench::run(args),
+        Command::Bench(args) => {
+            let output = if output.format() == Format::Json { bench::Output::Json } else { bench::Output::Table };
+            return bench::run(bench::BenchArgs { endpoints: global.endpoints, output, ..args });
+        }
         Command::Serve(command) => serve::run(&command),
         Command::Config(command) => config::run(&command, &output),
         Command::Completions(args) => completions::run(&args, &mut Program::command()),

@@ -22,7 +22,7 @@ struct Line {
 
 /// The command's flags, with a short run unless the line says otherwise.
 fn args(fake: &Fake, line: &str) -> BenchArgs {
-    let mut words = vec!["bench".to_owned(), "--endpoints".to_owned(), fake.url()];
+    let mut words = vec!["bench".to_owned()];
     words.extend(line.split_whitespace().map(str::to_owned));
     for (flag, value) in [
         ("--duration", "300ms"),
@@ -35,9 +35,8 @@ fn args(fake: &Fake, line: &str) -> BenchArgs {
             words.extend([flag.to_owned(), value.to_owned()]);
         }
     }
-    Line::try_parse_from(words)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .args
+    let line = Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+    BenchArgs { endpoints: vec![fake.url()], ..line.args }
 }
 
 async fn bench(fake: &Fake, line: &str) -> Report {

@@ -15,14 +15,8 @@ pub struct BenchArgs {
     #[arg(value_enum, default_value = "all")]
     pub workload: Selection,
 
-    /// Any nodes of the cluster, separated by commas
-    #[arg(
-        long,
-        value_name = "URL,…",
-        env = "KONTIKI_ENDPOINTS",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:2379"
-    )]
+    /// Any nodes of the cluster; set from the flag that all commands have.
+    #[arg(skip)]
     pub endpoints: Vec<String>,
 
     /// Which node to load: `leader`, `any` (connections spread over all nodes), or a URL
@@ -105,8 +99,8 @@ pub struct BenchArgs {
     #[arg(long)]
     pub verify: bool,
 
-    /// How to print the result
-    #[arg(short, long, value_enum, default_value = "table")]
+    /// How to print the result; set from the flag that all commands have.
+    #[arg(skip)]
     pub output: Output,
 }
 
@@ -207,9 +201,10 @@ impl FromStr for Target {
 }
 
 /// How to print the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Output {
     /// For people
+    #[default]
     Table,
     /// For programs
     Json,

@@ -39,9 +39,9 @@ pub mod text;
 pub mod verify;
 pub mod workload;
 
-pub use crate::cli::bench::args::BenchArgs;
+pub use crate::cli::bench::args::{BenchArgs, Output};
 
-use crate::cli::bench::args::{Output, Workload};
+use crate::cli::bench::args::Workload;
 use crate::cli::bench::error::BenchError;
 use crate::cli::bench::load::Run;
 use crate::cli::bench::plan::Plan;
