@@ -8,5 +8,6 @@ mod cluster;
 mod config;
 mod kv;
 mod peers;
+mod rpc;
 mod storage;
 mod tidy;
