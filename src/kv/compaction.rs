@@ -53,10 +53,7 @@ impl Collector {
         if !self.is_behind(target) || budget == 0 {
             return;
         }
-        let sweep = self.sweep.get_or_insert_with(|| Sweep {
-            target,
-            next: Bytes::new(),
-        });
+        let sweep = self.sweep.get_or_insert_with(|| Sweep { target, next: Bytes::new() });
         let found = sweep.find(index, budget);
         for (key, count) in found.drop {
             // Oldest first: were a tombstone gone before the put below it, a
@@ -92,10 +89,7 @@ impl Sweep {
         let mut drop = Vec::new();
         for (key, history) in index.range(&KeyRange::span(self.next.clone(), None)) {
             if left == 0 {
-                return Findings {
-                    drop,
-                    next: Some(key.clone()),
-                };
+                return Findings { drop, next: Some(key.clone()) };
             }
             // A hot key may have more garbage than the budget allows.
             let garbage = history.garbage(self.target);
@@ -105,10 +99,7 @@ impl Sweep {
             }
             left -= count.max(1);
             if count < garbage {
-                return Findings {
-                    drop,
-                    next: Some(key.clone()),
-                };
+                return Findings { drop, next: Some(key.clone()) };
             }
         }
         Findings { drop, next: None }

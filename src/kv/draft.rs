@@ -53,13 +53,7 @@ impl<'a> Draft<'a> {
         reply_bytes: u64,
     ) -> Self {
         let next = Position::first_of(state.meta.revision.next());
-        Self {
-            state,
-            staged,
-            table,
-            allowance: Allowance::new(reply_bytes),
-            next,
-        }
+        Self { state, staged, table, allowance: Allowance::new(reply_bytes), next }
     }
 
     /// Does it.
@@ -105,10 +99,7 @@ impl<'a> Draft<'a> {
         for (key, _) in &doomed {
             self.write(key, &[], Version::tombstone(self.next));
         }
-        Ok(DeleteResult {
-            deleted: doomed.len() as u64,
-            previous,
-        })
+        Ok(DeleteResult { deleted: doomed.len() as u64, previous })
     }
 
     fn txn(&mut self, txn: &Txn) -> Result<Outcome, ReadError> {
@@ -129,10 +120,7 @@ impl<'a> Draft<'a> {
             Op::Put(put) => self.put(put).map(OpResult::Put),
             Op::Delete(delete) => self.delete(delete).map(OpResult::Delete),
             Op::Range(range) => {
-                let values = Written {
-                    staged: self.staged,
-                    table: self.table,
-                };
+                let values = Written { staged: self.staged, table: self.table };
                 read::range(self.state, &values, range, &mut self.allowance).map(OpResult::Range)
             }
             Op::Txn(_) => unreachable!("a plan resolves nested transactions"),
@@ -161,9 +149,6 @@ impl<'a> Draft<'a> {
     }
 
     fn written(&self) -> Written<'_> {
-        Written {
-            staged: self.staged,
-            table: self.table,
-        }
+        Written { staged: self.staged, table: self.table }
     }
 }

@@ -179,7 +179,8 @@ impl Core {
     /// Whether there is no room for more entries, on the disk or in the tail.
     pub(crate) fn is_log_full(&self) -> bool {
         self.disk_full
-            || self.log.bytes() >= self.options.tail_bytes_max || self.log.len() >= self.options.tail_entries_max
+            || self.log.bytes() >= self.options.tail_bytes_max
+            || self.log.len() >= self.options.tail_entries_max
     }
 
     /// All members but this one.

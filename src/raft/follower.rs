@@ -104,9 +104,9 @@ impl Follower {
 /// Whether the entries continue `prev` without gaps and with terms that never fall.
 fn follow_each_other(prev: EntryId, entries: &[Entry]) -> bool {
     let before = std::iter::once(prev).chain(entries.iter().map(|entry| entry.id));
-    before.zip(entries).all(|(before, entry)| {
-        entry.id.index == before.index.next() && entry.id.term >= before.term
-    })
+    before
+        .zip(entries)
+        .all(|(before, entry)| entry.id.index == before.index.next() && entry.id.term >= before.term)
 }
 
 /// Leaves out what is known to be committed: there our log is equal to that of

@@ -129,7 +129,7 @@ impl Driver {
 
     fn tick(&mut self) {
         self.node.tick();
-        self.node.set_disk_full(self.published.is_disk_full());
+        self.node.set_disk_full(!self.published.has_room_for_entries());
         let silent = self.workers.log_writer.busy();
         if silent > self.options.disk_timeout {
             self.fatal.fail(format!(
@@ -187,7 +187,7 @@ impl Driver {
         batch.retain(|write| !write.reply.is_closed());
         let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
         refuse(expired, &WriteError::Expired);
-        if self.published.is_disk_full() {
+        if !self.published.has_room_for_proposals() {
             return refuse(batch, &WriteError::NoSpace);
         }
         if unapplied > self.options.unapplied_max {
@@ -339,4 +339,3 @@ pub(crate) fn status(node: &Node) -> Status {
         disk_stalled: node.is_disk_stalled(),
     }
 }
-

@@ -25,10 +25,7 @@ pub(crate) fn put_entry_id(out: &mut impl BufMut, id: EntryId) {
 }
 
 pub(crate) fn get_entry_id(from: &mut impl Buf) -> Result<EntryId, Malformed> {
-    Ok(EntryId {
-        term: Term(from.try_get_u64()?),
-        index: Index(from.try_get_u64()?),
-    })
+    Ok(EntryId { term: Term(from.try_get_u64()?), index: Index(from.try_get_u64()?) })
 }
 
 pub(crate) fn put_members(out: &mut impl BufMut, members: &Members) {
@@ -41,11 +38,7 @@ pub(crate) fn put_members(out: &mut impl BufMut, members: &Members) {
 }
 
 pub(crate) fn get_members(from: &mut impl Buf) -> Result<Members, Malformed> {
-    Ok(Members {
-        voters: get_nodes(from)?,
-        outgoing: get_nodes(from)?,
-        learners: get_nodes(from)?,
-    })
+    Ok(Members { voters: get_nodes(from)?, outgoing: get_nodes(from)?, learners: get_nodes(from)? })
 }
 
 /// The byte form of members, as the state keeps them.
@@ -77,20 +70,12 @@ fn get_nodes(from: &mut impl Buf) -> Result<BTreeSet<NodeId>, Malformed> {
 /// The next `length` bytes, shared, not copied.
 pub(crate) fn get_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, Malformed> {
     if length > from.len() {
-        return Err(TryGetError {
-            requested: length,
-            available: from.len(),
-        }
-        .into());
+        return Err(TryGetError { requested: length, available: from.len() }.into());
     }
     Ok(from.split_to(length))
 }
 
 /// There must be nothing behind what was read.
 pub(crate) fn end(rest: &[u8]) -> Result<(), Malformed> {
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(Malformed(format!("{} bytes follow its end", rest.len())))
-    }
+    if rest.is_empty() { Ok(()) } else { Err(Malformed(format!("{} bytes follow its end", rest.len()))) }
 }

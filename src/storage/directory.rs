@@ -17,9 +17,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     /// The directory itself.
@@ -60,10 +58,7 @@ impl Layout {
     /// The generations that are there, whole or not.
     pub(crate) fn states(&self) -> Result<Vec<u64>, StorageError> {
         let names = names(&self.root)?;
-        Ok(names
-            .iter()
-            .filter_map(|name| name.strip_prefix("state-")?.parse().ok())
-            .collect())
+        Ok(names.iter().filter_map(|name| name.strip_prefix("state-")?.parse().ok()).collect())
     }
 }
 
@@ -96,11 +91,7 @@ impl Directory {
             // A crash while the directory was made: nothing in it was ever promised to anyone.
             remove_parts(&layout)?;
         }
-        Ok(Self {
-            layout,
-            lock,
-            identity,
-        })
+        Ok(Self { layout, lock, identity })
     }
 }
 
@@ -114,12 +105,7 @@ fn create(root: &Path) -> Result<(), OpenError> {
         .create(root)
         .map_err(StorageError::io("create", root))?;
     // The new names, up to what was there before; syncing one level too many does no harm.
-    for parent in root
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    for parent in root.ancestors().skip(1).take(2).filter(|parent| !parent.as_os_str().is_empty()) {
         fsync::sync_dir(parent)?;
     }
     Ok(())
@@ -132,14 +118,8 @@ fn refuse_foreign(layout: &Layout) -> Result<(), OpenError> {
         return Ok(());
     }
     let harmless = ["lock", "identity.tmp", "lost+found"];
-    match names(layout.root())?
-        .into_iter()
-        .find(|name| !harmless.contains(&name.as_str()))
-    {
-        Some(found) => Err(OpenError::NotOurs {
-            dir: layout.root().to_owned(),
-            found,
-        }),
+    match names(layout.root())?.into_iter().find(|name| !harmless.contains(&name.as_str())) {
+        Some(found) => Err(OpenError::NotOurs { dir: layout.root().to_owned(), found }),
         None => Ok(()),
     }
 }

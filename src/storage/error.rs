@@ -55,20 +55,12 @@ pub enum StorageError {
 impl StorageError {
     /// For `map_err` on calls of the file system.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |error| Self::Io {
-            action,
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }
+        move |error| Self::Io { action, path: path.to_owned(), reason: error.to_string() }
     }
 
     /// A damaged record.
     pub(crate) fn damaged(path: &Path, record: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            record: record.into(),
-            reason: reason.into(),
-        }
+        Self::Damaged { path: path.to_owned(), record: record.into(), reason: reason.into() }
     }
 }
 

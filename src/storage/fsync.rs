@@ -10,9 +10,7 @@ use std::path::Path;
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir)
-        .and_then(|handle| handle.sync_all())
-        .map_err(StorageError::io("fsync", dir))
+    File::open(dir).and_then(|handle| handle.sync_all()).map_err(StorageError::io("fsync", dir))
 }
 
 /// Makes everything below a directory durable: files first, then the
@@ -25,9 +23,7 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), StorageError> {
         if kind.is_dir() {
             sync_tree(&path)?;
         } else if kind.is_file() {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(StorageError::io("fsync", &path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(StorageError::io("fsync", &path))?;
         }
     }
     sync_dir(dir)
@@ -41,8 +37,7 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
     // Left over from a crash, perhaps torn: never reused.
     remove_file(&temporary)?;
     let mut file = File::create_new(&temporary).map_err(StorageError::io("create", &temporary))?;
-    file.write_all(bytes)
-        .map_err(StorageError::io("write", &temporary))?;
+    file.write_all(bytes).map_err(StorageError::io("write", &temporary))?;
     file.sync_all().map_err(StorageError::io("fsync", &temporary))?;
     fs::rename(&temporary, path).map_err(StorageError::io("rename to", path))?;
     sync_dir(dir)

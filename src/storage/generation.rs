@@ -22,11 +22,7 @@ pub(crate) struct Generations {
 
 impl Generations {
     pub(crate) fn new(layout: Layout, lock: Arc<DirectoryLock>) -> Arc<Self> {
-        Arc::new(Self {
-            layout,
-            live: Live::default(),
-            _lock: lock,
-        })
+        Arc::new(Self { layout, live: Live::default(), _lock: lock })
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -36,11 +32,7 @@ impl Generations {
     /// Names an existing generation as in use.
     pub(crate) fn existing(self: &Arc<Self>, number: u64) -> Generation {
         self.live().insert(number);
-        Generation {
-            number,
-            condemned: AtomicBool::new(false),
-            all: self.clone(),
-        }
+        Generation { number, condemned: AtomicBool::new(false), all: self.clone() }
     }
 
     /// A number for a new one. It is condemned until [`Generation::keep`].
@@ -49,22 +41,13 @@ impl Generations {
         let on_disk = self.layout.states()?;
         let number = live.iter().chain(&on_disk).max().map_or(1, |highest| highest + 1);
         live.insert(number);
-        Ok(Generation {
-            number,
-            condemned: AtomicBool::new(true),
-            all: self.clone(),
-        })
+        Ok(Generation { number, condemned: AtomicBool::new(true), all: self.clone() })
     }
 
     /// Removes the generations that nobody uses.
     pub(crate) fn remove_unused(&self) -> Result<(), StorageError> {
         let live = self.live();
-        for number in self
-            .layout
-            .states()?
-            .into_iter()
-            .filter(|number| !live.contains(number))
-        {
+        for number in self.layout.states()?.into_iter().filter(|number| !live.contains(number)) {
             fsync::remove_dir(&self.layout.state(number))?;
         }
         Ok(())
@@ -113,15 +96,13 @@ impl Drop for Generation {
         // The last user may be a reader on a network thread, which must not wait
         // for the disk. What is not removed here goes at the next open.
         let path = self.all.layout.state(number);
-        let removal = std::thread::Builder::new()
-            .name("remove-state".into())
-            .spawn(move || {
-                if let Err(error) = fsync::remove_dir(&path) {
-                    tracing::warn!(%error, "an old state stays on disk until the next start");
-                }
-                // Only now may its number be given again.
-                lock(&live).remove(&number);
-            });
+        let removal = std::thread::Builder::new().name("remove-state".into()).spawn(move || {
+            if let Err(error) = fsync::remove_dir(&path) {
+                tracing::warn!(%error, "an old state stays on disk until the next start");
+            }
+            // Only now may its number be given again.
+            lock(&live).remove(&number);
+        });
         if let Err(error) = removal {
             tracing::warn!(%error, "an old state stays on disk until the next start");
         }

@@ -104,10 +104,7 @@ impl IdentityFile {
         let Some(value) = sealed_file::read(path)? else {
             return Ok(None);
         };
-        let version = value
-            .get("format_version")
-            .and_then(serde_json::Value::as_u64)
-            .unwrap_or(0);
+        let version = value.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
         if version > u64::from(FORMAT_VERSION) {
             return Err(OpenError::NewerFormat {
                 path: path.to_owned(),
@@ -130,22 +127,12 @@ impl IdentityFile {
             directory: DirectoryId(hex("directory", &content.directory)?),
             introduced: content.introduced,
         };
-        Ok(Some(Self {
-            path: path.to_owned(),
-            identity,
-            complete: content.complete,
-        }))
+        Ok(Some(Self { path: path.to_owned(), identity, complete: content.complete }))
     }
 
     /// Refuses a directory that is not this node's.
     pub(crate) fn check(&self, options: &Options) -> Result<(), OpenError> {
-        let Identity {
-            cluster,
-            cluster_token,
-            node,
-            name,
-            ..
-        } = &self.identity;
+        let Identity { cluster, cluster_token, node, name, .. } = &self.identity;
         if *cluster != options.cluster {
             return Err(OpenError::OtherCluster {
                 dir: options.dir.clone(),

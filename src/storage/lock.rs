@@ -26,10 +26,7 @@ impl DirectoryLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked {
-                    dir: dir.to_owned(),
-                    holder: holder(&path),
-                });
+                return Err(OpenError::Locked { dir: dir.to_owned(), holder: holder(&path) });
             }
             Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path)(error).into()),
         }

@@ -140,11 +140,7 @@ pub fn open(options: &Options) -> Result<Storage, OpenError> {
 }
 
 fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
-    let Directory {
-        layout,
-        lock,
-        mut identity,
-    } = Directory::open(options)?;
+    let Directory { layout, lock, mut identity } = Directory::open(options)?;
     let lock = Arc::new(lock);
     let log = SledSettings {
         dir: layout.raft(),
@@ -153,11 +149,8 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
         collect_every: None,
         fsync: options.fsync,
     };
-    let state = StateSettings {
-        cluster: options.cluster,
-        cache_bytes: options.cache_bytes,
-        fsync: options.fsync,
-    };
+    let state =
+        StateSettings { cluster: options.cluster, cache_bytes: options.cache_bytes, fsync: options.fsync };
     if !identity.is_complete() {
         SledLog::create(log.clone(), options.cluster)?;
         StateStore::create(&layout, state)?;
@@ -166,19 +159,11 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     let peers = PeerDirectories::load(&layout.peers())?;
     let (log, restored) = SledLog::open(log, options.cluster, &layout.witness(), lock.clone())?;
     let states = StateStore::open(layout, state, lock)?;
-    Ok(Storage {
-        identity,
-        peers,
-        log: Box::new(log),
-        restored,
-        states,
-    })
+    Ok(Storage { identity, peers, log: Box::new(log), restored, states })
 }
 
 impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Storage")
-            .field("identity", &self.identity)
-            .finish_non_exhaustive()
+        f.debug_struct("Storage").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

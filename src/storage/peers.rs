@@ -40,15 +40,10 @@ impl PeerDirectories {
             Some(value) => {
                 let text: BTreeMap<String, String> = serde_json::from_value(value)
                     .map_err(|error| StorageError::damaged(path, "peers", error.to_string()))?;
-                text.iter()
-                    .map(|(peer, directory)| parse(path, peer, directory))
-                    .collect::<Result<_, _>>()?
+                text.iter().map(|(peer, directory)| parse(path, peer, directory)).collect::<Result<_, _>>()?
             }
         };
-        Ok(Self {
-            path: path.to_owned(),
-            known,
-        })
+        Ok(Self { path: path.to_owned(), known })
     }
 
     /// The directory that is remembered for a peer.

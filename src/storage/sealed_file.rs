@@ -31,16 +31,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<serde_json::Value>, StorageErro
         .and_then(|text| text.rsplit_once('\n'))
         .ok_or_else(|| damaged("it is cut short".into()))?;
     // The newline before the seal belongs to what is sealed.
-    let actual = format!(
-        "crc32c {:08x}",
-        crc32c::crc32c(&text.as_bytes()[..body.len() + 1])
-    );
+    let actual = format!("crc32c {:08x}", crc32c::crc32c(&text.as_bytes()[..body.len() + 1]));
     if seal != actual {
-        return Err(damaged(format!(
-            "its last line should be {actual:?} for this content, but is {seal:?}"
-        )));
+        return Err(damaged(format!("its last line should be {actual:?} for this content, but is {seal:?}")));
     }
-    serde_json::from_str(body)
-        .map(Some)
-        .map_err(|error| damaged(error.to_string()))
+    serde_json::from_str(body).map(Some).map_err(|error| damaged(error.to_string()))
 }

@@ -56,13 +56,7 @@ impl SledDb {
             .write(true)
             .open(&log_path)
             .map_err(StorageError::io("open", &log_path))?;
-        let this = Self {
-            db,
-            log_file,
-            blobs: dir.join("blobs"),
-            settings,
-            failed: OnceLock::new(),
-        };
+        let this = Self { db, log_file, blobs: dir.join("blobs"), settings, failed: OnceLock::new() };
         this.run("flush", |db| db.flush())?;
         // Fact 4: sled syncs neither its small files nor any directory.
         fsync::sync_tree(&dir)?;
@@ -87,11 +81,7 @@ impl SledDb {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("it panicked: {panic}"),
         };
-        Err(self.fail(StorageError::Engine {
-            action,
-            path: self.dir().to_owned(),
-            reason,
-        }))
+        Err(self.fail(StorageError::Engine { action, path: self.dir().to_owned(), reason }))
     }
 
     /// Returns when everything written before the call is on stable storage.
@@ -152,10 +142,7 @@ impl std::fmt::Debug for SledDb {
 fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
     for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
         let path = entry.map_err(StorageError::io("list", dir))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "generating")
-        {
+        if path.extension().is_some_and(|extension| extension == "generating") {
             tracing::info!(path = %path.display(), "removing an unfinished start-up snapshot of the engine");
             fsync::remove_file(&path)?;
         }
@@ -175,9 +162,7 @@ fn open_unlocked(settings: &SledSettings) -> Result<sled::Db, StorageError> {
             .segment_size(settings.segment_bytes)
             .cache_capacity(settings.cache_bytes.max(1 << 20))
             .flush_every_ms(
-                settings
-                    .collect_every
-                    .map(|every| every.as_millis().try_into().unwrap_or(u64::MAX)),
+                settings.collect_every.map(|every| every.as_millis().try_into().unwrap_or(u64::MAX)),
             );
         let reason = match caught(|| config.open()) {
             Ok(Ok(db)) => return Ok(db),
@@ -185,11 +170,7 @@ fn open_unlocked(settings: &SledSettings) -> Result<sled::Db, StorageError> {
             Err(panic) => format!("it panicked: {panic}"),
         };
         if !reason.contains("could not acquire lock") || started.elapsed() > PATIENCE {
-            return Err(StorageError::Engine {
-                action: "open",
-                path: settings.dir.clone(),
-                reason,
-            });
+            return Err(StorageError::Engine { action: "open", path: settings.dir.clone(), reason });
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -78,11 +78,7 @@ impl StateStore {
         // What was loaded counts as synced from here on, synced before the crash or not.
         table.make_durable()?;
         generations.remove_unused()?;
-        Ok(Self {
-            generations,
-            settings,
-            current: Mutex::new(table),
-        })
+        Ok(Self { generations, settings, current: Mutex::new(table) })
     }
 
     /// The state in use. A reader that holds it keeps its files.
@@ -116,19 +112,14 @@ impl StateStore {
     }
 
     fn current(&self) -> Arc<SledTable> {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn activate(&self, table: SledTable) -> Result<Arc<dyn Table>, StorageError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // From here on the directory may be named by CURRENT, whatever the next line returns.
         table.generation().keep();
-        let pointer = Pointer {
-            generation: table.generation().number(),
-        };
+        let pointer = Pointer { generation: table.generation().number() };
         sealed_file::write(&self.generations.layout().current(), &pointer)?;
         let table = Arc::new(table);
         current.generation().condemn();
@@ -155,15 +146,9 @@ impl StagedState {
         if let Some(header) = self.decoder.header()
             && header.cluster != self.cluster
         {
-            return Err(StageError::OtherCluster {
-                found: header.cluster,
-                expected: self.cluster,
-            });
+            return Err(StageError::OtherCluster { found: header.cluster, expected: self.cluster });
         }
-        self.waiting_bytes += records
-            .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum::<usize>();
+        self.waiting_bytes += records.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         self.waiting.extend(records);
         if self.waiting_bytes >= LOAD_BYTES {
             self.load()?;
@@ -181,10 +166,7 @@ impl StagedState {
         self.load()?;
         let summary = self.decoder.finish()?;
         self.table.make_durable()?;
-        Ok(VerifiedState {
-            table: self.table,
-            header: summary.header,
-        })
+        Ok(VerifiedState { table: self.table, header: summary.header })
     }
 
     fn load(&mut self) -> Result<(), StorageError> {

@@ -65,13 +65,7 @@ impl SledTable {
     pub(crate) fn new(db: SledDb, generation: Generation) -> Result<Self, StorageError> {
         let large = Mutex::new(find_large(&db)?);
         let next_stamp = AtomicU64::new(fastrand::u64(..));
-        Ok(Self {
-            db,
-            generation,
-            large,
-            next_stamp,
-            bytes_since_sync: AtomicU64::new(0),
-        })
+        Ok(Self { db, generation, large, next_stamp, bytes_since_sync: AtomicU64::new(0) })
     }
 
     pub(crate) fn generation(&self) -> &Generation {
@@ -81,12 +75,7 @@ impl SledTable {
     /// Adds records to a table that nobody reads yet. Unlike [`Table::write`] not
     /// atomic, and so without the lock that stops all other sled databases.
     pub(crate) fn load(&self, records: Vec<(Bytes, Bytes)>) -> Result<(), StorageError> {
-        let batch = Batch {
-            changes: records
-                .into_iter()
-                .map(|(key, value)| (key, Some(value)))
-                .collect(),
-        };
+        let batch = Batch { changes: records.into_iter().map(|(key, value)| (key, Some(value))).collect() };
         for (key, value) in self.changes(batch)? {
             match value {
                 Some(value) => self.db.run("write", |db| db.insert(key, value))?,
@@ -140,10 +129,7 @@ impl SledTable {
         }
         let length = (value.len() as u64).to_be_bytes();
         let checksum = crc32c::crc32c(value).to_be_bytes();
-        Pieces {
-            count,
-            record: [&[PIECEWISE], &stamp[..], &length, &checksum].concat(),
-        }
+        Pieces { count, record: [&[PIECEWISE], &stamp[..], &length, &checksum].concat() }
     }
 
     /// The value that a record stands for.
@@ -190,11 +176,7 @@ impl SledTable {
             }
         }
         let fits = value.len() as u64 == length && crc32c::crc32c(&value).to_be_bytes() == checksum;
-        Ok(if fits {
-            Ok(value.into())
-        } else {
-            Err("its checksum does not fit")
-        })
+        Ok(if fits { Ok(value.into()) } else { Err("its checksum does not fit") })
     }
 
     fn damaged(&self, key: &[u8], reason: &str) -> StorageError {
@@ -235,17 +217,9 @@ impl Table for SledTable {
 
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
         let start = start.map(record_key);
-        let start = if start == Bound::Unbounded {
-            Bound::Included(vec![RECORDS])
-        } else {
-            start
-        };
+        let start = if start == Bound::Unbounded { Bound::Included(vec![RECORDS]) } else { start };
         let end = end.map(record_key);
-        let end = if end == Bound::Unbounded {
-            Bound::Excluded(vec![PIECES])
-        } else {
-            end
-        };
+        let end = if end == Bound::Unbounded { Bound::Excluded(vec![PIECES]) } else { end };
         if is_empty(&start, &end) {
             return Box::new(std::iter::empty());
         }
@@ -313,11 +287,7 @@ fn piece_key(key: &[u8], number: u32) -> Vec<u8> {
 fn parse_piecewise(record: &[u8]) -> Option<(&[u8], u64, [u8; 4])> {
     let (stamp, rest) = record.get(1..)?.split_at_checked(8)?;
     let (length, checksum) = rest.split_at_checked(8)?;
-    Some((
-        stamp,
-        u64::from_be_bytes(length.try_into().ok()?),
-        checksum.try_into().ok()?,
-    ))
+    Some((stamp, u64::from_be_bytes(length.try_into().ok()?), checksum.try_into().ok()?))
 }
 
 fn find_large(db: &SledDb) -> Result<BTreeMap<Vec<u8>, u32>, StorageError> {

@@ -31,9 +31,7 @@ pub fn watched<T: Send + 'static>(
         let _ = sender.send(caught(work));
     });
     if let Err(error) = spawned {
-        return Err(Unfinished::Panicked(format!(
-            "no thread could be started: {error}"
-        )));
+        return Err(Unfinished::Panicked(format!("no thread could be started: {error}")));
     }
     match receiver.recv_timeout(timeout) {
         Ok(result) => result.map_err(Unfinished::Panicked),

@@ -97,15 +97,9 @@ fn an_append() {
     let large = job(None, vec![entry(2, 5, vec![5; 400 << 10])]);
     let (before, after, crashed) = crashes(&[append(1, 1..=2)], &[append(2, 3..=4), large]);
     for log in crashed {
-        assert!(
-            log.entries.len() >= before.entries.len(),
-            "an acknowledged entry is gone"
-        );
+        assert!(log.entries.len() >= before.entries.len(), "an acknowledged entry is gone");
         assert_eq!(log.entries, up_to(&after.entries, log.last().index));
-        assert!(
-            log.hard_state.term >= log.last().term,
-            "entries without their term"
-        );
+        assert!(log.hard_state.term >= log.last().term, "entries without their term");
     }
 }
 
@@ -117,11 +111,7 @@ fn a_truncation_inside_a_run() {
     let mut seen = Vec::new();
     for log in crashed {
         assert!(log.entries.len() >= 5, "only what was replaced may be gone");
-        let expected = if log.last().term == after.last().term {
-            &after
-        } else {
-            &before
-        };
+        let expected = if log.last().term == after.last().term { &after } else { &before };
         assert_eq!(log.entries, up_to(&expected.entries, log.last().index));
         seen.push(log.entries.len());
     }
@@ -137,10 +127,7 @@ fn a_reset() {
     let (before, after, crashed) = crashes(&[append(1, 1..=10), append(1, 11..=20), large], &[reset]);
     for log in crashed {
         if log.base == before.base {
-            assert_eq!(
-                log.entries, before.entries,
-                "the old log is whole until the base has moved"
-            );
+            assert_eq!(log.entries, before.entries, "the old log is whole until the base has moved");
         } else {
             assert_eq!(log.base, after.base);
             assert_eq!(
@@ -170,10 +157,7 @@ fn a_compaction() {
         before.write(crashed.path(), &after.log[..cut]);
         let log = open(crashed.path()).restored;
         assert!(log.last().index.get() >= 20, "an acknowledged entry is gone");
-        assert_eq!(
-            log.last().index.get() - log.base.index.get(),
-            log.entries.len() as u64
-        );
+        assert_eq!(log.last().index.get() - log.base.index.get(), log.entries.len() as u64);
         assert!([0, 15].contains(&log.base.index.get()));
     }
 }

@@ -9,10 +9,7 @@ fn three_runs(dir: &Path) {
     let mut storage = open(dir);
     storage.log.write(&[append(1, 1..=3)]).unwrap();
     storage.log.write(&[append(1, 4..=6)]).unwrap();
-    storage
-        .log
-        .write(&[job(None, vec![entry(1, 7, vec![7; 300 << 10])])])
-        .unwrap();
+    storage.log.write(&[job(None, vec![entry(1, 7, vec![7; 300 << 10])])]).unwrap();
 }
 
 fn remove(dir: &Path, key: &[u8]) {
@@ -34,27 +31,18 @@ fn every_flipped_bit_of_a_run_is_noticed_and_nothing_changed() {
     for at in (0..length).step_by(11) {
         edit_raft(dir.path(), &run_key(4, 0), |value| value[at] ^= 1);
         let message = refusal(&options(dir.path()));
-        assert!(
-            message.contains("the run of entries that begins at index 4"),
-            "{message}"
-        );
+        assert!(message.contains("the run of entries that begins at index 4"), "{message}");
         assert!(message.contains("replace this member"), "{message}");
         edit_raft(dir.path(), &run_key(4, 0), |value| value[at] ^= 1);
     }
-    assert_eq!(
-        open(dir.path()).restored.entries.len(),
-        7,
-        "the refusals left everything as it was"
-    );
+    assert_eq!(open(dir.path()).restored.entries.len(), 7, "the refusals left everything as it was");
 }
 
 #[test]
 fn damage_in_the_last_run_is_damage_too() {
     let dir = tempfile::tempdir().unwrap();
     three_runs(dir.path());
-    edit_raft(dir.path(), &run_key(7, 3), |value| {
-        *value.last_mut().unwrap() ^= 1
-    });
+    edit_raft(dir.path(), &run_key(7, 3), |value| *value.last_mut().unwrap() ^= 1);
     assert!(refusal(&options(dir.path())).contains("index 7: its checksum is"));
 }
 
@@ -64,10 +52,7 @@ fn a_missing_run_in_the_middle_is_named() {
     three_runs(dir.path());
     remove(dir.path(), &run_key(4, 0));
     let message = refusal(&options(dir.path()));
-    assert!(
-        message.contains("index 7: the entries 4 to 6 are missing"),
-        "{message}"
-    );
+    assert!(message.contains("index 7: the entries 4 to 6 are missing"), "{message}");
 }
 
 #[test]
@@ -100,10 +85,7 @@ fn a_tail_that_was_acknowledged_is_missed() {
         remove(dir.path(), &run_key(7, part));
     }
     let message = refusal(&options(dir.path()));
-    assert!(
-        message.contains("it ends at 6@1 with write 2, but write 3 was once durable"),
-        "{message}"
-    );
+    assert!(message.contains("it ends at 6@1 with write 2, but write 3 was once durable"), "{message}");
 }
 
 #[test]
@@ -140,12 +122,7 @@ fn the_records_of_another_cluster_are_noticed() {
     three_runs(dir.path());
     let mut options_other = options(other.path());
     options_other.cluster = kontiki::types::ClusterId(8);
-    drop(
-        kontiki::storage::open(&options_other)
-            .unwrap()
-            .log
-            .write(&[append(1, 1..=3)]),
-    );
+    drop(kontiki::storage::open(&options_other).unwrap().log.write(&[append(1, 1..=3)]));
     let foreign = raft_db(other.path()).get(run_key(1, 0)).unwrap().unwrap();
     edit_raft(dir.path(), &run_key(1, 0), |value| *value = foreign.to_vec());
     assert!(refusal(&options(dir.path())).contains("it belongs to cluster 8, not 7"));
@@ -156,11 +133,7 @@ fn an_unfinished_snapshot_of_the_engine_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     three_runs(dir.path());
     for place in ["raft", "state-000001"] {
-        fs::write(
-            dir.path().join(place).join("snap.0000000000001234.generating"),
-            b"short",
-        )
-        .unwrap();
+        fs::write(dir.path().join(place).join("snap.0000000000001234.generating"), b"short").unwrap();
     }
     assert_eq!(open(dir.path()).restored.entries.len(), 7);
 }
@@ -172,11 +145,8 @@ fn a_damaged_engine_is_an_error_and_not_a_fresh_start() {
     fs::write(dir.path().join("raft/db"), vec![0xa5; 1 << 20]).unwrap();
     for name in crate::storage::names(&dir.path().join("raft")) {
         if name.starts_with("snap.") {
-            fs::write(
-                dir.path().join("raft").join(name),
-                b"nonsense that is longer than a checksum",
-            )
-            .unwrap();
+            fs::write(dir.path().join("raft").join(name), b"nonsense that is longer than a checksum")
+                .unwrap();
         }
     }
     let mut options = options(dir.path());

@@ -14,17 +14,7 @@ fn a_new_directory_is_made_private_and_keeps_its_identity() {
     let first = open(&dir).identity.identity().clone();
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert_ne!(first.directory.get(), 0);
-    assert_eq!(
-        names(&dir),
-        [
-            "CURRENT",
-            "identity",
-            "lock",
-            "raft",
-            "raft-witness",
-            "state-000001"
-        ]
-    );
+    assert_eq!(names(&dir), ["CURRENT", "identity", "lock", "raft", "raft-witness", "state-000001"]);
     assert_eq!(*open(&dir).identity.identity(), first);
 }
 
@@ -45,15 +35,8 @@ fn the_first_directory_of_a_peer_is_remembered_and_another_one_noticed() {
     assert_eq!(open(dir.path()).peers.remember(peer, first).unwrap(), Seen::New);
     let mut storage = open(dir.path());
     assert_eq!(storage.peers.remember(peer, first).unwrap(), Seen::Same);
-    assert_eq!(
-        storage.peers.remember(peer, other).unwrap(),
-        Seen::Different { known: first }
-    );
-    assert_eq!(
-        storage.peers.remember(peer, first).unwrap(),
-        Seen::Same,
-        "the first one stays"
-    );
+    assert_eq!(storage.peers.remember(peer, other).unwrap(), Seen::Different { known: first });
+    assert_eq!(storage.peers.remember(peer, first).unwrap(), Seen::Same, "the first one stays");
     assert_eq!(storage.peers.remember(NodeId(3), other).unwrap(), Seen::New);
 }
 
@@ -84,25 +67,16 @@ fn another_cluster_or_node_is_refused_with_both_named() {
     let mut node = options(dir.path());
     (node.node, node.name) = (NodeId(2), "n2".into());
     let message = refusal(&node);
-    assert!(
-        message.contains("node 1 (\"n1\")") && message.contains("2 (\"n2\")"),
-        "{message}"
-    );
+    assert!(message.contains("node 1 (\"n1\")") && message.contains("2 (\"n2\")"), "{message}");
 }
 
 #[test]
 fn a_newer_format_is_refused_before_it_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    seal(
-        &dir.path().join("identity"),
-        "{\"format_version\": 2, \"what\": \"unknown\"}\n",
-    );
+    seal(&dir.path().join("identity"), "{\"format_version\": 2, \"what\": \"unknown\"}\n");
     let message = refusal(&options(dir.path()));
-    assert!(
-        message.contains("format 2") && message.contains("up to format 1"),
-        "{message}"
-    );
+    assert!(message.contains("format 2") && message.contains("up to format 1"), "{message}");
 }
 
 #[test]
@@ -121,10 +95,7 @@ fn a_second_user_is_refused_and_told_who_the_first_is() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
     let message = refusal(&options(dir.path()));
-    assert!(
-        message.contains(&format!("process {}", std::process::id())),
-        "{message}"
-    );
+    assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
     drop(first);
     open(dir.path());
 }
@@ -137,12 +108,7 @@ fn a_log_that_is_gone_is_never_replaced_by_an_empty_one() {
     drop(storage);
     fs::remove_dir_all(dir.path().join("raft")).unwrap();
     let error = open_storage(&options(dir.path())).unwrap_err();
-    assert_eq!(
-        error,
-        OpenError::Missing {
-            path: dir.path().join("raft/db")
-        }
-    );
+    assert_eq!(error, OpenError::Missing { path: dir.path().join("raft/db") });
     assert!(error.to_string().contains("replace this member"), "{error}");
 }
 
@@ -151,9 +117,7 @@ fn a_crash_while_the_directory_is_made_is_made_good() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path()).identity.identity().directory;
     let path = dir.path().join("identity");
-    let text = fs::read_to_string(&path)
-        .unwrap()
-        .replace("\"complete\": true", "\"complete\": false");
+    let text = fs::read_to_string(&path).unwrap().replace("\"complete\": true", "\"complete\": false");
     seal(&path, text.split("crc32c").next().unwrap());
     fs::remove_dir_all(dir.path().join("raft/blobs")).unwrap();
     fs::remove_file(dir.path().join("CURRENT")).unwrap();
@@ -164,9 +128,7 @@ fn a_crash_while_the_directory_is_made_is_made_good() {
 
 #[test]
 fn a_watched_call_that_hangs_or_panics_is_told() {
-    let hung = watched("test", Duration::from_millis(20), || {
-        std::thread::sleep(Duration::from_secs(2))
-    });
+    let hung = watched("test", Duration::from_millis(20), || std::thread::sleep(Duration::from_secs(2)));
     assert_eq!(hung, Err(Unfinished::Hung(Duration::from_millis(20))));
     let panicked = watched("test", Duration::from_secs(5), || assert_eq!(1, 2, "sums differ"));
     assert!(
@@ -177,9 +139,5 @@ fn a_watched_call_that_hangs_or_panics_is_told() {
 
 /// Writes a file with the checksum line that belongs to it.
 fn seal(path: &std::path::Path, text: &str) {
-    fs::write(
-        path,
-        format!("{text}crc32c {:08x}\n", crc32c::crc32c(text.as_bytes())),
-    )
-    .unwrap();
+    fs::write(path, format!("{text}crc32c {:08x}\n", crc32c::crc32c(text.as_bytes()))).unwrap();
 }

@@ -23,34 +23,15 @@ fn what_was_written_comes_back() {
         learners: [NodeId(9)].into(),
     };
     let written = vec![
-        Entry {
-            id: EntryId::new(1, 1),
-            payload: Payload::Members(members),
-        },
-        Entry {
-            id: EntryId::new(2, 2),
-            payload: Payload::Noop,
-        },
+        Entry { id: EntryId::new(1, 1), payload: Payload::Members(members) },
+        Entry { id: EntryId::new(2, 2), payload: Payload::Noop },
         entry(2, 3, ""),
         entry(5, 4, vec![0xff; 100]),
     ];
-    let hard_state = HardState {
-        term: Term(6),
-        vote: Some(NodeId(3)),
-    };
-    open(dir.path())
-        .log
-        .write(&[job(Some(hard_state), written.clone())])
-        .unwrap();
+    let hard_state = HardState { term: Term(6), vote: Some(NodeId(3)) };
+    open(dir.path()).log.write(&[job(Some(hard_state), written.clone())]).unwrap();
     let restored = open(dir.path()).restored;
-    assert_eq!(
-        restored,
-        RestoredLog {
-            hard_state,
-            base: EntryId::ZERO,
-            entries: written
-        }
-    );
+    assert_eq!(restored, RestoredLog { hard_state, base: EntryId::ZERO, entries: written });
     assert_eq!(restored.last(), EntryId::new(5, 4));
 }
 
@@ -58,22 +39,14 @@ fn what_was_written_comes_back() {
 fn large_entries_are_cut_up_and_make_no_blobs() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = open(dir.path());
-    let large: Vec<Entry> = (1..=40)
-        .map(|index| entry(1, index, vec![index as u8; 1 << 19]))
-        .collect();
+    let large: Vec<Entry> = (1..=40).map(|index| entry(1, index, vec![index as u8; 1 << 19])).collect();
     let mut written = large[..20].to_vec();
-    storage
-        .log
-        .write(&[append(1, []), job(None, written.clone())])
-        .unwrap();
+    storage.log.write(&[append(1, []), job(None, written.clone())]).unwrap();
     for entry in &large[20..] {
         storage.log.write(&[job(None, vec![entry.clone()])]).unwrap();
         written.push(entry.clone());
     }
-    storage
-        .log
-        .write(&[job(None, vec![entry(1, 30, vec![3; 3 << 20])])])
-        .unwrap();
+    storage.log.write(&[job(None, vec![entry(1, 30, vec![3; 3 << 20])])]).unwrap();
     written.truncate(29);
     written.push(entry(1, 30, vec![3; 3 << 20]));
     drop(storage);
@@ -87,9 +60,7 @@ fn compaction_frees_the_disk() {
     let mut storage = open(dir.path());
     let mut index = 0;
     for _ in 0..300 {
-        let batch: Vec<Entry> = (index + 1..=index + 64)
-            .map(|at| entry(1, at, vec![7; 8 << 10]))
-            .collect();
+        let batch: Vec<Entry> = (index + 1..=index + 64).map(|at| entry(1, at, vec![7; 8 << 10])).collect();
         index += 64;
         storage.log.write(&[append(1, []), job(None, batch)]).unwrap();
         storage.log.compact(EntryId::new(1, index - 20)).unwrap();
@@ -99,10 +70,7 @@ fn compaction_frees_the_disk() {
     assert!(size < 64 << 20, "{size} bytes");
     drop(storage);
     let restored = open(dir.path()).restored;
-    assert_eq!(
-        (restored.base, restored.entries.len()),
-        (EntryId::new(1, index - 20), 20)
-    );
+    assert_eq!((restored.base, restored.entries.len()), (EntryId::new(1, index - 20), 20));
 }
 
 #[test]
@@ -125,13 +93,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![8 => 0..300_u16, 2 => 20_000..40_000_u16];
-    let one = (
-        0..30_u8,
-        0..20_u8,
-        size,
-        proptest::bool::weighted(0.3),
-        proptest::bool::weighted(0.05),
-    );
+    let one = (0..30_u8, 0..20_u8, size, proptest::bool::weighted(0.3), proptest::bool::weighted(0.05));
     prop_oneof![
         10 => vec(one, 1..4).prop_map(Step::Write),
         3 => any::<u8>().prop_map(Step::Compact),
@@ -148,10 +110,8 @@ impl Model {
         let log = &mut self.0;
         let mut job = job(None, Vec::new());
         if rises || reset {
-            log.hard_state = HardState {
-                term: log.hard_state.term.next(),
-                vote: Some(NodeId(u64::from(replaced))),
-            };
+            log.hard_state =
+                HardState { term: log.hard_state.term.next(), vote: Some(NodeId(u64::from(replaced))) };
             job.hard_state = Some(log.hard_state);
         }
         let term = log.hard_state.term.get();
@@ -162,8 +122,7 @@ impl Model {
         }
         // The core never shortens a log without writing something in its place.
         if rises && !reset && written > 0 {
-            log.entries
-                .truncate(log.entries.len().saturating_sub(usize::from(replaced)));
+            log.entries.truncate(log.entries.len().saturating_sub(usize::from(replaced)));
         }
         let first = log.last().index.get() + 1;
         job.entries = (first..first + u64::from(written))
@@ -198,12 +157,7 @@ fn check(dir: &Path, steps: Vec<Step>) {
             Step::Reopen => {
                 drop(storage);
                 storage = open(dir);
-                assert!(
-                    storage.restored == model.0,
-                    "{:?}\nshould be\n{:?}",
-                    storage.restored,
-                    model.0
-                );
+                assert!(storage.restored == model.0, "{:?}\nshould be\n{:?}", storage.restored, model.0);
             }
         }
     }
@@ -230,10 +184,7 @@ fn jobs_of_one_call_follow_each_other() {
         reset: Some(EntryId::new(2, 10)),
         entries: entries(2, 11..=12),
     };
-    storage
-        .log
-        .write(&[append(1, 1..=4), append(2, 3..=5), reset, append(3, 12..=13)])
-        .unwrap();
+    storage.log.write(&[append(1, 1..=4), append(2, 3..=5), reset, append(3, 12..=13)]).unwrap();
     drop(storage);
     let restored = open(dir.path()).restored;
     assert_eq!(restored.base, EntryId::new(2, 10));

@@ -35,51 +35,29 @@ fn open(dir: &Path) -> Storage {
 
 /// The message with which a directory is refused.
 fn refusal(options: &Options) -> String {
-    storage::open(options)
-        .expect_err("the directory is refused")
-        .to_string()
+    storage::open(options).expect_err("the directory is refused").to_string()
 }
 
 fn entry(term: u64, index: u64, command: impl Into<Bytes>) -> Entry {
-    Entry {
-        id: EntryId::new(term, index),
-        payload: Payload::Command(command.into()),
-    }
+    Entry { id: EntryId::new(term, index), payload: Payload::Command(command.into()) }
 }
 
 fn entries(term: u64, indexes: impl IntoIterator<Item = u64>) -> Vec<Entry> {
-    indexes
-        .into_iter()
-        .map(|index| entry(term, index, format!("{index}@{term}")))
-        .collect()
+    indexes.into_iter().map(|index| entry(term, index, format!("{index}@{term}"))).collect()
 }
 
 fn job(hard_state: Option<HardState>, entries: Vec<Entry>) -> Persist {
-    Persist {
-        mark: Mark(1),
-        hard_state,
-        reset: None,
-        entries,
-    }
+    Persist { mark: Mark(1), hard_state, reset: None, entries }
 }
 
 /// A job that appends entries of one term, with a hard state of that term.
 fn append(term: u64, indexes: impl IntoIterator<Item = u64>) -> Persist {
-    job(
-        Some(HardState {
-            term: Term(term),
-            vote: None,
-        }),
-        entries(term, indexes),
-    )
+    job(Some(HardState { term: Term(term), vote: None }), entries(term, indexes))
 }
 
 /// The log's database, as the engine sees it. Nobody else may have it open.
 fn raft_db(dir: &Path) -> sled::Db {
-    let config = sled::Config::new()
-        .path(dir.join("raft"))
-        .segment_size(8 << 20)
-        .flush_every_ms(None);
+    let config = sled::Config::new().path(dir.join("raft")).segment_size(8 << 20).flush_every_ms(None);
     // The engine gives its lock back a moment after it was closed.
     for _ in 0..1000 {
         if let Ok(db) = config.open() {

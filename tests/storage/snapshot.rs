@@ -29,11 +29,7 @@ pub fn file(records: &Records) -> Vec<u8> {
 }
 
 fn small() -> Records {
-    vec![
-        ("a".into(), "1".into()),
-        ("".into(), "".into()),
-        ("b".into(), vec![0; 30].into()),
-    ]
+    vec![("a".into(), "1".into()), ("".into(), "".into()), ("b".into(), vec![0; 30].into())]
 }
 
 fn decode(file: &[u8], piece: usize) -> Result<Records, SnapshotFileError> {
@@ -59,13 +55,8 @@ fn large_and_small_records_in_any_pieces() {
     for piece in [1000, 65_536, file.len()] {
         assert!(decode(&file, piece).unwrap() == records);
     }
-    let pieces: Vec<Bytes> = encode(&header(), records.into_iter().map(Ok))
-        .map(Result::unwrap)
-        .collect();
-    assert!(
-        pieces.iter().all(|piece| piece.len() < 4 << 20),
-        "no piece outgrows a message"
-    );
+    let pieces: Vec<Bytes> = encode(&header(), records.into_iter().map(Ok)).map(Result::unwrap).collect();
+    assert!(pieces.iter().all(|piece| piece.len() < 4 << 20), "no piece outgrows a message");
 }
 
 #[test]
@@ -77,26 +68,15 @@ fn an_empty_state() {
 fn inspection_says_what_it_holds() {
     let file = file(&small());
     let found = inspect(&file[..]).unwrap();
-    assert_eq!(
-        (found.header, found.records, found.bytes),
-        (header(), 3, file.len() as u64)
-    );
-    assert_ne!(
-        found.hash,
-        inspect(&self::file(&Records::new())[..]).unwrap().hash
-    );
+    assert_eq!((found.header, found.records, found.bytes), (header(), 3, file.len() as u64));
+    assert_ne!(found.hash, inspect(&self::file(&Records::new())[..]).unwrap().hash);
 }
 
 #[test]
 fn a_file_that_ends_too_early_is_refused_at_every_length() {
     let file = file(&small());
     for length in 0..file.len() {
-        assert_eq!(
-            inspect(&file[..length]),
-            Err(SnapshotFileError::Truncated {
-                offset: length as u64
-            })
-        );
+        assert_eq!(inspect(&file[..length]), Err(SnapshotFileError::Truncated { offset: length as u64 }));
     }
 }
 
@@ -114,12 +94,8 @@ fn every_flipped_bit_is_noticed() {
 
 #[test]
 fn blocks_that_are_missing_repeated_or_swapped_are_noticed() {
-    let records: Records = (0..3_u8)
-        .map(|n| (vec![n].into(), vec![n; 300 << 10].into()))
-        .collect();
-    let pieces: Vec<Bytes> = encode(&header(), records.into_iter().map(Ok))
-        .map(Result::unwrap)
-        .collect();
+    let records: Records = (0..3_u8).map(|n| (vec![n].into(), vec![n; 300 << 10].into())).collect();
+    let pieces: Vec<Bytes> = encode(&header(), records.into_iter().map(Ok)).map(Result::unwrap).collect();
     assert_eq!(pieces.len(), 5, "the start, three blocks, the trailer");
     for order in [
         vec![0, 1, 3, 4],
@@ -136,35 +112,18 @@ fn blocks_that_are_missing_repeated_or_swapped_are_noticed() {
 #[test]
 fn what_is_wrong_is_said() {
     let whole = file(&small());
-    assert!(
-        inspect(&b"PNG, perhaps"[..])
-            .unwrap_err()
-            .to_string()
-            .contains("no snapshot file of Kontiki")
-    );
+    assert!(inspect(&b"PNG, perhaps"[..]).unwrap_err().to_string().contains("no snapshot file of Kontiki"));
     let mut newer = whole.clone();
     newer[11] = 2;
-    assert_eq!(
-        inspect(&newer[..]),
-        Err(SnapshotFileError::NewerFormat { found: 2 })
-    );
+    assert_eq!(inspect(&newer[..]), Err(SnapshotFileError::NewerFormat { found: 2 }));
     let longer = [&whole[..], b"x"].concat();
     let reason = "bytes follow the trailer".to_owned();
-    assert_eq!(
-        inspect(&longer[..]),
-        Err(SnapshotFileError::Damaged {
-            offset: whole.len() as u64,
-            reason
-        })
-    );
+    assert_eq!(inspect(&longer[..]), Err(SnapshotFileError::Damaged { offset: whole.len() as u64, reason }));
 }
 
 #[test]
 fn a_length_that_lies_is_refused_before_it_is_believed() {
-    let start = encode(&header(), Records::new().into_iter().map(Ok))
-        .next()
-        .unwrap()
-        .unwrap();
+    let start = encode(&header(), Records::new().into_iter().map(Ok)).next().unwrap().unwrap();
     let mut decoder = Decoder::new();
     decoder.push(&start).unwrap();
     let error = decoder.push(&[2, 0xff, 0xff, 0xff, 0xff]).unwrap_err();

@@ -12,9 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn records() -> Vec<(Bytes, Bytes)> {
-    let mut records: Vec<(Bytes, Bytes)> = (0..3000_u32)
-        .map(|n| (n.to_be_bytes().to_vec().into(), vec![n as u8; 200].into()))
-        .collect();
+    let mut records: Vec<(Bytes, Bytes)> =
+        (0..3000_u32).map(|n| (n.to_be_bytes().to_vec().into(), vec![n as u8; 200].into())).collect();
     records.push((vec![9; 5].into(), vec![9; 1 << 20].into()));
     records
 }
@@ -28,21 +27,14 @@ fn receive(states: &StateStore) -> VerifiedState {
 }
 
 fn state_dirs(dir: &Path) -> Vec<String> {
-    names(dir)
-        .into_iter()
-        .filter(|name| name.starts_with("state-"))
-        .collect()
+    names(dir).into_iter().filter(|name| name.starts_with("state-")).collect()
 }
 
 /// Old states go a moment after their last user.
 fn wait_for_state_dirs(dir: &Path, expected: &[&str]) {
     let started = Instant::now();
     while state_dirs(dir) != expected {
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "{:?} instead of {expected:?}",
-            state_dirs(dir)
-        );
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?} instead of {expected:?}", state_dirs(dir));
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -74,10 +66,7 @@ fn what_is_not_activated_is_discarded() {
     let mut half = storage.states.stage().unwrap();
     half.push(&file(&records())[..300_000]).unwrap();
     assert_eq!(half.received_bytes(), 300_000);
-    assert!(matches!(
-        half.finish(),
-        Err(StageError::File(SnapshotFileError::Truncated { offset: 300_000 }))
-    ));
+    assert!(matches!(half.finish(), Err(StageError::File(SnapshotFileError::Truncated { offset: 300_000 }))));
     wait_for_state_dirs(dir.path(), &["state-000001"]);
 }
 
@@ -94,13 +83,7 @@ fn a_damaged_snapshot_or_one_of_another_cluster_is_refused() {
     foreign.cluster = ClusterId(8);
     let start = encode(&foreign, []).next().unwrap().unwrap();
     let error = storage.states.stage().unwrap().push(&start).unwrap_err();
-    assert_eq!(
-        error,
-        StageError::OtherCluster {
-            found: ClusterId(8),
-            expected: ClusterId(7)
-        }
-    );
+    assert_eq!(error, StageError::OtherCluster { found: ClusterId(8), expected: ClusterId(7) });
 }
 
 #[test]

@@ -12,16 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 type Map = BTreeMap<Bytes, Bytes>;
 
 pub fn all(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
-    table
-        .scan(Bound::Unbounded, Bound::Unbounded)
-        .collect::<Result<_, _>>()
-        .unwrap()
+    table.scan(Bound::Unbounded, Bound::Unbounded).collect::<Result<_, _>>().unwrap()
 }
 
 pub fn set(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Batch {
-    Batch {
-        changes: vec![(key.into(), Some(value.into()))],
-    }
+    Batch { changes: vec![(key.into(), Some(value.into()))] }
 }
 
 fn bound(kind: u8, key: &[u8]) -> Bound<&[u8]> {
@@ -46,20 +41,13 @@ fn large_values_come_back_and_make_no_blobs() {
         }
     }
     for n in (0..20_u8).step_by(3) {
-        table
-            .write(Batch {
-                changes: vec![(vec![b'k', n].into(), None)],
-            })
-            .unwrap();
+        table.write(Batch { changes: vec![(vec![b'k', n].into(), None)] }).unwrap();
         expected.remove(&[b'k', n][..]);
     }
     table.sync().unwrap();
     assert!(all(&*table) == expected.clone().into_iter().collect::<Vec<_>>());
     drop((table, storage));
-    assert_eq!(
-        names(&dir.path().join("state-000001/blobs")),
-        Vec::<String>::new()
-    );
+    assert_eq!(names(&dir.path().join("state-000001/blobs")), Vec::<String>::new());
     let storage = open(dir.path());
     let table = storage.states.table();
     assert!(all(&*table) == expected.into_iter().collect::<Vec<_>>());
@@ -76,9 +64,7 @@ fn a_reader_sees_a_large_value_whole_while_it_is_replaced() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 1..40_u8 {
-                table
-                    .write(set("k", vec![n; (300 << 10) + usize::from(n) * 4000]))
-                    .unwrap();
+                table.write(set("k", vec![n; (300 << 10) + usize::from(n) * 4000])).unwrap();
             }
             done.store(true, Ordering::Relaxed);
         });
@@ -96,11 +82,7 @@ fn a_key_that_would_outgrow_a_page_is_refused_and_the_table_stops() {
     let table = open(dir.path()).states.table();
     let error = table.write(set(vec![1; 20_000], "v")).unwrap_err();
     assert!(error.to_string().contains("a key has 20000 bytes"), "{error}");
-    assert_eq!(
-        table.write(set("k", "v")),
-        Err(error.clone()),
-        "an error is final"
-    );
+    assert_eq!(table.write(set("k", "v")), Err(error.clone()), "an error is final");
     assert_eq!(table.sync(), Err(error));
 }
 

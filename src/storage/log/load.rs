@@ -45,17 +45,10 @@ struct Part {
 pub(crate) fn load(db: &SledDb, cluster: ClusterId, witnessed: u64) -> Result<Loaded, StorageError> {
     let loader = Loader { db, cluster };
     let (base_sequence, base) = loader.single("the base record", record::BASE_KEY, record::decode_base)?;
-    let (hard_sequence, hard_state) = loader.single(
-        "the record of term and vote",
-        record::HARD_STATE_KEY,
-        record::decode_hard_state,
-    )?;
+    let (hard_sequence, hard_state) =
+        loader.single("the record of term and vote", record::HARD_STATE_KEY, record::decode_hard_state)?;
     let mut loaded = Loaded {
-        log: RestoredLog {
-            hard_state,
-            base: base.id,
-            entries: Vec::new(),
-        },
+        log: RestoredLog { hard_state, base: base.id, entries: Vec::new() },
         base,
         sequence: base_sequence.max(hard_sequence),
         runs: BTreeMap::new(),
@@ -99,8 +92,7 @@ pub(crate) fn read_run(
         found.push(loader.part(first, number, &value)?);
     }
     let run = record::decode_run(cluster, first, join(found));
-    run.map(|(_, run)| run)
-        .map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
+    run.map(|(_, run)| run).map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
 }
 
 struct Loader<'a> {
@@ -126,15 +118,9 @@ impl Loader<'_> {
         let mut records = self.db.run("scan", |db| Ok(db.scan_prefix(record::RUN_PREFIX)))?;
         while let Some((key, value)) = self.db.run("scan", |_| records.next().transpose())? {
             let (first, number) = record::parse_run_key(&key).ok_or_else(|| {
-                self.damaged(
-                    format!("the record with key {:02x?}", &key[..]),
-                    "no run has such a key",
-                )
+                self.damaged(format!("the record with key {:02x?}", &key[..]), "no run has such a key")
             })?;
-            groups
-                .entry(first)
-                .or_default()
-                .push(self.part(first, number, &value)?);
+            groups.entry(first).or_default().push(self.part(first, number, &value)?);
         }
         Ok(groups)
     }
@@ -143,11 +129,7 @@ impl Loader<'_> {
         let Some((total, bytes)) = value.split_first_chunk::<2>() else {
             return Err(self.damaged(run_name(first), format!("part {number} is empty")));
         };
-        Ok(Part {
-            number,
-            total: u16::from_be_bytes(*total),
-            bytes: Bytes::copy_from_slice(bytes),
-        })
+        Ok(Part { number, total: u16::from_be_bytes(*total), bytes: Bytes::copy_from_slice(bytes) })
     }
 
     fn take_run(
@@ -157,18 +139,14 @@ impl Loader<'_> {
         parts: Vec<Part>,
         is_last: bool,
     ) -> Result<(), StorageError> {
-        let keys: Vec<_> = parts
-            .iter()
-            .map(|part| record::run_key(first, part.number))
-            .collect();
+        let keys: Vec<_> = parts.iter().map(|part| record::run_key(first, part.number)).collect();
         let count = u16::try_from(keys.len()).unwrap_or(u16::MAX);
         if !is_complete(&parts) {
             let below = first <= loaded.base.id.index;
             if !below && !is_last {
-                return Err(self.damaged(
-                    run_name(first),
-                    "parts of it are missing, although later runs are there",
-                ));
+                return Err(
+                    self.damaged(run_name(first), "parts of it are missing, although later runs are there")
+                );
             }
             if !below {
                 tracing::warn!(index = %first, "dropping the last run of the log: its write did not end before the crash");
@@ -188,19 +166,9 @@ impl Loader<'_> {
             return Ok(());
         }
         self.check_place(&loaded.log, first, &run)?;
-        loaded.runs.insert(
-            first,
-            Extent {
-                previous: run.previous,
-                last,
-                parts: count,
-            },
-        );
+        loaded.runs.insert(first, Extent { previous: run.previous, last, parts: count });
         let base = loaded.base.id.index;
-        loaded
-            .log
-            .entries
-            .extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
+        loaded.log.entries.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
         Ok(())
     }
 
@@ -231,10 +199,8 @@ impl Loader<'_> {
         let mut before = run.previous;
         for Entry { id, .. } in &run.entries {
             if id.term < before.term {
-                let reason = format!(
-                    "the term falls from {} to {} at index {}",
-                    before.term, id.term, id.index
-                );
+                let reason =
+                    format!("the term falls from {} to {} at index {}", before.term, id.term, id.index);
                 return Err(self.damaged(run_name(run.previous.index.next()), reason));
             }
             before = *id;
@@ -271,18 +237,13 @@ fn joint(run: &Run, index: Index) -> Option<EntryId> {
     if run.previous.index == index {
         return Some(run.previous);
     }
-    run.entries
-        .iter()
-        .map(|entry| entry.id)
-        .find(|id| id.index == index)
+    run.entries.iter().map(|entry| entry.id).find(|id| id.index == index)
 }
 
 fn is_complete(parts: &[Part]) -> bool {
     let total = parts.first().map_or(0, |part| part.total);
     parts.len() == usize::from(total)
-        && (0..)
-            .zip(parts)
-            .all(|(number, part): (u16, _)| part.number == number && part.total == total)
+        && (0..).zip(parts).all(|(number, part): (u16, _)| part.number == number && part.total == total)
 }
 
 fn join(parts: Vec<Part>) -> Bytes {

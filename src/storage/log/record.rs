@@ -69,10 +69,7 @@ pub(crate) fn encode_base(stamp: Stamp, base: Base) -> Vec<u8> {
 
 pub(crate) fn decode_base(cluster: ClusterId, record: &[u8]) -> Result<(u64, Base), Malformed> {
     let (sequence, mut body) = unseal(BASE_KEY, cluster, record)?;
-    let base = Base {
-        epoch: body.try_get_u64()?,
-        id: codec::get_entry_id(&mut body)?,
-    };
+    let base = Base { epoch: body.try_get_u64()?, id: codec::get_entry_id(&mut body)? };
     codec::end(body)?;
     Ok((sequence, base))
 }
@@ -91,13 +88,7 @@ pub(crate) fn decode_hard_state(cluster: ClusterId, record: &[u8]) -> Result<(u6
     let voted = body.try_get_u8()? != 0;
     let vote = NodeId(body.try_get_u64()?);
     codec::end(body)?;
-    Ok((
-        sequence,
-        HardState {
-            term,
-            vote: voted.then_some(vote),
-        },
-    ))
+    Ok((sequence, HardState { term, vote: voted.then_some(vote) }))
 }
 
 /// A run's record, to be cut into parts by the caller.
@@ -129,14 +120,7 @@ pub(crate) fn decode_run(cluster: ClusterId, first: Index, record: Bytes) -> Res
     if entries.is_empty() || previous.index.get().checked_add(1) != Some(first.get()) {
         return Err(Malformed("the run does not begin where its key says".into()));
     }
-    Ok((
-        sequence,
-        Run {
-            epoch,
-            previous,
-            entries,
-        },
-    ))
+    Ok((sequence, Run { epoch, previous, entries }))
 }
 
 fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
@@ -157,10 +141,7 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
 
 /// The index is not stored: it follows from the key, which the checksum covers.
 fn get_entry(body: &mut Bytes, index: Index) -> Result<Entry, Malformed> {
-    let id = EntryId {
-        term: Term(body.try_get_u64()?),
-        index,
-    };
+    let id = EntryId { term: Term(body.try_get_u64()?), index };
     let payload = match body.try_get_u8()? {
         0 => Payload::Noop,
         1 => {
@@ -189,15 +170,11 @@ fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<(u64, 
     let mut rest = record;
     let version = rest.try_get_u8()?;
     if version != VERSION {
-        return Err(Malformed(format!(
-            "its version is {version}, this version of Kontiki knows {VERSION}"
-        )));
+        return Err(Malformed(format!("its version is {version}, this version of Kontiki knows {VERSION}")));
     }
     let (stored, actual) = (rest.try_get_u32()?, checksum(key, record));
     if stored != actual {
-        return Err(Malformed(format!(
-            "its checksum is {stored:08x}, that of its content is {actual:08x}"
-        )));
+        return Err(Malformed(format!("its checksum is {stored:08x}, that of its content is {actual:08x}")));
     }
     let found = ClusterId(rest.try_get_u64()?);
     if found != cluster {

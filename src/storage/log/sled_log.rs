@@ -44,13 +44,7 @@ impl SledLog {
     pub(crate) fn create(settings: SledSettings, cluster: ClusterId) -> Result<(), StorageError> {
         let db = SledDb::open(settings)?;
         let stamp = Stamp { cluster, sequence: 0 };
-        let base = record::encode_base(
-            stamp,
-            Base {
-                epoch: 0,
-                id: EntryId::ZERO,
-            },
-        );
+        let base = record::encode_base(stamp, Base { epoch: 0, id: EntryId::ZERO });
         db.run("write", |db| db.insert(record::BASE_KEY, base))?;
         let hard_state = record::encode_hard_state(stamp, HardState::default());
         db.run("write", |db| db.insert(record::HARD_STATE_KEY, hard_state))?;
@@ -66,48 +60,23 @@ impl SledLog {
     ) -> Result<(Self, RestoredLog), StorageError> {
         let fsync = settings.fsync;
         let db = SledDb::open(settings)?;
-        let Loaded {
-            log,
-            base,
-            sequence,
-            runs,
-            leftovers,
-        } = load::load(&db, cluster, Witness::read(witness))?;
+        let Loaded { log, base, sequence, runs, leftovers } =
+            load::load(&db, cluster, Witness::read(witness))?;
         for key in leftovers {
             db.run("remove", |db| db.remove(key))?;
         }
         // Also what was loaded is promised from here on, synced before the crash or not.
         db.make_durable()?;
-        let witness = if fsync {
-            Some(Witness::open(witness)?)
-        } else {
-            None
-        };
-        Ok((
-            Self {
-                db,
-                cluster,
-                base,
-                runs,
-                sequence,
-                witness,
-                _lock: lock,
-            },
-            log,
-        ))
+        let witness = if fsync { Some(Witness::open(witness)?) } else { None };
+        Ok((Self { db, cluster, base, runs, sequence, witness, _lock: lock }, log))
     }
 
     fn last(&self) -> EntryId {
-        self.runs
-            .last_key_value()
-            .map_or(self.base.id, |(_, extent)| extent.last)
+        self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last)
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp {
-            cluster: self.cluster,
-            sequence: self.sequence,
-        }
+        Stamp { cluster: self.cluster, sequence: self.sequence }
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StorageError> {
@@ -119,18 +88,14 @@ impl SledLog {
     fn remove_run(&mut self, first: Index) -> Result<(), StorageError> {
         if let Some(extent) = self.runs.remove(&first) {
             for part in (0..extent.parts).rev() {
-                self.db
-                    .run("remove", |db| db.remove(record::run_key(first, part)))?;
+                self.db.run("remove", |db| db.remove(record::run_key(first, part)))?;
             }
         }
         Ok(())
     }
 
     fn reset(&mut self, id: EntryId) -> Result<(), StorageError> {
-        let base = Base {
-            epoch: self.base.epoch + 1,
-            id,
-        };
+        let base = Base { epoch: self.base.epoch + 1, id };
         self.put(record::BASE_KEY, record::encode_base(self.stamp(), base))?;
         self.base = base;
         while let Some((first, _)) = self.runs.last_key_value() {
@@ -194,14 +159,7 @@ impl SledLog {
             self.put(&record::run_key(first, part), bytes)?;
             parts = part + 1;
         }
-        self.runs.insert(
-            first,
-            Extent {
-                previous,
-                last,
-                parts,
-            },
-        );
+        self.runs.insert(first, Extent { previous, last, parts });
         Ok(())
     }
 
@@ -211,10 +169,7 @@ impl SledLog {
         // log without the term in which they were accepted. Being early is
         // harmless, since nobody is told of it before the end.
         if let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) {
-            self.put(
-                record::HARD_STATE_KEY,
-                record::encode_hard_state(self.stamp(), hard_state),
-            )?;
+            self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.stamp(), hard_state))?;
         }
         // Entries that continue each other become one run, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
@@ -249,24 +204,13 @@ impl SledLog {
             return Ok(Some(extent.last));
         }
         let run = load::read_run(&self.db, self.cluster, first, extent.parts)?;
-        Ok(run
-            .entries
-            .iter()
-            .map(|entry| entry.id)
-            .find(|id| id.index == index))
+        Ok(run.entries.iter().map(|entry| entry.id).find(|id| id.index == index))
     }
 
     fn compact_to(&mut self, through: EntryId) -> Result<(), StorageError> {
-        assert_eq!(
-            self.id_at(through.index)?,
-            Some(through),
-            "only what is in the log can be compacted"
-        );
+        assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
         self.sequence += 1;
-        let base = Base {
-            id: through,
-            ..self.base
-        };
+        let base = Base { id: through, ..self.base };
         self.put(record::BASE_KEY, record::encode_base(self.stamp(), base))?;
         self.base = base;
         while let Some((&first, extent)) = self.runs.first_key_value() {
@@ -282,10 +226,7 @@ impl SledLog {
 impl LogStore for SledLog {
     fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
         self.db.check()?;
-        if jobs
-            .iter()
-            .all(|job| job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty())
-        {
+        if jobs.iter().all(|job| job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()) {
             return Ok(());
         }
         self.write_jobs(jobs).map_err(|error| self.db.fail(error))

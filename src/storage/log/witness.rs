@@ -32,14 +32,8 @@ impl Witness {
         if !path.exists() {
             fsync::replace_file(path, &encode(0))?;
         }
-        let file = File::options()
-            .write(true)
-            .open(path)
-            .map_err(StorageError::io("open", path))?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
+        let file = File::options().write(true).open(path).map_err(StorageError::io("open", path))?;
+        Ok(Self { file, path: path.to_owned() })
     }
 
     /// The last write known to have been durable. An unreadable note claims nothing.
@@ -53,9 +47,7 @@ impl Witness {
 
     /// Notes that the write `sequence` is durable.
     pub(crate) fn note(&self, sequence: u64) -> Result<(), StorageError> {
-        self.file
-            .write_all_at(&encode(sequence), 0)
-            .map_err(StorageError::io("write", &self.path))
+        self.file.write_all_at(&encode(sequence), 0).map_err(StorageError::io("write", &self.path))
     }
 }
 

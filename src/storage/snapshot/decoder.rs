@@ -115,15 +115,10 @@ impl Decoder {
             return Err(error);
         }
         match (self.state, self.header) {
-            (State::Ended(hash), Some(header)) => Ok(Summary {
-                header,
-                records: self.records,
-                bytes: self.offset,
-                hash,
-            }),
-            _ => Err(SnapshotFileError::Truncated {
-                offset: self.offset + self.buffer.len() as u64,
-            }),
+            (State::Ended(hash), Some(header)) => {
+                Ok(Summary { header, records: self.records, bytes: self.offset, hash })
+            }
+            _ => Err(SnapshotFileError::Truncated { offset: self.offset + self.buffer.len() as u64 }),
         }
     }
 
@@ -170,11 +165,8 @@ impl Decoder {
         let Some(&kind) = self.buffer.first() else {
             return Ok(None);
         };
-        let expected = if self.state == State::Header {
-            kind == HEADER
-        } else {
-            kind == BLOCK || kind == TRAILER
-        };
+        let expected =
+            if self.state == State::Header { kind == HEADER } else { kind == BLOCK || kind == TRAILER };
         if !expected {
             return Err(self.damaged(format!("a frame of kind {kind} does not belong here")));
         }
@@ -207,10 +199,7 @@ impl Decoder {
             BLOCK => self.take_block(body, records),
             _ => self.take_trailer(&body, before),
         };
-        taken.map_err(|Malformed(reason)| SnapshotFileError::Damaged {
-            offset: start,
-            reason,
-        })
+        taken.map_err(|Malformed(reason)| SnapshotFileError::Damaged { offset: start, reason })
     }
 
     fn take_header(&mut self, body: &[u8]) -> Result<(), Malformed> {
@@ -222,10 +211,7 @@ impl Decoder {
     fn take_block(&mut self, mut body: Bytes, records: &mut Vec<Record>) -> Result<(), Malformed> {
         while !body.is_empty() {
             let (key, value) = (body.try_get_u32()? as usize, body.try_get_u32()? as usize);
-            records.push((
-                codec::get_bytes(&mut body, key)?,
-                codec::get_bytes(&mut body, value)?,
-            ));
+            records.push((codec::get_bytes(&mut body, key)?, codec::get_bytes(&mut body, value)?));
             self.records += 1;
         }
         Ok(())
@@ -255,10 +241,7 @@ impl Decoder {
     }
 
     fn damaged(&self, reason: impl Into<String>) -> SnapshotFileError {
-        SnapshotFileError::Damaged {
-            offset: self.offset,
-            reason: reason.into(),
-        }
+        SnapshotFileError::Damaged { offset: self.offset, reason: reason.into() }
     }
 }
 

@@ -19,12 +19,7 @@ where
     start.put_slice(MAGIC);
     start.put_u32(VERSION);
     start.put_slice(&frame(HEADER, &header.encode()));
-    Encoder {
-        state: State::Start(start.freeze()),
-        records: records.into_iter(),
-        count: 0,
-        hash: Xxh3::new(),
-    }
+    Encoder { state: State::Start(start.freeze()), records: records.into_iter(), count: 0, hash: Xxh3::new() }
 }
 
 /// The pieces of a snapshot file.
@@ -107,9 +102,7 @@ impl<R: Iterator<Item = Result<(Bytes, Bytes), TableError>>> FusedIterator for E
 
 impl<R> std::fmt::Debug for Encoder<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder")
-            .field("records", &self.count)
-            .finish_non_exhaustive()
+        f.debug_struct("Encoder").field("records", &self.count).finish_non_exhaustive()
     }
 }
 

@@ -39,10 +39,7 @@ pub struct SnapshotHeader {
 impl SnapshotHeader {
     /// The part that consensus needs.
     pub fn meta(&self) -> SnapshotMeta {
-        SnapshotMeta {
-            last: self.last,
-            members: self.members.clone(),
-        }
+        SnapshotMeta { last: self.last, members: self.members.clone() }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -60,12 +57,7 @@ impl SnapshotHeader {
         let revision = Revision(body.try_get_u64()?);
         let members = codec::get_members(&mut body)?;
         codec::end(body)?;
-        Ok(Self {
-            cluster,
-            last,
-            members,
-            revision,
-        })
+        Ok(Self { cluster, last, members, revision })
     }
 }
 
