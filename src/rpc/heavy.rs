@@ -1,8 +1,9 @@
 //! Reads that take long, kept off the threads that serve the network.
 //!
 //! The few microseconds of a get are not worth a thread switch; a page of ten
-//! thousand keys would hold up everything else on its thread. Such work runs in
-//! bounded steps on the blocking threads, only so many at a time.
+//! thousand keys would hold up everything else on its thread. Such work runs on
+//! the blocking threads, only so many at a time, and in bounded steps; the one
+//! exception is the hash of a whole state.
 
 use crate::rpc::deadline::Deadline;
 use crate::rpc::error::Fault;
@@ -24,8 +25,8 @@ impl HeavyReads {
         }
     }
 
-    /// Runs one step on a thread of its own, or gives up at the deadline. (A
-    /// step that has begun runs to its end: it must be short.)
+    /// Runs one step on a thread of its own, or gives up at the deadline. A
+    /// step that has begun runs to its end and keeps its place until then.
     pub async fn run<T: Send + 'static>(
         &self,
         deadline: &Deadline,
