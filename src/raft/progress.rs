@@ -78,7 +78,7 @@ impl Progress {
         match &mut self.state {
             State::Probe { .. } => self.replicate(),
             State::Replicate(inflight) => inflight.free(matched),
-            // Ends when the snapshot's sender says so, or when entries suffice again.
+            // Ends when the snapshot's sender says so.
             State::Snapshot => {}
         }
         news
