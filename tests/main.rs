@@ -3,5 +3,6 @@
 mod cluster;
 mod kv;
 mod peers;
+mod raft;
 mod storage;
 mod tidy;

@@ -139,7 +139,10 @@ impl Leader {
         if progress.is_stuck(core.options.election_ticks_min) {
             progress.probe();
         }
-        if let State::Probe { sent } = &mut progress.state {
+        // A probe is sent again too, but not while its answer may be on the way.
+        if let State::Probe { sent } = &mut progress.state
+            && progress.quiet_ticks >= core.options.heartbeat_ticks
+        {
             *sent = false;
         }
         self.confirm_reads(core);
