@@ -215,14 +215,16 @@ impl World {
             return self.lost(&packet);
         }
         let snapshot = match &message {
-            Message::InstallSnapshot { meta, .. } => Some(meta.last),
+            Message::InstallSnapshot { meta, .. } => Some(meta.clone()),
             _ => None,
         };
         self.act(to, |node| node.step(from, message));
-        if let Some(last) = snapshot
-            && self.servers[&to].install.is_none()
-        {
-            self.snapshot_ended(from, to, Some(last.index));
+        let Some(snapshot) = snapshot else { return };
+        match &self.servers[&to].install {
+            // Its sender hears of it when it is done.
+            Some(waiting) if *waiting == (snapshot.clone(), from) => {}
+            Some(_) => self.snapshot_ended(from, to, None),
+            None => self.snapshot_ended(from, to, Some(snapshot.last.index)),
         }
     }
 
