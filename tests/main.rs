@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod kv;
 mod peers;
+mod raft;
 mod rpc;
 mod storage;
 mod tidy;

@@ -176,11 +176,21 @@ impl Core {
         self.rng.u32(self.options.election_ticks_min..=self.options.election_ticks_max)
     }
 
-    /// Whether there is no room for more entries, on the disk or in the tail.
+    /// Whether there is no room for more proposals, on the disk or in the tail.
     pub(crate) fn is_log_full(&self) -> bool {
         self.disk_full
             || self.log.bytes() >= self.options.tail_bytes_max
             || self.log.len() >= self.options.tail_entries_max
+    }
+
+    /// Whether the tail must be compacted before it takes a leader's entries.
+    /// Only what is committed counts, since only that can be compacted: the rest
+    /// may need one more entry to become committed (Raft §5.4.2), and there is
+    /// never more of it than a leader's tail could hold.
+    pub(crate) fn must_compact_first(&self) -> bool {
+        let committed = self.log.commit().0 - self.log.base().index.0;
+        self.log.committed_bytes() >= self.options.tail_bytes_max
+            || committed >= self.options.tail_entries_max as u64
     }
 
     /// All members but this one.

@@ -34,7 +34,11 @@ pub(crate) fn is_leader_alive(core: &Core, role: &Role) -> bool {
 }
 
 fn would_vote(core: &Core, role: &Role, request: RequestVote) -> bool {
-    request.term > core.term() && !is_leader_alive(core, role) && is_up_to_date(core, request)
+    // A vote needs the disk. To promise one without would only drive terms up.
+    request.term > core.term()
+        && !is_leader_alive(core, role)
+        && !core.is_disk_stalled()
+        && is_up_to_date(core, request)
 }
 
 fn vote(core: &mut Core, role: &mut Role, from: NodeId, request: RequestVote) -> bool {

@@ -9,7 +9,7 @@ use crate::types::{EntryId, Index, NodeId};
 
 impl Follower {
     pub(crate) fn tick(&mut self, core: &Core) -> Next {
-        self.elapsed += 1;
+        self.elapsed = self.elapsed.saturating_add(1); // A learner may wait for ever.
         if self.elapsed < self.timeout || !core.may_stand() {
             return Next::Stay;
         }
@@ -20,8 +20,8 @@ impl Follower {
     /// still a random while, so that not all stand at once. Only liveness rests on it.
     pub(crate) fn leader_lost(&mut self, core: &mut Core) {
         self.leader = None;
-        let soon = self.elapsed + core.rng.u32(1..=core.options.heartbeat_ticks.max(2));
-        self.timeout = self.timeout.min(soon);
+        let soon = core.rng.u32(1..=core.options.heartbeat_ticks.max(2));
+        self.timeout = self.timeout.min(self.elapsed.saturating_add(soon));
     }
 
     pub(crate) fn handle_append(&mut self, core: &mut Core, from: NodeId, append: Append) {
@@ -42,15 +42,22 @@ impl Follower {
         self.owes_ack = true;
     }
 
-    /// Merges the entries. `None` if there is no room for them: the leader
-    /// sends them again. An append that would drop what is committed is refused.
+    /// Merges the entries and answers how far our log is equal to the leader's
+    /// now. `None` if no leader can have sent them.
     fn accept(&self, core: &mut Core, prev: EntryId, entries: Vec<Entry>) -> Option<Index> {
         let last = entries.last().map_or(prev, |entry| entry.id);
         if core.log.matches(last) {
             return Some(last.index);
         }
-        if core.is_log_full() || last.term > core.term() || !follow_each_other(prev, &entries) {
+        if last.term > core.term() || !follow_each_other(prev, &entries) {
             return None;
+        }
+        let known = entries.iter().take_while(|entry| core.log.matches(entry.id)).last();
+        let known = known.map_or(prev, |entry| entry.id);
+        // Without room we still say what we hold: only so do we learn how much of
+        // it is committed and may be compacted. Replacing entries needs no room.
+        if core.disk_full || known == core.log.last() && core.must_compact_first() {
+            return Some(known.index);
         }
         core.log.merge(entries);
         Some(last.index)

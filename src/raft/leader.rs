@@ -102,15 +102,16 @@ impl Leader {
         }
     }
 
-    /// A follower said something in our term.
-    pub(crate) fn heard(&mut self, from: NodeId) {
-        if let Some(progress) = self.progress.get_mut(&from) {
-            progress.active = true;
-        }
+    /// A follower answered us in our term. Only an answer counts: whoever asks
+    /// for votes is alive too, but does not hear us.
+    fn heard(&mut self, from: NodeId) -> Option<&mut Progress> {
+        let progress = self.progress.get_mut(&from)?;
+        progress.active = true;
+        Some(progress)
     }
 
     pub(crate) fn handle_accepted(&mut self, core: &mut Core, from: NodeId, matched: Index) {
-        let Some(progress) = self.progress.get_mut(&from) else { return };
+        let Some(progress) = self.heard(from) else { return };
         if matched > core.log.last().index {
             return; // Nobody can hold more of our log than we do.
         }
@@ -121,7 +122,7 @@ impl Leader {
     }
 
     pub(crate) fn handle_rejected(&mut self, core: &Core, from: NodeId, prev: Index, hint: EntryId) {
-        let Some(progress) = self.progress.get_mut(&from) else { return };
+        let Some(progress) = self.heard(from) else { return };
         // The logs can agree no higher than our last entry whose term is not
         // above the hint's.
         let agree = core.log.last_agreeable(hint);
@@ -129,8 +130,9 @@ impl Leader {
     }
 
     pub(crate) fn handle_heartbeat_ack(&mut self, core: &mut Core, from: NodeId, round: Round) {
-        let Some(progress) = self.progress.get_mut(&from) else { return };
-        if round > self.reads.round() {
+        let asked = self.reads.round();
+        let Some(progress) = self.heard(from) else { return };
+        if round > asked {
             return; // A round that was never asked for.
         }
         progress.round = progress.round.max(round);
@@ -138,7 +140,10 @@ impl Leader {
         if progress.is_stuck(core.options.election_ticks_min) {
             progress.probe();
         }
-        if let State::Probe { sent } = &mut progress.state {
+        // A probe is sent again too, but not while its answer may be on the way.
+        if let State::Probe { sent } = &mut progress.state
+            && progress.quiet_ticks >= core.options.heartbeat_ticks
+        {
             *sent = false;
         }
         self.confirm_reads(core);

@@ -8,7 +8,7 @@
 //!
 //! * entries follow `base` without gaps, and their terms never fall;
 //! * `base ≤ handed out ≤ min(commit, durable)`, `commit ≤ last`, `durable ≤ last`;
-//! * runs that are being written end above `durable`, in rising order.
+//! * each run that is being written ends above `durable` and above the run before.
 
 use crate::raft::effects::Mark;
 use crate::raft::entry::{Entry, Payload};
@@ -24,6 +24,8 @@ pub(crate) struct Log {
     entries: VecDeque<Entry>,
     /// The size of all entries here, see [`Entry::size`].
     bytes: usize,
+    /// The size of those of them that are committed.
+    committed_bytes: usize,
     commit: Index,
     /// Entries up to here have left for the state machine.
     handed_out: Index,
@@ -54,6 +56,8 @@ impl Log {
         // What is applied was committed; later members may yet be rolled back.
         (log.commit, log.handed_out) = (applied, applied);
         (log.durable, log.unwritten) = (last, last.next());
+        let committed = log.entries.iter().take_while(|entry| entry.id.index <= applied);
+        log.committed_bytes = committed.map(Entry::size).sum();
         log.members[0].0 = applied;
         let later = log.entries.iter().filter(|entry| entry.id.index > applied);
         let changes: Vec<_> = later.filter_map(members_of).collect();
@@ -66,6 +70,7 @@ impl Log {
             base,
             entries: VecDeque::new(),
             bytes: 0,
+            committed_bytes: 0,
             commit: base.index,
             handed_out: base.index,
             durable: base.index,
@@ -102,6 +107,10 @@ impl Log {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(crate) fn committed_bytes(&self) -> usize {
+        self.committed_bytes
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -192,8 +201,13 @@ impl Log {
         for run in &mut self.writing {
             run.last = run.last.min(kept);
         }
-        let durable = self.durable;
-        self.writing.retain(|run| run.last > durable);
+        // A run of which nothing is left has nothing to say when it ends.
+        let mut reached = self.durable;
+        self.writing.retain(|run| {
+            let is_needed = run.last > reached;
+            reached = reached.max(run.last);
+            is_needed
+        });
         while self.members.len() > 1 && self.members.back().is_some_and(|(index, _)| *index >= from) {
             self.members.pop_back();
         }
@@ -202,7 +216,11 @@ impl Log {
     /// Moves the commit index forward, never back.
     pub(crate) fn commit_to(&mut self, index: Index) {
         assert!(index <= self.last().index, "only what is in the log can be committed");
-        self.commit = self.commit.max(index);
+        let place = |index: Index| usize::try_from(index.0 - self.base.index.0).expect("fits in memory");
+        let index = index.max(self.commit);
+        let new = self.entries.range(place(self.commit)..place(index));
+        self.committed_bytes += new.map(Entry::size).sum::<usize>();
+        self.commit = index;
     }
 
     /// Entries that may now be applied: committed, and durable here.
@@ -246,6 +264,7 @@ impl Log {
         while self.base.index < through {
             let dropped = self.entries.pop_front().expect("at or below the last entry");
             self.bytes -= dropped.size();
+            self.committed_bytes -= dropped.size();
             self.base = dropped.id;
         }
         while self.members.len() > 1 && self.members[1].0 <= self.base.index {
@@ -262,9 +281,11 @@ impl Log {
         assert!(self.commit <= last && self.durable <= last);
         assert!(self.durable < self.unwritten && self.unwritten <= last.next());
         assert_eq!(last.0, self.base.index.0 + self.entries.len() as u64);
-        let runs = self.writing.iter().map(|run| (run.last, run.mark));
-        assert!(runs.clone().is_sorted() && runs.clone().all(|(end, _)| end > self.durable));
+        let ends = std::iter::once(self.durable).chain(self.writing.iter().map(|run| run.last));
+        assert!(ends.is_sorted_by(|a, b| a < b));
+        assert!(self.writing.iter().is_sorted_by_key(|run| run.mark));
         assert!(!self.members.is_empty());
+        assert!(self.committed_bytes <= self.bytes);
     }
 }
 

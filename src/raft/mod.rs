@@ -40,6 +40,8 @@ mod follower;
 mod invariants;
 mod leader;
 mod log;
+#[cfg(test)]
+mod log_tests;
 mod members;
 mod message;
 mod node;

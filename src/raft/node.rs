@@ -97,6 +97,9 @@ impl Node {
     /// A node as it was restored. `seed` makes its election timeouts.
     pub fn new(id: NodeId, options: Options, seed: u64, restored: Restored) -> Self {
         let Restored { mut hard_state, base, entries, applied, members } = restored;
+        // Compaction follows the durable state. A state from before the log is a
+        // damaged one: to begin there would forget what was acknowledged.
+        assert!(base.index <= applied.index, "the state ends at {applied}, the log begins behind {base}");
         let holds = |id: EntryId| id == base || entries.iter().any(|entry| entry.id == id);
         // A crash between the installing of a snapshot and the reset of the log
         // leaves a log that the state has overtaken: the state is what is committed.
@@ -423,9 +426,6 @@ impl Node {
 
     /// A message of our term (or about a pre-vote).
     fn handle(&mut self, from: NodeId, message: Message) {
-        if let Role::Leader(leader) = &mut self.role {
-            leader.heard(from);
-        }
         match message {
             Message::RequestVote(request) => {
                 election::handle_request(&mut self.core, &mut self.role, from, request);

@@ -18,8 +18,9 @@ pub struct Options {
     pub inflight_appends_max: usize,
     /// About the most bytes in the unanswered appends to one follower.
     pub inflight_bytes_max: usize,
-    /// The tail of the log in memory may hold so many bytes; then proposals and
-    /// appends are refused until the state catches up and the log is compacted.
+    /// The tail of the log in memory may hold so many bytes; then a leader refuses
+    /// proposals, and a follower appends once so much of it is committed, until
+    /// the log is compacted. Whoever compacts must not keep as much as this.
     pub tail_bytes_max: usize,
     /// Likewise, in entries.
     pub tail_entries_max: usize,

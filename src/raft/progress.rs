@@ -18,7 +18,7 @@ pub(crate) struct Progress {
     pub(crate) round: Round,
     /// The commit index that it was last told.
     pub(crate) commit_told: Index,
-    /// Ticks since it last acknowledged something or had nothing to acknowledge.
+    /// Ticks since it last acknowledged something, was asked anew, or had nothing to acknowledge.
     pub(crate) quiet_ticks: u32,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Progress {
 pub(crate) enum State {
     /// Looking for the place up to which the logs agree: one append at a time.
     Probe {
-        /// Whether one is under way. The next heartbeat answer clears it.
+        /// Whether one is under way. An answer to a heartbeat clears it after a while.
         sent: bool,
     },
     /// The place is known: appends follow each other without waiting (thesis §10.2.2).
@@ -78,7 +78,7 @@ impl Progress {
         match &mut self.state {
             State::Probe { .. } => self.replicate(),
             State::Replicate(inflight) => inflight.free(matched),
-            // Ends when the snapshot's sender says so, or when entries suffice again.
+            // Ends when the snapshot's sender says so.
             State::Snapshot => {}
         }
         news
@@ -104,7 +104,10 @@ impl Progress {
     /// An append up to `last` was sent.
     pub(crate) fn sent(&mut self, last: Index, bytes: usize) {
         match &mut self.state {
-            State::Probe { sent } => *sent = true,
+            State::Probe { sent } => {
+                *sent = true;
+                self.quiet_ticks = 0;
+            }
             State::Replicate(inflight) => {
                 if last >= self.next {
                     inflight.add(last, bytes);

@@ -1,0 +1,16 @@
+//! The consensus core, by scripts that a person reads, by properties and by
+//! chance.
+//!
+//! * [`world`]: real nodes in a world that a test controls: every message, every
+//!   write, every tick. [`disk`] and [`checker`] belong to it.
+//! * [`runner`]: the language of the scripts in `scripts/`. Each opens with what it shows.
+//! * [`random`]: the same world, driven by a seed.
+//! * [`quorum`]: the arithmetic of majorities against brute force.
+
+mod checker;
+mod disk;
+mod quorum;
+mod random;
+mod runner;
+mod words;
+mod world;
