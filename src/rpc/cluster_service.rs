@@ -48,11 +48,7 @@ impl ClusterService for Cluster {
         };
         let header = Some(self.context.header());
         let limits = Some(header::limits(&self.context.limits));
-        Ok(Response::new(v1::StatusResponse {
-            header,
-            nodes,
-            limits,
-        }))
+        Ok(Response::new(v1::StatusResponse { header, nodes, limits }))
     }
 
     async fn members(
@@ -60,10 +56,7 @@ impl ClusterService for Cluster {
         _request: Request<v1::MembersRequest>,
     ) -> Result<Response<v1::MembersResponse>, Status> {
         let members = members::all(&self.context);
-        Ok(Response::new(v1::MembersResponse {
-            header: Some(self.context.header()),
-            members,
-        }))
+        Ok(Response::new(v1::MembersResponse { header: Some(self.context.header()), members }))
     }
 
     async fn transfer_leadership(
@@ -72,20 +65,12 @@ impl ClusterService for Cluster {
     ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
         let call = self.context.call(request.metadata());
         let to = target(&request.get_ref().to, &members::all(&self.context))?;
-        let done = on_leader(&self.context, &call, request.get_ref(), || {
-            self.hand_over(&call, to)
-        })
-        .await?;
+        let done = on_leader(&self.context, &call, request.get_ref(), || self.hand_over(&call, to)).await?;
         let leader = match done {
             Done::Here(leader) => leader,
             Done::There(answer) => return Ok(Response::new(answer)),
         };
-        let leader_name = self
-            .context
-            .peers
-            .member(leader)
-            .map(|member| member.name)
-            .unwrap_or_default();
+        let leader_name = self.context.peers.member(leader).map(|member| member.name).unwrap_or_default();
         Ok(Response::new(v1::TransferLeadershipResponse {
             header: Some(self.context.header()),
             leader_id: leader.get(),
@@ -105,10 +90,7 @@ fn target(to: &str, members: &[v1::Member]) -> Result<Option<NodeId>, Fault> {
         Some(member) => Ok(Some(NodeId(member.node_id))),
         None => {
             let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
-            let message = format!(
-                "{to:?} is no member's name or id; the members are {}",
-                names.join(", ")
-            );
+            let message = format!("{to:?} is no member's name or id; the members are {}", names.join(", "));
             Err(Fault::field(Reason::BadTransferTarget, "to", message))
         }
     }
@@ -119,11 +101,7 @@ mod tests {
     use super::*;
 
     fn members() -> Vec<v1::Member> {
-        let member = |node_id, name: &str| v1::Member {
-            node_id,
-            name: name.into(),
-            ..Default::default()
-        };
+        let member = |node_id, name: &str| v1::Member { node_id, name: name.into(), ..Default::default() };
         vec![member(11, "n1"), member(12, "n2"), member(13, "11")]
     }
 

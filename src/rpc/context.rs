@@ -80,10 +80,7 @@ pub struct Call {
 impl Context {
     /// Reads what came along with a request.
     pub fn call(&self, metadata: &MetadataMap) -> Call {
-        Call {
-            deadline: Deadline::of(metadata, &self.limits),
-            forwarded: metadata.contains_key(FORWARDED),
-        }
+        Call { deadline: Deadline::of(metadata, &self.limits), forwarded: metadata.contains_key(FORWARDED) }
     }
 
     /// This node.
@@ -122,29 +119,17 @@ impl Context {
     /// The header of an answer to a write.
     pub fn write_header(&self, applied: &crate::replica::Applied) -> v1::ResponseHeader {
         let status = self.handle.status();
-        header(
-            &self.answerer,
-            served(&status, applied.reply.revision, applied.id.index, None),
-        )
+        header(&self.answerer, served(&status, applied.reply.revision, applied.id.index, None))
     }
 
     /// The header of an answer about the node as it is.
     pub fn header(&self) -> v1::ResponseHeader {
         let view = self.handle.view();
         let status = self.handle.status();
-        header(
-            &self.answerer,
-            served(&status, view.revision(), view.applied().index, None),
-        )
+        header(&self.answerer, served(&status, view.revision(), view.applied().index, None))
     }
 }
 
 fn served(status: &Status, revision: Revision, applied: crate::types::Index, level: Option<Level>) -> Served {
-    Served {
-        revision,
-        applied,
-        term: status.term.get(),
-        role: status.role,
-        level,
-    }
+    Served { revision, applied, term: status.term.get(), role: status.role, level }
 }

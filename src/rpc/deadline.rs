@@ -29,20 +29,14 @@ pub struct Deadline {
 impl Deadline {
     /// The request's own deadline, else the server's default.
     pub fn of(metadata: &MetadataMap, limits: &Limits) -> Self {
-        let asked = metadata
-            .get("grpc-timeout")
-            .and_then(|value| parse(value.as_bytes()));
+        let asked = metadata.get("grpc-timeout").and_then(|value| parse(value.as_bytes()));
         Self::starting_at(Instant::now(), asked, limits.default_deadline)
     }
 
     fn starting_at(now: Instant, asked: Option<Duration>, default: Duration) -> Self {
         let whole = asked.unwrap_or(default).min(LONGEST);
         let margin = (whole / 10).min(MARGIN_MAX);
-        Self {
-            at: now + (whole - margin),
-            margin,
-            from_client: asked.is_some(),
-        }
+        Self { at: now + (whole - margin), margin, from_client: asked.is_some() }
     }
 
     /// A deadline that is not a client's.
@@ -78,9 +72,7 @@ impl Deadline {
     /// Like [`bound`](Self::bound), for work that knows the deadline itself:
     /// it gets half of the margin to say what came of it, which nobody else knows as well.
     pub async fn bound_loosely<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout_at(self.at + self.margin / 2, work)
-            .await
-            .ok()
+        tokio::time::timeout_at(self.at + self.margin / 2, work).await.ok()
     }
 }
 

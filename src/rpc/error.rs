@@ -108,13 +108,9 @@ impl Fault {
 
     /// A field is over a limit.
     pub fn over(reason: Reason, field: &str, what: &str, limit: u64, actual: u64) -> Self {
-        Self::field(
-            reason,
-            field,
-            format!("{what}: the limit is {limit}, this has {actual}"),
-        )
-        .fact("limit", limit)
-        .fact("actual", actual)
+        Self::field(reason, field, format!("{what}: the limit is {limit}, this has {actual}"))
+            .fact("limit", limit)
+            .fact("actual", actual)
     }
 
     /// The deadline passed. For a write, say with what outcome.
@@ -189,25 +185,13 @@ impl Fault {
 
     /// A fact.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .facts
-            .iter()
-            .find(|(fact, _)| *fact == name)
-            .map(|(_, value)| &**value)
+        self.0.facts.iter().find(|(fact, _)| *fact == name).map(|(_, value)| &**value)
     }
 }
 
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
-        let Inner {
-            reason,
-            message,
-            outcome,
-            field,
-            retry,
-            leader,
-            facts,
-        } = *fault.0;
+        let Inner { reason, message, outcome, field, retry, leader, facts } = *fault.0;
         let message = match &field {
             Some(field) => format!("{}: {}", shortened(field, FACT_BYTES_MAX), message),
             None => message,
@@ -241,10 +225,7 @@ impl From<Fault> for Status {
             trailers.insert(OUTCOME_TRAILER, MetadataValue::from_static(outcome.as_str()));
         }
         if let Some(leader) = leader {
-            let place = leader
-                .url
-                .or(leader.name)
-                .unwrap_or_else(|| leader.id.to_string());
+            let place = leader.url.or(leader.name).unwrap_or_else(|| leader.id.to_string());
             // A name need not be ASCII; the details have it in any case.
             if let Ok(place) = place.parse() {
                 trailers.insert(LEADER_TRAILER, place);
@@ -366,11 +347,7 @@ mod tests {
 
     #[test]
     fn a_status_tells_programs_and_tools_the_same() {
-        let hint = LeaderHint {
-            id: 2,
-            name: Some("n2".into()),
-            url: Some("http://n2:2379".into()),
-        };
+        let hint = LeaderHint { id: 2, name: Some("n2".into()), url: Some("http://n2:2379".into()) };
         let status: Status = Fault::new(Reason::NotLeader, "ask n2")
             .not_applied()
             .leader(hint)
@@ -383,10 +360,7 @@ mod tests {
         assert_eq!(info.metadata["outcome"], "NOT_APPLIED");
         assert_eq!(info.metadata["leader_id"], "2");
         assert_eq!(info.metadata["leader_url"], "http://n2:2379");
-        assert_eq!(
-            status.get_details_retry_info().unwrap().retry_delay,
-            Some(Duration::ZERO)
-        );
+        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::ZERO));
         assert_eq!(status.metadata().get("kontiki-leader").unwrap(), "http://n2:2379");
         assert_eq!(reason_of(&status), Some(Reason::NotLeader));
         assert_eq!(outcome_of(&status), Some(Outcome::NotApplied));
@@ -428,10 +402,7 @@ mod tests {
 
     #[test]
     fn refusals_of_the_store_carry_their_revisions() {
-        let refusal = kv::Refusal::Compacted {
-            requested: Revision(3),
-            oldest: Revision(7),
-        };
+        let refusal = kv::Refusal::Compacted { requested: Revision(3), oldest: Revision(7) };
         let status: Status = Fault::from(refusal).into();
         assert_eq!(status.code(), Code::OutOfRange);
         let info = status.get_details_error_info().unwrap();
@@ -442,9 +413,7 @@ mod tests {
     /// A key of 8 KiB in a message would not fit into the trailers that clients accept.
     #[test]
     fn long_quotes_are_cut() {
-        let refusal = kv::Refusal::DuplicateKey {
-            key: vec![0xff; 8 << 10].into(),
-        };
+        let refusal = kv::Refusal::DuplicateKey { key: vec![0xff; 8 << 10].into() };
         let status: Status = Fault::from(refusal).inside(&"success[1].txn.".repeat(90)).into();
         assert!(status.message().len() < 700);
         assert!(status.details().len() < 2048);

@@ -113,9 +113,7 @@ fn with_leader(context: &Context, fault: Fault) -> Fault {
         return fault;
     }
     match context.handle.status().leader {
-        Some(leader) => fault
-            .leader(context.hint(leader))
-            .retry_after(context.timing.heartbeat),
+        Some(leader) => fault.leader(context.hint(leader)).retry_after(context.timing.heartbeat),
         None => fault.retry_after(context.timing.election_max),
     }
 }
@@ -128,18 +126,12 @@ async fn send_on<M: Forwardable>(
 ) -> Result<M::Answer, Status> {
     let Some(channel) = context.peers.channel(leader) else {
         let message = format!("the leader, node {leader}, is not among the members that this node knows");
-        return Err(Fault::new(Reason::LeaderUnreachable, message)
-            .not_applied()
-            .into());
+        return Err(Fault::new(Reason::LeaderUnreachable, message).not_applied().into());
     };
     let mut request = Request::new(message.clone());
     request.set_timeout(call.deadline.left());
     // A name that is no header value is replaced: the mark counts, not who made it.
-    let mark = context
-        .answerer
-        .name
-        .parse()
-        .unwrap_or_else(|_| context.node().get().into());
+    let mark = context.answerer.name.parse().unwrap_or_else(|_| context.node().get().into());
     request.metadata_mut().insert(FORWARDED, mark);
     match call.deadline.bound_loosely(send(channel, request)).await {
         Some(Ok(answer)) => Ok(answer),
@@ -151,13 +143,9 @@ async fn send_on<M: Forwardable>(
 /// Sends one request, whatever becomes of it.
 pub async fn send<M: Forwardable>(channel: Channel, request: Request<M>) -> Result<M::Answer, Status> {
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-    grpc.ready()
-        .await
-        .map_err(|error| Status::from_error(error.into()))?;
+    grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
     let path = PathAndQuery::from_static(M::PATH);
-    let answer = grpc
-        .unary(request, path, ProstCodec::<M, M::Answer>::default())
-        .await?;
+    let answer = grpc.unary(request, path, ProstCodec::<M, M::Answer>::default()).await?;
     Ok(answer.into_inner())
 }
 
@@ -184,14 +172,9 @@ fn explained(context: &Context, call: &Call, leader: NodeId, status: Status) -> 
             .retry_after(context.timing.election_max)
             .into();
     }
-    let message = format!(
-        "the connection to the leader, {name}, broke while it had the request: {}",
-        status.message()
-    );
-    Fault::new(Reason::LeaderUnreachable, message)
-        .unknown()
-        .leader(hint)
-        .into()
+    let message =
+        format!("the connection to the leader, {name}, broke while it had the request: {}", status.message());
+    Fault::new(Reason::LeaderUnreachable, message).unknown().leader(hint).into()
 }
 
 /// Whether the request was never sent, for want of a connection.
@@ -220,11 +203,7 @@ mod tests {
     async fn a_refused_connection_is_told_from_a_broken_one() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let channel = || {
-            Endpoint::from_shared(format!("http://{address}"))
-                .unwrap()
-                .connect_lazy()
-        };
+        let channel = || Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
 
         let broken = tokio::spawn(send(channel(), put()));
         let (connection, _) = listener.accept().await.unwrap();

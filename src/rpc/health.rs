@@ -18,13 +18,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 pub const LIVENESS: &str = "liveness";
 
 /// Answer readiness. The empty name is the server as a whole.
-pub const READINESS: [&str; 5] = [
-    "",
-    "readiness",
-    "kontiki.v1.KvService",
-    "kontiki.v1.ClusterService",
-    "kontiki.v1.MaintenanceService",
-];
+pub const READINESS: [&str; 5] =
+    ["", "readiness", "kontiki.v1.KvService", "kontiki.v1.ClusterService", "kontiki.v1.MaintenanceService"];
 
 /// How often the node is looked at. Its status changes with every turn of the
 /// loop, far more often than anybody asks.
@@ -72,11 +67,7 @@ async fn publish(reporter: &HealthReporter, live: bool, ready: bool) {
 }
 
 fn serving(yes: bool) -> ServingStatus {
-    if yes {
-        ServingStatus::Serving
-    } else {
-        ServingStatus::NotServing
-    }
+    if yes { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 /// Whether requests should be sent to this node; if not, why not.
@@ -132,24 +123,10 @@ mod tests {
         assert_eq!(is_ready(&status(), Index(4_990)), Ok(()));
         // The view may be newer than the status that was read before it.
         assert_eq!(is_ready(&status(), Index(5_001)), Ok(()));
-        assert!(
-            is_ready(&status(), Index(10))
-                .unwrap_err()
-                .contains("4990 entries behind")
-        );
-        let leaderless = Status {
-            leader: None,
-            ..status()
-        };
-        assert!(
-            is_ready(&leaderless, Index(5_000))
-                .unwrap_err()
-                .contains("no leader")
-        );
-        let stalled = Status {
-            disk_stalled: true,
-            ..status()
-        };
+        assert!(is_ready(&status(), Index(10)).unwrap_err().contains("4990 entries behind"));
+        let leaderless = Status { leader: None, ..status() };
+        assert!(is_ready(&leaderless, Index(5_000)).unwrap_err().contains("no leader"));
+        let stalled = Status { disk_stalled: true, ..status() };
         assert!(is_ready(&stalled, Index(5_000)).is_err());
     }
 }

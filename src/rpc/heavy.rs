@@ -20,9 +20,7 @@ pub struct HeavyReads {
 impl HeavyReads {
     /// At most so many at a time.
     pub fn new(at_once: usize) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(at_once)),
-        }
+        Self { permits: Arc::new(Semaphore::new(at_once)) }
     }
 
     /// Runs one step on a thread of its own, or gives up at the deadline. A
@@ -33,10 +31,7 @@ impl HeavyReads {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let waiting = || Fault::deadline("the read waited for a thread; fewer long reads at a time help");
-        let permit = deadline
-            .bound(Arc::clone(&self.permits).acquire_owned())
-            .await
-            .ok_or_else(waiting)?;
+        let permit = deadline.bound(Arc::clone(&self.permits).acquire_owned()).await.ok_or_else(waiting)?;
         let permit = permit.map_err(|_| Fault::new(Reason::Stopping, "the node is stopping"))?;
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -46,10 +41,7 @@ impl HeavyReads {
             Some(Ok(result)) => Ok(result),
             Some(Err(error)) => {
                 tracing::error!(%error, "a read panicked; this is a bug");
-                Err(Fault::new(
-                    Reason::Internal,
-                    "the read failed inside the server; see its log",
-                ))
+                Err(Fault::new(Reason::Internal, "the read failed inside the server; see its log"))
             }
             None => Err(Fault::deadline("the keys were read; ask for smaller pages")),
         }
@@ -67,12 +59,7 @@ mod tests {
         let (release, held) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
             let desk = desk.clone();
-            async move {
-                desk.run(&Deadline::after(Duration::from_secs(5)), move || {
-                    held.recv().is_ok()
-                })
-                .await
-            }
+            async move { desk.run(&Deadline::after(Duration::from_secs(5)), move || held.recv().is_ok()).await }
         });
         while desk.permits.available_permits() > 0 {
             tokio::task::yield_now().await;
@@ -86,9 +73,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_stays_an_error() {
         let desk = HeavyReads::new(1);
-        let outcome = desk
-            .run(&Deadline::after(Duration::from_secs(5)), || panic!("a bug"))
-            .await;
+        let outcome = desk.run(&Deadline::after(Duration::from_secs(5)), || panic!("a bug")).await;
         assert_eq!(outcome.unwrap_err().reason(), Reason::Internal);
         assert_eq!(desk.permits.available_permits(), 1);
     }

@@ -42,10 +42,7 @@ impl Kv {
         command: Command,
     ) -> Result<Done<Applied, M::Answer>, Status> {
         let command = command.encode();
-        on_leader(&self.context, call, message, || {
-            self.propose(call, command.clone())
-        })
-        .await
+        on_leader(&self.context, call, message, || self.propose(call, command.clone())).await
     }
 
     async fn propose(&self, call: &Call, command: Bytes) -> Result<Applied, Fault> {
@@ -69,12 +66,7 @@ impl Kv {
             return Ok(work(view)?);
         }
         let view = Arc::clone(view);
-        Ok(self
-            .context
-            .bounds
-            .heavy
-            .run(&call.deadline, move || work(&view))
-            .await??)
+        Ok(self.context.bounds.heavy.run(&call.deadline, move || work(&view)).await??)
     }
 
     async fn read_txn(
@@ -86,9 +78,7 @@ impl Kv {
         let level = Level::Linearizable;
         let view = read_path::view(&self.context, call, level).await?;
         let is_light = paging::is_light_txn(&txn);
-        let result = self
-            .read(call, is_light, &view, move |view| view.read_txn(&txn))
-            .await?;
+        let result = self.read(call, is_light, &view, move |view| view.read_txn(&txn)).await?;
         let mut response = txn::txn_response(request, result);
         response.header = Some(self.context.read_header(&view, view.revision(), level));
         Ok(response)
@@ -100,16 +90,8 @@ fn refused(outcome: Outcome) -> Status {
     match outcome {
         Outcome::Refused(refusal) => Fault::from(refusal).not_applied().into(),
         other => {
-            tracing::error!(
-                ?other,
-                "a command was answered by the result of another one; this is a bug"
-            );
-            Fault::new(
-                Reason::Internal,
-                "the command was applied, but its result is lost",
-            )
-            .unknown()
-            .into()
+            tracing::error!(?other, "a command was answered by the result of another one; this is a bug");
+            Fault::new(Reason::Internal, "the command was applied, but its result is lost").unknown().into()
         }
     }
 }
@@ -129,10 +111,7 @@ impl KvService for Kv {
         match applied.reply.outcome {
             Outcome::Put(result) => {
                 let response = write::put_response(request, result);
-                Ok(Response::new(v1::PutResponse {
-                    header: Some(header),
-                    ..response
-                }))
+                Ok(Response::new(v1::PutResponse { header: Some(header), ..response }))
             }
             other => Err(refused(other)),
         }
@@ -165,10 +144,7 @@ impl KvService for Kv {
         match applied.reply.outcome {
             Outcome::Delete(result) => {
                 let response = write::delete_response(request, result);
-                Ok(Response::new(v1::DeleteResponse {
-                    header: Some(header),
-                    ..response
-                }))
+                Ok(Response::new(v1::DeleteResponse { header: Some(header), ..response }))
             }
             other => Err(refused(other)),
         }
@@ -181,9 +157,7 @@ impl KvService for Kv {
         let view = read_path::view(&self.context, &call, level).await?;
         let limits = self.context.limits.clone();
         let is_light = paging::is_light(&page);
-        let read = self.read(&call, is_light, &view, move |view| {
-            paging::page(view, page, &limits)
-        });
+        let read = self.read(&call, is_light, &view, move |view| paging::page(view, page, &limits));
         let (mut response, revision) = read.await?;
         response.header = Some(self.context.read_header(&view, revision, level));
         Ok(Response::new(response))
@@ -198,13 +172,7 @@ impl KvService for Kv {
             .try_acquire_owned()
             .map_err(|_| overloaded("too many scans are running on this node"))?;
         let view = read_path::view(&self.context, &call, scan.level).await?;
-        Ok(Response::new(scan::start(
-            Arc::clone(&self.context),
-            &call,
-            view,
-            scan,
-            permit,
-        )))
+        Ok(Response::new(scan::start(Arc::clone(&self.context), &call, view, scan, permit)))
     }
 
     async fn txn(&self, request: Request<v1::TxnRequest>) -> Result<Response<v1::TxnResponse>, Status> {
@@ -223,10 +191,7 @@ impl KvService for Kv {
         match applied.reply.outcome {
             Outcome::Txn(result) => {
                 let response = txn::txn_response(request, result);
-                Ok(Response::new(v1::TxnResponse {
-                    header: Some(header),
-                    ..response
-                }))
+                Ok(Response::new(v1::TxnResponse { header: Some(header), ..response }))
             }
             other => Err(refused(other)),
         }

@@ -25,9 +25,7 @@ pub struct Gate {
 impl Gate {
     /// Lets so many through at a time.
     pub fn new(at_once: usize) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
-        }
+        Self { permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))) }
     }
 }
 
@@ -35,10 +33,7 @@ impl<S> Layer<S> for Gate {
     type Service = Gated<S>;
 
     fn layer(&self, inner: S) -> Gated<S> {
-        Gated {
-            inner,
-            gate: self.clone(),
-        }
+        Gated { inner, gate: self.clone() }
     }
 }
 
@@ -63,14 +58,8 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         match Arc::clone(&self.gate.permits).try_acquire_owned() {
-            Ok(permit) => Passage {
-                inner: Some(self.inner.call(request)),
-                _permit: Some(permit),
-            },
-            Err(_) => Passage {
-                inner: None,
-                _permit: None,
-            },
+            Ok(permit) => Passage { inner: Some(self.inner.call(request)), _permit: Some(permit) },
+            Err(_) => Passage { inner: None, _permit: None },
         }
     }
 }
@@ -127,10 +116,7 @@ fn explained(status: &Status, limits: &Limits) -> Option<Fault> {
     match status.code() {
         Code::OutOfRange if message.contains("message length too large") => {
             let actual = message.split_whitespace().find_map(|word| word.parse().ok());
-            Some(too_large(
-                limits,
-                actual.unwrap_or(limits.request_bytes as u64 + 1),
-            ))
+            Some(too_large(limits, actual.unwrap_or(limits.request_bytes as u64 + 1)))
         }
         // The transport calls what a client sent wrongly INTERNAL.
         Code::Internal if is_clients_mistake(message) => {
@@ -138,11 +124,7 @@ fn explained(status: &Status, limits: &Limits) -> Option<Fault> {
             Some(Fault::new(Reason::Malformed, message).not_applied())
         }
         Code::Unimplemented => {
-            let why = if message.is_empty() {
-                "no such service or method"
-            } else {
-                message
-            };
+            let why = if message.is_empty() { "no such service or method" } else { message };
             let message = format!("{why}; reflection lists what there is, for example `grpcurl … list`");
             Some(Fault::new(Reason::MethodUnknown, message).not_applied())
         }
@@ -179,25 +161,13 @@ mod tests {
         let status = through(Status::out_of_range(large));
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(reason_of(&status), Some(Reason::RequestTooLarge));
-        assert!(
-            status.message().contains("1572864 bytes, this has 9999999"),
-            "{}",
-            status.message()
-        );
+        assert!(status.message().contains("1572864 bytes, this has 9999999"), "{}", status.message());
 
-        let status = through(Status::internal(
-            "failed to decode Protobuf message: invalid tag value: 0",
-        ));
-        assert_eq!(
-            (status.code(), reason_of(&status)),
-            (Code::InvalidArgument, Some(Reason::Malformed))
-        );
+        let status = through(Status::internal("failed to decode Protobuf message: invalid tag value: 0"));
+        assert_eq!((status.code(), reason_of(&status)), (Code::InvalidArgument, Some(Reason::Malformed)));
 
         let status = through(Status::unimplemented(""));
-        assert_eq!(
-            (status.code(), reason_of(&status)),
-            (Code::Unimplemented, Some(Reason::MethodUnknown))
-        );
+        assert_eq!((status.code(), reason_of(&status)), (Code::Unimplemented, Some(Reason::MethodUnknown)));
     }
 
     #[test]
@@ -206,10 +176,7 @@ mod tests {
         assert_eq!(reason_of(&through(own)), Some(Reason::FutureRevision));
         let ok = explain(&Limits::default())(Response::new(Body::empty()));
         assert!(ok.headers().is_empty());
-        assert_eq!(
-            through(Status::not_found("unknown service")).code(),
-            Code::NotFound
-        );
+        assert_eq!(through(Status::not_found("unknown service")).code(), Code::NotFound);
     }
 
     #[tokio::test]
@@ -226,17 +193,11 @@ mod tests {
         let first = gated.call(());
         let refused = gated.clone().call(()).await.unwrap();
         let status = Status::from_header_map(refused.headers()).unwrap();
-        assert_eq!(
-            (status.code(), reason_of(&status)),
-            (Code::ResourceExhausted, Some(Reason::Overloaded))
-        );
+        assert_eq!((status.code(), reason_of(&status)), (Code::ResourceExhausted, Some(Reason::Overloaded)));
         assert_eq!(outcome_of(&status), Some(Outcome::NotApplied));
 
         release.send(true).unwrap();
         assert!(first.await.unwrap().headers().is_empty());
-        assert!(
-            gated.call(()).await.unwrap().headers().is_empty(),
-            "the place is free again"
-        );
+        assert!(gated.call(()).await.unwrap().headers().is_empty(), "the place is free again");
     }
 }

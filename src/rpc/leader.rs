@@ -26,17 +26,11 @@ impl Patience {
     pub fn of(context: &Context, call: &Call) -> Self {
         let now = Instant::now();
         if call.forwarded {
-            return Self {
-                leaderless_until: now,
-                until: now,
-            };
+            return Self { leaderless_until: now, until: now };
         }
         let election = context.timing.election_max;
         let bounded = |time: Duration| (now + time).min(call.deadline.at());
-        Self {
-            leaderless_until: bounded(election),
-            until: bounded(2 * election),
-        }
+        Self { leaderless_until: bounded(election), until: bounded(2 * election) }
     }
 
     /// The leader, as soon as this node knows one.

@@ -107,11 +107,7 @@ pub async fn client_routes(context: Arc<Context>) -> Routes {
     let health = health::service(Arc::clone(&context)).await;
     let requests = Gate::new(limits.requests_in_flight);
     let operators = Gate::new(CLUSTER_REQUESTS_MAX);
-    let Services {
-        kv,
-        cluster,
-        maintenance,
-    } = Services::new(&context);
+    let Services { kv, cluster, maintenance } = Services::new(&context);
     let routes = Routes::new(requests.named_layer(kv))
         .add_service(requests.named_layer(maintenance))
         .add_service(operators.named_layer(cluster))
@@ -122,11 +118,7 @@ pub async fn client_routes(context: Arc<Context>) -> Routes {
 /// What the peer listener offers beside Raft: the same services, for requests
 /// that other nodes forward. Add `RaftService` to them.
 pub fn forwarded_routes(context: &Arc<Context>) -> Routes {
-    let Services {
-        kv,
-        cluster,
-        maintenance,
-    } = Services::new(context);
+    let Services { kv, cluster, maintenance } = Services::new(context);
     Routes::new(kv).add_service(cluster).add_service(maintenance)
 }
 

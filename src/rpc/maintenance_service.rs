@@ -47,14 +47,11 @@ impl MaintenanceService for Maintenance {
         // Whoever waits for the state here gets a snapshot that is at least as new.
         read_path::view(&self.context, &call, level).await?;
         let snapshot = call.deadline.bound(self.context.handle.snapshot()).await;
-        let snapshot = snapshot
-            .ok_or_else(|| Fault::deadline("the snapshot was begun"))?
-            .map_err(Fault::from)?;
+        let snapshot =
+            snapshot.ok_or_else(|| Fault::deadline("the snapshot was begun"))?.map_err(Fault::from)?;
         let chunks = ReceiverStream::new(snapshot.chunks).map(move |chunk| {
             let _while_it_streams = &permit;
-            chunk
-                .map(|data| v1::SnapshotResponse { data })
-                .map_err(|error| Fault::from(error).into())
+            chunk.map(|data| v1::SnapshotResponse { data }).map_err(|error| Fault::from(error).into())
         });
         Ok(Response::new(Box::pin(chunks)))
     }
@@ -68,23 +65,12 @@ impl MaintenanceService for Maintenance {
             let view = Arc::clone(&view);
             move || view.hash(revision)
         };
-        let hash = self
-            .context
-            .bounds
-            .heavy
-            .run(&call.deadline, work)
-            .await?
-            .map_err(Fault::from)?;
+        let hash = self.context.bounds.heavy.run(&call.deadline, work).await?.map_err(Fault::from)?;
         let header = self.context.read_header(&view, hash.revision, level);
-        Ok(Response::new(v1::HashResponse {
-            header: Some(header),
-            ..hash_response(&hash)
-        }))
+        Ok(Response::new(v1::HashResponse { header: Some(header), ..hash_response(&hash) }))
     }
 
     async fn echo(&self, request: Request<v1::EchoRequest>) -> Result<Response<v1::EchoResponse>, Status> {
-        Ok(Response::new(v1::EchoResponse {
-            payload: request.into_inner().payload,
-        }))
+        Ok(Response::new(v1::EchoResponse { payload: request.into_inner().payload }))
     }
 }

@@ -21,11 +21,9 @@ fn combined(members: &Members, known: Vec<MemberInfo>) -> Vec<v1::Member> {
             .all()
             .map(|node| match info(node) {
                 Some(info) => member(info, !members.is_voter(node)),
-                None => v1::Member {
-                    node_id: node.get(),
-                    learner: !members.is_voter(node),
-                    ..Default::default()
-                },
+                None => {
+                    v1::Member { node_id: node.get(), learner: !members.is_voter(node), ..Default::default() }
+                }
             })
             .collect()
     };

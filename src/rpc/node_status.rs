@@ -57,9 +57,7 @@ pub fn own(context: &Context) -> v1::NodeStatus {
 
 fn own_member(context: &Context) -> v1::Member {
     let id = context.node().get();
-    let listed = members::all(context)
-        .into_iter()
-        .find(|member| member.node_id == id);
+    let listed = members::all(context).into_iter().find(|member| member.node_id == id);
     v1::Member {
         node_id: id,
         name: context.answerer.name.clone(),
@@ -110,9 +108,5 @@ async fn of_peer(context: &Context, member: v1::Member) -> v1::NodeStatus {
 }
 
 fn failed(member: v1::Member, why: &str) -> v1::NodeStatus {
-    v1::NodeStatus {
-        member: Some(member),
-        error: why.to_owned(),
-        ..Default::default()
-    }
+    v1::NodeStatus { member: Some(member), error: why.to_owned(), ..Default::default() }
 }

@@ -37,13 +37,7 @@ pub fn page(
     page: Page,
     limits: &Limits,
 ) -> Result<(v1::RangeResponse, Revision), kv::ReadError> {
-    let Page {
-        whole,
-        mut read,
-        count_apart,
-        form,
-        ..
-    } = page;
+    let Page { whole, mut read, count_apart, form, .. } = page;
     let revision = *read.revision.get_or_insert(view.revision());
     let mut found = view.range(&read)?;
     found.more |= cut_to_fit(&mut found.kvs, bytes_for_keys(limits));
@@ -100,15 +94,8 @@ impl Cursor {
     pub fn new(scan: Scan, view: &View, limits: &Limits) -> Self {
         let revision = scan.read.revision.unwrap_or_else(|| view.revision());
         let left = scan.read.limit;
-        let rest = kv::Range {
-            revision: Some(revision),
-            ..scan.read
-        };
-        Self {
-            rest,
-            left,
-            chunk_keys: limits.page_keys,
-        }
+        let rest = kv::Range { revision: Some(revision), ..scan.read };
+        Self { rest, left, chunk_keys: limits.page_keys }
     }
 
     /// The revision that is shown.
@@ -118,10 +105,7 @@ impl Cursor {
 
     /// The next keys, and whether they are the last.
     pub fn next_chunk(&mut self, view: &View) -> Result<(Vec<KeyValue>, bool), kv::ReadError> {
-        self.rest.limit = Some(
-            self.left
-                .map_or(self.chunk_keys, |left| left.min(self.chunk_keys)),
-        );
+        self.rest.limit = Some(self.left.map_or(self.chunk_keys, |left| left.min(self.chunk_keys)));
         let found = view.range(&self.rest)?;
         Ok(self.advance(found))
     }
@@ -141,9 +125,7 @@ impl Cursor {
 
 /// The answer to a get. The header is filled in later.
 pub fn get_response(found: kv::RangeResult, form: crate::rpc::wire::text::Form) -> v1::GetResponse {
-    let kv = crate::rpc::wire::read::key_values(found.kvs, form, false)
-        .into_iter()
-        .next();
+    let kv = crate::rpc::wire::read::key_values(found.kvs, form, false).into_iter().next();
     v1::GetResponse { header: None, kv }
 }
 
@@ -179,23 +161,14 @@ mod tests {
     fn a_page_fits_into_the_message_that_every_client_accepts() {
         let limits = Limits::default();
         for size in [0, 100, 1000, 1 << 20] {
-            let mut kvs: Vec<_> = (0..100_000.min((6 << 20) / (size + 1)))
-                .map(|n| kv(&n.to_string(), size))
-                .collect();
+            let mut kvs: Vec<_> =
+                (0..100_000.min((6 << 20) / (size + 1))).map(|n| kv(&n.to_string(), size)).collect();
             assert!(cut_to_fit(&mut kvs, bytes_for_keys(&limits)));
-            let found = kv::RangeResult {
-                kvs,
-                more: true,
-                count: Some(u64::MAX),
-            };
+            let found = kv::RangeResult { kvs, more: true, count: Some(u64::MAX) };
             let mut response = range_response(found, Default::default(), false);
             response.next_page_token = PageToken::behind(&[0; 8192], Order::Ascending, Revision(1))
                 .encode(&KeyRange::all(), Order::Ascending);
-            assert!(
-                response.encoded_len() + 256 <= 4 << 20,
-                "{}",
-                response.encoded_len()
-            );
+            assert!(response.encoded_len() + 256 <= 4 << 20, "{}", response.encoded_len());
         }
     }
 
@@ -214,19 +187,11 @@ mod tests {
             ..Default::default()
         };
         let scan = read::scan(&request, &Limits::default()).unwrap();
-        Cursor {
-            rest: kv::Range { order, ..scan.read },
-            left: limit,
-            chunk_keys: 10,
-        }
+        Cursor { rest: kv::Range { order, ..scan.read }, left: limit, chunk_keys: 10 }
     }
 
     fn found(keys: &[&str], more: bool) -> kv::RangeResult {
-        kv::RangeResult {
-            kvs: keys.iter().map(|key| kv(key, 1)).collect(),
-            more,
-            count: None,
-        }
+        kv::RangeResult { kvs: keys.iter().map(|key| kv(key, 1)).collect(), more, count: None }
     }
 
     #[test]
@@ -253,21 +218,9 @@ mod tests {
     fn only_short_reads_stay_on_the_network_thread() {
         let page = |request: v1::RangeRequest| read::page(&request, &Limits::default()).unwrap();
         let all = || Some(v1::range_request::Selector::All(true));
-        assert!(is_light(&page(v1::RangeRequest {
-            selector: all(),
-            limit: 10,
-            ..Default::default()
-        })));
-        assert!(!is_light(&page(v1::RangeRequest {
-            selector: all(),
-            ..Default::default()
-        })));
-        let counted = v1::RangeRequest {
-            selector: all(),
-            limit: 10,
-            with_count: true,
-            ..Default::default()
-        };
+        assert!(is_light(&page(v1::RangeRequest { selector: all(), limit: 10, ..Default::default() })));
+        assert!(!is_light(&page(v1::RangeRequest { selector: all(), ..Default::default() })));
+        let counted = v1::RangeRequest { selector: all(), limit: 10, with_count: true, ..Default::default() };
         assert!(!is_light(&page(counted)));
     }
 }

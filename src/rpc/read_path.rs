@@ -48,11 +48,7 @@ async fn read_index(context: &Context, call: &Call) -> Result<Index, Status> {
                 Some(Err(error)) => return Err(Fault::from(error).into()),
             }
         } else {
-            match call
-                .deadline
-                .bound(context.peers.read_index(leader, call.deadline.at()))
-                .await
-            {
+            match call.deadline.bound(context.peers.read_index(leader, call.deadline.at())).await {
                 None => return Err(deadline().into()),
                 Some(Ok(index)) => return Ok(index),
                 Some(Err(status)) if is_final(&status) => return Err(status),
@@ -78,11 +74,8 @@ fn deadline() -> Fault {
 }
 
 fn lost(context: &Context) -> Fault {
-    Fault::new(
-        Reason::NoLeader,
-        "leadership was lost before the read was confirmed",
-    )
-    .retry_after(context.timing.election_max)
+    Fault::new(Reason::NoLeader, "leadership was lost before the read was confirmed")
+        .retry_after(context.timing.election_max)
 }
 
 fn unreachable_leader(context: &Context, leader: crate::types::NodeId, status: &Status) -> Fault {
@@ -92,7 +85,5 @@ fn unreachable_leader(context: &Context, leader: crate::types::NodeId, status: &
         "the leader, {name}, did not confirm the read: {}; READ_LEVEL_LOCAL reads without it",
         status.message()
     );
-    Fault::new(Reason::LeaderUnreachable, message)
-        .leader(hint)
-        .retry_after(context.timing.election_max)
+    Fault::new(Reason::LeaderUnreachable, message).leader(hint).retry_after(context.timing.election_max)
 }

@@ -79,11 +79,7 @@ async fn run(
         let (kvs, last) = chunk?;
         let header = context.read_header(view, cursor.revision(), level);
         let kvs = key_values(kvs, form, keys_only);
-        let response = v1::ScanResponse {
-            header: Some(header),
-            kvs,
-            last,
-        };
+        let response = v1::ScanResponse { header: Some(header), kvs, last };
         if !give(chunks, response, deadline).await? || last {
             return Ok(());
         }
@@ -102,10 +98,7 @@ async fn give(
         Err(mpsc::error::SendTimeoutError::Closed(_)) => Ok(false),
         Err(mpsc::error::SendTimeoutError::Timeout(_)) => match deadline {
             Some(deadline) if deadline.has_passed() => Err(Fault::deadline("the client read the scan")),
-            _ => Err(Fault::new(
-                Reason::SlowReader,
-                "the scan was not read for a minute; use pages instead",
-            )),
+            _ => Err(Fault::new(Reason::SlowReader, "the scan was not read for a minute; use pages instead")),
         },
     }
 }

@@ -42,10 +42,7 @@ pub fn header(answerer: &Answerer, served: Served) -> v1::ResponseHeader {
         raft_term: served.term,
         applied_index: served.applied.get(),
         role: role(served.role).into(),
-        read_level: served
-            .level
-            .map_or(v1::ReadLevel::Unspecified, Level::to_wire)
-            .into(),
+        read_level: served.level.map_or(v1::ReadLevel::Unspecified, Level::to_wire).into(),
     }
 }
 

@@ -55,11 +55,7 @@ impl Selector<'_> {
             Self::Span(span) => {
                 let start = span.start_form.as_ref().map(|start| Spoken::from(start).form());
                 let end = span.end_form.as_ref().map(|end| Spoken::from(end).form());
-                if start == Some(Form::Bytes) || end == Some(Form::Bytes) {
-                    Form::Bytes
-                } else {
-                    Form::Text
-                }
+                if start == Some(Form::Bytes) || end == Some(Form::Bytes) { Form::Bytes } else { Form::Text }
             }
             Self::All(_) => Form::Text,
         }
@@ -113,11 +109,7 @@ where
 fn checked_key<'a>(key: Spoken<'a>, limits: &Limits) -> Result<Spoken<'a>, Fault> {
     let length = key.as_ref().len();
     if length == 0 {
-        return Err(Fault::field(
-            Reason::KeyEmpty,
-            "key",
-            "a key must have at least one byte",
-        ));
+        return Err(Fault::field(Reason::KeyEmpty, "key", "a key must have at least one byte"));
     }
     within(length, limits.key_bytes, "key", "the key is too long (bytes)")?;
     Ok(key)
@@ -132,12 +124,7 @@ fn prefix_range(prefix: Spoken<'_>, limits: &Limits) -> Result<KeyRange, Fault> 
             "an empty prefix would mean every key; say so with `all: true`",
         ));
     }
-    within(
-        length,
-        limits.key_bytes,
-        "prefix",
-        "the prefix is too long (bytes)",
-    )?;
+    within(length, limits.key_bytes, "prefix", "the prefix is too long (bytes)")?;
     Ok(KeyRange::prefix(prefix.to_bytes()))
 }
 
@@ -147,17 +134,9 @@ fn span_range(span: &v1::KeySpan, limits: &Limits) -> Result<KeyRange, Fault> {
     // One byte more than a key: the place right behind the longest key is a fair bound.
     for (bound, name) in [(start, "start"), (end, "end")] {
         let length = bound.map_or(0, |bound| bound.as_ref().len());
-        within(
-            length,
-            limits.key_bytes + 1,
-            name,
-            "the bound is too long (bytes)",
-        )?;
+        within(length, limits.key_bytes + 1, name, "the bound is too long (bytes)")?;
     }
-    let range = KeyRange::span(
-        start.map_or_else(Bytes::new, Spoken::to_bytes),
-        end.map(Spoken::to_bytes),
-    );
+    let range = KeyRange::span(start.map_or_else(Bytes::new, Spoken::to_bytes), end.map(Spoken::to_bytes));
     if range.is_empty() {
         return Err(Fault::field(
             Reason::RangeInverted,
@@ -170,13 +149,7 @@ fn span_range(span: &v1::KeySpan, limits: &Limits) -> Result<KeyRange, Fault> {
 
 fn within(length: usize, limit: usize, field: &str, what: &str) -> Result<(), Fault> {
     if length > limit {
-        return Err(Fault::over(
-            Reason::KeyTooLong,
-            field,
-            what,
-            limit as u64,
-            length as u64,
-        ));
+        return Err(Fault::over(Reason::KeyTooLong, field, what, limit as u64, length as u64));
     }
     Ok(())
 }
@@ -213,10 +186,7 @@ mod tests {
         assert_eq!(form(Some(&Wire::Prefix("a".into()))), Form::Text);
         assert_eq!(form(Some(&Wire::PrefixBytes("a".into()))), Form::Bytes);
         assert_eq!(form(Some(&span("a", "b"))), Form::Text);
-        let half = v1::KeySpan {
-            start_form: None,
-            end_form: Some(EndForm::EndBytes("b".into())),
-        };
+        let half = v1::KeySpan { start_form: None, end_form: Some(EndForm::EndBytes("b".into())) };
         assert_eq!(form(Some(&Wire::Span(half))), Form::Bytes);
         assert_eq!(form(Some(&Wire::All(true))), Form::Text);
     }
@@ -238,20 +208,14 @@ mod tests {
             assert_eq!(range(selector).unwrap_err().reason(), reason);
         }
         let none: Option<&Wire> = None;
-        assert_eq!(
-            key_range(none, &Limits::default()).unwrap_err().reason(),
-            Reason::SelectorMissing
-        );
+        assert_eq!(key_range(none, &Limits::default()).unwrap_err().reason(), Reason::SelectorMissing);
     }
 
     #[test]
     fn the_longest_key_passes_and_one_byte_more_is_told_with_both_numbers() {
         assert!(range(Wire::Key("k".repeat(8192))).is_ok());
         let fault = range(Wire::Key("k".repeat(8193))).unwrap_err();
-        assert_eq!(
-            (fault.get("limit"), fault.get("actual")),
-            (Some("8192"), Some("8193"))
-        );
+        assert_eq!((fault.get("limit"), fault.get("actual")), (Some("8192"), Some("8193")));
         assert_eq!(fault.at(), Some("key"));
     }
 

@@ -44,14 +44,8 @@ impl PageToken {
     /// What is left of a range.
     pub fn rest(&self, range: &KeyRange, order: Order) -> KeyRange {
         match order {
-            Order::Ascending => KeyRange {
-                start: self.boundary.clone(),
-                end: range.end.clone(),
-            },
-            Order::Descending => KeyRange {
-                start: range.start.clone(),
-                end: Some(self.boundary.clone()),
-            },
+            Order::Ascending => KeyRange { start: self.boundary.clone(), end: range.end.clone() },
+            Order::Descending => KeyRange { start: range.start.clone(), end: Some(self.boundary.clone()) },
         }
     }
 
@@ -76,9 +70,7 @@ impl PageToken {
         }
         let (&version, bytes) = bytes.split_first().ok_or_else(damaged)?;
         if version != VERSION {
-            return Err(refused(
-                "it was made by another version of the server; start again without a token",
-            ));
+            return Err(refused("it was made by another version of the server; start again without a token"));
         }
         let (&order_of_token, bytes) = bytes.split_first().ok_or_else(damaged)?;
         let (fingerprint_of_token, bytes) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
@@ -127,11 +119,7 @@ fn damaged() -> Fault {
 }
 
 fn refused(why: &str) -> Fault {
-    Fault::field(
-        Reason::PageTokenInvalid,
-        "page_token",
-        format!("the token cannot be used: {why}"),
-    )
+    Fault::field(Reason::PageTokenInvalid, "page_token", format!("the token cannot be used: {why}"))
 }
 
 #[cfg(test)]
@@ -150,11 +138,7 @@ mod tests {
     #[test]
     fn leads_on_behind_the_last_key() {
         let range = any_range();
-        let back = PageToken::decode(
-            &token().encode(&range, Order::Ascending),
-            &range,
-            Order::Ascending,
-        );
+        let back = PageToken::decode(&token().encode(&range, Order::Ascending), &range, Order::Ascending);
         assert_eq!(back, Ok(token()));
         let rest = token().rest(&range, Order::Ascending);
         assert!(!rest.contains(b"c") && rest.contains(b"c\0") && rest.contains(b"d"));
@@ -185,10 +169,7 @@ mod tests {
     fn never_leads_out_of_the_range() {
         let range = any_range();
         for boundary in ["Z", "z"] {
-            let forged = PageToken {
-                revision: Revision(7),
-                boundary: boundary.into(),
-            };
+            let forged = PageToken { revision: Revision(7), boundary: boundary.into() };
             let text = forged.encode(&range, Order::Ascending);
             assert!(PageToken::decode(&text, &range, Order::Ascending).is_err());
         }

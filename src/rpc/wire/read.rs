@@ -73,11 +73,7 @@ pub struct Scan {
 pub fn get(request: &v1::GetRequest, limits: &Limits) -> Result<Get, Fault> {
     let level = level(request.read_level, request.min_revision)?;
     let range = get_range(request, limits)?;
-    Ok(Get {
-        range,
-        level,
-        form: get_form(request),
-    })
+    Ok(Get { range, level, form: get_form(request) })
 }
 
 /// Checks a get inside a transaction, where freshness is the transaction's.
@@ -88,10 +84,7 @@ pub fn get_in_txn(request: &v1::GetRequest, limits: &Limits) -> Result<kv::Range
 
 /// In which form to answer a get.
 pub fn get_form(request: &v1::GetRequest) -> Form {
-    request
-        .key_form
-        .as_ref()
-        .map_or(Form::Text, |key| Spoken::from(key).form())
+    request.key_form.as_ref().map_or(Form::Text, |key| Spoken::from(key).form())
 }
 
 fn get_range(request: &v1::GetRequest, limits: &Limits) -> Result<kv::Range, Fault> {
@@ -124,13 +117,7 @@ pub fn page(request: &v1::RangeRequest, limits: &Limits) -> Result<Page, Fault> 
             count_apart = std::mem::take(&mut read.with_count);
         }
     }
-    Ok(Page {
-        whole,
-        read,
-        count_apart,
-        level,
-        form: form(request.selector.as_ref()),
-    })
+    Ok(Page { whole, read, count_apart, level, form: form(request.selector.as_ref()) })
 }
 
 /// Checks a range inside a transaction, where freshness is the transaction's
@@ -178,11 +165,7 @@ pub fn scan(request: &v1::ScanRequest, limits: &Limits) -> Result<Scan, Fault> {
         keys_only: request.keys_only,
         ..whole_range(range, revision("revision", request.revision)?)
     };
-    Ok(Scan {
-        read,
-        level,
-        form: form(request.selector.as_ref()),
-    })
+    Ok(Scan { read, level, form: form(request.selector.as_ref()) })
 }
 
 /// All of a range.
@@ -229,11 +212,7 @@ fn no_freshness_in_txn(read_level: i32, min_revision: i64) -> Result<(), Fault> 
 }
 
 fn not_in_txn(field: &str) -> Fault {
-    Fault::field(
-        Reason::FieldNotAllowed,
-        field,
-        "a read inside a transaction must leave this unset",
-    )
+    Fault::field(Reason::FieldNotAllowed, field, "a read inside a transaction must leave this unset")
 }
 
 fn order(order: i32) -> Result<Order, Fault> {
@@ -294,9 +273,7 @@ pub fn key_value(kv: kv::KeyValue, forms: Forms, keys_only: bool) -> v1::KeyValu
 
 /// The keys of a range.
 pub fn key_values(kvs: Vec<kv::KeyValue>, form: Form, keys_only: bool) -> Vec<v1::KeyValue> {
-    kvs.into_iter()
-        .map(|kv| key_value(kv, Forms::both(form), keys_only))
-        .collect()
+    kvs.into_iter().map(|kv| key_value(kv, Forms::both(form), keys_only)).collect()
 }
 
 /// A number that the wire has as signed. No store lives to see the difference.
@@ -310,10 +287,7 @@ mod tests {
     use v1::range_request::Selector;
 
     fn range_request() -> v1::RangeRequest {
-        v1::RangeRequest {
-            selector: Some(Selector::Prefix("user/".into())),
-            ..Default::default()
-        }
+        v1::RangeRequest { selector: Some(Selector::Prefix("user/".into())), ..Default::default() }
     }
 
     fn refused(request: v1::RangeRequest) -> Fault {
@@ -327,73 +301,25 @@ mod tests {
         assert_eq!(plain.read.limit, Some(10_000));
         assert_eq!(plain.read.max_bytes, Some(4 << 20));
         assert_eq!(plain.level, Level::Linearizable);
-        let less = page(
-            &v1::RangeRequest {
-                limit: 7,
-                ..range_request()
-            },
-            &limits,
-        )
-        .unwrap();
+        let less = page(&v1::RangeRequest { limit: 7, ..range_request() }, &limits).unwrap();
         assert_eq!(less.read.limit, Some(7));
     }
 
     #[test]
     fn each_mistake_has_its_own_reason_and_field() {
         let mistakes = [
+            (v1::RangeRequest { limit: -1, ..range_request() }, Reason::NumberTooSmall, "limit"),
+            (v1::RangeRequest { limit: 10_001, ..range_request() }, Reason::PageTooLarge, "limit"),
+            (v1::RangeRequest { revision: -7, ..range_request() }, Reason::NumberTooSmall, "revision"),
+            (v1::RangeRequest { order: 9, ..range_request() }, Reason::EnumUnknown, "order"),
+            (v1::RangeRequest { read_level: 77, ..range_request() }, Reason::EnumUnknown, "read_level"),
             (
-                v1::RangeRequest {
-                    limit: -1,
-                    ..range_request()
-                },
-                Reason::NumberTooSmall,
-                "limit",
-            ),
-            (
-                v1::RangeRequest {
-                    limit: 10_001,
-                    ..range_request()
-                },
-                Reason::PageTooLarge,
-                "limit",
-            ),
-            (
-                v1::RangeRequest {
-                    revision: -7,
-                    ..range_request()
-                },
-                Reason::NumberTooSmall,
-                "revision",
-            ),
-            (
-                v1::RangeRequest {
-                    order: 9,
-                    ..range_request()
-                },
-                Reason::EnumUnknown,
-                "order",
-            ),
-            (
-                v1::RangeRequest {
-                    read_level: 77,
-                    ..range_request()
-                },
-                Reason::EnumUnknown,
-                "read_level",
-            ),
-            (
-                v1::RangeRequest {
-                    min_revision: 3,
-                    ..range_request()
-                },
+                v1::RangeRequest { min_revision: 3, ..range_request() },
                 Reason::FieldNotAllowed,
                 "min_revision",
             ),
             (
-                v1::RangeRequest {
-                    page_token: "?".into(),
-                    ..range_request()
-                },
+                v1::RangeRequest { page_token: "?".into(), ..range_request() },
                 Reason::PageTokenInvalid,
                 "page_token",
             ),
@@ -403,14 +329,8 @@ mod tests {
             let fault = refused(request);
             assert_eq!((fault.reason(), fault.at()), (reason, Some(field)));
         }
-        let fault = refused(v1::RangeRequest {
-            limit: 10_001,
-            ..range_request()
-        });
-        assert_eq!(
-            (fault.get("limit"), fault.get("actual")),
-            (Some("10000"), Some("10001"))
-        );
+        let fault = refused(v1::RangeRequest { limit: 10_001, ..range_request() });
+        assert_eq!((fault.get("limit"), fault.get("actual")), (Some("10000"), Some("10001")));
     }
 
     #[test]
@@ -419,31 +339,15 @@ mod tests {
         let whole = KeyRange::prefix("user/");
         let token =
             PageToken::behind(b"user/m", Order::Ascending, Revision(42)).encode(&whole, Order::Ascending);
-        let request = v1::RangeRequest {
-            page_token: token,
-            with_count: true,
-            ..range_request()
-        };
+        let request = v1::RangeRequest { page_token: token, with_count: true, ..range_request() };
         let next = page(&request, &limits).unwrap();
         assert_eq!(next.read.revision, Some(Revision(42)));
         assert_eq!(next.read.range.start, "user/m\0");
         assert_eq!(next.whole, whole);
         assert!(next.count_apart && !next.read.with_count);
 
-        assert!(
-            page(
-                &v1::RangeRequest {
-                    revision: 42,
-                    ..request.clone()
-                },
-                &limits
-            )
-            .is_ok()
-        );
-        let fault = refused(v1::RangeRequest {
-            revision: 41,
-            ..request
-        });
+        assert!(page(&v1::RangeRequest { revision: 42, ..request.clone() }, &limits).is_ok());
+        let fault = refused(v1::RangeRequest { revision: 41, ..request });
         assert_eq!(fault.reason(), Reason::PageTokenInvalid);
     }
 

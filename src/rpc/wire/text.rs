@@ -29,10 +29,7 @@ pub struct Forms {
 impl Forms {
     /// One form for both: a request that names no value wants it as it names the key.
     pub const fn both(form: Form) -> Self {
-        Self {
-            key: form,
-            value: form,
-        }
+        Self { key: form, value: form }
     }
 }
 
@@ -128,31 +125,19 @@ mod tests {
 
     #[test]
     fn text_is_answered_with_text() {
-        assert_eq!(
-            key_form("grüezi".into(), Form::Text),
-            KeyForm::Key("grüezi".into())
-        );
-        assert_eq!(
-            value_form(Bytes::new(), Form::Text),
-            ValueForm::Value(String::new())
-        );
+        assert_eq!(key_form("grüezi".into(), Form::Text), KeyForm::Key("grüezi".into()));
+        assert_eq!(value_form(Bytes::new(), Form::Text), ValueForm::Value(String::new()));
     }
 
     #[test]
     fn bytes_are_answered_with_bytes_even_if_they_are_text() {
         assert_eq!(key_form("k".into(), Form::Bytes), KeyForm::KeyBytes("k".into()));
-        assert_eq!(
-            value_form("v".into(), Form::Bytes),
-            ValueForm::ValueBytes("v".into())
-        );
+        assert_eq!(value_form("v".into(), Form::Bytes), ValueForm::ValueBytes("v".into()));
     }
 
     #[test]
     fn what_is_no_text_is_answered_as_bytes() {
         let no_text = Bytes::from_static(&[0xff, 0xfe]);
-        assert_eq!(
-            value_form(no_text.clone(), Form::Text),
-            ValueForm::ValueBytes(no_text)
-        );
+        assert_eq!(value_form(no_text.clone(), Form::Text), ValueForm::ValueBytes(no_text));
     }
 }

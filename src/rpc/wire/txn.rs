@@ -54,22 +54,13 @@ fn check_cost(request: &v1::TxnRequest, limits: &Limits) -> Result<(), Fault> {
     let compares = request.compares.len() as u64 + success.compares.max(failure.compares);
     if compares > limit {
         let what = "too many compares, nested ones included";
-        return Err(Fault::over(
-            Reason::TooManyCompares,
-            "compares",
-            what,
-            limit,
-            compares,
-        ));
+        return Err(Fault::over(Reason::TooManyCompares, "compares", what, limit, compares));
     }
     Ok(())
 }
 
 fn branch_cost(ops: &[v1::TxnOp], depth: usize) -> Result<Cost, Fault> {
-    let mut cost = Cost {
-        ops: ops.len() as u64,
-        compares: 0,
-    };
+    let mut cost = Cost { ops: ops.len() as u64, compares: 0 };
     for op in ops {
         let Some(WireOp::Txn(nested)) = &op.op else {
             continue;
@@ -77,13 +68,7 @@ fn branch_cost(ops: &[v1::TxnOp], depth: usize) -> Result<Cost, Fault> {
         let depth = depth + 1;
         if depth > kv::Txn::MAX_DEPTH {
             let what = "transactions are nested too deeply";
-            return Err(Fault::over(
-                Reason::TooDeep,
-                "txn",
-                what,
-                kv::Txn::MAX_DEPTH as u64,
-                depth as u64,
-            ));
+            return Err(Fault::over(Reason::TooDeep, "txn", what, kv::Txn::MAX_DEPTH as u64, depth as u64));
         }
         let success = branch_cost(&nested.success, depth)?;
         let failure = branch_cost(&nested.failure, depth)?;
@@ -95,9 +80,7 @@ fn branch_cost(ops: &[v1::TxnOp], depth: usize) -> Result<Cost, Fault> {
 
 fn convert(request: &v1::TxnRequest, limits: &Limits) -> Result<kv::Txn, Fault> {
     Ok(kv::Txn {
-        compares: each(&request.compares, "compares", |compare| {
-            self::compare(compare, limits)
-        })?,
+        compares: each(&request.compares, "compares", |compare| self::compare(compare, limits))?,
         success: each(&request.success, "success", |op| self::op(op, limits))?,
         failure: each(&request.failure, "failure", |op| self::op(op, limits))?,
     })
@@ -113,11 +96,7 @@ fn each<W, D>(list: &[W], field: &str, convert: impl Fn(&W) -> Result<D, Fault>)
 
 fn op(op: &v1::TxnOp, limits: &Limits) -> Result<kv::Op, Fault> {
     let Some(op) = &op.op else {
-        return Err(Fault::field(
-            Reason::OpMissing,
-            "op",
-            "set one of put, get, delete, range, txn",
-        ));
+        return Err(Fault::field(Reason::OpMissing, "op", "set one of put, get, delete, range, txn"));
     };
     let (kind, op) = match op {
         WireOp::Put(request) => ("put", put(request, limits).map(kv::Op::Put)),
@@ -161,9 +140,9 @@ fn target(compare: &v1::Compare) -> Result<Target, Fault> {
         (Wire::ModRevision, _) => Ok(Target::ModRevision(Revision(number()?))),
         (_, Some(Operand::Value(value))) => Ok(Target::Value(Spoken::Text(value).to_bytes())),
         (_, Some(Operand::ValueBytes(value))) => Ok(Target::Value(value.clone())),
-        (_, Some(Operand::Number(_)) | None) => Err(mismatch(
-            "the target VALUE is compared with a `value` or `value_bytes`",
-        )),
+        (_, Some(Operand::Number(_)) | None) => {
+            Err(mismatch("the target VALUE is compared with a `value` or `value_bytes`"))
+        }
     }
 }
 
@@ -186,21 +165,9 @@ fn relation(relation: i32) -> Result<Relation, Fault> {
 
 /// The answer to a transaction, each result in the form of its operation. The header is filled in later.
 pub fn txn_response(request: &v1::TxnRequest, result: kv::TxnResult) -> v1::TxnResponse {
-    let branch = if result.succeeded {
-        &request.success
-    } else {
-        &request.failure
-    };
-    let results = branch
-        .iter()
-        .zip(result.results)
-        .map(|(op, result)| op_result(op, result))
-        .collect();
-    v1::TxnResponse {
-        header: None,
-        succeeded: result.succeeded,
-        results,
-    }
+    let branch = if result.succeeded { &request.success } else { &request.failure };
+    let results = branch.iter().zip(result.results).map(|(op, result)| op_result(op, result)).collect();
+    v1::TxnResponse { header: None, succeeded: result.succeeded, results }
 }
 
 fn op_result(op: &v1::TxnOp, result: kv::OpResult) -> v1::TxnOpResult {
@@ -212,9 +179,7 @@ fn op_result(op: &v1::TxnOp, result: kv::OpResult) -> v1::TxnOpResult {
             Some(WireResult::Delete(delete_response(request, result)))
         }
         (Some(WireOp::Get(request)), kv::OpResult::Range(result)) => {
-            let kv = key_values(result.kvs, get_form(request), false)
-                .into_iter()
-                .next();
+            let kv = key_values(result.kvs, get_form(request), false).into_iter().next();
             Some(WireResult::Get(v1::GetResponse { header: None, kv }))
         }
         (Some(WireOp::Range(request)), kv::OpResult::Range(result)) => {
@@ -227,10 +192,7 @@ fn op_result(op: &v1::TxnOp, result: kv::OpResult) -> v1::TxnOpResult {
         // The state machine answers each operation with its own kind.
         _ => None,
     };
-    debug_assert!(
-        result.is_some(),
-        "an operation was answered by another one's result"
-    );
+    debug_assert!(result.is_some(), "an operation was answered by another one's result");
     v1::TxnOpResult { result }
 }
 
@@ -252,43 +214,25 @@ mod tests {
     use v1::put_request::KeyForm;
 
     fn put_op(key: &str) -> v1::TxnOp {
-        let request = v1::PutRequest {
-            key_form: Some(KeyForm::Key(key.into())),
-            ..Default::default()
-        };
-        v1::TxnOp {
-            op: Some(WireOp::Put(request)),
-        }
+        let request = v1::PutRequest { key_form: Some(KeyForm::Key(key.into())), ..Default::default() };
+        v1::TxnOp { op: Some(WireOp::Put(request)) }
     }
 
     fn get_op(key: &str) -> v1::TxnOp {
         let key_form = Some(v1::get_request::KeyForm::Key(key.into()));
-        v1::TxnOp {
-            op: Some(WireOp::Get(v1::GetRequest {
-                key_form,
-                ..Default::default()
-            })),
-        }
+        v1::TxnOp { op: Some(WireOp::Get(v1::GetRequest { key_form, ..Default::default() })) }
     }
 
     fn txn_op(nested: v1::TxnRequest) -> v1::TxnOp {
-        v1::TxnOp {
-            op: Some(WireOp::Txn(nested)),
-        }
+        v1::TxnOp { op: Some(WireOp::Txn(nested)) }
     }
 
     fn success(ops: Vec<v1::TxnOp>) -> v1::TxnRequest {
-        v1::TxnRequest {
-            success: ops,
-            ..Default::default()
-        }
+        v1::TxnRequest { success: ops, ..Default::default() }
     }
 
     fn compares(compare: v1::Compare) -> v1::TxnRequest {
-        v1::TxnRequest {
-            compares: vec![compare],
-            ..Default::default()
-        }
+        v1::TxnRequest { compares: vec![compare], ..Default::default() }
     }
 
     fn version_is(number: i64) -> v1::Compare {
@@ -309,21 +253,11 @@ mod tests {
         let many = |count| (0..count).map(|n| put_op(&n.to_string())).collect::<Vec<_>>();
         assert!(txn(&success(many(128)), &Limits::default()).is_ok());
         let fault = refused(&success(many(129)));
-        assert_eq!(
-            (fault.reason(), fault.at()),
-            (Reason::TooManyOps, Some("success"))
-        );
-        assert_eq!(
-            (fault.get("limit"), fault.get("actual")),
-            (Some("128"), Some("129"))
-        );
+        assert_eq!((fault.reason(), fault.at()), (Reason::TooManyOps, Some("success")));
+        assert_eq!((fault.get("limit"), fault.get("actual")), (Some("128"), Some("129")));
 
         // The nested transaction counts as one, and its longer branch is added.
-        let nested = v1::TxnRequest {
-            success: many(70),
-            failure: many(20),
-            ..Default::default()
-        };
+        let nested = v1::TxnRequest { success: many(70), failure: many(20), ..Default::default() };
         let mut ops = many(57);
         ops.push(txn_op(nested.clone()));
         assert!(txn(&success(ops.clone()), &Limits::default()).is_ok());
@@ -334,96 +268,39 @@ mod tests {
     #[test]
     fn compares_count_along_the_way_too() {
         let many = |count| vec![version_is(0); count];
-        let nested = v1::TxnRequest {
-            compares: many(100),
-            ..Default::default()
-        };
-        let both = v1::TxnRequest {
-            compares: many(29),
-            failure: vec![txn_op(nested)],
-            ..Default::default()
-        };
+        let nested = v1::TxnRequest { compares: many(100), ..Default::default() };
+        let both = v1::TxnRequest { compares: many(29), failure: vec![txn_op(nested)], ..Default::default() };
         let fault = refused(&both);
-        assert_eq!(
-            (fault.reason(), fault.get("actual")),
-            (Reason::TooManyCompares, Some("129"))
-        );
+        assert_eq!((fault.reason(), fault.get("actual")), (Reason::TooManyCompares, Some("129")));
     }
 
     #[test]
     fn nesting_is_bounded_as_in_the_log() {
-        let nest = |levels| {
-            (1..levels).fold(success(vec![put_op("k")]), |inner, _| {
-                success(vec![txn_op(inner)])
-            })
-        };
+        let nest =
+            |levels| (1..levels).fold(success(vec![put_op("k")]), |inner, _| success(vec![txn_op(inner)]));
         assert!(txn(&nest(kv::Txn::MAX_DEPTH), &Limits::default()).is_ok());
         assert_eq!(refused(&nest(kv::Txn::MAX_DEPTH + 1)).reason(), Reason::TooDeep);
     }
 
     #[test]
     fn a_mistake_deep_inside_is_named_by_its_path() {
-        let nested = v1::TxnRequest {
-            failure: vec![get_op("k"), put_op("")],
-            ..Default::default()
-        };
+        let nested = v1::TxnRequest { failure: vec![get_op("k"), put_op("")], ..Default::default() };
         let fault = refused(&success(vec![put_op("a"), txn_op(nested)]));
         assert_eq!(fault.reason(), Reason::KeyEmpty);
         assert_eq!(fault.at(), Some("success[1].txn.failure[1].put.key"));
-        assert_eq!(
-            refused(&success(vec![v1::TxnOp::default()])).reason(),
-            Reason::OpMissing
-        );
+        assert_eq!(refused(&success(vec![v1::TxnOp::default()])).reason(), Reason::OpMissing);
     }
 
     #[test]
     fn compares_are_checked() {
         let mistakes = [
+            (v1::Compare { target: 0, ..version_is(0) }, Reason::EnumUnknown, "compares[0].target"),
+            (v1::Compare { target: 99, ..version_is(0) }, Reason::EnumUnknown, "compares[0].target"),
+            (v1::Compare { relation: 99, ..version_is(0) }, Reason::EnumUnknown, "compares[0].relation"),
+            (v1::Compare { operand: None, ..version_is(0) }, Reason::OperandMismatch, "compares[0].operand"),
+            (v1::Compare { target: 4, ..version_is(0) }, Reason::OperandMismatch, "compares[0].operand"),
             (
-                v1::Compare {
-                    target: 0,
-                    ..version_is(0)
-                },
-                Reason::EnumUnknown,
-                "compares[0].target",
-            ),
-            (
-                v1::Compare {
-                    target: 99,
-                    ..version_is(0)
-                },
-                Reason::EnumUnknown,
-                "compares[0].target",
-            ),
-            (
-                v1::Compare {
-                    relation: 99,
-                    ..version_is(0)
-                },
-                Reason::EnumUnknown,
-                "compares[0].relation",
-            ),
-            (
-                v1::Compare {
-                    operand: None,
-                    ..version_is(0)
-                },
-                Reason::OperandMismatch,
-                "compares[0].operand",
-            ),
-            (
-                v1::Compare {
-                    target: 4,
-                    ..version_is(0)
-                },
-                Reason::OperandMismatch,
-                "compares[0].operand",
-            ),
-            (
-                v1::Compare {
-                    selector: None,
-                    ..version_is(0)
-                },
+                v1::Compare { selector: None, ..version_is(0) },
                 Reason::SelectorMissing,
                 "compares[0].selector",
             ),
@@ -442,9 +319,7 @@ mod tests {
             read_level: v1::ReadLevel::Local.into(),
             ..Default::default()
         };
-        let fault = refused(&success(vec![v1::TxnOp {
-            op: Some(WireOp::Get(get)),
-        }]));
+        let fault = refused(&success(vec![v1::TxnOp { op: Some(WireOp::Get(get)) }]));
         assert_eq!(fault.reason(), Reason::FieldNotAllowed);
         assert_eq!(fault.at(), Some("success[0].get.read_level"));
     }
@@ -452,26 +327,14 @@ mod tests {
     #[test]
     fn only_what_writes_needs_the_log() {
         let is_read_only = |request| is_read_only(&txn(&request, &Limits::default()).unwrap());
-        assert!(is_read_only(success(vec![
-            get_op("a"),
-            txn_op(success(vec![get_op("b")]))
-        ])));
-        assert!(!is_read_only(success(vec![
-            get_op("a"),
-            txn_op(success(vec![put_op("b")]))
-        ])));
-        assert!(!is_read_only(v1::TxnRequest {
-            failure: vec![put_op("b")],
-            ..Default::default()
-        }));
+        assert!(is_read_only(success(vec![get_op("a"), txn_op(success(vec![get_op("b")]))])));
+        assert!(!is_read_only(success(vec![get_op("a"), txn_op(success(vec![put_op("b")]))])));
+        assert!(!is_read_only(v1::TxnRequest { failure: vec![put_op("b")], ..Default::default() }));
     }
 
     #[test]
     fn results_follow_the_branch_that_was_taken() {
-        let request = v1::TxnRequest {
-            failure: vec![get_op("k"), put_op("k")],
-            ..Default::default()
-        };
+        let request = v1::TxnRequest { failure: vec![get_op("k"), put_op("k")], ..Default::default() };
         let result = kv::TxnResult {
             succeeded: false,
             results: vec![
@@ -481,10 +344,7 @@ mod tests {
         };
         let answer = txn_response(&request, result);
         assert!(!answer.succeeded);
-        assert!(matches!(
-            answer.results[0].result,
-            Some(WireResult::Get(v1::GetResponse { kv: None, .. }))
-        ));
+        assert!(matches!(answer.results[0].result, Some(WireResult::Get(v1::GetResponse { kv: None, .. }))));
         assert!(matches!(answer.results[1].result, Some(WireResult::Put(_))));
     }
 }

@@ -35,31 +35,19 @@ pub fn too_large(limits: &Limits, actual: u64) -> Fault {
 /// Checks a put.
 pub fn put(request: &v1::PutRequest, limits: &Limits) -> Result<kv::Put, Fault> {
     let key = key(request.key_form.as_ref(), limits)?.to_bytes();
-    let value = request
-        .value_form
-        .as_ref()
-        .map_or_else(Bytes::new, |value| Spoken::from(value).to_bytes());
-    Ok(kv::Put {
-        key,
-        value,
-        return_previous: request.return_previous,
-    })
+    let value = request.value_form.as_ref().map_or_else(Bytes::new, |value| Spoken::from(value).to_bytes());
+    Ok(kv::Put { key, value, return_previous: request.return_previous })
 }
 
 /// Checks a delete.
 pub fn delete(request: &v1::DeleteRequest, limits: &Limits) -> Result<kv::Delete, Fault> {
     let range = key_range(request.selector.as_ref(), limits)?;
-    Ok(kv::Delete {
-        range,
-        return_previous: request.return_previous,
-    })
+    Ok(kv::Delete { range, return_previous: request.return_previous })
 }
 
 /// Checks a compaction.
 pub fn compact(request: &v1::CompactRequest) -> Result<kv::Compact, Fault> {
-    Ok(kv::Compact {
-        revision: Revision(at_least(1, "revision", request.revision)?),
-    })
+    Ok(kv::Compact { revision: Revision(at_least(1, "revision", request.revision)?) })
 }
 
 // Outward. The answer is given in the form of the request; the header is filled in later.
@@ -68,21 +56,12 @@ pub fn compact(request: &v1::CompactRequest) -> Result<kv::Compact, Fault> {
 pub fn put_response(request: &v1::PutRequest, result: kv::PutResult) -> v1::PutResponse {
     let forms = put_forms(request);
     let previous = result.previous.map(|previous| key_value(previous, forms, false));
-    v1::PutResponse {
-        header: None,
-        previous,
-    }
+    v1::PutResponse { header: None, previous }
 }
 
 fn put_forms(request: &v1::PutRequest) -> Forms {
-    let key = request
-        .key_form
-        .as_ref()
-        .map_or(Form::Text, |key| Spoken::from(key).form());
-    let value = request
-        .value_form
-        .as_ref()
-        .map_or(key, |value| Spoken::from(value).form());
+    let key = request.key_form.as_ref().map_or(Form::Text, |key| Spoken::from(key).form());
+    let value = request.value_form.as_ref().map_or(key, |value| Spoken::from(value).form());
     Forms { key, value }
 }
 
@@ -112,11 +91,7 @@ mod tests {
     }
 
     fn put_request(key: KeyForm, value: Option<ValueForm>) -> v1::PutRequest {
-        v1::PutRequest {
-            key_form: Some(key),
-            value_form: value,
-            return_previous: true,
-        }
+        v1::PutRequest { key_form: Some(key), value_form: value, return_previous: true }
     }
 
     #[test]
@@ -127,13 +102,8 @@ mod tests {
 
     #[test]
     fn each_part_is_answered_in_its_own_form() {
-        let request = put_request(
-            KeyForm::Key("k".into()),
-            Some(ValueForm::ValueBytes("new".into())),
-        );
-        let result = kv::PutResult {
-            previous: Some(previous()),
-        };
+        let request = put_request(KeyForm::Key("k".into()), Some(ValueForm::ValueBytes("new".into())));
+        let result = kv::PutResult { previous: Some(previous()) };
         let answer = put_response(&request, result).previous.unwrap();
         assert_eq!(answer.key_form, Some(AnswerKey::Key("k".into())));
         assert_eq!(answer.value_form, Some(AnswerValue::ValueBytes("old".into())));
@@ -147,25 +117,13 @@ mod tests {
 
     #[test]
     fn the_size_is_told_with_its_limit() {
-        let limits = Limits {
-            request_bytes: 64,
-            ..Limits::default()
-        };
-        let fits = put_request(
-            KeyForm::Key("k".into()),
-            Some(ValueForm::ValueBytes(vec![0; 57].into())),
-        );
+        let limits = Limits { request_bytes: 64, ..Limits::default() };
+        let fits = put_request(KeyForm::Key("k".into()), Some(ValueForm::ValueBytes(vec![0; 57].into())));
         assert_eq!(check_size(&fits, &limits), Ok(()));
-        let over = put_request(
-            KeyForm::Key("k".into()),
-            Some(ValueForm::ValueBytes(vec![0; 58].into())),
-        );
+        let over = put_request(KeyForm::Key("k".into()), Some(ValueForm::ValueBytes(vec![0; 58].into())));
         let fault = check_size(&over, &limits).unwrap_err();
         assert_eq!(fault.reason(), Reason::RequestTooLarge);
-        assert_eq!(
-            (fault.get("limit"), fault.get("actual")),
-            (Some("64"), Some("65"))
-        );
+        assert_eq!((fault.get("limit"), fault.get("actual")), (Some("64"), Some("65")));
     }
 
     #[test]
@@ -174,10 +132,7 @@ mod tests {
             selector: Some(v1::delete_request::Selector::PrefixBytes("k".into())),
             return_previous: true,
         };
-        let result = kv::DeleteResult {
-            deleted: 1,
-            previous: vec![previous()],
-        };
+        let result = kv::DeleteResult { deleted: 1, previous: vec![previous()] };
         let answer = delete_response(&request, result);
         assert_eq!(answer.deleted, 1);
         assert_eq!(answer.previous[0].key_form, Some(AnswerKey::KeyBytes("k".into())));
@@ -189,9 +144,6 @@ mod tests {
             let fault = compact(&v1::CompactRequest { revision }).unwrap_err();
             assert_eq!(fault.reason(), Reason::NumberTooSmall);
         }
-        assert_eq!(
-            compact(&v1::CompactRequest { revision: 5 }).unwrap().revision,
-            Revision(5)
-        );
+        assert_eq!(compact(&v1::CompactRequest { revision: 5 }).unwrap().revision, Revision(5));
     }
 }
