@@ -15,8 +15,8 @@ use crate::rpc::listener;
 use crate::rpc::peers::{
     BadAddress, Identity, IntroduceError, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError,
 };
-use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
 use crate::rpc::wire::header::Answerer;
+use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
 use crate::types::{DirectoryId, NodeId};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -72,7 +72,9 @@ pub enum ServeError {
         source: tonic::transport::Error,
     },
     /// The disk or the engine broke its word.
-    #[error("{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else replace it")]
+    #[error(
+        "{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else replace it"
+    )]
     Fatal(String),
 }
 
@@ -147,10 +149,10 @@ impl Server {
 
         let context = Arc::new(context(&config, &handle, &peers, started, signals.stopping.subscribe()));
         let routes = listener::forwarded_routes(&context).add_service(peers.service());
-        let peer_listener = peers
-            .server()
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(listener::connections(peer_socket), given(signals.close_peers.subscribe()));
+        let peer_listener = peers.server().add_routes(routes).serve_with_incoming_shutdown(
+            listener::connections(peer_socket),
+            given(signals.close_peers.subscribe()),
+        );
         let closing = given(signals.close_clients.subscribe());
         let client_listener = listener::serve_clients(context, client_socket, closing);
         tracing::info!(
@@ -282,11 +284,8 @@ async fn introduce(
     if identity.identity().introduced {
         return Ok(socket);
     }
-    let failed = |source| ServeError::Listen {
-        address: "the peer address".into(),
-        whom: "the other nodes",
-        source,
-    };
+    let failed =
+        |source| ServeError::Listen { address: "the peer address".into(), whom: "the other nodes", source };
     let socket = socket.into_std().map_err(failed)?;
     let meanwhile = TcpListener::from_std(socket.try_clone().map_err(failed)?).map_err(failed)?;
     let (introduced, closing) = watch::channel(false);
@@ -300,7 +299,8 @@ async fn introduce(
         server.abort();
     }
     let marked = tokio::task::spawn_blocking(move || identity.mark_introduced()).await;
-    marked.map_err(|error| ServeError::Fatal(format!("the data directory could not be marked: {error}")))??;
+    marked
+        .map_err(|error| ServeError::Fatal(format!("the data directory could not be marked: {error}")))??;
     TcpListener::from_std(socket).map_err(failed)
 }
 

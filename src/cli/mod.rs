@@ -99,7 +99,8 @@ pub fn main() -> ExitCode {
         // These have processes and runtimes of their own.
         Command::Dev(args) => return dev::run(args),
         Command::Bench(args) => {
-            let output = if output.format() == Format::Json { bench::Output::Json } else { bench::Output::Table };
+            let output =
+                if output.format() == Format::Json { bench::Output::Json } else { bench::Output::Table };
             return bench::run(bench::BenchArgs { endpoints: global.endpoints, output, ..args });
         }
         Command::Serve(command) => serve::run(&command),

@@ -39,7 +39,8 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     telemetry::init(&config.log).map_err(|error| CliError::local("set up logging", error))?;
     let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
     let name = config.name.clone();
-    let served = runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
+    let served =
+        runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
     // After a failed disk a thread may hang in it for ever: do not wait for that.
     runtime.shutdown_background();
     served.map_err(|error| CliError::local(format!("serve as {name}"), error))?;

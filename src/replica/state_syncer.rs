@@ -104,9 +104,19 @@ impl Worker {
                 };
                 if self.published.set_room(room) {
                     match room {
-                        Room::Enough => tracing::info!(free, reserve, "the disk has room again: writes are taken"),
-                        Room::Low => tracing::error!(free, reserve, "the disk is nearly full: a leader here refuses writes, reads go on"),
-                        Room::Gone => tracing::error!(free, reserve, "the disk is nearly full: no log entries are taken"),
+                        Room::Enough => {
+                            tracing::info!(free, reserve, "the disk has room again: writes are taken")
+                        }
+                        Room::Low => tracing::error!(
+                            free,
+                            reserve,
+                            "the disk is nearly full: a leader here refuses writes, reads go on"
+                        ),
+                        Room::Gone => tracing::error!(
+                            free,
+                            reserve,
+                            "the disk is nearly full: no log entries are taken"
+                        ),
                     }
                 }
             }

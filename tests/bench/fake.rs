@@ -66,11 +66,7 @@ impl Fake {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             address: listener.local_addr().unwrap(),
-            store: Arc::new(Mutex::new(Store {
-                revision: 1,
-                term: 7,
-                ..Store::default()
-            })),
+            store: Arc::new(Mutex::new(Store { revision: 1, term: 7, ..Store::default() })),
             connections: Arc::default(),
             status_calls: Arc::default(),
         };
@@ -115,9 +111,7 @@ impl Fake {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), reached)
-            .await
-            .expect("not reached within 30 s");
+        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("not reached within 30 s");
     }
 
     /// Applies puts at one revision, or misbehaves.
@@ -157,12 +151,7 @@ impl Fake {
 
 impl Store {
     fn header(&self) -> ResponseHeader {
-        ResponseHeader {
-            cluster_id: 5,
-            node_id: 1,
-            revision: self.revision,
-            ..ResponseHeader::default()
-        }
+        ResponseHeader { cluster_id: 5, node_id: 1, revision: self.revision, ..ResponseHeader::default() }
     }
 
     fn put(&mut self, put: PutRequest) -> Result<(), Status> {
@@ -194,10 +183,7 @@ impl KvService for Fake {
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let header = self.write(vec![request.into_inner()]).await?;
-        Ok(Response::new(PutResponse {
-            header: Some(header),
-            previous: None,
-        }))
+        Ok(Response::new(PutResponse { header: Some(header), previous: None }))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
@@ -208,11 +194,7 @@ impl KvService for Fake {
         let puts = puts.collect::<Result<_, _>>()?;
         let header = self.write(puts).await?;
         self.store.lock().unwrap().counts.txns += 1;
-        Ok(Response::new(TxnResponse {
-            header: Some(header),
-            succeeded: true,
-            results: Vec::new(),
-        }))
+        Ok(Response::new(TxnResponse { header: Some(header), succeeded: true, results: Vec::new() }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
@@ -227,10 +209,7 @@ impl KvService for Fake {
             return Err(Status::invalid_argument("the benchmark speaks bytes"));
         };
         let kv = store.keys.get(&key).cloned();
-        Ok(Response::new(GetResponse {
-            header: Some(store.header()),
-            kv,
-        }))
+        Ok(Response::new(GetResponse { header: Some(store.header()), kv }))
     }
 
     async fn delete(&self, _: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
@@ -258,12 +237,8 @@ impl ClusterService for Fake {
         if matches!(store.fault, Fault::NewTermWithEachStatus) {
             store.term += 1;
         }
-        let member = Member {
-            node_id: 1,
-            name: "n1".to_owned(),
-            client_url: self.url(),
-            ..Member::default()
-        };
+        let member =
+            Member { node_id: 1, name: "n1".to_owned(), client_url: self.url(), ..Member::default() };
         let node = NodeStatus {
             member: Some(member),
             role: NodeRole::Leader.into(),
@@ -273,12 +248,7 @@ impl ClusterService for Fake {
             ready: true,
             ..NodeStatus::default()
         };
-        let limits = Limits {
-            key_bytes: 8 << 10,
-            request_bytes: 1 << 20,
-            txn_ops: 128,
-            ..Limits::default()
-        };
+        let limits = Limits { key_bytes: 8 << 10, request_bytes: 1 << 20, txn_ops: 128, ..Limits::default() };
         Ok(Response::new(StatusResponse {
             header: Some(store.header()),
             nodes: vec![node],
@@ -312,8 +282,6 @@ impl MaintenanceService for Fake {
 
     async fn echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
         self.store.lock().unwrap().counts.echoes += 1;
-        Ok(Response::new(EchoResponse {
-            payload: request.into_inner().payload,
-        }))
+        Ok(Response::new(EchoResponse { payload: request.into_inner().payload }))
     }
 }

@@ -1,9 +1,6 @@
 //! `kontiki bench` against a store that lives in the test: what it counts
 //! must be what the store saw. No test asserts how fast anything is.
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint knows tests by their attribute, not their helpers"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint knows tests by their attribute, not their helpers")]
 
 mod fake;
 
@@ -66,17 +63,10 @@ async fn every_request_is_counted_once() {
 async fn threads_share_the_connections() {
     let fake = Fake::start().await;
     let report = bench(&fake, "put --threads 3 --connections 5 --clients 7").await;
-    assert_eq!(
-        fake.connections() - fake.status_calls(),
-        5,
-        "one for each status call, five for the load"
-    );
+    assert_eq!(fake.connections() - fake.status_calls(), 5, "one for each status call, five for the load");
     let seen = fake.counts().puts;
     let counted = report.results[0].total.requests;
-    assert!(
-        (counted..=counted + 7).contains(&seen),
-        "counted {counted}, seen {seen}"
-    );
+    assert!((counted..=counted + 7).contains(&seen), "counted {counted}, seen {seen}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,29 +83,16 @@ async fn a_batch_is_one_request_of_many_operations() {
 async fn all_is_five_workloads_as_shares_of_the_first() {
     let fake = Fake::start().await;
     let report = bench(&fake, "all --preload --verify").await;
-    let names: Vec<_> = report
-        .results
-        .iter()
-        .map(|result| result.workload.name())
-        .collect();
+    let names: Vec<_> = report.results.iter().map(|result| result.workload.name()).collect();
     assert_eq!(names, ["echo", "put", "get", "local-get", "mixed"]);
     assert!(report.results[0].share_of_echo.is_none());
-    assert!(
-        report.results[1..]
-            .iter()
-            .all(|result| result.share_of_echo.is_some_and(|share| share > 0.0))
-    );
+    assert!(report.results[1..].iter().all(|result| result.share_of_echo.is_some_and(|share| share > 0.0)));
     let mixed = &report.results[4];
     let parts = [&mixed.reads, &mixed.writes].map(|part| part.as_ref().unwrap().requests);
     assert_eq!(parts.iter().sum::<u64>(), mixed.total.requests);
     assert!(parts.iter().all(|part| *part > 0));
     for result in &report.results {
-        assert_eq!(
-            result.missing,
-            0,
-            "{}: all keys were written before",
-            result.workload.name()
-        );
+        assert_eq!(result.missing, 0, "{}: all keys were written before", result.workload.name());
         assert_eq!(result.verification.is_some(), result.workload.writes());
     }
     assert!(fake.counts().local_gets > 0 && fake.counts().linearizable_gets > 0);
@@ -147,11 +124,8 @@ async fn a_stall_is_seen_by_all_that_it_delayed() {
     // queue grows, and the last in it waits much longer than any call takes.
     let fake = Fake::start().await;
     fake.set_fault(Fault::Slow(Duration::from_millis(50)));
-    let report = bench(
-        &fake,
-        "put --rate 100 --clients 1 --connections 1 --duration 600ms --key-space 10",
-    )
-    .await;
+    let report =
+        bench(&fake, "put --rate 100 --clients 1 --connections 1 --duration 600ms --key-space 10").await;
     let result = &report.results[0];
     let [latency, service] =
         [&result.total.latency, &result.total.service_time].map(|times| times.as_ref().unwrap());
@@ -162,23 +136,14 @@ async fn a_stall_is_seen_by_all_that_it_delayed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_are_counted_by_reason() {
     let fake = Fake::start().await;
-    fake.set_fault(Fault::RefuseEvery {
-        nth: 3,
-        reason: "OVERLOADED",
-    });
+    fake.set_fault(Fault::RefuseEvery { nth: 3, reason: "OVERLOADED" });
     let report = bench(&fake, "put --verify").await;
     let result = &report.results[0];
     let refused = fake.counts().refused;
     let counted = result.errors["OVERLOADED"].count;
-    assert!(
-        (counted..=counted + 8).contains(&refused),
-        "counted {counted}, refused {refused}"
-    );
+    assert!((counted..=counted + 8).contains(&refused), "counted {counted}, refused {refused}");
     assert_eq!(result.errors["OVERLOADED"].example, "refused by the test");
-    assert!(
-        result.verification.as_ref().unwrap().is_clean(),
-        "what was acknowledged is there"
-    );
+    assert!(result.verification.as_ref().unwrap().is_clean(), "what was acknowledged is there");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,11 +188,7 @@ async fn an_interruption_reports_what_there_is() {
     interrupt.send_replace(true);
     let report = running.await.unwrap().unwrap();
     assert!(report.interrupted);
-    assert_eq!(
-        report.results.len(),
-        1,
-        "the workload that ran, and none after it"
-    );
+    assert_eq!(report.results.len(), 1, "the workload that ran, and none after it");
     assert!(report.results[0].total.requests > 0);
     assert!(report.results[0].seconds < 3600.0);
 }
@@ -236,14 +197,8 @@ async fn an_interruption_reports_what_there_is() {
 async fn what_the_cluster_would_refuse_is_refused_before_it_starts() {
     let fake = Fake::start().await;
     let (_never, stop) = watch::channel(false);
-    let error = execute(&args(&fake, "put --batch 129"), stop, |_| ())
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("--batch is 129, and the cluster's limit is 128"),
-        "{error}"
-    );
+    let error = execute(&args(&fake, "put --batch 129"), stop, |_| ()).await.unwrap_err().to_string();
+    assert!(error.contains("--batch is 129, and the cluster's limit is 128"), "{error}");
     assert_eq!(fake.counts().puts, 0);
 }
 
@@ -254,10 +209,7 @@ async fn nobody_there_is_said_with_the_address() {
     args.endpoints = vec!["http://127.0.0.1:1".to_owned()];
     let (_never, stop) = watch::channel(false);
     let error = execute(&args, stop, |_| ()).await.unwrap_err().to_string();
-    assert!(
-        error.contains("127.0.0.1:1") && error.contains("refused"),
-        "{error}"
-    );
+    assert!(error.contains("127.0.0.1:1") && error.contains("refused"), "{error}");
 }
 
 /// Programs read this: a field may be added, and none renamed or dropped.
@@ -275,10 +227,7 @@ async fn the_json_form_is_stable() {
             .join(" ")
     };
     assert_eq!(report["schema"], 1);
-    assert_eq!(
-        names(""),
-        "broken_off client cluster interrupted results schema settings"
-    );
+    assert_eq!(names(""), "broken_off client cluster interrupted results schema settings");
     assert_eq!(names("/client"), "build cores version");
     assert_eq!(names("/cluster"), "durability id leader nodes versions");
     assert_eq!(names("/cluster/leader"), "name term");
@@ -294,16 +243,10 @@ async fn the_json_form_is_stable() {
          reads requests requests_per_second seconds service_time share_of_echo stolen_share unsent \
          verification workload writes"
     );
-    assert_eq!(
-        names("/results/0/latency"),
-        "max_us mean_us p50_us p90_us p999_us p99_us"
-    );
+    assert_eq!(names("/results/0/latency"), "max_us mean_us p50_us p90_us p999_us p99_us");
     assert_eq!(
         names("/results/0/reads"),
         "latency operations operations_per_second requests requests_per_second service_time"
     );
-    assert_eq!(
-        names("/results/0/verification"),
-        "checked examples lost newer same skipped unreadable wrong"
-    );
+    assert_eq!(names("/results/0/verification"), "checked examples lost newer same skipped unreadable wrong");
 }

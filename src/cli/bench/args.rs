@@ -160,13 +160,7 @@ impl Selection {
     pub fn workloads(self) -> Vec<Workload> {
         match self {
             Self::All => {
-                vec![
-                    Workload::Echo,
-                    Workload::Put,
-                    Workload::Get,
-                    Workload::LocalGet,
-                    Workload::Mixed,
-                ]
+                vec![Workload::Echo, Workload::Put, Workload::Get, Workload::LocalGet, Workload::Mixed]
             }
             Self::Echo => vec![Workload::Echo],
             Self::Put => vec![Workload::Put],
@@ -215,25 +209,17 @@ pub enum Output {
 /// # Errors
 /// If that is no address, in words.
 pub fn with_scheme(url: &str) -> Result<String, String> {
-    let full = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
+    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     match full.parse::<http::Uri>() {
         Ok(uri) if uri.host().is_some() && uri.scheme_str() == Some("http") => Ok(full),
         Ok(_) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379")),
-        Err(error) => Err(format!(
-            "{url:?} is not an address like http://127.0.0.1:2379: {error}"
-        )),
+        Err(error) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379: {error}")),
     }
 }
 
 /// `500ms`, `10s`, `2m`, or a plain number of seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit {
         "ms" => 0.001,
@@ -241,8 +227,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "m" => 60.0,
         _ => return Err(format!("{text:?} is not a time like 500ms, 10s or 2m")),
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("{text:?} is not a time like 500ms, 10s or 2m"))?;
+    let number: f64 = number.parse().map_err(|_| format!("{text:?} is not a time like 500ms, 10s or 2m"))?;
     Duration::try_from_secs_f64(number * factor).map_err(|error| format!("{text:?}: {error}"))
 }

@@ -53,12 +53,8 @@ impl Desk {
         schedule: Schedule,
         pace: Option<(Timetable, u64, Arc<Semaphore>)>,
     ) -> Self {
-        let pace = pace.map(|(timetable, thread, gate)| Pace {
-            timetable,
-            thread,
-            gate,
-            taken: Cell::new(0),
-        });
+        let pace =
+            pace.map(|(timetable, thread, gate)| Pace { timetable, thread, gate, taken: Cell::new(0) });
         Self {
             shapes,
             schedule,
@@ -80,13 +76,7 @@ impl Desk {
     /// Hands over what was noted until `now`. Of the open loop, it also counts what was due and never sent.
     pub fn leave(&self, now: Instant) -> Recorder {
         let mut recorder = self.recorder.take();
-        if let Some(Pace {
-            timetable,
-            thread,
-            taken,
-            ..
-        }) = &self.pace
-        {
+        if let Some(Pace { timetable, thread, taken, .. }) = &self.pace {
             let measured_from = timetable.count_on(*thread, self.schedule.measure);
             let first_unsent = taken.get().max(measured_from);
             recorder.unsent = timetable.count_on(*thread, now).saturating_sub(first_unsent);
@@ -105,9 +95,7 @@ impl Desk {
         pace.gate.acquire().await.ok()?.forget();
         let nth = pace.taken.get();
         pace.taken.set(nth + 1);
-        Some(Turn {
-            due: Some(pace.timetable.due_on(pace.thread, nth)),
-        })
+        Some(Turn { due: Some(pace.timetable.due_on(pace.thread, nth)) })
     }
 
     /// Whether a request counts. In the closed loop, if it was answered while
@@ -145,13 +133,7 @@ impl Desk {
     fn sample(&self, recorder: &mut Recorder, write: Write, revision: i64) {
         for nth in 0..write.count {
             let key = self.shapes.following(write.first, nth);
-            recorder.sample.note(
-                key,
-                Acknowledged {
-                    revision,
-                    tag: write.tag,
-                },
-            );
+            recorder.sample.note(key, Acknowledged { revision, tag: write.tag });
         }
     }
 }
@@ -218,35 +200,24 @@ impl Client {
             Request::Get(get) => {
                 let request = self.in_time(get);
                 let answer = self.kv.get(request).await?.into_inner();
-                Ok(Answer {
-                    missing: answer.kv.is_none(),
-                    ..Answer::default()
-                })
+                Ok(Answer { missing: answer.kv.is_none(), ..Answer::default() })
             }
             Request::Put(_, put) => {
                 let request = self.in_time(put);
                 let answer = self.kv.put(request).await?.into_inner();
-                Ok(Answer {
-                    revision: answer.header.unwrap_or_default().revision,
-                    missing: false,
-                })
+                Ok(Answer { revision: answer.header.unwrap_or_default().revision, missing: false })
             }
             Request::Txn(_, txn) => {
                 let request = self.in_time(txn);
                 let answer = self.kv.txn(request).await?.into_inner();
-                Ok(Answer {
-                    revision: answer.header.unwrap_or_default().revision,
-                    missing: false,
-                })
+                Ok(Answer { revision: answer.header.unwrap_or_default().revision, missing: false })
             }
         }
     }
 
     fn in_time<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
-        request
-            .metadata_mut()
-            .insert("grpc-timeout", self.deadline.clone());
+        request.metadata_mut().insert("grpc-timeout", self.deadline.clone());
         request
     }
 }
@@ -254,24 +225,13 @@ impl Client {
 /// In milliseconds: `grpc-timeout` allows eight digits, which is a day.
 pub fn deadline(timeout: Duration) -> MetadataValue<Ascii> {
     let milliseconds = timeout.as_millis().clamp(1, 99_999_999);
-    format!("{milliseconds}m")
-        .parse()
-        .expect("digits and a letter are ASCII")
+    format!("{milliseconds}m").parse().expect("digits and a letter are ASCII")
 }
 
 fn describe(request: &Request) -> Sent {
     match request {
-        Request::Echo(_) => Sent {
-            kind: Kind::Echo,
-            write: None,
-        },
-        Request::Get(_) => Sent {
-            kind: Kind::Read,
-            write: None,
-        },
-        Request::Put(write, _) | Request::Txn(write, _) => Sent {
-            kind: Kind::Write,
-            write: Some(*write),
-        },
+        Request::Echo(_) => Sent { kind: Kind::Echo, write: None },
+        Request::Get(_) => Sent { kind: Kind::Read, write: None },
+        Request::Put(write, _) | Request::Txn(write, _) => Sent { kind: Kind::Write, write: Some(*write) },
     }
 }

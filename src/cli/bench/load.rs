@@ -90,29 +90,20 @@ pub async fn run(
             begin: told,
         };
         let results = results.clone();
-        std::thread::Builder::new()
-            .name(format!("bench-{number}"))
-            .spawn(move || {
-                // Fails only if the command is already over.
-                let _ = results.blocking_send(thread.run());
-            })?;
+        std::thread::Builder::new().name(format!("bench-{number}")).spawn(move || {
+            // Fails only if the command is already over.
+            let _ = results.blocking_send(thread.run());
+        })?;
         begins.push(begin);
     }
     drop((ready, results));
     // On an early return the senders in `begins` are dropped, and the threads end.
     for _ in 0..plan.threads {
-        opened
-            .recv()
-            .await
-            .expect("a thread reports once before it ends")?;
+        opened.recv().await.expect("a thread reports once before it ends")?;
     }
     let start = Instant::now() + Duration::from_millis(1);
     let measure = start + plan.warmup;
-    let schedule = Schedule {
-        start,
-        measure,
-        end: measure + plan.duration,
-    };
+    let schedule = Schedule { start, measure, end: measure + plan.duration };
     for begin in begins {
         // Fails only if that thread has ended, which its result explains.
         let _ = begin.send(schedule);
@@ -147,20 +138,13 @@ fn start_pacer(
     };
     let stop = stop.clone();
     let pacer = move || pace::release(&timetable, &gates, &stop);
-    std::thread::Builder::new()
-        .name("bench-pacer".into())
-        .spawn(pacer)?;
+    std::thread::Builder::new().name("bench-pacer".into()).spawn(pacer)?;
     Ok(())
 }
 
 fn timetable(plan: &Plan, schedule: &Schedule) -> Option<Timetable> {
     let Schedule { start, end, .. } = *schedule;
-    plan.rate.map(|rate| Timetable {
-        start,
-        end,
-        rate,
-        threads: plan.threads as u64,
-    })
+    plan.rate.map(|rate| Timetable { start, end, rate, threads: plan.threads as u64 })
 }
 
 /// Takes the time of the measured part.
@@ -171,18 +155,11 @@ async fn watch_over(schedule: &Schedule, mut stop: watch::Receiver<bool>) -> Run
         until(schedule.end, &mut stop).await;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let stolen = machine
-        .zip(MachineTime::now())
-        .map(|(before, now)| now.stolen_since(before));
+    let stolen = machine.zip(MachineTime::now()).map(|(before, now)| now.stolen_since(before));
     let own_cpu = own_cpu().saturating_sub(cpu);
     // A run that was stopped while warming up measured nothing.
     let seconds = if interrupted { 0.0 } else { seconds };
-    Run {
-        recorder: Recorder::default(),
-        seconds,
-        own_cpu,
-        stolen,
-    }
+    Run { recorder: Recorder::default(), seconds, own_cpu, stolen }
 }
 
 /// Waits; says whether it was interrupted.
@@ -225,27 +202,13 @@ impl Thread {
         let mut clients = Vec::new();
         for (url, numbers) in &self.connections {
             let channel = target::connect(url).await?;
-            clients.extend(
-                numbers
-                    .iter()
-                    .map(|n| (*n, Client::new(channel.clone(), &self.plan))),
-            );
+            clients.extend(numbers.iter().map(|n| (*n, Client::new(channel.clone(), &self.plan))));
         }
         Ok(clients)
     }
 
     async fn drive(self, clients: Vec<(usize, Client)>) -> Recorder {
-        let Self {
-            number,
-            plan,
-            workload,
-            shapes,
-            gate,
-            mut stop,
-            ready,
-            begin,
-            ..
-        } = self;
+        let Self { number, plan, workload, shapes, gate, mut stop, ready, begin, .. } = self;
         if ready.send(Ok(())).await.is_err() {
             return Recorder::default();
         }

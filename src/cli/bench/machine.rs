@@ -38,21 +38,14 @@ impl MachineTime {
             return None;
         }
         let columns: Vec<u64> = words.take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self {
-            total: columns.iter().sum(),
-            stolen: *columns.get(7)?,
-        })
+        Some(Self { total: columns.iter().sum(), stolen: *columns.get(7)? })
     }
 
     /// The share that was stolen since `earlier`.
     pub fn stolen_since(self, earlier: Self) -> f64 {
         let total = self.total.saturating_sub(earlier.total);
         let stolen = self.stolen.saturating_sub(earlier.stolen);
-        if total == 0 {
-            0.0
-        } else {
-            stolen as f64 / total as f64
-        }
+        if total == 0 { 0.0 } else { stolen as f64 / total as f64 }
     }
 }
 

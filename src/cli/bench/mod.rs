@@ -157,10 +157,7 @@ async fn measure(
     let before = cluster.leader;
     let run = load::run(plan, workload, &urls, stop).await?;
     // A cluster that does not answer is without a leader as far as we can tell.
-    let after = Cluster::ask(&plan.endpoints)
-        .await
-        .ok()
-        .and_then(|cluster| cluster.leader);
+    let after = Cluster::ask(&plan.endpoints).await.ok().and_then(|cluster| cluster.leader);
     let mut outcome = Outcome::new(workload, &run, echo_rate);
     if before != after {
         outcome.leader_change = Some(LeaderChange { before, after });
@@ -178,14 +175,7 @@ async fn read_back(
     stop: &watch::Receiver<bool>,
 ) -> Result<Verification, BenchError> {
     let channel = target::connect(url).await?;
-    Ok(verify::verify(
-        channel,
-        &Shapes::new(plan),
-        &run.recorder,
-        plan.request_timeout,
-        stop,
-    )
-    .await)
+    Ok(verify::verify(channel, &Shapes::new(plan), &run.recorder, plan.request_timeout, stop).await)
 }
 
 /// The heading belongs to the result; the rest goes to standard error.
@@ -196,10 +186,7 @@ fn show(args: &BenchArgs, progress: &Progress<'_>) {
         Progress::Preloading(keys) => eprintln!("writing all {keys} keys first"),
         Progress::Begins(workload) => {
             let BenchArgs { warmup, duration, .. } = args;
-            eprintln!(
-                "{}: {warmup:?} of warm-up, then {duration:?} to measure",
-                workload.name()
-            );
+            eprintln!("{}: {warmup:?} of warm-up, then {duration:?} to measure", workload.name());
         }
     }
 }
@@ -207,10 +194,7 @@ fn show(args: &BenchArgs, progress: &Progress<'_>) {
 fn print(report: &Report, output: Output) {
     match output {
         Output::Table => {
-            let notes: String = text::notes(report)
-                .iter()
-                .map(|note| format!("* {note}\n"))
-                .collect();
+            let notes: String = text::notes(report).iter().map(|note| format!("* {note}\n")).collect();
             let gap = if notes.is_empty() { "" } else { "\n" };
             to_stdout(&format!("\n{}\n{gap}{notes}", text::table(report)));
         }

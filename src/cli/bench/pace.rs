@@ -49,9 +49,7 @@ impl Timetable {
 
     /// How many requests of one thread are due before `now`.
     pub fn count_on(&self, thread: u64, now: Instant) -> u64 {
-        self.count_before(now)
-            .saturating_sub(thread)
-            .div_ceil(self.threads)
+        self.count_before(now).saturating_sub(thread).div_ceil(self.threads)
     }
 }
 
@@ -82,12 +80,7 @@ mod tests {
 
     fn timetable(rate: f64, threads: u64) -> Timetable {
         let start = Instant::now();
-        Timetable {
-            start,
-            end: start + Duration::from_secs(10),
-            rate,
-            threads,
-        }
+        Timetable { start, end: start + Duration::from_secs(10), rate, threads }
     }
 
     #[test]
@@ -96,9 +89,7 @@ mod tests {
             let table = timetable(rate, threads);
             let at = |seconds| {
                 let now = table.start + Duration::from_secs(seconds);
-                (0..threads)
-                    .map(|thread| table.count_on(thread, now))
-                    .sum::<u64>()
+                (0..threads).map(|thread| table.count_on(thread, now)).sum::<u64>()
             };
             assert_eq!(at(0), 0);
             assert_eq!(at(4), (4.0 * rate) as u64, "{rate} among {threads}");
@@ -112,10 +103,7 @@ mod tests {
         for (thread, nth) in [(0, 0), (1, 0), (0, 7), (1, 200)] {
             let due = table.due_on(thread, nth);
             assert_eq!(table.count_on(thread, due + Duration::from_micros(1)), nth + 1);
-            assert_eq!(
-                table.count_on(thread, due - Duration::from_micros(1).min(due - table.start)),
-                nth
-            );
+            assert_eq!(table.count_on(thread, due - Duration::from_micros(1).min(due - table.start)), nth);
         }
     }
 
@@ -123,19 +111,11 @@ mod tests {
     fn the_pacer_releases_all_and_closes_the_gates() {
         let start = Instant::now();
         let end = start + Duration::from_millis(60);
-        let table = Timetable {
-            start,
-            end,
-            rate: 5000.0,
-            threads: 2,
-        };
+        let table = Timetable { start, end, rate: 5000.0, threads: 2 };
         let gates = [Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0))];
         let (_keep, stop) = watch::channel(false);
         release(&table, &gates, &stop);
-        assert_eq!(
-            gates.iter().map(|gate| gate.available_permits()).sum::<usize>(),
-            300
-        );
+        assert_eq!(gates.iter().map(|gate| gate.available_permits()).sum::<usize>(), 300);
         assert!(gates.iter().all(|gate| gate.is_closed()));
     }
 }

@@ -99,19 +99,12 @@ impl BenchArgs {
             )
         })?;
         let rate_fits = self.rate.is_none_or(|rate| (0.01..=10_000_000.0).contains(&rate));
-        require(rate_fits, || {
-            "--rate must be between 0.01 and 10000000 per second".to_owned()
-        })?;
-        for (flag, time) in [
-            ("--duration", self.duration),
-            ("--request-timeout", self.request_timeout),
-        ] {
+        require(rate_fits, || "--rate must be between 0.01 and 10000000 per second".to_owned())?;
+        for (flag, time) in [("--duration", self.duration), ("--request-timeout", self.request_timeout)] {
             let fits = !time.is_zero() && time <= LONGEST;
             require(fits, || format!("{flag} must be more than 0 s and at most 1 h"))?;
         }
-        require(self.warmup <= LONGEST, || {
-            "--warmup must be at most 1 h".to_owned()
-        })?;
+        require(self.warmup <= LONGEST, || "--warmup must be at most 1 h".to_owned())?;
         let endpoints: Result<Vec<_>, _> = self.endpoints.iter().map(|url| with_scheme(url)).collect();
         Ok(Plan {
             workloads: self.workload.workloads(),
@@ -128,11 +121,7 @@ impl BenchArgs {
             key_size: self.key_size,
             key_space: self.key_space,
             prefix: self.prefix.clone(),
-            order: if self.sequential {
-                Order::Sequential
-            } else {
-                Order::Random
-            },
+            order: if self.sequential { Order::Sequential } else { Order::Random },
             seed: self.seed,
             read_share: self.read_share,
             batch: self.batch,
@@ -143,11 +132,7 @@ impl BenchArgs {
 }
 
 fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), BenchError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(BenchError::Usage(otherwise()))
-    }
+    if holds { Ok(()) } else { Err(BenchError::Usage(otherwise())) }
 }
 
 #[cfg(test)]
@@ -169,12 +154,7 @@ mod tests {
 
     #[test]
     fn all_measures_echo_first() {
-        let names: Vec<_> = plan("")
-            .unwrap()
-            .workloads
-            .into_iter()
-            .map(Workload::name)
-            .collect();
+        let names: Vec<_> = plan("").unwrap().workloads.into_iter().map(Workload::name).collect();
         assert_eq!(names, ["echo", "put", "get", "local-get", "mixed"]);
     }
 
@@ -182,16 +162,10 @@ mod tests {
     fn what_does_not_fit_together_is_refused_with_the_numbers() {
         for (line, words) in [
             ("put --key-size 8 --key-space 1000", "--key-size 8 is too small"),
-            (
-                "put --clients 3 --connections 4",
-                "--clients 3 are fewer than --connections 4",
-            ),
+            ("put --clients 3 --connections 4", "--clients 3 are fewer than --connections 4"),
             ("put --threads 5", "--threads 5 are more than --connections 4"),
             ("mixed --read-share 1.5", "--read-share 1.5 is not between"),
-            (
-                "put --batch 20 --key-space 10",
-                "--batch 20 is more than --key-space 10",
-            ),
+            ("put --batch 20 --key-space 10", "--batch 20 is more than --key-space 10"),
             ("put --rate 0", "--rate must be"),
             ("put --duration 0s", "--duration must be more than 0 s"),
             ("put --duration soon", "not a time"),

@@ -51,11 +51,7 @@ pub async fn preload(
                 }
                 let count = chunk.min(of - first);
                 let written = write(&mut client, &shapes, first, count, patience).await;
-                written.map_err(|reason| BenchError::Preload {
-                    key: first,
-                    of,
-                    reason,
-                })?;
+                written.map_err(|reason| BenchError::Preload { key: first, of, reason })?;
             }
         });
     }

@@ -39,11 +39,7 @@ pub struct Meter {
 impl Default for Meter {
     fn default() -> Self {
         let histogram = || Histogram::new_with_bounds(LEAST, MOST, 3).expect("the bounds are constants");
-        Self {
-            latency: histogram(),
-            service: histogram(),
-            operations: 0,
-        }
+        Self { latency: histogram(), service: histogram(), operations: 0 }
     }
 }
 
@@ -55,12 +51,8 @@ impl Meter {
 
     /// Adds what another noted.
     pub fn merge(&mut self, other: &Self) {
-        self.latency
-            .add(&other.latency)
-            .expect("all histograms have the same bounds");
-        self.service
-            .add(&other.service)
-            .expect("all histograms have the same bounds");
+        self.latency.add(&other.latency).expect("all histograms have the same bounds");
+        self.service.add(&other.service).expect("all histograms have the same bounds");
         self.operations += other.operations;
     }
 }
@@ -164,9 +156,7 @@ fn reason(status: &Status) -> String {
 /// says NOT_APPLIED is believed; a refusal that names no outcome (of a proxy,
 /// of the connection) tells nothing.
 pub fn outcome_is_unknown(status: &Status) -> bool {
-    let outcome = status
-        .get_details_error_info()
-        .and_then(|info| info.metadata.get("outcome").cloned());
+    let outcome = status.get_details_error_info().and_then(|info| info.metadata.get("outcome").cloned());
     outcome.as_deref() != Some("NOT_APPLIED")
 }
 
@@ -223,11 +213,7 @@ mod tests {
         recorder.failed(&refusal("NO_LEADER", "NOT_APPLIED"));
         recorder.failed(&refusal("NO_LEADER", "NOT_APPLIED"));
         recorder.failed(&Status::deadline_exceeded("too late"));
-        let counts: Vec<_> = recorder
-            .failures
-            .iter()
-            .map(|(why, f)| (why.as_str(), f.count))
-            .collect();
+        let counts: Vec<_> = recorder.failures.iter().map(|(why, f)| (why.as_str(), f.count)).collect();
         assert_eq!(counts, [("DEADLINE_EXCEEDED", 1), ("NO_LEADER", 2)]);
         assert_eq!(recorder.failures["NO_LEADER"].example, "try again");
     }

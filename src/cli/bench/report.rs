@@ -176,11 +176,7 @@ impl Report {
             schema: 1,
             client: ClientSide {
                 version: env!("CARGO_PKG_VERSION"),
-                build: if cfg!(debug_assertions) {
-                    "debug"
-                } else {
-                    "release"
-                },
+                build: if cfg!(debug_assertions) { "debug" } else { "release" },
                 cores: machine::cores(),
             },
             cluster,
@@ -193,10 +189,7 @@ impl Report {
 
     /// Requests per second of the echo workload.
     pub fn echo_rate(&self) -> Option<f64> {
-        let echo = self
-            .results
-            .iter()
-            .find(|outcome| outcome.workload == Workload::Echo)?;
+        let echo = self.results.iter().find(|outcome| outcome.workload == Workload::Echo)?;
         Some(echo.total.requests_per_second).filter(|rate| *rate > 0.0)
     }
 
@@ -257,15 +250,7 @@ impl Outcome {
             errors: recorder
                 .failures
                 .iter()
-                .map(|(reason, f)| {
-                    (
-                        reason.clone(),
-                        Errors {
-                            count: f.count,
-                            example: f.example.clone(),
-                        },
-                    )
-                })
+                .map(|(reason, f)| (reason.clone(), Errors { count: f.count, example: f.example.clone() }))
                 .collect(),
             abandoned: recorder.abandoned,
             unsent: recorder.unsent,
@@ -286,11 +271,7 @@ impl Outcome {
 impl Figures {
     fn new(meter: &Meter, seconds: f64) -> Self {
         let per_second = |count: u64| {
-            if seconds > 0.0 {
-                count as f64 / seconds
-            } else {
-                0.0
-            }
+            if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
         };
         Self {
             requests: meter.requests(),

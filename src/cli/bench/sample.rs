@@ -24,10 +24,7 @@ pub struct Sample {
 
 impl Default for Sample {
     fn default() -> Self {
-        Self {
-            every: 1,
-            keys: HashMap::new(),
-        }
+        Self { every: 1, keys: HashMap::new() }
     }
 }
 
@@ -70,10 +67,7 @@ mod tests {
     use super::*;
 
     fn write(revision: i64) -> Acknowledged {
-        Acknowledged {
-            revision,
-            tag: revision as u64 * 10,
-        }
+        Acknowledged { revision, tag: revision as u64 * 10 }
     }
 
     #[test]
@@ -92,11 +86,7 @@ mod tests {
         (0..MOST as u64).for_each(|key| sample.note(key, write(1)));
         assert_eq!(sample.sorted().len(), MOST);
         (0..1_000_000).for_each(|key| sample.note(key, write(2)));
-        assert!(
-            (MOST / 2..=MOST).contains(&sample.sorted().len()),
-            "{}",
-            sample.sorted().len()
-        );
+        assert!((MOST / 2..=MOST).contains(&sample.sorted().len()), "{}", sample.sorted().len());
     }
 
     #[test]

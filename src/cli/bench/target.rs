@@ -89,11 +89,7 @@ impl Cluster {
             Target::Any => {
                 let known = self.nodes.iter().map(|node| node.client_url.clone());
                 let urls: Vec<_> = known.filter(|url| !url.is_empty()).collect();
-                Ok(if urls.is_empty() {
-                    plan.endpoints.clone()
-                } else {
-                    urls
-                })
+                Ok(if urls.is_empty() { plan.endpoints.clone() } else { urls })
             }
         }
     }
@@ -103,12 +99,7 @@ impl Cluster {
     /// # Errors
     /// [`BenchError::Usage`] with the limit and the actual value.
     pub fn check_limits(&self, plan: &Plan) -> Result<(), BenchError> {
-        let Limits {
-            key_bytes,
-            request_bytes,
-            txn_ops,
-            ..
-        } = self.limits;
+        let Limits { key_bytes, request_bytes, txn_ops, .. } = self.limits;
         let request = request_size(plan) * u64::from(plan.batch);
         for (what, actual, limit) in [
             ("--key-size in bytes", plan.key_size as u64, key_bytes),
@@ -155,36 +146,22 @@ async fn ask_one(url: &str) -> Result<Cluster, String> {
         leader: answered()
             .filter(|node| node.role() == NodeRole::Leader)
             .max_by_key(|node| node.raft_term)
-            .map(|node| Leader {
-                name: name(node),
-                term: node.raft_term,
-                url: client_url(node),
-            }),
+            .map(|node| Leader { name: name(node), term: node.raft_term, url: client_url(node) }),
         nodes: answer
             .nodes
             .iter()
-            .map(|node| Node {
-                name: name(node),
-                client_url: client_url(node),
-                role: role(node),
-            })
+            .map(|node| Node { name: name(node), client_url: client_url(node), role: role(node) })
             .collect(),
         limits: answer.limits.unwrap_or_default(),
     })
 }
 
 fn name(node: &NodeStatus) -> String {
-    node.member
-        .as_ref()
-        .map(|member| member.name.clone())
-        .unwrap_or_default()
+    node.member.as_ref().map(|member| member.name.clone()).unwrap_or_default()
 }
 
 fn client_url(node: &NodeStatus) -> String {
-    node.member
-        .as_ref()
-        .map(|member| member.client_url.clone())
-        .unwrap_or_default()
+    node.member.as_ref().map(|member| member.client_url.clone()).unwrap_or_default()
 }
 
 fn role(node: &NodeStatus) -> String {
@@ -206,15 +183,8 @@ fn role(node: &NodeStatus) -> String {
 /// # Errors
 /// [`BenchError::Connect`].
 pub async fn connect(url: &str) -> Result<Channel, BenchError> {
-    let failed = |reason| BenchError::Connect {
-        url: url.to_owned(),
-        reason,
-    };
-    endpoint(url)
-        .map_err(failed)?
-        .connect()
-        .await
-        .map_err(|error| failed(causes(&error)))
+    let failed = |reason| BenchError::Connect { url: url.to_owned(), reason };
+    endpoint(url).map_err(failed)?.connect().await.map_err(|error| failed(causes(&error)))
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, String> {

@@ -18,23 +18,18 @@ pub fn heading(report: &Report) -> String {
     line("durability", list(&cluster.durability));
     for (nth, node) in cluster.nodes.iter().enumerate() {
         let heading = if nth == 0 { "nodes" } else { "" };
-        line(
-            heading,
-            format!("{} {} {}", node.name, node.client_url, node.role),
-        );
+        line(heading, format!("{} {} {}", node.name, node.client_url, node.role));
     }
     line(
         "leader",
-        cluster.leader.as_ref().map_or("none".to_owned(), |leader| {
-            format!("{} (term {})", leader.name, leader.term)
-        }),
+        cluster
+            .leader
+            .as_ref()
+            .map_or("none".to_owned(), |leader| format!("{} (term {})", leader.name, leader.term)),
     );
     line(
         "machine",
-        format!(
-            "{} cores here; client {}, {} build",
-            client.cores, client.version, client.build
-        ),
+        format!("{} cores here; client {}, {} build", client.cores, client.version, client.build),
     );
     line("target", format!("{}: {}", set.target, set.urls.join(", ")));
     line(
@@ -58,10 +53,7 @@ pub fn heading(report: &Report) -> String {
         },
     );
     let order = serde_json::to_value(set.order).ok();
-    let order = order
-        .as_ref()
-        .and_then(|order| order.as_str())
-        .unwrap_or_default();
+    let order = order.as_ref().and_then(|order| order.as_str()).unwrap_or_default();
     line(
         "keys",
         format!(
@@ -69,13 +61,7 @@ pub fn heading(report: &Report) -> String {
             set.key_space, set.key_size, set.seed, set.value_size, set.batch
         ),
     );
-    line(
-        "time",
-        format!(
-            "{} s each, after {} s of warm-up",
-            set.duration_seconds, set.warmup_seconds
-        ),
-    );
+    line("time", format!("{} s each, after {} s of warm-up", set.duration_seconds, set.warmup_seconds));
     text
 }
 
@@ -83,29 +69,14 @@ pub fn heading(report: &Report) -> String {
 pub fn table(report: &Report) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let header = [
-        "WORKLOAD",
-        "OPS/S",
-        "OF ECHO",
-        "MEAN",
-        "P50",
-        "P90",
-        "P99",
-        "P99.9",
-        "MAX",
-        "ERRORS",
-        "CLIENT CPU",
-    ];
+    let header =
+        ["WORKLOAD", "OPS/S", "OF ECHO", "MEAN", "P50", "P90", "P99", "P99.9", "MAX", "ERRORS", "CLIENT CPU"];
     table.set_header(header);
     for outcome in &report.results {
         table.add_row(row(outcome));
         for (name, figures) in [("  reads", &outcome.reads), ("  writes", &outcome.writes)] {
             if let Some(figures) = figures {
-                let mut cells = vec![
-                    name.to_owned(),
-                    whole(figures.operations_per_second),
-                    String::new(),
-                ];
+                let mut cells = vec![name.to_owned(), whole(figures.operations_per_second), String::new()];
                 cells.extend(latencies(figures));
                 table.add_row(cells);
             }
@@ -121,22 +92,12 @@ pub fn table(report: &Report) -> String {
 
 fn row(outcome: &Outcome) -> Vec<String> {
     let total = &outcome.total;
-    let share = outcome
-        .share_of_echo
-        .map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
-    let mut cells = vec![
-        outcome.workload.name().to_owned(),
-        whole(total.operations_per_second),
-        share,
-    ];
+    let share = outcome.share_of_echo.map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
+    let mut cells = vec![outcome.workload.name().to_owned(), whole(total.operations_per_second), share];
     cells.extend(latencies(total));
     cells.push(outcome.error_count().to_string());
     let cpu = outcome.client_cpu_seconds;
-    let each = if total.requests > 0 {
-        cpu * 1e6 / total.requests as f64
-    } else {
-        0.0
-    };
+    let each = if total.requests > 0 { cpu * 1e6 / total.requests as f64 } else { 0.0 };
     cells.push(format!("{cpu:.1} s ({each:.1} µs each)"));
     cells
 }
@@ -154,12 +115,7 @@ pub fn notes(report: &Report) -> Vec<String> {
     if report.client.build == "debug" {
         notes.push("this is a debug build: its figures say nothing (cargo build --release)".to_owned());
     }
-    if report
-        .cluster
-        .durability
-        .iter()
-        .any(|mode| mode.contains("UNSAFE"))
-    {
+    if report.cluster.durability.iter().any(|mode| mode.contains("UNSAFE")) {
         notes.push("the cluster does not wait for its disks: these writes are not durable".to_owned());
     }
     if report.interrupted {
@@ -170,11 +126,7 @@ pub fn notes(report: &Report) -> Vec<String> {
     }
     for outcome in &report.results {
         let name = outcome.workload.name();
-        notes.extend(
-            notes_on(outcome)
-                .into_iter()
-                .map(|note| format!("{name}: {note}")),
-        );
+        notes.extend(notes_on(outcome).into_iter().map(|note| format!("{name}: {note}")));
     }
     notes
 }
@@ -182,16 +134,11 @@ pub fn notes(report: &Report) -> Vec<String> {
 fn notes_on(outcome: &Outcome) -> Vec<String> {
     let mut notes = Vec::new();
     for (reason, errors) in &outcome.errors {
-        notes.push(format!(
-            "{} failed with {reason}, the first saying {:?}",
-            errors.count, errors.example
-        ));
+        notes.push(format!("{} failed with {reason}, the first saying {:?}", errors.count, errors.example));
     }
     if let Some(change) = &outcome.leader_change {
         let name = |leader: &Option<crate::cli::bench::target::Leader>| {
-            leader
-                .as_ref()
-                .map_or("nobody".to_owned(), |l| format!("{} in term {}", l.name, l.term))
+            leader.as_ref().map_or("nobody".to_owned(), |l| format!("{} in term {}", l.name, l.term))
         };
         notes.push(format!(
             "the leader changed ({}, then {}): not a measure of throughput",
@@ -207,16 +154,10 @@ fn notes_on(outcome: &Outcome) -> Vec<String> {
         ));
     }
     if outcome.abandoned > 0 {
-        notes.push(format!(
-            "{} requests had no answer when waiting ended",
-            outcome.abandoned
-        ));
+        notes.push(format!("{} requests had no answer when waiting ended", outcome.abandoned));
     }
     if outcome.missing > 0 {
-        notes.push(format!(
-            "{} reads found no key (--preload writes all keys first)",
-            outcome.missing
-        ));
+        notes.push(format!("{} reads found no key (--preload writes all keys first)", outcome.missing));
     }
     if let Some(service) = &outcome.total.service_time {
         notes.push(format!(
@@ -243,19 +184,11 @@ fn notes_on(outcome: &Outcome) -> Vec<String> {
 }
 
 fn counted(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn whole(number: f64) -> String {
-    if number < 10.0 {
-        format!("{number:.1}")
-    } else {
-        format!("{number:.0}")
-    }
+    if number < 10.0 { format!("{number:.1}") } else { format!("{number:.0}") }
 }
 
 /// Microseconds in the unit that fits, with three digits.
@@ -280,9 +213,6 @@ mod tests {
     #[test]
     fn times_have_three_digits_and_a_fitting_unit() {
         let times = [0.5, 87.65, 812.3, 1800.0, 99_949.0, 2_500_000.0].map(time);
-        assert_eq!(
-            times,
-            ["0.50 µs", "87.7 µs", "812 µs", "1.80 ms", "99.9 ms", "2.50 s"]
-        );
+        assert_eq!(times, ["0.50 µs", "87.7 µs", "812 µs", "1.80 ms", "99.9 ms", "2.50 s"]);
     }
 }

@@ -100,10 +100,7 @@ fn judge(
     found.checked += 1;
     let Some(kv) = kv else {
         found.lost += 1;
-        found.example(format!(
-            "key {key}: written at revision {}, now absent",
-            write.revision
-        ));
+        found.example(format!("key {key}: written at revision {}, now absent", write.revision));
         return;
     };
     let value: &[u8] = match &kv.value_form {
@@ -114,10 +111,7 @@ fn judge(
     let revision = kv.mod_revision;
     if revision < write.revision {
         found.lost += 1;
-        found.example(format!(
-            "key {key}: written at revision {}, now back at {revision}",
-            write.revision
-        ));
+        found.example(format!("key {key}: written at revision {}, now back at {revision}", write.revision));
     } else if revision == write.revision && value == shapes.value(key, write.tag) {
         found.same += 1;
     } else if revision > write.revision && unknown && is_ours(shapes, key, value) {
@@ -148,12 +142,7 @@ mod tests {
     }
 
     fn shapes() -> Shapes {
-        Shapes::new(
-            &Line::parse_from(["bench", "put", "--value-size", "32"])
-                .args
-                .plan()
-                .unwrap(),
-        )
+        Shapes::new(&Line::parse_from(["bench", "put", "--value-size", "32"]).args.plan().unwrap())
     }
 
     fn judged(held: Option<(i64, u64)>, unknown: bool) -> Verification {
@@ -164,17 +153,7 @@ mod tests {
             ..KeyValue::default()
         });
         let mut found = Verification::default();
-        judge(
-            &mut found,
-            &shapes,
-            7,
-            &Acknowledged {
-                revision: 10,
-                tag: 100,
-            },
-            kv,
-            unknown,
-        );
+        judge(&mut found, &shapes, 7, &Acknowledged { revision: 10, tag: 100 }, kv, unknown);
         found
     }
 

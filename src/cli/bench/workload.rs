@@ -28,9 +28,7 @@ impl Shapes {
     pub fn new(plan: &Plan) -> Self {
         let mut rng = Rng::with_seed(plan.seed);
         // Random, so that neither disk nor network can compress it away.
-        let pool = std::iter::repeat_with(|| rng.u8(..))
-            .take(plan.value_size + POOL_SLACK)
-            .collect();
+        let pool = std::iter::repeat_with(|| rng.u8(..)).take(plan.value_size + POOL_SLACK).collect();
         Self {
             prefix: plan.prefix.clone(),
             key_size: plan.key_size,
@@ -82,11 +80,7 @@ impl Shapes {
     pub fn put_many(&self, first: u64, count: u64, tag: u64) -> TxnRequest {
         let put = |nth| txn_op::Op::Put(self.put(self.following(first, nth), tag));
         let success = (0..count).map(|nth| TxnOp { op: Some(put(nth)) }).collect();
-        TxnRequest {
-            compares: Vec::new(),
-            success,
-            failure: Vec::new(),
-        }
+        TxnRequest { compares: Vec::new(), success, failure: Vec::new() }
     }
 
     /// Reads one key.
@@ -170,11 +164,7 @@ impl Generator {
     }
 
     fn put(&mut self, shapes: &Shapes) -> Request {
-        let write = Write {
-            first: self.number(shapes),
-            count: self.batch,
-            tag: self.rng.u64(..),
-        };
+        let write = Write { first: self.number(shapes), count: self.batch, tag: self.rng.u64(..) };
         if write.count == 1 {
             return Request::Put(write, shapes.put(write.first, write.tag));
         }
@@ -206,10 +196,7 @@ mod tests {
     }
 
     fn plan(line: &str) -> Plan {
-        Line::parse_from(std::iter::once("bench").chain(line.split_whitespace()))
-            .args
-            .plan()
-            .unwrap()
+        Line::parse_from(std::iter::once("bench").chain(line.split_whitespace())).args.plan().unwrap()
     }
 
     fn writes(plan: &Plan, client: usize, count: usize) -> Vec<Write> {
@@ -235,10 +222,7 @@ mod tests {
         let firsts: Vec<_> = (0..4).map(|c| writes(&plan, c, 3)).collect();
         let all: BTreeSet<u64> = firsts.iter().flatten().map(|write| write.first).collect();
         assert_eq!(all, (0..12).collect());
-        assert_eq!(
-            firsts[1].iter().map(|write| write.first).collect::<Vec<_>>(),
-            [1, 5, 9]
-        );
+        assert_eq!(firsts[1].iter().map(|write| write.first).collect::<Vec<_>>(), [1, 5, 9]);
     }
 
     #[test]
@@ -269,9 +253,7 @@ mod tests {
         let plan = plan("mixed --read-share 0.9");
         let shapes = Shapes::new(&plan);
         let mut generator = Generator::new(&plan, Workload::Mixed, 0);
-        let reads = (0..10_000)
-            .filter(|_| matches!(generator.next(&shapes), Request::Get(_)))
-            .count();
+        let reads = (0..10_000).filter(|_| matches!(generator.next(&shapes), Request::Get(_))).count();
         assert!((8_800..9_200).contains(&reads), "{reads}");
     }
 }

@@ -46,11 +46,7 @@ impl Node {
             // A group of its own: the terminal's Ctrl-C reaches only us, and we stop the nodes in order.
             .process_group(0)
             .spawn()?;
-        Ok(Self {
-            plan,
-            pid: child.id(),
-            child: Some(child),
-        })
+        Ok(Self { plan, pid: child.id(), child: Some(child) })
     }
 
     /// Whether its end has not been seen yet.
@@ -149,10 +145,8 @@ mod tests {
     fn the_pipe_closes_with_the_parent_and_a_node_is_told_to_watch_it() {
         let tmp = tempfile::tempdir().unwrap();
         // `read` fails at the end of the input, which is when we let go of it.
-        let mut node = start(
-            r#"[ "$KONTIKI_EXIT_WITH_PARENT" = 1 ] || exit 4; read line || exit 5"#,
-            tmp.path(),
-        );
+        let mut node =
+            start(r#"[ "$KONTIKI_EXIT_WITH_PARENT" = 1 ] || exit 4; read line || exit 5"#, tmp.path());
         drop(node.child.as_mut().and_then(|child| child.stdin.take()));
         assert_eq!(ending(wait_for_end(&mut node)), "ended with exit status 5");
     }
@@ -163,9 +157,6 @@ mod tests {
         let node = start("exec sleep 60", tmp.path());
         let pid = Pid::from_raw(node.pid.try_into().unwrap()).unwrap();
         drop(node);
-        assert!(
-            rustix::process::test_kill_process(pid).is_err(),
-            "it is gone and reaped"
-        );
+        assert!(rustix::process::test_kill_process(pid).is_err(), "it is gone and reaped");
     }
 }

@@ -116,12 +116,7 @@ impl Directory {
         let Some(path) = wanted else {
             check_ports(&fresh)?;
             let path = make_temporary()?;
-            let directory = Self {
-                path,
-                temporary: true,
-                marker: fresh,
-                resumed: false,
-            };
+            let directory = Self { path, temporary: true, marker: fresh, resumed: false };
             directory.write_marker()?;
             return Ok(directory);
         };
@@ -130,28 +125,14 @@ impl Directory {
             require_same(&path, "--nodes", marker.nodes, nodes)?;
             require_same(&path, "--base-port", marker.base_port, base_port)?;
             check_ports(&marker)?;
-            return Ok(Self {
-                path,
-                temporary: false,
-                marker,
-                resumed: true,
-            });
+            return Ok(Self { path, temporary: false, marker, resumed: true });
         }
         check_ports(&fresh)?;
         std::fs::create_dir_all(&path).map_err(failed("create", &path))?;
-        if std::fs::read_dir(&path)
-            .map_err(failed("list", &path))?
-            .next()
-            .is_some()
-        {
+        if std::fs::read_dir(&path).map_err(failed("list", &path))?.next().is_some() {
             return Err(DirectoryError::NotOurs(path));
         }
-        let directory = Self {
-            path,
-            temporary: false,
-            marker: fresh,
-            resumed: false,
-        };
+        let directory = Self { path, temporary: false, marker: fresh, resumed: false };
         directory.write_marker()?;
         Ok(directory)
     }
@@ -171,10 +152,7 @@ impl Drop for Directory {
         if self.temporary
             && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
-            eprintln!(
-                "warning: cannot remove the temporary directory {}: {error}",
-                self.path.display()
-            );
+            eprintln!("warning: cannot remove the temporary directory {}: {error}", self.path.display());
         }
     }
 }
@@ -185,29 +163,16 @@ fn read_marker(dir: &Path) -> Result<Option<Marker>, DirectoryError> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(DirectoryError::Io {
-                what: "read",
-                path,
-                source,
-            });
+            return Err(DirectoryError::Io { what: "read", path, source });
         }
     };
-    let bad = |reason: String| DirectoryError::BadMarker {
-        path: path.clone(),
-        reason,
-    };
+    let bad = |reason: String| DirectoryError::BadMarker { path: path.clone(), reason };
     let marker: Marker = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
     if marker.format != FORMAT {
-        return Err(bad(format!(
-            "its format is {}, this program knows {FORMAT}",
-            marker.format
-        )));
+        return Err(bad(format!("its format is {}, this program knows {FORMAT}", marker.format)));
     }
     if !(1..=9).contains(&marker.nodes) {
-        return Err(bad(format!(
-            "it counts {} nodes, 1 to 9 are possible",
-            marker.nodes
-        )));
+        return Err(bad(format!("it counts {} nodes, 1 to 9 are possible", marker.nodes)));
     }
     Ok(Some(marker))
 }
@@ -219,12 +184,9 @@ fn require_same(
     asked: Option<u16>,
 ) -> Result<(), DirectoryError> {
     match asked {
-        Some(asked) if asked != kept => Err(DirectoryError::OtherNumbers {
-            path: path.to_owned(),
-            flag,
-            kept,
-            asked,
-        }),
+        Some(asked) if asked != kept => {
+            Err(DirectoryError::OtherNumbers { path: path.to_owned(), flag, kept, asked })
+        }
         _ => Ok(()),
     }
 }
@@ -240,19 +202,12 @@ fn check_ports(marker: &Marker) -> Result<(), DirectoryError> {
 /// A new directory that only this user can enter.
 fn make_temporary() -> Result<PathBuf, DirectoryError> {
     let path = std::env::temp_dir().join(format!("kontiki-dev-{:016x}", fastrand::u64(..)));
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&path)
-        .map_err(failed("create", &path))?;
+    std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed("create", &path))?;
     Ok(path)
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DirectoryError + 'a {
-    move |source| DirectoryError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| DirectoryError::Io { what, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -273,10 +228,7 @@ mod tests {
         drop(first);
         let again = open(&dir, None, None).unwrap();
         assert!(again.resumed && !again.temporary);
-        assert_eq!(
-            again.marker, marker,
-            "nodes, port and token are those of the first time"
-        );
+        assert_eq!(again.marker, marker, "nodes, port and token are those of the first time");
     }
 
     #[test]
@@ -284,10 +236,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         open(tmp.path(), Some(3), None).unwrap();
         let error = open(tmp.path(), Some(5), None).unwrap_err().to_string();
-        assert!(
-            error.contains("made with --nodes 3, but --nodes 5 was given"),
-            "{error}"
-        );
+        assert!(error.contains("made with --nodes 3, but --nodes 5 was given"), "{error}");
         let error = open(tmp.path(), None, Some(99)).unwrap_err().to_string();
         assert!(error.contains("made with --base-port 2379"), "{error}");
         open(tmp.path(), Some(3), Some(2379)).expect("the same numbers, said aloud, are fine");

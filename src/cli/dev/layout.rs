@@ -50,18 +50,12 @@ pub fn plan(marker: &Marker, dir: &Path) -> Vec<NodePlan> {
 
 /// What follows the program's name to start `node`.
 pub fn serve_flags(node: &NodePlan, all: &[NodePlan], token: &str, args: &DevArgs) -> Vec<OsString> {
-    let cluster: Vec<String> = all
-        .iter()
-        .map(|n| format!("{}={}", n.name, n.peer_url()))
-        .collect();
+    let cluster: Vec<String> = all.iter().map(|n| format!("{}={}", n.name, n.peer_url())).collect();
     let mut flags: Vec<OsString> = vec!["serve".into()];
     let mut flag = |name: &str, value: OsString| flags.extend([name.into(), value]);
     flag("--name", node.name.clone().into());
     flag("--data-dir", node.data_dir.clone().into());
-    flag(
-        "--listen-client",
-        format!("127.0.0.1:{}", node.client_port).into(),
-    );
+    flag("--listen-client", format!("127.0.0.1:{}", node.client_port).into());
     flag("--advertise-client", node.client_url().into());
     flag("--listen-peer", format!("127.0.0.1:{}", node.peer_port).into());
     flag("--advertise-peer", node.peer_url().into());
@@ -98,41 +92,19 @@ mod tests {
     use super::*;
 
     fn three() -> Vec<NodePlan> {
-        plan(
-            &Marker {
-                format: 1,
-                nodes: 3,
-                base_port: 2379,
-                token: "t".into(),
-            },
-            Path::new("/d"),
-        )
+        plan(&Marker { format: 1, nodes: 3, base_port: 2379, token: "t".into() }, Path::new("/d"))
     }
 
     #[test]
     fn clients_and_peers_alternate_from_the_base_port() {
-        let ports: Vec<_> = three()
-            .iter()
-            .map(|n| (n.name.clone(), n.client_port, n.peer_port))
-            .collect();
-        assert_eq!(
-            ports,
-            [
-                ("n1".into(), 2379, 2380),
-                ("n2".into(), 2381, 2382),
-                ("n3".into(), 2383, 2384)
-            ]
-        );
+        let ports: Vec<_> = three().iter().map(|n| (n.name.clone(), n.client_port, n.peer_port)).collect();
+        assert_eq!(ports, [("n1".into(), 2379, 2380), ("n2".into(), 2381, 2382), ("n3".into(), 2383, 2384)]);
     }
 
     #[test]
     fn a_node_gets_its_own_addresses_and_those_of_all_peers() {
         let nodes = three();
-        let args = DevArgs {
-            timing: Some("fast".into()),
-            unsafe_no_fsync: true,
-            ..DevArgs::default()
-        };
+        let args = DevArgs { timing: Some("fast".into()), unsafe_no_fsync: true, ..DevArgs::default() };
         let line = shell_line("kontiki", &serve_flags(&nodes[1], &nodes, "dev-1", &args));
         assert_eq!(
             line,
@@ -146,9 +118,6 @@ mod tests {
 
     #[test]
     fn words_with_blanks_and_quotes_survive_the_shell() {
-        assert_eq!(
-            shell_line("a b", &["it's".into(), "".into()]),
-            r"'a b' 'it'\''s' ''"
-        );
+        assert_eq!(shell_line("a b", &["it's".into(), "".into()]), r"'a b' 'it'\''s' ''");
     }
 }

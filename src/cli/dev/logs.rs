@@ -20,11 +20,7 @@ pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
     file.take(TAIL_BYTES).read_to_end(&mut end)?;
     let text = String::from_utf8_lossy(&end);
     // Reading from the middle, the first line is most likely a piece of one.
-    let mut lines: Vec<String> = text
-        .lines()
-        .skip(usize::from(start > 0))
-        .map(str::to_owned)
-        .collect();
+    let mut lines: Vec<String> = text.lines().skip(usize::from(start > 0)).map(str::to_owned).collect();
     lines.drain(..lines.len().saturating_sub(count));
     Ok(lines)
 }

@@ -33,12 +33,7 @@ pub async fn observe(nodes: Vec<NodePlan>, pictures: mpsc::Sender<Picture>) {
 
 fn client(url: &str) -> ClusterServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(url.to_owned()).expect("a loopback address is a URL");
-    ClusterServiceClient::new(
-        endpoint
-            .connect_timeout(PATIENCE)
-            .timeout(PATIENCE)
-            .connect_lazy(),
-    )
+    ClusterServiceClient::new(endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy())
 }
 
 async fn ask_all(clients: &[ClusterServiceClient<Channel>]) -> Picture {
@@ -57,17 +52,10 @@ async fn ask_all(clients: &[ClusterServiceClient<Channel>]) -> Picture {
 }
 
 async fn ask(client: &mut ClusterServiceClient<Channel>) -> Option<NodeStatus> {
-    let answer = client
-        .status(StatusRequest { local_only: true })
-        .await
-        .ok()?
-        .into_inner();
+    let answer = client.status(StatusRequest { local_only: true }).await.ok()?.into_inner();
     // Asked for itself alone, a node lists itself alone.
     let own = answer.header?.node_id;
-    answer
-        .nodes
-        .into_iter()
-        .find(|node| node.member.as_ref().is_some_and(|member| member.node_id == own))
+    answer.nodes.into_iter().find(|node| node.member.as_ref().is_some_and(|member| member.node_id == own))
 }
 
 /// Who leads.
@@ -86,12 +74,7 @@ pub fn leader_of(picture: &Picture) -> Option<Leader> {
     picture
         .iter()
         .enumerate()
-        .filter_map(|(place, status)| {
-            status
-                .as_ref()
-                .filter(|s| leading(s))
-                .map(|s| (place, s.raft_term))
-        })
+        .filter_map(|(place, status)| status.as_ref().filter(|s| leading(s)).map(|s| (place, s.raft_term)))
         .max_by_key(|(_, term)| *term)
         .map(|(place, term)| Leader { place, term })
 }
@@ -136,12 +119,7 @@ mod tests {
     use super::*;
 
     fn says(role: NodeRole, term: u64) -> Option<NodeStatus> {
-        Some(NodeStatus {
-            role: role.into(),
-            raft_term: term,
-            ready: true,
-            ..NodeStatus::default()
-        })
+        Some(NodeStatus { role: role.into(), raft_term: term, ready: true, ..NodeStatus::default() })
     }
 
     fn led_by(place: usize, term: u64) -> Picture {
@@ -168,15 +146,9 @@ mod tests {
     #[test]
     fn a_change_is_told_once() {
         let mut leadership = Leadership::default();
-        assert_eq!(
-            leadership.update(&led_by(0, 1)),
-            Some(News::Leads(Leader { place: 0, term: 1 }))
-        );
+        assert_eq!(leadership.update(&led_by(0, 1)), Some(News::Leads(Leader { place: 0, term: 1 })));
         assert_eq!(leadership.update(&led_by(0, 1)), None);
-        assert_eq!(
-            leadership.update(&led_by(2, 2)),
-            Some(News::Leads(Leader { place: 2, term: 2 }))
-        );
+        assert_eq!(leadership.update(&led_by(2, 2)), Some(News::Leads(Leader { place: 2, term: 2 })));
     }
 
     #[test]
@@ -186,10 +158,7 @@ mod tests {
         leadership.update(&led_by(0, 1));
         let news: Vec<_> = (0..20).filter_map(|_| leadership.update(&nobody)).collect();
         assert_eq!(news, [News::Nobody], "after a while, and once");
-        assert!(
-            leadership.update(&led_by(0, 1)).is_some(),
-            "the same leader back is news again"
-        );
+        assert!(leadership.update(&led_by(0, 1)).is_some(), "the same leader back is news again");
     }
 
     #[test]

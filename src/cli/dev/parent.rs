@@ -40,11 +40,7 @@ async fn end_of(mut input: impl Read + Send + 'static) {
         }
         drop(gone);
     };
-    if std::thread::Builder::new()
-        .name("parent-watch".into())
-        .spawn(watch)
-        .is_err()
-    {
+    if std::thread::Builder::new().name("parent-watch".into()).spawn(watch).is_err() {
         // Better to outlive the parent than to stop a server that has one.
         return std::future::pending().await;
     }
@@ -66,8 +62,6 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(50), &mut gone).await;
         assert!(early.is_err(), "the parent still holds its end");
         drop(writer);
-        tokio::time::timeout(Duration::from_secs(10), gone)
-            .await
-            .expect("the end was not noticed");
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the end was not noticed");
     }
 }

@@ -33,11 +33,7 @@ impl Holder {
 
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "port {} on 127.0.0.1 cannot be used: {}.",
-            self.port, self.error
-        )?;
+        write!(f, "port {} on 127.0.0.1 cannot be used: {}.", self.port, self.error)?;
         match &self.holder {
             Some(holder) => {
                 write!(f, " Process {} listens there: {}.", holder.pid, holder.command)?;
@@ -61,11 +57,7 @@ impl fmt::Display for Taken {
 pub fn check(ports: impl IntoIterator<Item = u16>) -> Result<(), Taken> {
     for port in ports {
         if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return Err(Taken {
-                port,
-                error,
-                holder: holder_of(port),
-            });
+            return Err(Taken { port, error, holder: holder_of(port) });
         }
     }
     Ok(())
@@ -84,24 +76,13 @@ fn holder_of(port: u16) -> Option<Holder> {
         return None;
     }
     let processes = std::fs::read_dir("/proc").ok()?;
-    for pid in processes
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-    {
+    for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
         let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
             continue;
         };
-        let links = files
-            .flatten()
-            .filter_map(|file| std::fs::read_link(file.path()).ok());
-        if links
-            .into_iter()
-            .any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str()))
-        {
-            return Some(Holder {
-                pid,
-                command: command_of(pid),
-            });
+        let links = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+        if links.into_iter().any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str())) {
+            return Some(Holder { pid, command: command_of(pid) });
         }
     }
     None
@@ -121,19 +102,9 @@ fn listeners(table: &str, port: u16) -> Vec<u64> {
 
 fn command_of(pid: u32) -> String {
     let raw = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = raw
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line: String = String::from_utf8_lossy(&words.join(&b' '))
-        .chars()
-        .take(80)
-        .collect();
-    if line.is_empty() {
-        "(name unknown)".to_owned()
-    } else {
-        line
-    }
+    let words: Vec<_> = raw.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
+    let line: String = String::from_utf8_lossy(&words.join(&b' ')).chars().take(80).collect();
+    if line.is_empty() { "(name unknown)".to_owned() } else { line }
 }
 
 #[cfg(test)]
@@ -147,15 +118,9 @@ mod tests {
         let taken = check([port]).unwrap_err();
         assert_eq!(taken.port, port);
         if cfg!(target_os = "linux") {
-            assert_eq!(
-                taken.holder.as_ref().map(|holder| holder.pid),
-                Some(std::process::id())
-            );
+            assert_eq!(taken.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
         }
-        assert!(
-            taken.to_string().contains(&format!("port {port} on 127.0.0.1")),
-            "{taken}"
-        );
+        assert!(taken.to_string().contains(&format!("port {port} on 127.0.0.1")), "{taken}");
         drop(listener);
         check([port]).unwrap();
     }
@@ -165,21 +130,10 @@ mod tests {
         let taken = |command: &str| Taken {
             port: 2379,
             error: io::ErrorKind::AddrInUse.into(),
-            holder: Some(Holder {
-                pid: 7,
-                command: command.into(),
-            }),
+            holder: Some(Holder { pid: 7, command: command.into() }),
         };
-        assert!(
-            taken("/usr/bin/kontiki serve --name n1")
-                .to_string()
-                .contains("another `kontiki dev`")
-        );
-        assert!(
-            !taken("/usr/bin/etcd")
-                .to_string()
-                .contains("another `kontiki dev`")
-        );
+        assert!(taken("/usr/bin/kontiki serve --name n1").to_string().contains("another `kontiki dev`"));
+        assert!(!taken("/usr/bin/etcd").to_string().contains("another `kontiki dev`"));
     }
 
     #[test]

@@ -113,10 +113,8 @@ impl Session {
         for plan in &plans {
             let flags = layout::serve_flags(plan, &plans, &session.directory.marker.token, &args);
             session.restart.push(layout::shell_line(&session.program, &flags));
-            let node = Node::start(&program, &flags, plan.clone()).map_err(|source| DevError::Start {
-                name: plan.name.clone(),
-                source,
-            })?;
+            let node = Node::start(&program, &flags, plan.clone())
+                .map_err(|source| DevError::Start { name: plan.name.clone(), source })?;
             session.nodes.push(node);
         }
         Ok(session)
@@ -165,10 +163,7 @@ impl Session {
         }
         match self.leadership.update(picture) {
             Some(News::Leads(leader)) => {
-                say(format!(
-                    "{} leads now (term {}).",
-                    self.nodes[leader.place].plan.name, leader.term
-                ));
+                say(format!("{} leads now (term {}).", self.nodes[leader.place].plan.name, leader.term));
             }
             Some(News::Nobody) => say("No node leads at the moment: writes wait."),
             None => {}
@@ -178,10 +173,7 @@ impl Session {
     fn greet(&self, picture: &Picture, leader: &Leader) {
         say(format!("\n{}\n", words::table(&self.nodes, picture)));
         say(format!("{}\n", words::leads(&self.nodes, picture, leader)));
-        say(format!(
-            "{}\n",
-            words::what_next(&self.program, &self.nodes, leader)
-        ));
+        say(format!("{}\n", words::what_next(&self.program, &self.nodes, leader)));
     }
 
     /// Reports each node that has ended.
@@ -195,10 +187,7 @@ impl Session {
             let node = &self.nodes[place];
             let tail = tail_of(node);
             let restart = &self.restart[place];
-            say(format!(
-                "\n{}\n",
-                words::obituary(node, &ending(status), &tail, restart, alive, of)
-            ));
+            say(format!("\n{}\n", words::obituary(node, &ending(status), &tail, restart, alive, of)));
         }
         match self.alive() {
             0 if self.up => Err(DevError::NobodyLeft),
@@ -210,11 +199,7 @@ impl Session {
     fn last_words(&self, picture: &Picture) -> String {
         let mut text = words::table(&self.nodes, picture);
         for node in &self.nodes {
-            text += &format!(
-                "\n{}:\n    {}",
-                node.plan.log.display(),
-                tail_of(node).join("\n    ")
-            );
+            text += &format!("\n{}:\n    {}", node.plan.log.display(), tail_of(node).join("\n    "));
         }
         text
     }
@@ -228,10 +213,7 @@ impl Session {
         if self.alive() == 0 {
             return;
         }
-        say(format!(
-            "\nStopping {} (again Ctrl-C to kill them at once).",
-            plural(self.alive())
-        ));
+        say(format!("\nStopping {} (again Ctrl-C to kill them at once).", plural(self.alive())));
         self.nodes.iter().for_each(|node| node.signal(Signal::TERM));
         let deadline = Instant::now() + STOP_PATIENCE;
         while self.alive() > 0 {
@@ -246,10 +228,7 @@ impl Session {
             }
         }
         for node in self.nodes.iter().filter(|node| node.is_alive()) {
-            say(format!(
-                "{} (pid {}) did not stop in time and is killed.",
-                node.plan.name, node.pid
-            ));
+            say(format!("{} (pid {}) did not stop in time and is killed.", node.plan.name, node.pid));
         }
         // The drop of a node kills it if need be.
         self.nodes.clear();
@@ -270,11 +249,7 @@ fn tail_of(node: &Node) -> Vec<String> {
 }
 
 fn plural(count: usize) -> String {
-    if count == 1 {
-        "1 node".to_owned()
-    } else {
-        format!("{count} nodes")
-    }
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
 }
 
 /// The signals that matter here.

@@ -36,10 +36,7 @@ pub fn opening(directory: &Directory) -> String {
         (false, false) => "new, kept",
     };
     let s = if count == 1 { "" } else { "s" };
-    format!(
-        "Starting {count} node{s}; data and logs in {} ({kept}).",
-        directory.path.display()
-    )
+    format!("Starting {count} node{s}; data and logs in {} ({kept}).", directory.path.display())
 }
 
 /// One line per node.
@@ -67,13 +64,8 @@ pub fn table(nodes: &[Node], picture: &Picture) -> String {
 
 /// Who leads and what a write is worth.
 pub fn leads(nodes: &[Node], picture: &Picture, leader: &Leader) -> String {
-    let durability = picture[leader.place]
-        .as_ref()
-        .map_or("unknown", |status| status.durability.as_str());
-    format!(
-        "{} leads (term {}). Durability: {durability}.",
-        nodes[leader.place].plan.name, leader.term
-    )
+    let durability = picture[leader.place].as_ref().map_or("unknown", |status| status.durability.as_str());
+    format!("{} leads (term {}). Durability: {durability}.", nodes[leader.place].plan.name, leader.term)
 }
 
 /// What to try next. `program` is how the user can call this program.
@@ -90,19 +82,10 @@ pub fn what_next(program: &str, nodes: &[Node], leader: &Leader) -> String {
     let address = format!("localhost:{}", first.client_port);
     lines.push(format!("  grpcurl -plaintext {address} list"));
     let put = r#"'{"key":"a","value":"1"}'"#;
-    lines.push(format!(
-        "  grpcurl -plaintext -d {put} {address} kontiki.v1.KvService/Put"
-    ));
+    lines.push(format!("  grpcurl -plaintext -d {put} {address} kontiki.v1.KvService/Put"));
     let leading = &nodes[leader.place];
-    let then = if nodes.len() > 1 {
-        "the others elect a new one"
-    } else {
-        "and that was all"
-    };
-    lines.push(format!(
-        "  kill -9 {:<21} # {}, the leader: {then}",
-        leading.pid, leading.plan.name
-    ));
+    let then = if nodes.len() > 1 { "the others elect a new one" } else { "and that was all" };
+    lines.push(format!("  kill -9 {:<21} # {}, the leader: {then}", leading.pid, leading.plan.name));
     lines.push("Ctrl-C stops all nodes.".to_owned());
     lines.join("\n")
 }
@@ -113,9 +96,7 @@ pub fn call_name(exe: &Path) -> String {
         return exe.display().to_string();
     };
     let found = std::env::var_os("PATH").and_then(|path| {
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(name))
-            .find(|candidate| candidate.is_file())
+        std::env::split_paths(&path).map(|dir| dir.join(name)).find(|candidate| candidate.is_file())
     });
     if found.and_then(|path| path.canonicalize().ok()) == exe.canonicalize().ok() {
         return name.to_string_lossy().into_owned();
