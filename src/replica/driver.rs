@@ -6,7 +6,7 @@
 //! the groups (group commit).
 
 use crate::raft::{Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken};
-use crate::replica::applier::{Applier, ApplyJob};
+use crate::replica::applier::{Applier, ApplyJob, InstallJob};
 use crate::replica::error::{InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
 use crate::replica::fatal::Fatal;
@@ -263,14 +263,10 @@ impl Driver {
         }
         let (done, installed) = oneshot::channel();
         let answer = (self.node.hard_state().term, meta.last.index);
-        self.workers.applier.submit(ApplyJob::Install { meta, state, done });
+        self.workers.applier.submit(ApplyJob::Install(Box::new(InstallJob { meta, state, done })));
         tokio::spawn(async move {
-            let outcome = match installed.await {
-                Ok(Ok(())) => Ok(answer),
-                Ok(Err(error)) => Err(InstallError::Refused(error)),
-                Err(_) => Err(InstallError::Stopping),
-            };
-            let _ = reply.send(outcome);
+            let outcome = installed.await.map(|()| answer).map_err(|_| InstallError::Stopping);
+            let _ = reply.send(outcome); // The sender may have gone.
         });
     }
 

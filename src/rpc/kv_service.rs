@@ -2,7 +2,7 @@
 //!
 //! Each handler checks the message as a whole, then has it executed: a write by
 //! the leader ([`forward`](crate::rpc::forward)), a read on a view that is fresh
-//! enough ([`read_path`](crate::rpc::read_path)); and answers in the form in
+//! enough ([`crate::rpc::read_path`]); and answers in the form in
 //! which it was asked.
 
 use crate::kv::{self, Command, Outcome, View};

@@ -350,10 +350,12 @@ fn chance_breaks_nothing() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Seeds that once found a bug, by the bug.
+/// Seeds that once found a bug.
+const OLD_BUGS: &[u64] = &[0];
+
 #[test]
 fn old_bugs_stay_away() {
-    for seed in [0] {
-        run(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    for seed in OLD_BUGS {
+        run(*seed).unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
