@@ -112,7 +112,11 @@ pub async fn client_routes(context: Arc<Context>) -> Routes {
         .add_service(requests.named_layer(maintenance))
         .add_service(operators.named_layer(cluster))
         .add_service(health);
-    reflection::add_to(routes, &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])
+    reflection::add_to(
+        routes,
+        // With the forms of error details, so that tools show them in words.
+        &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET],
+    )
 }
 
 /// What the peer listener offers beside Raft: the same services, for requests
