@@ -3,6 +3,7 @@
 
 use crate::kv::{self, Machine};
 use crate::raft::{Entry, Payload, SnapshotMeta};
+use crate::replica::busy::Busy;
 use crate::replica::event::{Fact, WriteReply};
 use crate::replica::fatal::Fatal;
 use crate::replica::handle::Applied;
@@ -45,6 +46,7 @@ pub(crate) struct InstallJob {
 #[derive(Debug)]
 pub(crate) struct Applier {
     jobs: mpsc::Sender<ApplyJob>,
+    busy: Arc<Busy>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -57,19 +59,25 @@ impl Applier {
         fatal: Fatal,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let worker = Worker { machine, states, published, queue, facts };
+        let busy = Arc::new(Busy::default());
+        let worker = Worker { machine, states, published, busy: busy.clone(), queue, facts };
         let thread = std::thread::Builder::new().name("applier".into()).spawn(move || {
             if let Err(error) = worker.run() {
                 fatal.fail(format!("the state cannot be kept: {error}"));
             }
         })?;
-        Ok(Self { jobs, thread })
+        Ok(Self { jobs, busy, thread })
     }
 
     /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
     pub(crate) fn submit(&self, job: ApplyJob) {
         // The thread ends early only when it has failed, and then the node ends.
         let _ = self.jobs.send(job);
+    }
+
+    /// For how long the thread has waited for the disk.
+    pub(crate) fn busy(&self) -> Duration {
+        self.busy.elapsed()
     }
 
     /// Lets the thread finish.
@@ -85,6 +93,7 @@ struct Worker {
     machine: Machine,
     states: Arc<StateStore>,
     published: Arc<Published>,
+    busy: Arc<Busy>,
     queue: mpsc::Receiver<ApplyJob>,
     facts: UnboundedSender<Fact>,
 }
@@ -123,8 +132,7 @@ impl Worker {
 
     fn collect_garbage(&mut self) -> Result<bool, kv::TableError> {
         let more = self.machine.collect_garbage(GARBAGE_KEYS)?;
-        let view = self.machine.commit()?;
-        self.published.publish(view);
+        self.commit()?;
         Ok(more)
     }
 
@@ -152,13 +160,20 @@ impl Worker {
                 Err(_) => break,
             }
         }
-        let view = self.machine.commit()?;
-        self.published.publish(view);
+        self.commit()?;
         for (reply, applied) in replies {
             // Whoever waited may have given up; the write is done all the same.
             let _ = reply.send(Ok(applied));
         }
         Ok(next)
+    }
+
+    fn commit(&mut self) -> Result<(), kv::TableError> {
+        self.busy.begin();
+        let view = self.machine.commit()?;
+        self.busy.end();
+        self.published.publish(view);
+        Ok(())
     }
 
     fn apply_one(

@@ -22,6 +22,7 @@ use crate::replica::transport::Transport;
 use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -42,6 +43,13 @@ pub(crate) struct Workers {
     pub(crate) log_writer: LogWriter,
     pub(crate) applier: Applier,
     pub(crate) state_syncer: StateSyncer,
+}
+
+impl Workers {
+    /// For how long the disk has kept one of them waiting.
+    fn disk_silence(&self) -> Duration {
+        self.log_writer.busy().max(self.applier.busy()).max(self.state_syncer.busy())
+    }
 }
 
 /// See the module.
@@ -130,11 +138,10 @@ impl Driver {
     fn tick(&mut self) {
         self.node.tick();
         self.node.set_disk_full(!self.published.has_room_for_entries());
-        let silent = self.workers.log_writer.busy();
+        let silent = self.workers.disk_silence();
         if silent > self.options.disk_timeout {
-            self.fatal.fail(format!(
-                "the disk has not answered a write to the log for {silent:?}; what was written last may be lost"
-            ));
+            self.fatal
+                .fail(format!("the disk has not answered for {silent:?}; what was written last may be lost"));
         }
         self.published.turned(silent);
     }

@@ -1,12 +1,12 @@
 //! The one owner of the log on disk: a thread, since it waits for the disk.
 
 use crate::raft::Persist;
+use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
 use crate::replica::fatal::Fatal;
 use crate::replica::published::Published;
 use crate::storage::{LogStore, StorageError};
 use crate::types::EntryId;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -31,32 +31,6 @@ pub(crate) struct LogWriter {
     thread: std::thread::JoinHandle<()>,
 }
 
-/// Since when the thread has been at one piece of work.
-#[derive(Debug)]
-struct Busy {
-    start: Instant,
-    /// Milliseconds after `start`, plus one; 0 while idle.
-    since: AtomicU64,
-}
-
-impl Busy {
-    fn begin(&self) {
-        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.since.store(millis + 1, Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        self.since.store(0, Ordering::Relaxed);
-    }
-
-    fn elapsed(&self) -> Duration {
-        match self.since.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
-        }
-    }
-}
-
 impl LogWriter {
     pub(crate) fn start(
         log: Box<dyn LogStore>,
@@ -66,7 +40,7 @@ impl LogWriter {
         fatal: Fatal,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let busy = Arc::new(Busy { start: Instant::now(), since: AtomicU64::new(0) });
+        let busy = Arc::new(Busy::default());
         let measured = Instant::now();
         let worker = Worker { log, queue, write_bytes, published, facts, busy: busy.clone(), measured };
         let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || {
@@ -83,7 +57,7 @@ impl LogWriter {
         let _ = self.jobs.send(job);
     }
 
-    /// For how long the thread has been at its current work.
+    /// For how long the thread has waited for the disk.
     pub(crate) fn busy(&self) -> Duration {
         self.busy.elapsed()
     }

@@ -21,6 +21,7 @@
 //! log's tail, which the core bounds.
 
 mod applier;
+mod busy;
 mod driver;
 mod error;
 mod event;

@@ -3,6 +3,7 @@
 //! acknowledged is durable in the log.
 
 use crate::kv::TableError;
+use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
 use crate::replica::fatal::Fatal;
 use crate::replica::published::{Published, Room};
@@ -16,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 #[derive(Debug)]
 pub(crate) struct StateSyncer {
     stop: mpsc::Sender<()>,
+    busy: Arc<Busy>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -32,13 +34,20 @@ impl StateSyncer {
         fatal: Fatal,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let worker = Worker { states, published, interval, disk_reserve, facts, durable: Index(0) };
+        let busy = Arc::new(Busy::default());
+        let durable = Index(0);
+        let worker = Worker { states, published, interval, disk_reserve, busy: busy.clone(), facts, durable };
         let thread = std::thread::Builder::new().name("state-syncer".into()).spawn(move || {
             if let Err(error) = worker.run(&stopped) {
                 fatal.fail(format!("the state cannot be made durable: {error}"));
             }
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, busy, thread })
+    }
+
+    /// For how long the thread has waited for the disk.
+    pub(crate) fn busy(&self) -> Duration {
+        self.busy.elapsed()
     }
 
     /// Syncs once more and ends.
@@ -55,6 +64,7 @@ struct Worker {
     published: Arc<Published>,
     interval: Duration,
     disk_reserve: u64,
+    busy: Arc<Busy>,
     facts: UnboundedSender<Fact>,
     durable: Index,
 }
@@ -65,11 +75,13 @@ impl Worker {
         loop {
             let pause = LOOK_INTERVAL.min(self.interval);
             let last = matches!(stopped.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
+            self.busy.begin();
             self.look_at_room();
             if last || last_sync.elapsed() >= self.interval {
                 self.sync()?;
                 last_sync = Instant::now();
             }
+            self.busy.end();
             if last {
                 return Ok(());
             }

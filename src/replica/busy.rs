@@ -1,0 +1,37 @@
+//! For how long a thread has waited for its disk: sled may hang for ever after an
+//! I/O error, and a thread that hangs cannot say so itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Since when a thread has been at one piece of work.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    start: Instant,
+    /// Milliseconds after `start`, plus one; 0 while idle.
+    since: AtomicU64,
+}
+
+impl Default for Busy {
+    fn default() -> Self {
+        Self { start: Instant::now(), since: AtomicU64::new(0) }
+    }
+}
+
+impl Busy {
+    pub(crate) fn begin(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.since.store(millis + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.start.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+}
