@@ -144,7 +144,8 @@ impl ServeConfig {
         let Timing { tick, heartbeat, election_min, election_max } = &self.timing;
         let limits = &self.limits;
         let mut hash = Xxh3::new();
-        // The order of these numbers is part of the format.
+        // The order of these numbers is part of the format. How much one node takes
+        // on at a time, and for how long, is its own affair.
         for number in [
             FORMAT,
             millis(*tick),
@@ -158,9 +159,6 @@ impl ServeConfig {
             limits.page_bytes,
             limits.scan_chunk_bytes,
             limits.reply_bytes,
-            u64::from(limits.streams_per_connection),
-            limits.requests_in_flight as u64,
-            millis(limits.default_deadline),
         ] {
             hash.update(&number.to_le_bytes());
         }

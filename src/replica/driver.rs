@@ -90,7 +90,7 @@ impl Driver {
             self.drain(&mut inbox);
             self.finish_turn();
         }
-        self.end(inbox);
+        self.end(inbox).await;
     }
 
     /// Takes what else waits.
@@ -294,7 +294,7 @@ impl Driver {
         }
     }
 
-    fn end(mut self, mut inbox: Inbox) {
+    async fn end(mut self, mut inbox: Inbox) {
         inbox.requests.close();
         while let Ok(request) = inbox.requests.try_recv() {
             self.take_request(request);
@@ -305,9 +305,15 @@ impl Driver {
             let _ = reply.send(Err(ReadError::Stopping));
         }
         let Workers { log_writer, applier, state_syncer } = self.workers;
-        log_writer.stop();
-        applier.stop();
-        state_syncer.stop();
+        // On a thread that may wait: a hung disk must not hold up the network's.
+        let stopped = tokio::task::spawn_blocking(move || {
+            log_writer.stop();
+            applier.stop();
+            state_syncer.stop();
+        });
+        if stopped.await.is_err() {
+            tracing::error!("the workers could not be stopped");
+        }
         if let Some(done) = self.stopped {
             let _ = done.send(());
         }

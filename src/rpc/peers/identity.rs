@@ -217,8 +217,9 @@ impl Gate {
                 Reason::MemberWiped,
                 format!(
                     "{name:?} (node {peer}) comes with data directory {:016x}, but {error}: it lost what it \
-                     promised and must not take part as the same member. Bring its old data directory back, or \
-                     remove it and add it as a new member",
+                     promised and must not take part as the same member. Bring its old data directory back. \
+                     (Members cannot be replaced yet; a cluster that never held data may be started anew by \
+                     removing the data directories of all its nodes)",
                     directory.get()
                 ),
             )),

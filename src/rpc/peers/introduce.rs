@@ -3,8 +3,8 @@
 //! A node that lost its disk would, as the same member, vote twice in a term
 //! and deny entries that it had acknowledged. The others remember its old
 //! directory; so a new directory takes part only after a majority of the
-//! others has accepted it. Any majority that elected or committed something
-//! together with the lost directory overlaps with that.
+//! others has accepted it. The lost one was accepted by a majority of the others
+//! too, before it took part in anything, and two such majorities overlap.
 
 use crate::raft::majority;
 use crate::rpc::peers::Peers;
