@@ -11,6 +11,9 @@ const PROTOS: [&str; 5] = [
     "kontiki/raft/v1/raft.proto",
 ];
 
+/// What peers say to each other is not shown to clients by reflection.
+const PEERS_PACKAGE: &str = "kontiki.raft.v1";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::Compiler::new(["proto"])?
@@ -19,9 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .open_files(PROTOS)?
         .file_descriptor_set();
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .compile_fds(descriptors)?;
+    let mut client_api = descriptors.clone();
+    client_api.file.retain(|file| file.package() != PEERS_PACKAGE);
+    std::fs::write(out.join("descriptors.bin"), client_api.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

@@ -18,27 +18,20 @@ pub struct HostPort {
 impl HostPort {
     /// Reads `host:port`. The error says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (host, port) = text
-            .rsplit_once(':')
-            .ok_or_else(|| format!("`{text}` has no port; write HOST:PORT"))?;
+        let (host, port) =
+            text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port; write HOST:PORT"))?;
         let host = parse_host(host, text)?;
         match port.parse::<u16>() {
-            Ok(0) => Err(format!(
-                "`{text}` has port 0, which nobody could find; choose a port"
-            )),
+            Ok(0) => Err(format!("`{text}` has port 0, which nobody could find; choose a port")),
             Ok(port) => Ok(Self { host, port }),
-            Err(_) => Err(format!(
-                "`{port}` in `{text}` is no port; write a number from 1 to 65535"
-            )),
+            Err(_) => Err(format!("`{port}` in `{text}` is no port; write a number from 1 to 65535")),
         }
     }
 
     /// Whether it means "every address of this machine", which is good for
     /// listening but not for being found.
     pub fn is_wildcard(&self) -> bool {
-        self.host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_unspecified())
+        self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
 }
 
@@ -54,9 +47,7 @@ fn parse_host(host: &str, whole: &str) -> Result<String, String> {
         return Err(format!("`{whole}` has no host; write HOST:PORT"));
     }
     if host.contains(':') {
-        return Err(format!(
-            "an IPv6 address needs brackets, as in `[::1]:2379`; got `{whole}`"
-        ));
+        return Err(format!("an IPv6 address needs brackets, as in `[::1]:2379`; got `{whole}`"));
     }
     if host.chars().all(plain) {
         Ok(host.to_owned())
@@ -89,21 +80,15 @@ impl NodeUrl {
         match scheme {
             "http" => {}
             "https" => {
-                return Err(format!(
-                    "`{text}` asks for TLS, which kontiki does not have yet; use http://"
-                ));
+                return Err(format!("`{text}` asks for TLS, which kontiki does not have yet; use http://"));
             }
             other => {
-                return Err(format!(
-                    "`{text}` has the scheme `{other}`; write http://HOST:PORT"
-                ));
+                return Err(format!("`{text}` has the scheme `{other}`; write http://HOST:PORT"));
             }
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', '@']) {
-            return Err(format!(
-                "`{text}` has more than a host and a port; write http://HOST:PORT"
-            ));
+            return Err(format!("`{text}` has more than a host and a port; write http://HOST:PORT"));
         }
         HostPort::parse(rest).map(Self)
     }

@@ -118,10 +118,7 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Auto,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
     }
 }
 
@@ -129,11 +126,7 @@ impl ServeConfig {
     /// The cluster's id: made of the token and the names of its first members.
     /// Never of addresses, which may change under a cluster's feet.
     pub fn cluster_id(&self) -> ClusterId {
-        let mut names: Vec<&str> = self
-            .initial_cluster
-            .iter()
-            .map(|member| member.name.as_str())
-            .collect();
+        let mut names: Vec<&str> = self.initial_cluster.iter().map(|member| member.name.as_str()).collect();
         names.sort_unstable();
         let mut words = vec!["cluster", &self.cluster_token];
         words.extend(names);
@@ -148,12 +141,7 @@ impl ServeConfig {
     /// A hash of all that members must share: timing, limits and formats. Peers
     /// compare it when they connect.
     pub fn settings_fingerprint(&self) -> u64 {
-        let Timing {
-            tick,
-            heartbeat,
-            election_min,
-            election_max,
-        } = &self.timing;
+        let Timing { tick, heartbeat, election_min, election_max } = &self.timing;
         let limits = &self.limits;
         let mut hash = Xxh3::new();
         // The order of these numbers is part of the format.
@@ -250,11 +238,7 @@ mod tests {
     use super::*;
 
     fn config(arguments: &[&str]) -> ServeConfig {
-        ServeArgs::from_flags(arguments)
-            .resolve(&|_| None)
-            .unwrap()
-            .check()
-            .unwrap()
+        ServeArgs::from_flags(arguments).resolve(&|_| None).unwrap().check().unwrap()
     }
 
     #[test]
@@ -264,12 +248,7 @@ mod tests {
         assert_eq!(one.cluster_id(), moved.cluster_id());
         assert_eq!(one.node_id("n1"), moved.node_id("n1"));
         assert_ne!(one.node_id("n1"), one.node_id("n2"));
-        let other = config(&[
-            "--initial-cluster",
-            "n1=http://a:1,n2=http://b:1",
-            "--cluster-token",
-            "t2",
-        ]);
+        let other = config(&["--initial-cluster", "n1=http://a:1,n2=http://b:1", "--cluster-token", "t2"]);
         assert_ne!(one.cluster_id(), other.cluster_id());
         assert_ne!(one.node_id("n1"), other.node_id("n1"));
     }
@@ -282,25 +261,10 @@ mod tests {
     #[test]
     fn the_fingerprint_covers_timing_and_limits_and_nothing_local() {
         let one = config(&[]);
-        let local = config(&[
-            "--cache-mib",
-            "8",
-            "--worker-threads",
-            "2",
-            "--data-dir",
-            "elsewhere",
-        ]);
+        let local = config(&["--cache-mib", "8", "--worker-threads", "2", "--data-dir", "elsewhere"]);
         assert_eq!(one.settings_fingerprint(), local.settings_fingerprint());
-        for shared in [
-            ["--timing", "wan"],
-            ["--heartbeat-ms", "51"],
-            ["--max-key-size", "9KiB"],
-        ] {
-            assert_ne!(
-                one.settings_fingerprint(),
-                config(&shared).settings_fingerprint(),
-                "{shared:?}"
-            );
+        for shared in [["--timing", "wan"], ["--heartbeat-ms", "51"], ["--max-key-size", "9KiB"]] {
+            assert_ne!(one.settings_fingerprint(), config(&shared).settings_fingerprint(), "{shared:?}");
         }
     }
 }

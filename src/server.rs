@@ -1,1 +1,349 @@
-//! server
+//! One node as a process: what is started in which order, and how it stops.
+//!
+//! ```text
+//! start   open the data directory ─▶ bind both listeners ─▶ introduce a new directory to the others
+//!         ─▶ start the replica ─▶ connect to the peers ─▶ serve clients
+//! stop    not ready ─▶ hand leadership over ─▶ finish what is under way ─▶ close the listeners
+//!         ─▶ end the loop, everything applied made durable
+//! ```
+
+use crate::config::ServeConfig;
+use crate::raft::{Members, RoleName};
+use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start, StartError};
+use crate::rpc::context::{Bounds, Context};
+use crate::rpc::listener;
+use crate::rpc::peers::{
+    BadAddress, Identity, IntroduceError, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError,
+};
+use crate::rpc::wire::header::Answerer;
+use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
+use crate::types::{DirectoryId, NodeId};
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Opening includes the repair of what a crash left; a larger state takes longer.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long calls that introduce others may take to finish.
+const INTRODUCED_TIMEOUT: Duration = Duration::from_secs(1);
+/// A stop takes no longer than the sum of these.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A node could not be started, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file of the data directory cannot be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {whom}: {source}; is another process using it?")]
+    Listen {
+        /// The address.
+        address: String,
+        /// For whom.
+        whom: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A member's address is no URL.
+    #[error(transparent)]
+    Address(#[from] BadAddress),
+    /// The others refuse this node.
+    #[error("this node may not take part: {0}")]
+    Introduce(#[from] IntroduceError),
+    /// The replica cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A listener failed.
+    #[error("the listener for {whom} failed: {source}")]
+    Listener {
+        /// For whom.
+        whom: &'static str,
+        /// Why.
+        source: tonic::transport::Error,
+    },
+    /// The disk or the engine broke its word.
+    #[error(
+        "{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else replace it"
+    )]
+    Fatal(String),
+}
+
+/// Runs a node until `stop` resolves, then stops it in order (at most about 10 s).
+pub async fn run(config: ServeConfig, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    tokio::pin!(stop);
+    let node = tokio::select! {
+        node = Server::start(config) => node?,
+        () = &mut stop => return Ok(()),
+    };
+    node.serve(stop).await
+}
+
+struct Server {
+    handle: Handle,
+    fatal: Fatal,
+    clients: Listener,
+    peers: Listener,
+    signals: Signals,
+}
+
+/// A listener's task.
+type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
+
+/// What the parts of a node wait for when it stops, in this order.
+#[derive(Default)]
+struct Signals {
+    /// The node is no longer ready; long streams end.
+    stopping: watch::Sender<bool>,
+    /// No new client connections; what is under way finishes.
+    close_clients: watch::Sender<bool>,
+    /// Nothing more to or from peers.
+    close_peers: watch::Sender<bool>,
+}
+
+/// Resolves when the signal was given. A sender that is gone means the same.
+async fn given(mut signal: watch::Receiver<bool>) {
+    let _ = signal.wait_for(|given| *given).await;
+}
+
+impl Server {
+    async fn start(config: ServeConfig) -> Result<Self, ServeError> {
+        let started = Instant::now();
+        let Storage { identity, peers: known, log, restored, states } = open(&config).await?;
+        let client_socket = listen(&config.listen_client, "clients").await?;
+        let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
+        let signals = Signals::default();
+        let peers = peers(&config, &identity, known, signals.close_peers.subscribe())?;
+        let peer_socket = introduce(&peers, peer_socket, identity).await?;
+
+        let fatal = Fatal::default();
+        let (cluster, node) = (config.cluster_id(), config.node_id(&config.name));
+        let retention = Retention { entries: config.log_retain_entries, bytes: config.log_retain_bytes };
+        let mut options = ReplicaOptions::new(&config.timing, retention);
+        options.disk_reserve = config.disk_reserve_bytes;
+        let parts = Start {
+            cluster,
+            node,
+            founders: Members::of_voters(
+                config.initial_cluster.iter().map(|member| config.node_id(&member.name)),
+            ),
+            options,
+            seed: fastrand::u64(..),
+            log,
+            restored,
+            states,
+            transport: Arc::new(peers.clone()),
+            fatal: fatal.clone(),
+        };
+        let handle = replica::start(parts)?;
+        peers.start(Arc::new(handle.clone()));
+
+        let context = Arc::new(context(&config, &handle, &peers, started, signals.stopping.subscribe()));
+        let routes = listener::forwarded_routes(&context).add_service(peers.service());
+        let peer_listener = peers.server().add_routes(routes).serve_with_incoming_shutdown(
+            listener::connections(peer_socket),
+            given(signals.close_peers.subscribe()),
+        );
+        let closing = given(signals.close_clients.subscribe());
+        let client_listener = listener::serve_clients(context, client_socket, closing);
+        tracing::info!(
+            node = config.name,
+            clients = config.listen_client,
+            peers = config.listen_peer,
+            members = config.initial_cluster.len(),
+            durability = durability(&config),
+            "started",
+        );
+        Ok(Self {
+            handle,
+            fatal,
+            clients: tokio::spawn(client_listener),
+            peers: tokio::spawn(peer_listener),
+            signals,
+        })
+    }
+
+    async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        tokio::select! {
+            () = stop => {
+                self.stop().await;
+                Ok(())
+            }
+            reason = self.fatal.wait() => Err(ServeError::Fatal(reason)),
+            outcome = &mut self.clients => Err(ended("clients", outcome)),
+            outcome = &mut self.peers => Err(ended("the other nodes", outcome)),
+        }
+    }
+
+    async fn stop(self) {
+        tracing::info!("stopping");
+        self.signals.stopping.send_replace(true);
+        if self.handle.status().role == RoleName::Leader {
+            match tokio::time::timeout(HAND_OVER_TIMEOUT, self.handle.transfer_leadership(None)).await {
+                Ok(Ok(leader)) => tracing::info!(%leader, "leadership is handed over"),
+                Ok(Err(error)) => tracing::warn!(%error, "leadership could not be handed over"),
+                Err(_) => tracing::warn!("leadership could not be handed over in time"),
+            }
+        }
+        self.signals.close_clients.send_replace(true);
+        if tokio::time::timeout(FINISH_TIMEOUT, self.clients).await.is_err() {
+            tracing::warn!("some requests were still under way");
+        }
+        self.signals.close_peers.send_replace(true);
+        self.peers.abort();
+        if tokio::time::timeout(END_TIMEOUT, self.handle.stop()).await.is_err() {
+            tracing::warn!("the disk was still busy; the log has all that was acknowledged");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// A listener never ends by itself.
+fn ended(
+    whom: &'static str,
+    outcome: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>,
+) -> ServeError {
+    match outcome {
+        Ok(Err(source)) => ServeError::Listener { whom, source },
+        Ok(Ok(())) => ServeError::Fatal(format!("the listener for {whom} ended")),
+        Err(error) => ServeError::Fatal(format!("the listener for {whom} failed: {error}")),
+    }
+}
+
+async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
+    let options = storage::Options {
+        dir: config.data_dir.clone(),
+        cluster: config.cluster_id(),
+        cluster_token: config.cluster_token.clone(),
+        node: config.node_id(&config.name),
+        name: config.name.clone(),
+        fsync: config.fsync,
+        cache_bytes: config.cache_bytes,
+        open_timeout: OPEN_TIMEOUT,
+    };
+    if !config.fsync {
+        tracing::warn!("--unsafe-no-fsync: a power cut takes writes that were acknowledged");
+    }
+    match tokio::task::spawn_blocking(move || storage::open(&options)).await {
+        Ok(opened) => Ok(opened?),
+        Err(_) => Err(ServeError::Fatal("the opening of the data directory was cut short".into())),
+    }
+}
+
+async fn listen(address: &str, whom: &'static str) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { address: address.to_owned(), whom, source };
+    let mut addresses = tokio::net::lookup_host(address).await.map_err(failed)?;
+    let first: Option<SocketAddr> = addresses.next();
+    let first = first.ok_or_else(|| failed(std::io::Error::other("the name has no address")))?;
+    TcpListener::bind(first).await.map_err(failed)
+}
+
+fn peers(
+    config: &ServeConfig,
+    identity: &IdentityFile,
+    known: PeerDirectories,
+    stopping: watch::Receiver<bool>,
+) -> Result<Peers, ServeError> {
+    let own = Identity {
+        cluster: config.cluster_id(),
+        node: config.node_id(&config.name),
+        directory: identity.identity().directory,
+        name: config.name.clone(),
+        client_url: config.advertise_client.clone(),
+        settings_fingerprint: config.settings_fingerprint(),
+    };
+    let addresses = config.initial_cluster.iter().map(|member| PeerAddress {
+        node: config.node_id(&member.name),
+        name: member.name.clone(),
+        peer_url: member.peer_url.clone(),
+    });
+    let settings = PeerSettings {
+        snapshot_bytes_per_second: NonZeroU64::new(config.snapshot_rate_bytes),
+        ..PeerSettings::default()
+    };
+    let known = Arc::new(Known(Mutex::new(known)));
+    Ok(Peers::new(own, addresses.collect(), known, settings, stopping)?)
+}
+
+/// A new data directory takes part only after the others have accepted it; see
+/// [`Peers::introduce`]. Meanwhile this node answers the others' introductions.
+async fn introduce(
+    peers: &Peers,
+    socket: TcpListener,
+    mut identity: IdentityFile,
+) -> Result<TcpListener, ServeError> {
+    if identity.identity().introduced {
+        return Ok(socket);
+    }
+    let failed =
+        |source| ServeError::Listen { address: "the peer address".into(), whom: "the other nodes", source };
+    let socket = socket.into_std().map_err(failed)?;
+    let meanwhile = TcpListener::from_std(socket.try_clone().map_err(failed)?).map_err(failed)?;
+    let (introduced, closing) = watch::channel(false);
+    let server = peers.server().add_service(peers.service());
+    let server = server.serve_with_incoming_shutdown(listener::connections(meanwhile), given(closing));
+    let mut server = tokio::spawn(server);
+    peers.introduce().await?;
+    // Whoever is connected is told to connect again, to the listener that has all services.
+    introduced.send_replace(true);
+    if tokio::time::timeout(INTRODUCED_TIMEOUT, &mut server).await.is_err() {
+        server.abort();
+    }
+    let marked = tokio::task::spawn_blocking(move || identity.mark_introduced()).await;
+    marked
+        .map_err(|error| ServeError::Fatal(format!("the data directory could not be marked: {error}")))??;
+    TcpListener::from_std(socket).map_err(failed)
+}
+
+fn context(
+    config: &ServeConfig,
+    handle: &Handle,
+    peers: &Peers,
+    started: Instant,
+    shutting_down: watch::Receiver<bool>,
+) -> Context {
+    Context {
+        handle: handle.clone(),
+        peers: Arc::new(peers.clone()),
+        limits: config.limits.clone(),
+        timing: config.timing.clone(),
+        answerer: Answerer {
+            cluster: config.cluster_id(),
+            node: config.node_id(&config.name),
+            name: config.name.clone(),
+        },
+        client_url: config.advertise_client.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        durability: durability(config).to_owned(),
+        started,
+        shutting_down,
+        bounds: Bounds::default(),
+    }
+}
+
+fn durability(config: &ServeConfig) -> &'static str {
+    if config.fsync { "fdatasync" } else { "UNSAFE: no fsync" }
+}
+
+/// The data directory's memory of the peers, for their connections.
+struct Known(Mutex<PeerDirectories>);
+
+impl KnownDirectories for Known {
+    fn remember(&self, peer: NodeId, directory: DirectoryId) -> Result<(), RememberError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.remember(peer, directory) {
+            Ok(Seen::New | Seen::Same) => Ok(()),
+            Ok(Seen::Different { known }) => Err(RememberError::Differs { known }),
+            Err(error) => Err(RememberError::NotStored(error.to_string())),
+        }
+    }
+}

@@ -25,10 +25,8 @@ pub enum TelemetryError {
 ///
 /// To be called once; a second time is an error.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|source| TelemetryError::Filter {
-        filter: config.filter.clone(),
-        source,
-    })?;
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -39,10 +37,6 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
         LogFormat::Plain => false,
         LogFormat::Auto => !terminal,
     };
-    if json {
-        builder.json().flatten_event(true).try_init()
-    } else {
-        builder.compact().try_init()
-    }
-    .map_err(TelemetryError::Taken)
+    if json { builder.json().flatten_event(true).try_init() } else { builder.compact().try_init() }
+        .map_err(TelemetryError::Taken)
 }

@@ -74,17 +74,11 @@ pub struct EntryId {
 
 impl EntryId {
     /// The place before the first entry.
-    pub const ZERO: Self = Self {
-        term: Term(0),
-        index: Index(0),
-    };
+    pub const ZERO: Self = Self { term: Term(0), index: Index(0) };
 
     /// Shorthand for tests and conversions.
     pub const fn new(term: u64, index: u64) -> Self {
-        Self {
-            term: Term(term),
-            index: Index(index),
-        }
+        Self { term: Term(term), index: Index(index) }
     }
 }
 

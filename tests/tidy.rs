@@ -59,9 +59,17 @@ fn no_arrow_runs_back_up() {
 fn the_core_is_pure() {
     let mut wrong = Vec::new();
     for folder in ["raft", "kv"] {
-        for word in
-            ["tokio", "tonic", "prost", "sled::", "std::time", "std::thread", "std::fs", "std::net", "HashMap"]
-        {
+        for word in [
+            "tokio",
+            "tonic",
+            "prost",
+            "sled::",
+            "std::time",
+            "std::thread",
+            "std::fs",
+            "std::net",
+            "HashMap",
+        ] {
             wrong.extend(mentions(folder, word));
         }
     }
@@ -83,7 +91,11 @@ fn wire_types_stop_at_the_edge() {
         .iter()
         .flat_map(|folder| mentions(folder, "proto::"))
         .collect();
-    assert!(wrong.is_empty(), "protobuf types are named in rpc/, client/ and cli/ only:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "protobuf types are named in rpc/, client/ and cli/ only:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]

@@ -1,6 +1,173 @@
-//! The command line.
+//! The command line: one file per command.
+//!
+//! A command is a function from its arguments to an [`Exit`] or a
+//! [`CliError`]. What it found goes to standard output, in the form that
+//! `-o` says; what went wrong goes to standard error, with the layer in which
+//! it did, the likely cause and the next command (see `report`).
+//!
+//! ```text
+//! exit      the meaning of each exit code
+//! global    the flags that every command has
+//! output    table, json or plain; the one place that writes to standard output
+//! report    an error in words and as JSON
+//! text      keys, values, sizes and durations for people and for JSON
+//! ```
 
-/// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub mod bench;
+mod compact;
+mod completions;
+mod config;
+mod delete;
+pub mod dev;
+mod exit;
+mod get;
+mod global;
+mod hash;
+mod health;
+mod output;
+mod put;
+mod report;
+mod scan;
+mod serve;
+mod snapshot;
+mod status;
+mod text;
+mod transfer_leader;
+mod txn;
+
+pub use exit::{CliError, Exit};
+pub use output::Format;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use global::{Context, GlobalArgs};
+use std::process::ExitCode;
+
+/// A distributed key-value store: replicated by Raft, served over gRPC
+#[derive(Debug, Parser)]
+#[command(
+    name = "kontiki",
+    version,
+    infer_subcommands = true,
+    before_long_help = EXAMPLES,
+    after_long_help = exit::HELP,
+    disable_help_subcommand = true
+)]
+struct Program {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki dev                          start three nodes on this machine
+  kontiki put hello world              OK  revision 2  (n2, 1.8 ms)
+  kontiki get hello                    world
+  kontiki scan user/                   all keys that begin with user/
+  kontiki status                       the whole cluster, asked from any node
+  kontiki txn 'if absent(lock) then put lock me else get lock'
+";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::ServeCommand>),
+    Dev(dev::DevArgs),
+    Put(put::PutArgs),
+    Get(get::GetArgs),
+    Delete(delete::DeleteArgs),
+    Scan(scan::ScanArgs),
+    Txn(txn::TxnArgs),
+    Compact(compact::CompactArgs),
+    Status(status::StatusArgs),
+    TransferLeader(transfer_leader::TransferLeaderArgs),
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    Hash(hash::HashArgs),
+    Health(health::HealthArgs),
+    Bench(bench::BenchArgs),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the program: reads the process's arguments, answers its exit code.
+pub fn main() -> ExitCode {
+    let Program { global, command } = Program::parse();
+    let output = global.output();
+    let result = match command {
+        // These have processes and runtimes of their own.
+        Command::Dev(args) => return dev::run(args),
+        Command::Bench(args) => {
+            let output =
+                if output.format() == Format::Json { bench::Output::Json } else { bench::Output::Table };
+            return bench::run(bench::BenchArgs { endpoints: global.endpoints, output, ..args });
+        }
+        Command::Serve(command) => serve::run(&command),
+        Command::Config(command) => config::run(&command, &output),
+        Command::Completions(args) => completions::run(&args, &mut Program::command()),
+        Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
+        command => global.context(output).and_then(|context| on_runtime(command, &context)),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => report::report(&error, &output),
+    }
+}
+
+/// The commands that talk to a cluster: one thread is enough for them.
+fn on_runtime(command: Command, context: &Context) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::local("start the runtime", error))?;
+    let exit = runtime.block_on(ask(command, context));
+    // A resolver thread that still hangs must not hold the exit.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn ask(command: Command, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        Command::Put(args) => put::run(args, context).await,
+        Command::Get(args) => get::run(args, context).await,
+        Command::Delete(args) => delete::run(args, context).await,
+        Command::Scan(args) => scan::run(args, context).await,
+        Command::Txn(args) => txn::run(args, context).await,
+        Command::Compact(args) => compact::run(&args, context).await,
+        Command::Status(args) => status::run(&args, context).await,
+        Command::TransferLeader(args) => transfer_leader::run(args, context).await,
+        Command::Snapshot(snapshot::SnapshotCommand::Save(args)) => snapshot::save(&args, context).await,
+        Command::Hash(args) => hash::run(&args, context).await,
+        Command::Health(args) => health::run(&args, context).await,
+        Command::Serve(_)
+        | Command::Dev(_)
+        | Command::Bench(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Snapshot(snapshot::SnapshotCommand::Inspect(_)) => {
+            unreachable!("main has run these, without a client")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_all_commands_are_consistent() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples_in_its_help() {
+        let mut program = Program::command();
+        program.build();
+        let own = ["dev", "bench", "serve", "config", "completions", "snapshot"];
+        for command in program.get_subcommands_mut().filter(|command| !own.contains(&command.get_name())) {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
 }

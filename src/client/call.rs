@@ -28,11 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(1),
-            attempts: 24,
-        }
+        Self { timeout: Duration::from_secs(5), connect_timeout: Duration::from_secs(1), attempts: 24 }
     }
 }
 
@@ -55,27 +51,15 @@ pub(super) struct Action {
 
 impl Action {
     pub(super) const fn read(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Read,
-            deadline: None,
-        }
+        Self { name, kind: Kind::Read, deadline: None }
     }
 
     pub(super) const fn write(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Write,
-            deadline: None,
-        }
+        Self { name, kind: Kind::Write, deadline: None }
     }
 
     pub(super) const fn stream(name: &'static str, deadline: Duration) -> Self {
-        Self {
-            name,
-            kind: Kind::Read,
-            deadline: Some(deadline),
-        }
+        Self { name, kind: Kind::Read, deadline: Some(deadline) }
     }
 }
 
@@ -113,15 +97,17 @@ impl Client {
             ));
         }
         let connect_timeout = options.connect_timeout.min(options.timeout);
-        Ok(Self {
-            nodes: Arc::new(Nodes::new(urls, connect_timeout)),
-            options,
-        })
+        Ok(Self { nodes: Arc::new(Nodes::new(urls, connect_timeout)), options })
     }
 
     /// The nodes that this client was given.
     pub fn endpoints(&self) -> &[NodeUrl] {
         self.nodes.endpoints()
+    }
+
+    /// How this client behaves.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// A client of one of the nodes alone, sharing connections with nobody:
@@ -155,21 +141,12 @@ impl Client {
             let budget = self.budget(action, &route, deadline);
             let failure = match self.attempt(action, &node, request.clone(), budget, &send).await {
                 Ok(answer) => {
-                    return Ok(Called {
-                        answer,
-                        endpoint: node,
-                        attempts,
-                        latency: started.elapsed(),
-                    });
+                    return Ok(Called { answer, endpoint: node, attempts, latency: started.elapsed() });
                 }
                 Err(failure) => failure,
             };
             let nobody = route.note(&failure);
-            let next = if nobody {
-                Next::GiveUp
-            } else {
-                retry::decide(action.kind, &failure)
-            };
+            let next = if nobody { Next::GiveUp } else { retry::decide(action.kind, &failure) };
             if next != Next::GiveUp || !matches!(failure, Failure::Refused(_)) {
                 self.nodes.avoid(&node);
             }
@@ -241,10 +218,7 @@ impl Client {
                 Ok(response.into_inner())
             }
             Ok(Err(status)) => Err(classify(&status, budget)),
-            Err(_) => Err(Failure::Timeout {
-                after: budget,
-                outcome: Outcome::Unknown,
-            }),
+            Err(_) => Err(Failure::Timeout { after: budget, outcome: Outcome::Unknown }),
         }
     }
 }

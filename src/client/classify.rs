@@ -38,30 +38,16 @@ fn local(source: &(dyn StdError + 'static), status: &Status, after: Duration) ->
     let chain: Vec<&(dyn StdError + 'static)> =
         std::iter::successors(Some(source), |&error| error.source()).collect();
     if chain.iter().any(|error| error.is::<tonic::TimeoutExpired>()) {
-        return Failure::Timeout {
-            after,
-            outcome: Outcome::Unknown,
-        };
+        return Failure::Timeout { after, outcome: Outcome::Unknown };
     }
-    let root = chain
-        .last()
-        .map_or_else(|| status.message().to_owned(), ToString::to_string);
+    let root = chain.last().map_or_else(|| status.message().to_owned(), ToString::to_string);
     if chain.iter().any(|error| error.is::<tonic::ConnectError>()) {
         // hyper-util's resolver error has no type that can be named; its words are stable.
-        if chain
-            .iter()
-            .any(|error| error.to_string().starts_with("dns error"))
-        {
+        if chain.iter().any(|error| error.to_string().starts_with("dns error")) {
             return Failure::Dns { message: root };
         }
-        let kind = chain
-            .iter()
-            .find_map(|error| error.downcast_ref::<io::Error>())
-            .map(io::Error::kind);
-        return Failure::Tcp {
-            kind: kind.unwrap_or(io::ErrorKind::Other),
-            message: root,
-        };
+        let kind = chain.iter().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+        return Failure::Tcp { kind: kind.unwrap_or(io::ErrorKind::Other), message: root };
     }
     Failure::Grpc(if speaks_something_else(&chain) {
         format!("the other side does not speak gRPC ({root})")
@@ -83,21 +69,12 @@ fn speaks_something_else(chain: &[&(dyn StdError + 'static)]) -> bool {
 /// What the server said.
 fn remote(status: &Status, after: Duration) -> Failure {
     if status.message().contains(NOT_GRPC) {
-        return Failure::Grpc(format!(
-            "the other side does not speak gRPC ({})",
-            status.message()
-        ));
+        return Failure::Grpc(format!("the other side does not speak gRPC ({})", status.message()));
     }
     let info = status.get_details_error_info();
-    let details = info
-        .as_ref()
-        .map(|info| info.metadata.clone())
-        .unwrap_or_default();
+    let details = info.as_ref().map(|info| info.metadata.clone()).unwrap_or_default();
     let trailer = |name: &str| status.metadata().get(name).and_then(|value| value.to_str().ok());
-    let outcome = details
-        .get("outcome")
-        .map(String::as_str)
-        .or_else(|| trailer(OUTCOME_TRAILER));
+    let outcome = details.get("outcome").map(String::as_str).or_else(|| trailer(OUTCOME_TRAILER));
     let outcome = outcome_of(outcome, status.code());
     if status.code() == Code::DeadlineExceeded && info.is_none() {
         return Failure::Timeout { after, outcome };
@@ -106,7 +83,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
         .iter()
         .find_map(|key| NodeUrl::parse(details.get(*key)?).ok())
         .or_else(|| named_leader(status.metadata()));
-    Failure::Refused(Refusal {
+    Failure::Refused(Box::new(Refusal {
         code: status.code(),
         reason: info.map(|info| info.reason).unwrap_or_default(),
         message: status.message().to_owned(),
@@ -114,7 +91,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
         details: details.into_iter().collect(),
         retry_after: status.get_details_retry_info().and_then(|info| info.retry_delay),
         leader,
-    })
+    }))
 }
 
 fn outcome_of(said: Option<&str>, code: Code) -> Outcome {
@@ -144,7 +121,7 @@ mod tests {
 
     fn refusal(status: &Status) -> Refusal {
         match classify(status, Duration::ZERO) {
-            Failure::Refused(refusal) => refusal,
+            Failure::Refused(refusal) => *refusal,
             other => panic!("not refused: {other:?}"),
         }
     }
@@ -152,12 +129,8 @@ mod tests {
     #[test]
     fn the_servers_details_are_read() {
         let mut details = ErrorDetails::new();
-        let metadata = [
-            ("outcome", "NOT_APPLIED"),
-            ("leader_url", "http://n2:2379"),
-            ("limit", "3"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let metadata = [("outcome", "NOT_APPLIED"), ("leader_url", "http://n2:2379"), ("limit", "3")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         details.set_error_info("NO_LEADER", "kontiki", HashMap::from(metadata));
         details.set_retry_info(Some(Duration::from_millis(300)));
         let status = Status::with_error_details(Code::Unavailable, "no leader is known", details);
@@ -172,12 +145,8 @@ mod tests {
     #[test]
     fn trailers_stand_in_for_details() {
         let mut status = Status::unavailable("not the leader");
-        status
-            .metadata_mut()
-            .insert(LEADER_TRAILER, "http://n3:2379".parse().unwrap());
-        status
-            .metadata_mut()
-            .insert(OUTCOME_TRAILER, "NOT_APPLIED".parse().unwrap());
+        status.metadata_mut().insert(LEADER_TRAILER, "http://n3:2379".parse().unwrap());
+        status.metadata_mut().insert(OUTCOME_TRAILER, "NOT_APPLIED".parse().unwrap());
         let refusal = refusal(&status);
         assert_eq!(refusal.leader.unwrap().to_string(), "http://n3:2379");
         assert_eq!(refusal.outcome, Outcome::NotApplied);
@@ -186,22 +155,13 @@ mod tests {
     #[test]
     fn without_a_word_on_it_an_unavailable_write_may_have_been_applied() {
         assert_eq!(refusal(&Status::unavailable("")).outcome, Outcome::Unknown);
-        assert_eq!(
-            refusal(&Status::invalid_argument("")).outcome,
-            Outcome::NotApplied
-        );
+        assert_eq!(refusal(&Status::invalid_argument("")).outcome, Outcome::NotApplied);
     }
 
     #[test]
     fn a_bare_deadline_is_a_timeout() {
         let failure = classify(&Status::deadline_exceeded("late"), Duration::from_secs(1));
-        assert_eq!(
-            failure,
-            Failure::Timeout {
-                after: Duration::from_secs(1),
-                outcome: Outcome::Unknown
-            }
-        );
+        assert_eq!(failure, Failure::Timeout { after: Duration::from_secs(1), outcome: Outcome::Unknown });
     }
 
     #[test]

@@ -30,9 +30,7 @@ impl Client {
 
     async fn status_of(&self, local_only: bool) -> Result<Answer<ClusterStatus>, Error> {
         let send = |channel, request| async move { ClusterServiceClient::new(channel).status(request).await };
-        let called = self
-            .call(Action::read("status"), pb::StatusRequest { local_only }, send)
-            .await?;
+        let called = self.call(Action::read("status"), pb::StatusRequest { local_only }, send).await?;
         answer("status", called, |mut answer: pb::StatusResponse| {
             (answer.header.take(), Ok(wire::cluster_status(answer)))
         })
@@ -42,14 +40,9 @@ impl Client {
     pub async fn members(&self) -> Result<Answer<Vec<Member>>, Error> {
         let send =
             |channel, request| async move { ClusterServiceClient::new(channel).members(request).await };
-        let called = self
-            .call(Action::read("members"), pb::MembersRequest {}, send)
-            .await?;
+        let called = self.call(Action::read("members"), pb::MembersRequest {}, send).await?;
         answer("members", called, |answer: pb::MembersResponse| {
-            (
-                answer.header,
-                Ok(answer.members.into_iter().map(wire::member).collect()),
-            )
+            (answer.header, Ok(answer.members.into_iter().map(wire::member).collect()))
         })
     }
 
@@ -57,29 +50,13 @@ impl Client {
     /// is furthest. Answers when the new leader is known.
     pub async fn transfer_leadership(&self, to: Option<String>) -> Result<Answer<Leader>, Error> {
         let send = |channel, request| async move {
-            ClusterServiceClient::new(channel)
-                .transfer_leadership(request)
-                .await
+            ClusterServiceClient::new(channel).transfer_leadership(request).await
         };
-        let request = pb::TransferLeadershipRequest {
-            to: to.unwrap_or_default(),
-        };
+        let request = pb::TransferLeadershipRequest { to: to.unwrap_or_default() };
         // Not safe to repeat: without a target, a second one would move it on.
-        let called = self
-            .call(Action::write("transfer leadership"), request, send)
-            .await?;
-        answer(
-            "transfer leadership",
-            called,
-            |answer: pb::TransferLeadershipResponse| {
-                (
-                    answer.header,
-                    Ok(Leader {
-                        id: answer.leader_id,
-                        name: answer.leader_name,
-                    }),
-                )
-            },
-        )
+        let called = self.call(Action::write("transfer leadership"), request, send).await?;
+        answer("transfer leadership", called, |answer: pb::TransferLeadershipResponse| {
+            (answer.header, Ok(Leader { id: answer.leader_id, name: answer.leader_name }))
+        })
     }
 }

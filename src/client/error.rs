@@ -46,7 +46,7 @@ pub enum Failure {
     /// other side does not speak gRPC.
     Grpc(String),
     /// The server refused, or failed, and said so.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// No answer came in time.
     Timeout {
         /// How long was waited.
@@ -146,10 +146,7 @@ impl Failure {
 
     /// Whether nothing can have reached a server.
     pub fn before_sending(&self) -> bool {
-        matches!(
-            self,
-            Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_)
-        )
+        matches!(self, Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_))
     }
 
     /// What became of a write.
@@ -193,14 +190,7 @@ impl Error {
     /// A mistake of the caller, found before anything was sent.
     pub fn usage(action: &'static str, message: impl Into<String>) -> Self {
         let failure = Box::new(Failure::Usage(message.into()));
-        Self {
-            action,
-            endpoint: None,
-            attempts: 0,
-            failure,
-            write: false,
-            unreachable: Vec::new(),
-        }
+        Self { action, endpoint: None, attempts: 0, failure, write: false, unreachable: Vec::new() }
     }
 
     /// The layer in which it failed.

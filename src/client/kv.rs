@@ -14,9 +14,7 @@ use tonic::transport::Channel;
 pub(super) const MOST_BYTES: usize = 64 << 20;
 
 pub(super) fn service(channel: Channel) -> KvServiceClient<Channel> {
-    KvServiceClient::new(channel)
-        .max_decoding_message_size(MOST_BYTES)
-        .max_encoding_message_size(MOST_BYTES)
+    KvServiceClient::new(channel).max_decoding_message_size(MOST_BYTES).max_encoding_message_size(MOST_BYTES)
 }
 
 impl Client {
@@ -33,17 +31,13 @@ impl Client {
     pub async fn get(&self, get: Get) -> Result<Answer<Option<KeyValue>>, Error> {
         let send = |channel, request| async move { service(channel).get(request).await };
         let called = self.call(Action::read("get"), wire::get(get), send).await?;
-        answer("get", called, |answer: pb::GetResponse| {
-            (answer.header, Ok(answer.kv.map(wire::key_value)))
-        })
+        answer("get", called, |answer: pb::GetResponse| (answer.header, Ok(answer.kv.map(wire::key_value))))
     }
 
     /// Removes keys. Removing nothing is no error.
     pub async fn delete(&self, delete: Delete) -> Result<Answer<Deleted>, Error> {
         let send = |channel, request| async move { service(channel).delete(request).await };
-        let called = self
-            .call(Action::write("delete"), wire::delete(delete), send)
-            .await?;
+        let called = self.call(Action::write("delete"), wire::delete(delete), send).await?;
         answer("delete", called, |mut answer: pb::DeleteResponse| {
             (answer.header.take(), Ok(wire::deleted(answer)))
         })
@@ -60,27 +54,17 @@ impl Client {
 
     /// Compares, then does one of two things. Conditions that do not hold are no error.
     pub async fn txn(&self, txn: Txn) -> Result<Answer<TxnAnswer>, Error> {
-        let action = if txn.is_read_only() {
-            Action::read("txn")
-        } else {
-            Action::write("txn")
-        };
+        let action = if txn.is_read_only() { Action::read("txn") } else { Action::write("txn") };
         let send = |channel, request| async move { service(channel).txn(request).await };
         let called = self.call(action, wire::txn(txn), send).await?;
-        answer("txn", called, |mut answer: pb::TxnResponse| {
-            (answer.header.take(), wire::txn_answer(answer))
-        })
+        answer("txn", called, |mut answer: pb::TxnResponse| (answer.header.take(), wire::txn_answer(answer)))
     }
 
     /// Forgets history: afterwards no read below `revision` succeeds.
     pub async fn compact(&self, revision: Revision) -> Result<Answer<()>, Error> {
         let send = |channel, request| async move { service(channel).compact(request).await };
-        let called = self
-            .call(Action::write("compact"), wire::compact(revision), send)
-            .await?;
-        answer("compact", called, |answer: pb::CompactResponse| {
-            (answer.header, Ok(()))
-        })
+        let called = self.call(Action::write("compact"), wire::compact(revision), send).await?;
+        answer("compact", called, |answer: pb::CompactResponse| (answer.header, Ok(())))
     }
 }
 
@@ -90,22 +74,9 @@ pub(super) fn answer<A, T>(
     called: Called<A>,
     open: impl FnOnce(A) -> (Option<pb::ResponseHeader>, Result<T, &'static str>),
 ) -> Result<Answer<T>, Error> {
-    let Called {
-        answer,
-        endpoint,
-        attempts,
-        latency,
-    } = called;
-    let called = Called {
-        answer: (),
-        endpoint,
-        attempts,
-        latency,
-    };
+    let Called { answer, endpoint, attempts, latency } = called;
+    let called = Called { answer: (), endpoint, attempts, latency };
     let (header, value) = open(answer);
     let value = value.map_err(|what| wire::broken(action, &called, what))?;
-    Ok(Answer {
-        value,
-        meta: wire::meta(action, header, &called)?,
-    })
+    Ok(Answer { value, meta: wire::meta(action, header, &called)? })
 }

@@ -52,9 +52,7 @@ impl Client {
     pub async fn hash(&self, revision: Option<Revision>) -> Result<Answer<StateHash>, Error> {
         let send =
             |channel, request| async move { MaintenanceServiceClient::new(channel).hash(request).await };
-        let called = self
-            .call(Action::read("hash"), wire::hash(revision), send)
-            .await?;
+        let called = self.call(Action::read("hash"), wire::hash(revision), send).await?;
         answer("hash", called, |answer: pb::HashResponse| {
             let number = |number: i64| Revision(number.try_into().unwrap_or_default());
             let hash = StateHash {
@@ -84,39 +82,22 @@ impl Client {
                 .await
         };
         let action = Action::stream("snapshot", STREAM_DEADLINE);
-        let called = self
-            .call(
-                action,
-                pb::SnapshotRequest {
-                    read_level: read_level.into(),
-                },
-                send,
-            )
-            .await?;
-        Ok(Snapshot {
-            client: self.clone(),
-            called,
-        })
+        let called = self.call(action, pb::SnapshotRequest { read_level: read_level.into() }, send).await?;
+        Ok(Snapshot { client: self.clone(), called })
     }
 
     /// Asks the standard gRPC health service of the asked node about
     /// `service`: "liveness", "readiness", or the full name of a service.
     pub async fn health(&self, service: &str) -> Result<HealthState, Error> {
         let send = |channel, request| async move { HealthClient::new(channel).check(request).await };
-        let request = HealthCheckRequest {
-            service: service.to_owned(),
-        };
+        let request = HealthCheckRequest { service: service.to_owned() };
         match self.call(Action::read("health"), request, send).await {
             Ok(called) => Ok(match called.answer.status() {
                 ServingStatus::Serving => HealthState::Serving,
                 ServingStatus::NotServing => HealthState::NotServing,
                 ServingStatus::Unknown | ServingStatus::ServiceUnknown => HealthState::Unknown,
             }),
-            Err(error)
-                if error
-                    .refusal()
-                    .is_some_and(|refusal| refusal.code == tonic::Code::NotFound) =>
-            {
+            Err(error) if error.refusal().is_some_and(|refusal| refusal.code == tonic::Code::NotFound) => {
                 Ok(HealthState::Unknown)
             }
             Err(error) => Err(error),
@@ -136,10 +117,7 @@ impl Snapshot {
         let failure = match tokio::time::timeout(timeout, self.called.answer.message()).await {
             Ok(Ok(message)) => return Ok(message.map(|message| message.data)),
             Ok(Err(status)) => classify(&status, timeout),
-            Err(_) => Failure::Timeout {
-                after: timeout,
-                outcome: Outcome::NotApplied,
-            },
+            Err(_) => Failure::Timeout { after: timeout, outcome: Outcome::NotApplied },
         };
         Err(Error {
             action: "snapshot",

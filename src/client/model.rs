@@ -133,11 +133,7 @@ pub struct Put {
 impl Put {
     /// Sets `key` to `value`.
     pub fn new(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-            return_previous: false,
-        }
+        Self { key: key.into(), value: value.into(), return_previous: false }
     }
 
     /// Asks for the version that is replaced.
@@ -162,11 +158,7 @@ pub struct Get {
 impl Get {
     /// Reads the newest version of `key`, linearizably.
     pub fn new(key: impl Into<Bytes>) -> Self {
-        Self {
-            key: key.into(),
-            revision: None,
-            level: ReadLevel::Linearizable,
-        }
+        Self { key: key.into(), revision: None, level: ReadLevel::Linearizable }
     }
 
     /// Reads the state at a revision of the past.
@@ -441,22 +433,13 @@ mod tests {
     #[test]
     fn every_way_to_name_keys_has_bounds() {
         let bytes = Bytes::from_static;
-        assert_eq!(
-            Keys::One(bytes(b"a")).bounds(),
-            (Some(bytes(b"a")), Some(bytes(b"a\0")))
-        );
-        assert_eq!(
-            Keys::Prefix(bytes(b"a/")).bounds(),
-            (Some(bytes(b"a/")), Some(bytes(b"a0")))
-        );
+        assert_eq!(Keys::One(bytes(b"a")).bounds(), (Some(bytes(b"a")), Some(bytes(b"a\0"))));
+        assert_eq!(Keys::Prefix(bytes(b"a/")).bounds(), (Some(bytes(b"a/")), Some(bytes(b"a0"))));
         assert_eq!(
             Keys::Prefix(bytes(b"a\xff\xff")).bounds(),
             (Some(bytes(b"a\xff\xff")), Some(bytes(b"b")))
         );
-        assert_eq!(
-            Keys::Prefix(bytes(b"\xff")).bounds(),
-            (Some(bytes(b"\xff")), None)
-        );
+        assert_eq!(Keys::Prefix(bytes(b"\xff")).bounds(), (Some(bytes(b"\xff")), None));
         assert_eq!(Keys::All.bounds(), (None, None));
         assert_eq!(after(b""), bytes(b"\0"));
     }

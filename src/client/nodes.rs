@@ -32,11 +32,7 @@ struct State {
 
 impl Nodes {
     pub(super) fn new(endpoints: Vec<NodeUrl>, connect_timeout: Duration) -> Self {
-        Self {
-            endpoints,
-            connect_timeout,
-            state: Mutex::default(),
-        }
+        Self { endpoints, connect_timeout, state: Mutex::default() }
     }
 
     /// The nodes that the caller named, in that order.
@@ -70,9 +66,7 @@ impl Nodes {
             return Ok(channel.clone());
         }
         if state.channels.len() >= MOST_NODES {
-            return Err(Failure::Usage(format!(
-                "more than {MOST_NODES} nodes are known; connect anew"
-            )));
+            return Err(Failure::Usage(format!("more than {MOST_NODES} nodes are known; connect anew")));
         }
         let endpoint = Endpoint::from_shared(node.to_string())
             .map_err(|error| Failure::Usage(format!("{node} is no endpoint: {error}")))?

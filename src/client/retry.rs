@@ -77,11 +77,7 @@ impl Route {
         if let Some(first) = first {
             at = position(&mut nodes, first);
         }
-        Self {
-            nodes,
-            at,
-            unreachable: Vec::new(),
-        }
+        Self { nodes, at, unreachable: Vec::new() }
     }
 
     /// The node to ask now.
@@ -145,7 +141,7 @@ mod tests {
     }
 
     fn refused(code: Code, outcome: Outcome, leader: Option<&str>, after: Option<u64>) -> Failure {
-        Failure::Refused(Refusal {
+        Failure::Refused(Box::new(Refusal {
             code,
             reason: String::new(),
             message: String::new(),
@@ -153,14 +149,11 @@ mod tests {
             details: BTreeMap::new(),
             retry_after: after.map(Duration::from_millis),
             leader: leader.map(url),
-        })
+        }))
     }
 
     fn tcp() -> Failure {
-        Failure::Tcp {
-            kind: ErrorKind::ConnectionRefused,
-            message: String::new(),
-        }
+        Failure::Tcp { kind: ErrorKind::ConnectionRefused, message: String::new() }
     }
 
     #[test]
@@ -170,10 +163,7 @@ mod tests {
             refused(Code::Unavailable, unknown, None, None),
             refused(Code::Unavailable, unknown, Some("http://n2:1"), Some(1)),
             refused(Code::ResourceExhausted, unknown, None, Some(1)),
-            Failure::Timeout {
-                after: Duration::ZERO,
-                outcome: unknown,
-            },
+            Failure::Timeout { after: Duration::ZERO, outcome: unknown },
             Failure::Grpc("broke".to_owned()),
         ] {
             assert_eq!(decide(Kind::Write, &failure), Next::GiveUp, "{failure:?}");
@@ -187,12 +177,7 @@ mod tests {
         let decide = |failure: &Failure| decide(Kind::Write, failure);
         assert_eq!(decide(&tcp()), Next::Elsewhere);
         assert_eq!(
-            decide(&refused(
-                Code::Unavailable,
-                not_applied,
-                Some("http://n2:1"),
-                None
-            )),
+            decide(&refused(Code::Unavailable, not_applied, Some("http://n2:1"), None)),
             Next::Leader(url("http://n2:1"))
         );
         assert_eq!(
@@ -208,10 +193,7 @@ mod tests {
             Next::GiveUp,
             "no space"
         );
-        assert_eq!(
-            decide(&refused(Code::InvalidArgument, not_applied, None, None)),
-            Next::GiveUp
-        );
+        assert_eq!(decide(&refused(Code::InvalidArgument, not_applied, None, None)), Next::GiveUp);
     }
 
     #[test]
@@ -249,10 +231,7 @@ mod tests {
     fn pauses_grow_are_bounded_and_keep_to_the_servers_word() {
         for attempt in 0..40 {
             let pause = pause(attempt, Duration::ZERO);
-            assert!(
-                pause >= PAUSE_MIN / 2 && pause <= PAUSE_MAX,
-                "{attempt}: {pause:?}"
-            );
+            assert!(pause >= PAUSE_MIN / 2 && pause <= PAUSE_MAX, "{attempt}: {pause:?}");
         }
         assert_eq!(pause(0, Duration::from_secs(1)), Duration::from_secs(1));
     }

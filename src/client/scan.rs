@@ -6,6 +6,7 @@ use crate::client::classify::classify;
 use crate::client::error::{Error, Failure, Outcome};
 use crate::client::kv;
 use crate::client::model::{KeyValue, Keys, Meta, Order, ScanOptions, after};
+use crate::client::retry::{self, Kind, Next};
 use crate::client::wire;
 use crate::rpc::proto::v1::ScanResponse;
 use std::time::Duration;
@@ -17,13 +18,15 @@ pub(super) const STREAM_DEADLINE: Duration = Duration::from_secs(3600);
 /// How often in a row a broken stream is taken up again without a chunk in between.
 const RESUMES: u32 = 5;
 
+type Stream = Called<Streaming<ScanResponse>>;
+
 /// A scan under way.
 #[derive(Debug)]
 pub struct Scan {
     client: Client,
     /// What remains to be read.
     rest: ScanOptions,
-    stream: Option<Called<Streaming<ScanResponse>>>,
+    stream: Option<Stream>,
     meta: Option<Meta>,
     resumes: u32,
     done: bool,
@@ -32,14 +35,7 @@ pub struct Scan {
 impl Client {
     /// Reads a whole range as a stream of chunks. Starts with the first [`Scan::next`].
     pub fn scan(&self, scan: ScanOptions) -> Scan {
-        Scan {
-            client: self.clone(),
-            rest: scan,
-            stream: None,
-            meta: None,
-            resumes: 0,
-            done: false,
-        }
+        Scan { client: self.clone(), rest: scan, stream: None, meta: None, resumes: 0, done: false }
     }
 }
 
@@ -48,17 +44,25 @@ impl Scan {
     /// within the client's timeout.
     pub async fn next(&mut self) -> Result<Option<Vec<KeyValue>>, Error> {
         while !self.done {
-            match self.chunk().await {
-                Ok(kvs) if kvs.is_empty() => {}
-                Ok(kvs) => return Ok(Some(kvs)),
-                Err(error) => {
-                    let broke = matches!(*error.failure, Failure::Grpc(_) | Failure::Timeout { .. });
-                    self.stream = None;
-                    self.resumes += 1;
-                    if !broke || self.resumes > RESUMES {
-                        self.done = true;
-                        return Err(error);
+            let mut called = match self.stream.take() {
+                Some(called) => called,
+                None => self.open().await.inspect_err(|_| self.done = true)?,
+            };
+            match self.chunk(&mut called).await {
+                Ok(kvs) => {
+                    self.stream = Some(called);
+                    if !kvs.is_empty() {
+                        return Ok(Some(kvs));
                     }
+                }
+                Err(failure) => {
+                    self.resumes += 1;
+                    if retry::decide(Kind::Read, &failure) == Next::GiveUp || self.resumes > RESUMES {
+                        self.done = true;
+                        return Err(error(&called, failure));
+                    }
+                    self.client.nodes.avoid(&called.endpoint);
+                    tokio::time::sleep(retry::pause(self.resumes, Duration::ZERO)).await;
                 }
             }
         }
@@ -70,41 +74,30 @@ impl Scan {
         self.meta.as_ref()
     }
 
-    async fn chunk(&mut self) -> Result<Vec<KeyValue>, Error> {
+    async fn chunk(&mut self, called: &mut Stream) -> Result<Vec<KeyValue>, Failure> {
         let timeout = self.client.options.timeout;
-        let mut called = match self.stream.take() {
-            Some(called) => called,
-            None => self.open().await?,
-        };
         let message = match tokio::time::timeout(timeout, called.answer.message()).await {
             Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => return Err(error(&called, Failure::Grpc("the stream ended early".to_owned()))),
-            Ok(Err(status)) => return Err(error(&called, classify(&status, timeout))),
+            Ok(Ok(None)) => return Err(Failure::Grpc("the stream ended early".to_owned())),
+            Ok(Err(status)) => return Err(classify(&status, timeout)),
             Err(_) => {
-                let failure = Failure::Timeout {
-                    after: timeout,
-                    outcome: Outcome::NotApplied,
-                };
-                return Err(error(&called, failure));
+                return Err(Failure::Timeout { after: timeout, outcome: Outcome::NotApplied });
             }
         };
-        let meta = wire::meta("scan", message.header, &called)?;
-        // What comes after a break must be of the same state.
+        let meta = wire::meta("scan", message.header, called).map_err(|error| *error.failure)?;
+        // What comes after a break must be of the same state, and of no other.
         self.rest.revision = Some(meta.revision);
         self.meta.get_or_insert(meta);
-        self.stream = Some(called);
         let kvs = wire::key_values(message.kvs);
         self.passed(&kvs);
         self.done |= message.last;
         Ok(kvs)
     }
 
-    async fn open(&self) -> Result<Called<Streaming<ScanResponse>>, Error> {
+    async fn open(&self) -> Result<Stream, Error> {
         let action = Action::stream("scan", STREAM_DEADLINE);
         let send = |channel, request| async move { kv::service(channel).scan(request).await };
-        self.client
-            .call(action, wire::scan(self.rest.clone()), send)
-            .await
+        self.client.call(action, wire::scan(self.rest.clone()), send).await
     }
 
     /// Takes what was read off what remains.
@@ -113,14 +106,8 @@ impl Scan {
         self.resumes = 0;
         let (start, end) = self.rest.keys.bounds();
         self.rest.keys = match self.rest.order {
-            Order::Ascending => Keys::Span {
-                start: Some(after(&last.key)),
-                end,
-            },
-            Order::Descending => Keys::Span {
-                start,
-                end: Some(last.key.clone()),
-            },
+            Order::Ascending => Keys::Span { start: Some(after(&last.key)), end },
+            Order::Descending => Keys::Span { start, end: Some(last.key.clone()) },
         };
         if self.rest.limit > 0 {
             self.rest.limit = self.rest.limit.saturating_sub(kvs.len() as u64);

@@ -119,10 +119,7 @@ pub(super) fn get(get: Get) -> pb::GetRequest {
 }
 
 pub(super) fn delete(delete: Delete) -> pb::DeleteRequest {
-    pb::DeleteRequest {
-        selector: delete_selector(delete.keys),
-        return_previous: delete.return_previous,
-    }
+    pb::DeleteRequest { selector: delete_selector(delete.keys), return_previous: delete.return_previous }
 }
 
 pub(super) fn range(range: Range) -> pb::RangeRequest {
@@ -155,15 +152,11 @@ pub(super) fn scan(scan: ScanOptions) -> pb::ScanRequest {
 }
 
 pub(super) fn compact(revision: Revision) -> pb::CompactRequest {
-    pb::CompactRequest {
-        revision: signed(revision.get()),
-    }
+    pb::CompactRequest { revision: signed(revision.get()) }
 }
 
 pub(super) fn hash(revision: Option<Revision>) -> pb::HashRequest {
-    pb::HashRequest {
-        revision: at(revision),
-    }
+    pb::HashRequest { revision: at(revision) }
 }
 
 pub(super) fn txn(txn: Txn) -> pb::TxnRequest {
@@ -180,17 +173,9 @@ fn txn_op(op: TxnOp) -> pb::TxnOp {
     let op = match op {
         TxnOp::Put(op) => Op::Put(put(op)),
         // Inside a transaction there is one level, its own: it must be unset.
-        TxnOp::Get(op) => Op::Get(pb::GetRequest {
-            read_level: 0,
-            min_revision: 0,
-            ..get(op)
-        }),
+        TxnOp::Get(op) => Op::Get(pb::GetRequest { read_level: 0, min_revision: 0, ..get(op) }),
         TxnOp::Delete(op) => Op::Delete(delete(op)),
-        TxnOp::Range(op) => Op::Range(pb::RangeRequest {
-            read_level: 0,
-            min_revision: 0,
-            ..range(op)
-        }),
+        TxnOp::Range(op) => Op::Range(pb::RangeRequest { read_level: 0, min_revision: 0, ..range(op) }),
         TxnOp::Txn(op) => Op::Txn(txn(op)),
     };
     pb::TxnOp { op: Some(op) }
@@ -200,10 +185,7 @@ fn compare(compare: Compare) -> pb::Compare {
     use pb::compare::Operand;
     let (target, operand) = match compare.target {
         Target::Version(n) => (pb::CompareTarget::Version, Operand::Number(signed(n))),
-        Target::CreateRevision(n) => (
-            pb::CompareTarget::CreateRevision,
-            Operand::Number(signed(n.get())),
-        ),
+        Target::CreateRevision(n) => (pb::CompareTarget::CreateRevision, Operand::Number(signed(n.get()))),
         Target::ModRevision(n) => (pb::CompareTarget::ModRevision, Operand::Number(signed(n.get()))),
         Target::Value(value) => (pb::CompareTarget::Value, Operand::ValueBytes(value)),
     };
@@ -222,10 +204,7 @@ fn compare(compare: Compare) -> pb::Compare {
 }
 
 pub(super) fn deleted(answer: pb::DeleteResponse) -> Deleted {
-    Deleted {
-        deleted: unsigned(answer.deleted),
-        previous: key_values(answer.previous),
-    }
+    Deleted { deleted: unsigned(answer.deleted), previous: key_values(answer.previous) }
 }
 
 pub(super) fn page(answer: pb::RangeResponse) -> Page {
@@ -239,31 +218,19 @@ pub(super) fn page(answer: pb::RangeResponse) -> Page {
 
 /// Fails with what is missing.
 pub(super) fn txn_answer(answer: pb::TxnResponse) -> Result<TxnAnswer, &'static str> {
-    let results = answer
-        .results
-        .into_iter()
-        .map(txn_result)
-        .collect::<Result<_, _>>()?;
-    Ok(TxnAnswer {
-        succeeded: answer.succeeded,
-        results,
-    })
+    let results = answer.results.into_iter().map(txn_result).collect::<Result<_, _>>()?;
+    Ok(TxnAnswer { succeeded: answer.succeeded, results })
 }
 
 fn txn_result(result: pb::TxnOpResult) -> Result<TxnResult, &'static str> {
     use pb::txn_op_result::Result as R;
-    Ok(
-        match result
-            .result
-            .ok_or("a result of the transaction is of no kind that this client knows")?
-        {
-            R::Put(put) => TxnResult::Put(put.previous.map(key_value)),
-            R::Get(get) => TxnResult::Get(get.kv.map(key_value)),
-            R::Delete(delete) => TxnResult::Delete(deleted(delete)),
-            R::Range(range) => TxnResult::Range(page(range)),
-            R::Txn(txn) => TxnResult::Txn(txn_answer(txn)?),
-        },
-    )
+    Ok(match result.result.ok_or("a result of the transaction is of no kind that this client knows")? {
+        R::Put(put) => TxnResult::Put(put.previous.map(key_value)),
+        R::Get(get) => TxnResult::Get(get.kv.map(key_value)),
+        R::Delete(delete) => TxnResult::Delete(deleted(delete)),
+        R::Range(range) => TxnResult::Range(page(range)),
+        R::Txn(txn) => TxnResult::Txn(txn_answer(txn)?),
+    })
 }
 
 /// Who answered. A server that leaves the header out is broken, and told so.

@@ -41,24 +41,16 @@ impl Args for ServeArgs {
             .long("config")
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
-            .help(format!(
-                "A TOML file with these settings: listen-client = \"…\" [env: {CONFIG_VARIABLE}]"
-            ));
+            .help(format!("A TOML file with these settings: listen-client = \"…\" [env: {CONFIG_VARIABLE}]"));
         SETTINGS.iter().fold(command.arg(config), |command, setting| {
             let mut help = setting.help.to_owned();
             if !setting.default.is_empty() {
                 help.push_str(&format!(" [default: {}]", setting.default));
             }
             help.push_str(&format!(" [env: {}]", setting.variable()));
-            let mut arg = Arg::new(setting.key)
-                .long(setting.key)
-                .value_name(setting.value)
-                .help(help);
+            let mut arg = Arg::new(setting.key).long(setting.key).value_name(setting.value).help(help);
             if setting.is_switch() {
-                arg = arg
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true");
+                arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
             }
             command.arg(arg)
         })

@@ -1,7 +1,7 @@
 //! From text to values, and the rules between them. Nothing is repaired.
 
 use crate::address::{HostPort, NodeUrl};
-use crate::config::sources::Settings;
+use crate::config::sources::{Origin, Settings};
 use crate::config::{ConfigError, InitialMember, LogConfig, LogFormat, Problem, ServeConfig};
 use crate::settings::{Limits, Timing};
 use std::path::PathBuf;
@@ -15,12 +15,14 @@ const MOST_MEMBERS: usize = 15;
 const LONGEST: Duration = Duration::from_secs(600);
 
 pub(super) fn check(settings: &Settings) -> Result<ServeConfig, ConfigError> {
-    let mut reader = Reader {
-        settings,
-        problems: Vec::new(),
-    };
+    let mut reader = Reader { settings, problems: Vec::new() };
     let config = reader.config();
     let mut problems = reader.problems;
+    // What follows from a wrong value is wrong for the same reason, and is not told twice.
+    let derived = |problem: &Problem| matches!(problem.origin, Some(Origin::Derived(_)));
+    if problems.iter().any(|problem| !derived(problem)) {
+        problems.retain(|problem| !derived(problem));
+    }
     if problems.is_empty() {
         problems = validate(&config)
             .into_iter()
@@ -31,11 +33,7 @@ pub(super) fn check(settings: &Settings) -> Result<ServeConfig, ConfigError> {
             })
             .collect();
     }
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError::Invalid(problems))
-    }
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
 }
 
 /// The timing preset with this name.
@@ -59,11 +57,7 @@ impl Reader<'_> {
         let given = self.settings.get(key);
         parse(&given.text).unwrap_or_else(|message| {
             let origin = Some(given.origin.clone());
-            self.problems.push(Problem {
-                key: key.to_owned(),
-                message,
-                origin,
-            });
+            self.problems.push(Problem { key: key.to_owned(), message, origin });
             T::default()
         })
     }
@@ -85,10 +79,7 @@ impl Reader<'_> {
             log_retain_bytes: self.read("log-retain-size", size),
             disk_reserve_bytes: self.read("disk-reserve", size),
             worker_threads: self.read("worker-threads", count),
-            cache_bytes: self.read(
-                "cache-mib",
-                |text| Ok(count::<u64>(text)?.saturating_mul(1 << 20)),
-            ),
+            cache_bytes: self.read("cache-mib", |text| Ok(count::<u64>(text)?.saturating_mul(1 << 20))),
             fsync: !self.read("unsafe-no-fsync", truth),
             log: LogConfig {
                 filter: self.read("log-level", log_filter),
@@ -126,27 +117,17 @@ impl Reader<'_> {
 fn name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
-        return Err(format!(
-            "`{text}` is no name; use 1 to 64 letters, digits, `-`, `_` and `.`"
-        ));
+        return Err(format!("`{text}` is no name; use 1 to 64 letters, digits, `-`, `_` and `.`"));
     }
     Ok(text.to_owned())
 }
 
 fn directory(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() {
-        Err("must not be empty".to_owned())
-    } else {
-        Ok(PathBuf::from(text))
-    }
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 fn token(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        Err("must not be empty".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn host_port(text: &str) -> Result<String, String> {
@@ -162,10 +143,7 @@ fn members(text: &str) -> Result<Vec<InitialMember>, String> {
         let (left, right) = part
             .split_once('=')
             .ok_or_else(|| format!("`{part}` has no `=`; write n1=http://host:2380,n2=http://host:2380"))?;
-        Ok(InitialMember {
-            name: name(left.trim())?,
-            peer_url: url(right.trim())?,
-        })
+        Ok(InitialMember { name: name(left.trim())?, peer_url: url(right.trim())? })
     };
     let mut members: Vec<InitialMember> = text
         .split(',')
@@ -201,10 +179,7 @@ fn count<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
 
 /// Bytes: `65536`, `64KiB`, `4 MiB`, `1GiB`.
 fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let digits = text.len()
-        - text
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '_')
-            .len();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_').len();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.trim() {
         "" | "B" => 1,
@@ -212,9 +187,7 @@ fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         _ => {
-            return Err(format!(
-                "`{text}` is no size; write bytes or a number with KiB, MiB or GiB"
-            ));
+            return Err(format!("`{text}` is no size; write bytes or a number with KiB, MiB or GiB"));
         }
     };
     count::<u64>(number)?
@@ -234,9 +207,9 @@ fn truth(text: &str) -> Result<bool, String> {
 fn log_filter(text: &str) -> Result<String, String> {
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!(
-            "`{text}` is no log filter ({error}); write info, or info,kontiki::raft=debug"
-        )),
+        Err(error) => {
+            Err(format!("`{text}` is no log filter ({error}); write info, or info,kontiki::raft=debug"))
+        }
     }
 }
 
@@ -280,11 +253,7 @@ fn cluster_rules(config: &ServeConfig, broken: &mut Broken) {
     match members.iter().find(|member| member.name == config.name) {
         None => broken.push((
             "name",
-            format!(
-                "`{}` is not in initial-cluster, which has {}",
-                config.name,
-                names.join(", ")
-            ),
+            format!("`{}` is not in initial-cluster, which has {}", config.name, names.join(", ")),
         )),
         Some(own) if own.peer_url != config.advertise_peer => broken.push((
             "advertise-peer",
@@ -298,10 +267,9 @@ fn cluster_rules(config: &ServeConfig, broken: &mut Broken) {
 }
 
 fn address_rules(config: &ServeConfig, broken: &mut Broken) {
-    for (key, url) in [
-        ("advertise-client", &config.advertise_client),
-        ("advertise-peer", &config.advertise_peer),
-    ] {
+    for (key, url) in
+        [("advertise-client", &config.advertise_client), ("advertise-peer", &config.advertise_peer)]
+    {
         if NodeUrl::parse(url).is_ok_and(|url| url.0.is_wildcard()) {
             let message =
                 format!("{url} is every machine's own address; set {key} to one that others can reach");
@@ -309,28 +277,16 @@ fn address_rules(config: &ServeConfig, broken: &mut Broken) {
         }
     }
     if config.listen_client == config.listen_peer {
-        let message = format!(
-            "is {}, as is listen-client; they need a port each",
-            config.listen_peer
-        );
+        let message = format!("is {}, as is listen-client; they need a port each", config.listen_peer);
         broken.push(("listen-peer", message));
     }
 }
 
 fn timing_rules(timing: &Timing, broken: &mut Broken) {
-    let Timing {
-        tick,
-        heartbeat,
-        election_min,
-        election_max,
-    } = timing;
+    let Timing { tick, heartbeat, election_min, election_max } = timing;
     let shown = |duration: &Duration| format!("{} ms", duration.as_millis());
     if tick > heartbeat {
-        let message = format!(
-            "{} is longer than the heartbeat of {}",
-            shown(tick),
-            shown(heartbeat)
-        );
+        let message = format!("{} is longer than the heartbeat of {}", shown(tick), shown(heartbeat));
         broken.push(("tick-ms", message));
     }
     if *heartbeat * 2 > *election_min {
@@ -354,10 +310,8 @@ fn timing_rules(timing: &Timing, broken: &mut Broken) {
 fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
     let limits = &config.limits;
     if limits.key_bytes >= limits.request_bytes {
-        let message = format!(
-            "{} B must be less than max-request-size, {} B",
-            limits.key_bytes, limits.request_bytes
-        );
+        let message =
+            format!("{} B must be less than max-request-size, {} B", limits.key_bytes, limits.request_bytes);
         broken.push(("max-key-size", message));
     }
     if limits.scan_chunk_bytes > limits.page_bytes {
@@ -368,9 +322,6 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
         broken.push(("max-scan-chunk-size", message));
     }
     if config.worker_threads > 256 {
-        broken.push((
-            "worker-threads",
-            format!("{} is more than 256", config.worker_threads),
-        ));
+        broken.push(("worker-threads", format!("{} is more than 256", config.worker_threads)));
     }
 }

@@ -11,10 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 /// Reads the file at `path`: each value as text with the line that it stands on.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         message: error.to_string().trim_end().to_owned(),
@@ -23,10 +21,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigE
     let mut problems = Vec::new();
     for (key, value) in table.get_ref() {
         let line = 1 + text[..key.span().start].matches('\n').count();
-        let origin = Origin::File {
-            path: path.to_owned(),
-            line,
-        };
+        let origin = Origin::File { path: path.to_owned(), line };
         let word = key.get_ref().as_ref();
         let read = match table::find(word) {
             Some(setting) => text_of(value, setting.key).map(|text| (setting.key, text)),
@@ -36,23 +31,16 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigE
             Ok((key, text)) => {
                 values.insert(key, Given { text, origin });
             }
-            Err(message) => problems.push((
-                line,
-                Problem {
-                    key: word.to_owned(),
-                    message,
-                    origin: Some(origin),
-                },
-            )),
+            Err(message) => {
+                problems.push((line, Problem { key: word.to_owned(), message, origin: Some(origin) }))
+            }
         }
     }
     if problems.is_empty() {
         return Ok(values);
     }
     problems.sort_by_key(|(line, _)| *line);
-    Err(ConfigError::Invalid(
-        problems.into_iter().map(|(_, problem)| problem).collect(),
-    ))
+    Err(ConfigError::Invalid(problems.into_iter().map(|(_, problem)| problem).collect()))
 }
 
 fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
@@ -73,10 +61,7 @@ fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
 }
 
 fn unknown(word: &str) -> String {
-    let nearest = SETTINGS
-        .iter()
-        .map(|setting| (distance(word, setting.key), setting.key))
-        .min();
+    let nearest = SETTINGS.iter().map(|setting| (distance(word, setting.key), setting.key)).min();
     match nearest {
         Some((distance, key)) if distance <= 3 => format!("there is no such setting; did you mean `{key}`?"),
         _ => "there is no such setting; `kontiki serve --help` lists them".to_owned(),

@@ -71,9 +71,7 @@ pub struct Settings {
 impl Settings {
     /// All settings in the order of the help.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Given)> {
-        SETTINGS
-            .iter()
-            .filter_map(|setting| Some((setting.key, self.values.get(setting.key)?)))
+        SETTINGS.iter().filter_map(|setting| Some((setting.key, self.values.get(setting.key)?)))
     }
 
     /// Checks all values and the rules between them.
@@ -83,16 +81,11 @@ impl Settings {
 
     /// The value of a setting. Every setting of the table has one.
     pub(super) fn get(&self, key: &str) -> &Given {
-        self.values
-            .get(key)
-            .expect("the key is in the table, and the merge gives each a value")
+        self.values.get(key).expect("the key is in the table, and the merge gives each a value")
     }
 
     fn derive(&mut self, key: &'static str, text: String, from: impl Into<String>) {
-        self.values.entry(key).or_insert(Given {
-            text,
-            origin: Origin::Derived(from.into()),
-        });
+        self.values.entry(key).or_insert(Given { text, origin: Origin::Derived(from.into()) });
     }
 
     fn text(&self, key: &str) -> Option<String> {
@@ -105,10 +98,7 @@ pub(super) fn resolve(
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Settings, ConfigError> {
     let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let path = args
-        .config
-        .clone()
-        .or_else(|| environment(CONFIG_VARIABLE).map(PathBuf::from));
+    let path = args.config.clone().or_else(|| environment(CONFIG_VARIABLE).map(PathBuf::from));
     let mut file = match path {
         Some(path) => file::read(&path)?,
         None => BTreeMap::new(),
@@ -118,21 +108,14 @@ pub(super) fn resolve(
     for setting in SETTINGS {
         let variable = setting.variable();
         let given = if let Some(text) = args.flags.get(setting.key) {
-            Some(Given {
-                text: text.clone(),
-                origin: Origin::Flag(setting.key.to_owned()),
-            })
+            Some(Given { text: text.clone(), origin: Origin::Flag(setting.key.to_owned()) })
         } else if let Some(value) = environment(&variable) {
             let origin = Origin::Environment(variable);
             match value.into_string() {
                 Ok(text) => Some(Given { text, origin }),
                 Err(_) => {
                     let message = "is not valid UTF-8".to_owned();
-                    problems.push(Problem {
-                        key: setting.key.to_owned(),
-                        message,
-                        origin: Some(origin),
-                    });
+                    problems.push(Problem { key: setting.key.to_owned(), message, origin: Some(origin) });
                     None
                 }
             }
@@ -141,10 +124,7 @@ pub(super) fn resolve(
         } else if setting.default.is_empty() {
             None
         } else {
-            Some(Given {
-                text: setting.default.to_owned(),
-                origin: Origin::Default,
-            })
+            Some(Given { text: setting.default.to_owned(), origin: Origin::Default })
         };
         if let Some(given) = given {
             values.insert(setting.key, given);
@@ -164,16 +144,10 @@ fn derive(settings: &mut Settings) {
     settings.derive("data-dir", format!("kontiki-data/{name}"), "name");
 
     let listen_client = settings.text("listen-client").unwrap_or_default();
-    settings.derive(
-        "advertise-client",
-        format!("http://{listen_client}"),
-        "listen-client",
-    );
+    settings.derive("advertise-client", format!("http://{listen_client}"), "listen-client");
 
     let listed = settings.text("initial-cluster").and_then(|list| {
-        let member = list
-            .split(',')
-            .find_map(|member| member.trim().strip_prefix(&format!("{name}=")));
+        let member = list.split(',').find_map(|member| member.trim().strip_prefix(&format!("{name}=")));
         member.map(str::to_owned)
     });
     if let Some(url) = listed {
@@ -182,11 +156,7 @@ fn derive(settings: &mut Settings) {
     let listen_peer = settings.text("listen-peer").unwrap_or_default();
     settings.derive("advertise-peer", format!("http://{listen_peer}"), "listen-peer");
     let advertise_peer = settings.text("advertise-peer").unwrap_or_default();
-    settings.derive(
-        "initial-cluster",
-        format!("{name}={advertise_peer}"),
-        "name and advertise-peer",
-    );
+    settings.derive("initial-cluster", format!("{name}={advertise_peer}"), "name and advertise-peer");
 
     let preset = settings.text("timing").unwrap_or_default();
     // A preset that does not exist is told by the check; the default fills in until then.

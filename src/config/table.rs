@@ -31,12 +31,7 @@ const fn setting(
     default: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting {
-        key,
-        value,
-        default,
-        help,
-    }
+    Setting { key, value, default, help }
 }
 
 /// Where `--config` is also read from.
@@ -44,36 +39,11 @@ pub(super) const CONFIG_VARIABLE: &str = "KONTIKI_CONFIG";
 
 /// All settings of `serve`, in the order in which they are shown.
 pub(super) const SETTINGS: &[Setting] = &[
-    setting(
-        "name",
-        "NAME",
-        "n1",
-        "The node's name, one of those in --initial-cluster",
-    ),
-    setting(
-        "data-dir",
-        "DIR",
-        "",
-        "Where the node keeps its data [default: kontiki-data/NAME]",
-    ),
-    setting(
-        "listen-client",
-        "HOST:PORT",
-        "127.0.0.1:2379",
-        "Where to listen for clients",
-    ),
-    setting(
-        "advertise-client",
-        "URL",
-        "",
-        "How clients reach this node [default: http://LISTEN-CLIENT]",
-    ),
-    setting(
-        "listen-peer",
-        "HOST:PORT",
-        "127.0.0.1:2380",
-        "Where to listen for the other nodes",
-    ),
+    setting("name", "NAME", "n1", "The node's name, one of those in --initial-cluster"),
+    setting("data-dir", "DIR", "", "Where the node keeps its data [default: kontiki-data/NAME]"),
+    setting("listen-client", "HOST:PORT", "127.0.0.1:2379", "Where to listen for clients"),
+    setting("advertise-client", "URL", "", "How clients reach this node [default: http://LISTEN-CLIENT]"),
+    setting("listen-peer", "HOST:PORT", "127.0.0.1:2380", "Where to listen for the other nodes"),
     setting(
         "advertise-peer",
         "URL",
@@ -86,82 +56,27 @@ pub(super) const SETTINGS: &[Setting] = &[
         "",
         "All nodes that the cluster starts with: n1=http://host:2380,n2=… [default: this node alone]",
     ),
-    setting(
-        "cluster-token",
-        "TEXT",
-        "kontiki",
-        "Tells apart clusters whose nodes have the same names",
-    ),
+    setting("cluster-token", "TEXT", "kontiki", "Tells apart clusters whose nodes have the same names"),
     setting(
         "timing",
         "PRESET",
         "lan",
         "How fast the cluster reacts: lan, fast or wan; the same on all nodes",
     ),
-    setting(
-        "tick-ms",
-        "MS",
-        "",
-        "The unit of time of the consensus [default: by --timing]",
-    ),
-    setting(
-        "heartbeat-ms",
-        "MS",
-        "",
-        "How often a leader shows that it is alive [default: by --timing]",
-    ),
-    setting(
-        "election-min-ms",
-        "MS",
-        "",
-        "The shortest election timeout [default: by --timing]",
-    ),
-    setting(
-        "election-max-ms",
-        "MS",
-        "",
-        "The longest election timeout [default: by --timing]",
-    ),
+    setting("tick-ms", "MS", "", "The unit of time of the consensus [default: by --timing]"),
+    setting("heartbeat-ms", "MS", "", "How often a leader shows that it is alive [default: by --timing]"),
+    setting("election-min-ms", "MS", "", "The shortest election timeout [default: by --timing]"),
+    setting("election-max-ms", "MS", "", "The longest election timeout [default: by --timing]"),
     setting("max-key-size", "SIZE", "8KiB", "The longest key"),
     setting("max-request-size", "SIZE", "1536KiB", "The largest request"),
     setting("max-txn-ops", "N", "128", "The most operations in a transaction"),
-    setting(
-        "max-page-keys",
-        "N",
-        "10000",
-        "The most keys in a page of a range",
-    ),
-    setting(
-        "max-page-size",
-        "SIZE",
-        "4MiB",
-        "About the largest page of a range",
-    ),
-    setting(
-        "max-scan-chunk-size",
-        "SIZE",
-        "256KiB",
-        "About the largest chunk of a scan",
-    ),
+    setting("max-page-keys", "N", "10000", "The most keys in a page of a range"),
+    setting("max-page-size", "SIZE", "4MiB", "About the largest page of a range"),
+    setting("max-scan-chunk-size", "SIZE", "256KiB", "About the largest chunk of a scan"),
     setting("max-streams", "N", "1024", "The most streams on one connection"),
-    setting(
-        "max-requests",
-        "N",
-        "16384",
-        "The most requests in progress; one more is refused at once",
-    ),
-    setting(
-        "default-deadline-ms",
-        "MS",
-        "10000",
-        "How long a request may take that brings no deadline",
-    ),
-    setting(
-        "snapshot-rate",
-        "SIZE",
-        "64MiB",
-        "How much of a snapshot to send in a second",
-    ),
+    setting("max-requests", "N", "16384", "The most requests in progress; one more is refused at once"),
+    setting("default-deadline-ms", "MS", "10000", "How long a request may take that brings no deadline"),
+    setting("snapshot-rate", "SIZE", "64MiB", "How much of a snapshot to send in a second"),
     setting(
         "log-retain-entries",
         "N",
@@ -178,12 +93,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "info",
         "What to log: a level, or directives as in info,kontiki::raft=debug",
     ),
-    setting(
-        "log-format",
-        "FORMAT",
-        "auto",
-        "How to log: plain, json, or auto (plain on a terminal)",
-    ),
+    setting("log-format", "FORMAT", "auto", "How to log: plain, json, or auto (plain on a terminal)"),
     setting(
         "unsafe-no-fsync",
         "BOOL",

@@ -77,17 +77,12 @@ impl<'a> Reader<'a> {
 
     /// An error at the byte read last.
     pub(crate) fn refuse(&self, reason: &'static str) -> DecodeError {
-        DecodeError {
-            at: self.at.saturating_sub(1),
-            reason,
-        }
+        DecodeError { at: self.at.saturating_sub(1), reason }
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
-        let byte = *self.input.get(self.at).ok_or(DecodeError {
-            at: self.at,
-            reason: "the bytes end too early",
-        })?;
+        let byte =
+            *self.input.get(self.at).ok_or(DecodeError { at: self.at, reason: "the bytes end too early" })?;
         self.at += 1;
         Ok(byte)
     }
@@ -147,10 +142,7 @@ impl<'a> Reader<'a> {
         if self.at == self.input.len() {
             Ok(())
         } else {
-            Err(DecodeError {
-                at: self.at,
-                reason: "there are bytes after the end",
-            })
+            Err(DecodeError { at: self.at, reason: "there are bytes after the end" })
         }
     }
 
@@ -169,17 +161,7 @@ mod tests {
 
     #[test]
     fn a_number_has_one_form_of_known_length() {
-        for number in [
-            0,
-            1,
-            127,
-            128,
-            16_383,
-            16_384,
-            u64::from(u32::MAX),
-            u64::MAX - 1,
-            u64::MAX,
-        ] {
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
             let mut writer = Writer::with_capacity(0);
             writer.varint(number);
             let bytes = writer.finish();

@@ -75,9 +75,7 @@ impl Command {
             PUT => Self::Put(read_put(&mut from)?),
             DELETE => Self::Delete(read_delete(&mut from)?),
             TXN => Self::Txn(read_txn(&mut from, 1)?),
-            COMPACT => Self::Compact(Compact {
-                revision: Revision(from.varint()?),
-            }),
+            COMPACT => Self::Compact(Compact { revision: Revision(from.varint()?) }),
             _ => return Err(from.refuse("an unknown kind of command")),
         };
         from.end()?;
@@ -116,14 +114,10 @@ impl Txn {
 
     /// How deep it is nested: 1 if no operation is a transaction.
     pub fn depth(&self) -> usize {
-        let nested = self
-            .success
-            .iter()
-            .chain(&self.failure)
-            .filter_map(|op| match op {
-                Op::Txn(txn) => Some(txn.depth()),
-                _ => None,
-            });
+        let nested = self.success.iter().chain(&self.failure).filter_map(|op| match op {
+            Op::Txn(txn) => Some(txn.depth()),
+            _ => None,
+        });
         1 + nested.max().unwrap_or(0)
     }
 }
@@ -172,10 +166,7 @@ fn write_range(out: &mut Writer, range: &Range) {
             | flag(range.count_only, COUNT_ONLY),
     );
     write_keys(out, &range.range);
-    for number in [range.revision.map(Revision::get), range.limit, range.max_bytes]
-        .into_iter()
-        .flatten()
-    {
+    for number in [range.revision.map(Revision::get), range.limit, range.max_bytes].into_iter().flatten() {
         out.varint(number);
     }
 }
@@ -234,19 +225,12 @@ fn flag(set: bool, bit: u8) -> u8 {
 
 fn read_put(from: &mut Reader<'_>) -> Result<Put, DecodeError> {
     let flags = read_flags(from, RETURN_PREVIOUS)?;
-    Ok(Put {
-        key: from.bytes()?,
-        value: from.bytes()?,
-        return_previous: flags != 0,
-    })
+    Ok(Put { key: from.bytes()?, value: from.bytes()?, return_previous: flags != 0 })
 }
 
 fn read_delete(from: &mut Reader<'_>) -> Result<Delete, DecodeError> {
     let flags = read_flags(from, RETURN_PREVIOUS)?;
-    Ok(Delete {
-        range: read_keys(from)?,
-        return_previous: flags != 0,
-    })
+    Ok(Delete { range: read_keys(from)?, return_previous: flags != 0 })
 }
 
 fn read_txn(from: &mut Reader<'_>, depth: usize) -> Result<Txn, DecodeError> {
@@ -287,22 +271,14 @@ fn read_range(from: &mut Reader<'_>) -> Result<Range, DecodeError> {
     let flags = read_flags(from, ALL_RANGE_FLAGS)?;
     let range = read_keys(from)?;
     let mut number = |bit| {
-        if flags & bit != 0 {
-            from.varint().map(Some)
-        } else {
-            Ok(None)
-        }
+        if flags & bit != 0 { from.varint().map(Some) } else { Ok(None) }
     };
     Ok(Range {
         range,
         revision: number(AT_REVISION)?.map(Revision),
         limit: number(LIMITED)?,
         max_bytes: number(MAX_BYTES)?,
-        order: if flags & DESCENDING != 0 {
-            Order::Descending
-        } else {
-            Order::Ascending
-        },
+        order: if flags & DESCENDING != 0 { Order::Descending } else { Order::Ascending },
         keys_only: flags & KEYS_ONLY != 0,
         with_count: flags & WITH_COUNT != 0,
         count_only: flags & COUNT_ONLY != 0,
@@ -325,11 +301,7 @@ fn read_compare(from: &mut Reader<'_>) -> Result<Compare, DecodeError> {
         4 => Relation::Less,
         _ => return Err(from.refuse("an unknown relation of a compare")),
     };
-    Ok(Compare {
-        range,
-        target,
-        relation,
-    })
+    Ok(Compare { range, target, relation })
 }
 
 fn read_keys(from: &mut Reader<'_>) -> Result<KeyRange, DecodeError> {
@@ -340,34 +312,21 @@ fn read_keys(from: &mut Reader<'_>) -> Result<KeyRange, DecodeError> {
             if end.last() != Some(&0) {
                 return Err(from.refuse("a single key is not followed by a zero"));
             }
-            Ok(KeyRange {
-                start: end.slice(..end.len() - 1),
-                end: Some(end),
-            })
+            Ok(KeyRange { start: end.slice(..end.len() - 1), end: Some(end) })
         }
         BOUNDED => {
-            let range = KeyRange {
-                start: from.bytes()?,
-                end: Some(from.bytes()?),
-            };
+            let range = KeyRange { start: from.bytes()?, end: Some(from.bytes()?) };
             if range.is_single_key() {
                 return Err(from.refuse("a single key is written as a span"));
             }
             Ok(range)
         }
-        UNBOUNDED => Ok(KeyRange {
-            start: from.bytes()?,
-            end: None,
-        }),
+        UNBOUNDED => Ok(KeyRange { start: from.bytes()?, end: None }),
         _ => Err(from.refuse("an unknown kind of key range")),
     }
 }
 
 fn read_flags(from: &mut Reader<'_>, known: u8) -> Result<u8, DecodeError> {
     let flags = from.byte()?;
-    if flags & !known == 0 {
-        Ok(flags)
-    } else {
-        Err(from.refuse("an unknown flag"))
-    }
+    if flags & !known == 0 { Ok(flags) } else { Err(from.refuse("an unknown flag")) }
 }

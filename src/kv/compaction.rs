@@ -46,16 +46,14 @@ impl Collector {
         self.sweep.as_ref().map_or(self.swept, |sweep| sweep.target)
     }
 
-    /// Walks on for `budget` keys and garbage versions. `target` must be a
-    /// compaction that is in the table, or a crash could undo it but not the removal.
+    /// Walks on for `budget` keys and garbage versions. What it finds may be removed from
+    /// the table only after the compaction at `target` is in it, or a crash
+    /// could undo the compaction but not the removal.
     pub(crate) fn step(&mut self, index: &mut Index, target: Revision, budget: usize) {
         if !self.is_behind(target) || budget == 0 {
             return;
         }
-        let sweep = self.sweep.get_or_insert_with(|| Sweep {
-            target,
-            next: Bytes::new(),
-        });
+        let sweep = self.sweep.get_or_insert_with(|| Sweep { target, next: Bytes::new() });
         let found = sweep.find(index, budget);
         for (key, count) in found.drop {
             // Oldest first: were a tombstone gone before the put below it, a
@@ -91,10 +89,7 @@ impl Sweep {
         let mut drop = Vec::new();
         for (key, history) in index.range(&KeyRange::span(self.next.clone(), None)) {
             if left == 0 {
-                return Findings {
-                    drop,
-                    next: Some(key.clone()),
-                };
+                return Findings { drop, next: Some(key.clone()) };
             }
             // A hot key may have more garbage than the budget allows.
             let garbage = history.garbage(self.target);
@@ -104,10 +99,7 @@ impl Sweep {
             }
             left -= count.max(1);
             if count < garbage {
-                return Findings {
-                    drop,
-                    next: Some(key.clone()),
-                };
+                return Findings { drop, next: Some(key.clone()) };
             }
         }
         Findings { drop, next: None }

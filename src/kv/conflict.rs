@@ -40,10 +40,8 @@ fn of_branch(ops: &[Op]) -> Result<Changes<'_>, Refusal> {
             Op::Delete(delete) => all.deletes.push((&delete.range, place)),
             Op::Txn(txn) => {
                 let nested = changes(txn)?;
-                all.puts
-                    .extend(nested.puts.into_iter().map(|(key, _)| (key, place)));
-                all.deletes
-                    .extend(nested.deletes.into_iter().map(|(range, _)| (range, place)));
+                all.puts.extend(nested.puts.into_iter().map(|(key, _)| (key, place)));
+                all.deletes.extend(nested.deletes.into_iter().map(|(range, _)| (range, place)));
             }
         }
     }
@@ -55,16 +53,8 @@ impl Changes<'_> {
     fn check(&mut self) -> Result<(), Refusal> {
         self.puts.sort_unstable();
         self.puts.dedup();
-        let twice = self
-            .puts
-            .windows(2)
-            .find(|pair| pair[0].0 == pair[1].0)
-            .map(|pair| pair[0].0);
-        let deleted = || {
-            self.deletes
-                .iter()
-                .find_map(|(range, place)| self.put_elsewhere(range, *place))
-        };
+        let twice = self.puts.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0);
+        let deleted = || self.deletes.iter().find_map(|(range, place)| self.put_elsewhere(range, *place));
         match twice.or_else(deleted) {
             Some(key) => Err(Refusal::DuplicateKey { key: key.clone() }),
             None => Ok(()),
@@ -74,12 +64,7 @@ impl Changes<'_> {
     /// A key of the range that another operation puts.
     fn put_elsewhere(&self, range: &KeyRange, place: usize) -> Option<&Bytes> {
         let first = self.puts.partition_point(|(key, _)| **key < range.start);
-        let within = self.puts[first..]
-            .iter()
-            .take_while(|(key, _)| range.contains(key));
-        within
-            .filter(|(_, other)| *other != place)
-            .map(|(key, _)| *key)
-            .next()
+        let within = self.puts[first..].iter().take_while(|(key, _)| range.contains(key));
+        within.filter(|(_, other)| *other != place).map(|(key, _)| *key).next()
     }
 }

@@ -53,13 +53,7 @@ impl<'a> Draft<'a> {
         reply_bytes: u64,
     ) -> Self {
         let next = Position::first_of(state.meta.revision.next());
-        Self {
-            state,
-            staged,
-            table,
-            allowance: Allowance::new(reply_bytes),
-            next,
-        }
+        Self { state, staged, table, allowance: Allowance::new(reply_bytes), next }
     }
 
     /// Does it.
@@ -105,22 +99,18 @@ impl<'a> Draft<'a> {
         for (key, _) in &doomed {
             self.write(key, &[], Version::tombstone(self.next));
         }
-        Ok(DeleteResult {
-            deleted: doomed.len() as u64,
-            previous,
-        })
+        Ok(DeleteResult { deleted: doomed.len() as u64, previous })
     }
 
     fn txn(&mut self, txn: &Txn) -> Result<Outcome, ReadError> {
         conflict::check(txn)?;
         let plan = Plan::new(self.state, &self.written(), txn)?;
         // Whether the answer fits shows while it is made; then all is taken back.
-        let (before, first) = (self.state.index.clone(), self.next);
+        let before = self.state.index.clone();
         let result = plan.run(&mut |op| self.op(op));
         if result.is_err() {
             self.state.index = before;
             self.staged.undo_entry();
-            self.next = first;
         }
         result.map(Outcome::Txn)
     }
@@ -130,10 +120,7 @@ impl<'a> Draft<'a> {
             Op::Put(put) => self.put(put).map(OpResult::Put),
             Op::Delete(delete) => self.delete(delete).map(OpResult::Delete),
             Op::Range(range) => {
-                let values = Written {
-                    staged: self.staged,
-                    table: self.table,
-                };
+                let values = Written { staged: self.staged, table: self.table };
                 read::range(self.state, &values, range, &mut self.allowance).map(OpResult::Range)
             }
             Op::Txn(_) => unreachable!("a plan resolves nested transactions"),
@@ -162,9 +149,6 @@ impl<'a> Draft<'a> {
     }
 
     fn written(&self) -> Written<'_> {
-        Written {
-            staged: self.staged,
-            table: self.table,
-        }
+        Written { staged: self.staged, table: self.table }
     }
 }

@@ -32,10 +32,7 @@ pub struct Export {
 impl Export {
     pub(crate) fn new(view: &View) -> Result<Self, Refusal> {
         let records = Readable::new(view, view.revision())?;
-        Ok(Self {
-            meta: Some(view.state.meta.encode()),
-            records,
-        })
+        Ok(Self { meta: Some(view.state.meta.encode()), records })
     }
 }
 
@@ -126,9 +123,7 @@ impl Readable {
         if record.version.revision > compacted {
             return true;
         }
-        let at_compaction = index
-            .history(&record.key)
-            .and_then(|history| history.at(compacted));
+        let at_compaction = index.history(&record.key).and_then(|history| history.at(compacted));
         at_compaction == Some(&record.version) && !record.version.is_tombstone()
     }
 

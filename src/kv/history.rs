@@ -24,21 +24,12 @@ pub(crate) struct Version {
 impl Version {
     /// Says that the key is absent from `at` on.
     pub(crate) fn tombstone(at: Position) -> Self {
-        Self {
-            revision: at.revision,
-            sub: at.sub,
-            value_bytes: 0,
-            create_revision: Revision(0),
-            version: 0,
-        }
+        Self { revision: at.revision, sub: at.sub, value_bytes: 0, create_revision: Revision(0), version: 0 }
     }
 
     /// Where its record is.
     pub(crate) fn position(&self) -> Position {
-        Position {
-            revision: self.revision,
-            sub: self.sub,
-        }
+        Position { revision: self.revision, sub: self.sub }
     }
 
     /// Whether it says that the key is absent.
@@ -72,10 +63,7 @@ impl KeyHistory {
 
     /// Adds the newest version.
     pub(crate) fn push(&mut self, version: Version) {
-        debug_assert!(
-            self.newest().position() < version.position(),
-            "versions are added in order"
-        );
+        debug_assert!(self.newest().position() < version.position(), "versions are added in order");
         match self {
             Self::One(first) => *self = Self::Few([*first, version].into()),
             Self::Few(versions) if versions.len() < FEW => {
@@ -155,11 +143,7 @@ impl KeyHistory {
         if left == 1 {
             *self = Self::One(*self.newest());
         } else if left <= FEW {
-            *self = Self::Few(
-                (count..self.len())
-                    .filter_map(|place| self.get(place).copied())
-                    .collect(),
-            );
+            *self = Self::Few((count..self.len()).filter_map(|place| self.get(place).copied()).collect());
         } else if let Self::Many(versions) = self {
             let versions = Arc::make_mut(versions);
             *versions = versions.split_off(count);
@@ -228,10 +212,7 @@ mod tests {
     #[test]
     fn a_compacted_tombstone_is_garbage_itself() {
         let mut history = history(2);
-        history.push(Version::tombstone(Position {
-            revision: Revision(7),
-            sub: 3,
-        }));
+        history.push(Version::tombstone(Position { revision: Revision(7), sub: 3 }));
         assert_eq!(history.garbage(Revision(6)), 1);
         assert_eq!(history.garbage(Revision(7)), 3);
     }

@@ -34,21 +34,14 @@ impl Index {
 
     /// The newest version of a key, if it is present.
     pub(crate) fn newest(&self, key: &[u8]) -> Option<Version> {
-        self.history(key)
-            .map(|history| *history.newest())
-            .filter(|newest| !newest.is_tombstone())
+        self.history(key).map(|history| *history.newest()).filter(|newest| !newest.is_tombstone())
     }
 
     /// The histories of a range, in key order.
     pub(crate) fn range(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = (&Bytes, &KeyHistory)> {
-        let end = range
-            .end
-            .as_ref()
-            .map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        let end = range.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
         let bounds = (!range.is_empty()).then_some((Bound::Included(&range.start[..]), end));
-        bounds
-            .into_iter()
-            .flat_map(|bounds| self.map.range::<_, [u8]>(bounds))
+        bounds.into_iter().flat_map(|bounds| self.map.range::<_, [u8]>(bounds))
     }
 
     /// The versions of a range that a read at `revision` sees, in key order.
@@ -78,8 +71,7 @@ impl Index {
             }
             None => {
                 // A copy: the key's bytes belong to a record or a receive buffer.
-                self.map
-                    .insert(Bytes::copy_from_slice(key), KeyHistory::new(version));
+                self.map.insert(Bytes::copy_from_slice(key), KeyHistory::new(version));
             }
         }
         match (was_present, !version.is_tombstone()) {

@@ -12,10 +12,7 @@ impl KeyRange {
         end.extend_from_slice(key);
         end.push(0);
         let end = Bytes::from(end);
-        Self {
-            start: end.slice(..key.len()),
-            end: Some(end),
-        }
+        Self { start: end.slice(..key.len()), end: Some(end) }
     }
 
     /// All keys that begin with `prefix`; all keys if it is empty.
@@ -33,18 +30,12 @@ impl KeyRange {
 
     /// All keys from `start` to below `end`; to the very last if there is no end.
     pub fn span(start: impl Into<Bytes>, end: Option<Bytes>) -> Self {
-        Self {
-            start: start.into(),
-            end,
-        }
+        Self { start: start.into(), end }
     }
 
     /// All keys.
     pub fn all() -> Self {
-        Self {
-            start: Bytes::new(),
-            end: None,
-        }
+        Self { start: Bytes::new(), end: None }
     }
 
     /// Whether a key is part.
@@ -54,9 +45,7 @@ impl KeyRange {
 
     /// Whether it names one key and can never name another.
     pub fn is_single_key(&self) -> bool {
-        self.end
-            .as_ref()
-            .is_some_and(|end| end.split_last() == Some((&0, &self.start[..])))
+        self.end.as_ref().is_some_and(|end| end.split_last() == Some((&0, &self.start[..])))
     }
 
     /// Whether no key can be part: the end is not behind the start.

@@ -41,24 +41,11 @@ impl Machine {
     /// Takes up the state where the table has it, and builds the index by
     /// reading all of it once. An empty table makes the empty store.
     pub fn open(table: Arc<dyn Table>) -> Result<Self, TableError> {
-        let state = State {
-            meta: load_meta(&*table)?,
-            index: load_index(&*table)?,
-        };
+        let state = State { meta: load_meta(&*table)?, index: load_index(&*table)? };
         check_bounds(&state, &*table)?;
         let retention = Arc::new(Retention::default());
-        let view = View {
-            state: state.clone(),
-            table: Arc::clone(&table),
-            retention,
-        };
-        Ok(Self {
-            table,
-            state,
-            staged: Staged::default(),
-            collector: Collector::default(),
-            view,
-        })
+        let view = View { state: state.clone(), table: Arc::clone(&table), retention };
+        Ok(Self { table, state, staged: Staged::default(), collector: Collector::default(), view })
     }
 
     /// The last entry that was applied, be it committed to the table or not.
@@ -98,10 +85,7 @@ impl Machine {
         };
         let changed = before != (self.state.meta.revision, self.state.meta.compact_revision);
         self.finish(id, changed);
-        Ok(Reply {
-            revision: self.state.meta.revision,
-            outcome,
-        })
+        Ok(Reply { revision: self.state.meta.revision, outcome })
     }
 
     /// Applies the next entry, which holds nothing. Panics as [`apply`](Self::apply) does.
@@ -136,7 +120,8 @@ impl Machine {
     /// While an [`Export`](crate::kv::Export) or a [`View::hash`] is under way
     /// it finds nothing, though there may be more: call it now and then, not in a tight loop.
     pub fn collect_garbage(&mut self, budget: usize) -> Result<bool, TableError> {
-        // Not what is merely applied: a crash could take that back.
+        // Not what is merely applied: the newest view that readers have does not
+        // know that compaction yet, and must go on answering.
         let target = self.view.compact_revision();
         if !self.view.retention.is_pinned() {
             self.collector.step(&mut self.state.index, target, budget);
@@ -146,18 +131,13 @@ impl Machine {
 
     fn check_follows(&self, id: EntryId) {
         let last = self.state.meta.applied;
-        assert_eq!(
-            id.index,
-            last.index.next(),
-            "entries are applied without gaps: {id} after {last}"
-        );
+        assert_eq!(id.index, last.index.next(), "entries are applied without gaps: {id} after {last}");
         assert!(id.term >= last.term, "terms never fall: {id} after {last}");
     }
 
     fn execute(&mut self, command: &Bytes) -> Result<Outcome, ReadError> {
-        let command = Command::decode(command).map_err(|error| Refusal::Unreadable {
-            reason: error.to_string(),
-        })?;
+        let command =
+            Command::decode(command).map_err(|error| Refusal::Unreadable { reason: error.to_string() })?;
         Draft::new(&mut self.state, &mut self.staged, &*self.table, REPLY_BYTES).execute(&command)
     }
 
@@ -175,12 +155,8 @@ impl Machine {
             return Ok(());
         }
         for positions in self.collector.take_garbage().chunks(REMOVALS_PER_BATCH) {
-            let removals = positions
-                .iter()
-                .map(|at| (Bytes::copy_from_slice(&at.table_key()), None));
-            self.table.write(Batch {
-                changes: removals.collect(),
-            })?;
+            let removals = positions.iter().map(|at| (Bytes::copy_from_slice(&at.table_key()), None));
+            self.table.write(Batch { changes: removals.collect() })?;
         }
         Ok(())
     }
@@ -188,9 +164,7 @@ impl Machine {
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine")
-            .field("meta", &self.state.meta)
-            .finish_non_exhaustive()
+        f.debug_struct("Machine").field("meta", &self.state.meta).finish_non_exhaustive()
     }
 }
 
@@ -216,17 +190,11 @@ fn load_index(table: &dyn Table) -> Result<Index, TableError> {
 fn check_bounds(state: &State, table: &dyn Table) -> Result<(), TableError> {
     let current = state.meta.revision;
     let start = Position::first_of(Revision(current.get() + 1)).table_key();
-    match table
-        .scan(Bound::Included(&start), Bound::Excluded(&[REVISIONS_PREFIX + 1]))
-        .next()
-    {
+    match table.scan(Bound::Included(&start), Bound::Excluded(&[REVISIONS_PREFIX + 1])).next() {
         None => Ok(()),
         Some(record) => {
             let at = Position::from_table_key(&record?.0)?;
-            Err(record::damaged(
-                at,
-                format_args!("the meta record knows only revisions up to {current}"),
-            ))
+            Err(record::damaged(at, format_args!("the meta record knows only revisions up to {current}")))
         }
     }
 }

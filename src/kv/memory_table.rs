@@ -64,11 +64,7 @@ impl Table for MemoryTable {
     }
 
     fn size_on_disk(&self) -> Result<u64, TableError> {
-        Ok(self
-            .read()
-            .iter()
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum())
+        Ok(self.read().iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
     }
 }
 

@@ -74,10 +74,7 @@ impl Meta {
             return Err(from.refuse("a format that this program does not know"));
         }
         Ok(Self {
-            applied: EntryId {
-                term: Term(from.u64()?),
-                index: Index(from.u64()?),
-            },
+            applied: EntryId { term: Term(from.u64()?), index: Index(from.u64()?) },
             revision: Revision(from.u64()?),
             compact_revision: Revision(from.u64()?),
             hash: from.u128()?,

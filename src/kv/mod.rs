@@ -65,7 +65,7 @@
 //!
 //! # Caveats
 //!
-//! * The index holds every key in memory: about 150 bytes beside the key, and 32
+//! * The index holds every key in memory: about 150 bytes beside the key (reckoned, not measured), and 32
 //!   for each further version that was not compacted yet.
 //! * A count walks over the range, if only in memory; so does a read of keys
 //!   of which most are deleted but not yet compacted.

@@ -153,8 +153,8 @@ pub struct Range {
     pub revision: Option<Revision>,
     /// The most keys to answer; `None` means no limit.
     pub limit: Option<u64>,
-    /// Stop after about so many bytes of keys and values (at least one key is
-    /// answered); `None` means no limit.
+    /// Stop before the answer exceeds so many bytes of keys and values, 32 more
+    /// counted for each key (at least one key is answered); `None` means no limit.
     pub max_bytes: Option<u64>,
     /// The order of the keys.
     pub order: Order,

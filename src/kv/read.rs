@@ -31,21 +31,14 @@ impl Allowance {
 
     /// Takes what one key needs.
     pub(crate) fn take(&mut self, bytes: u64) -> Result<(), Refusal> {
-        self.left = self
-            .left
-            .checked_sub(bytes)
-            .ok_or(Refusal::ReplyTooLarge { limit: self.limit })?;
+        self.left = self.left.checked_sub(bytes).ok_or(Refusal::ReplyTooLarge { limit: self.limit })?;
         Ok(())
     }
 }
 
 /// About what one key takes in an answer, in bytes.
 pub(crate) fn answer_bytes(key: &Bytes, version: &Version, keys_only: bool) -> u64 {
-    let value_bytes = if keys_only {
-        0
-    } else {
-        u64::from(version.value_bytes)
-    };
+    let value_bytes = if keys_only { 0 } else { u64::from(version.value_bytes) };
     KEY_VALUE_OVERHEAD + key.len() as u64 + value_bytes
 }
 
@@ -70,11 +63,7 @@ pub(crate) fn range(
             fetch(values, key, &version, wanted)
         }
     });
-    Ok(RangeResult {
-        kvs: kvs.collect::<Result<_, _>>()?,
-        more: selection.more,
-        count: selection.count,
-    })
+    Ok(RangeResult { kvs: kvs.collect::<Result<_, _>>()?, more: selection.more, count: selection.count })
 }
 
 /// What a range read will answer.
@@ -99,9 +88,7 @@ fn select<'a>(
         }
         let size = answer_bytes(key, &version, query.keys_only);
         let full = query.limit.is_some_and(|limit| chosen.len() as u64 >= limit)
-            || query
-                .max_bytes
-                .is_some_and(|max| !chosen.is_empty() && bytes + size > max);
+            || query.max_bytes.is_some_and(|max| !chosen.is_empty() && bytes + size > max);
         if !full {
             allowance.take(size)?;
             bytes += size;
@@ -113,11 +100,7 @@ fn select<'a>(
             break;
         }
     }
-    Ok(Selection {
-        chosen,
-        more,
-        count: counts.then_some(count),
-    })
+    Ok(Selection { chosen, more, count: counts.then_some(count) })
 }
 
 /// Reads the value of a version.
@@ -129,11 +112,7 @@ pub(crate) fn fetch(
 ) -> Result<KeyValue, ReadError> {
     let record = values.record(version.position(), wanted)?;
     if record.key != *key || record.version != *version {
-        return Err(damaged(
-            version.position(),
-            "it is not what was read when the node started",
-        )
-        .into());
+        return Err(damaged(version.position(), "it is not what was read when the node started").into());
     }
     Ok(key_value(key, record.value, version))
 }

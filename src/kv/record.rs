@@ -51,19 +51,12 @@ impl Position {
 
     /// Reads the table's key.
     pub(crate) fn from_table_key(key: &[u8]) -> Result<Self, TableError> {
-        let fields = key
-            .strip_prefix(&[REVISIONS_PREFIX])
-            .and_then(|rest| rest.split_first_chunk());
+        let fields = key.strip_prefix(&[REVISIONS_PREFIX]).and_then(|rest| rest.split_first_chunk());
         let Some((revision, sub)) = fields else {
             return Err(TableError(format!("{key:02x?} is no key of a revision")));
         };
-        let sub = sub
-            .try_into()
-            .map_err(|_| TableError(format!("{key:02x?} is no key of a revision")))?;
-        Ok(Self {
-            revision: Revision(u64::from_be_bytes(*revision)),
-            sub: u32::from_be_bytes(sub),
-        })
+        let sub = sub.try_into().map_err(|_| TableError(format!("{key:02x?} is no key of a revision")))?;
+        Ok(Self { revision: Revision(u64::from_be_bytes(*revision)), sub: u32::from_be_bytes(sub) })
     }
 }
 
@@ -88,13 +81,8 @@ pub(crate) struct Record {
 /// The table's value for a version. Copies key and value: what is stored must
 /// not pin the buffer in which the command came.
 pub(crate) fn encode(key: &[u8], value: &[u8], version: &Version) -> Bytes {
-    let numbers = [
-        NO_LEASE,
-        version.create_revision.get(),
-        version.version,
-        key.len() as u64,
-        value.len() as u64,
-    ];
+    let numbers =
+        [NO_LEASE, version.create_revision.get(), version.version, key.len() as u64, value.len() as u64];
     let size: usize = numbers.into_iter().map(varint_len).sum();
     let mut out = Writer::with_capacity(1 + size + key.len() + value.len() + CRC_BYTES);
     out.byte(FORMAT);
@@ -143,13 +131,7 @@ fn read(at: Position, body: &Bytes) -> Result<Record, DecodeError> {
     let (key, value) = (from.bytes()?, from.bytes()?);
     from.end()?;
     let value_bytes = u32::try_from(value.len()).map_err(|_| from.refuse("a value above 4 GiB"))?;
-    let version = Version {
-        revision: at.revision,
-        sub: at.sub,
-        value_bytes,
-        create_revision,
-        version,
-    };
+    let version = Version { revision: at.revision, sub: at.sub, value_bytes, create_revision, version };
     Ok(Record { key, value, version })
 }
 
@@ -157,10 +139,7 @@ fn read(at: Position, body: &Bytes) -> Result<Record, DecodeError> {
 mod tests {
     use super::*;
 
-    const AT: Position = Position {
-        revision: Revision(300),
-        sub: 7,
-    };
+    const AT: Position = Position { revision: Revision(300), sub: 7 };
 
     fn put() -> Version {
         Version {
@@ -177,10 +156,7 @@ mod tests {
         for (value, version) in [(&b"world"[..], put()), (b"", Version::tombstone(AT))] {
             let bytes = encode(b"hello", value, &version);
             let record = decode(AT, &bytes).unwrap();
-            assert_eq!(
-                (&record.key[..], &record.value[..], record.version),
-                (&b"hello"[..], value, version)
-            );
+            assert_eq!((&record.key[..], &record.value[..], record.version), (&b"hello"[..], value, version));
         }
         assert_eq!(Position::from_table_key(&AT.table_key()), Ok(AT));
     }
@@ -202,15 +178,6 @@ mod tests {
     #[test]
     fn a_record_in_the_wrong_place_is_damage() {
         let bytes = encode(b"hello", b"world", &put());
-        assert!(
-            decode(
-                Position {
-                    revision: Revision(301),
-                    sub: 7
-                },
-                &bytes
-            )
-            .is_err()
-        );
+        assert!(decode(Position { revision: Revision(301), sub: 7 }, &bytes).is_err());
     }
 }

@@ -37,10 +37,7 @@ impl Retention {
         let pin = Pin(Arc::clone(self));
         let collected = self.collected();
         if collected > oldest {
-            return Err(Refusal::Compacted {
-                requested: oldest,
-                oldest: collected,
-            });
+            return Err(Refusal::Compacted { requested: oldest, oldest: collected });
         }
         Ok(pin)
     }

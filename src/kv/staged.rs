@@ -28,20 +28,14 @@ pub(crate) struct Staged {
 impl Staged {
     /// Adds a record of the entry being applied.
     pub(crate) fn push(&mut self, at: Position, record: Bytes) {
-        debug_assert!(
-            self.records.last().is_none_or(|(last, _)| *last < at),
-            "records are made in order"
-        );
+        debug_assert!(self.records.last().is_none_or(|(last, _)| *last < at), "records are made in order");
         self.entry_bytes += record.len();
         self.records.push((at, record));
     }
 
     /// The record at a position, if it is not in the table yet.
     pub(crate) fn get(&self, at: Position) -> Option<&Bytes> {
-        let place = self
-            .records
-            .binary_search_by_key(&at, |(position, _)| *position)
-            .ok()?;
+        let place = self.records.binary_search_by_key(&at, |(position, _)| *position).ok()?;
         Some(&self.records[place].1)
     }
 
@@ -90,9 +84,7 @@ impl Staged {
                 .map(|(at, record)| (Bytes::copy_from_slice(&at.table_key()), Some(record)));
             let meta = (Bytes::from_static(&Meta::TABLE_KEY), Some(meta.encode()));
             written = end;
-            Batch {
-                changes: changes.chain([meta]).collect(),
-            }
+            Batch { changes: changes.chain([meta]).collect() }
         });
         let batches = batches.collect();
         *self = Self::default();
@@ -111,25 +103,13 @@ mod tests {
         let mut staged = Staged::default();
         for (index, (records, bytes)) in (1..).zip(entries) {
             for sub in 0..*records {
-                staged.push(
-                    Position {
-                        revision: Revision(index),
-                        sub,
-                    },
-                    Bytes::from(vec![0; *bytes]),
-                );
+                staged.push(Position { revision: Revision(index), sub }, Bytes::from(vec![0; *bytes]));
             }
-            staged.end_entry(&Meta {
-                applied: EntryId::new(1, index),
-                ..Meta::default()
-            });
+            staged.end_entry(&Meta { applied: EntryId::new(1, index), ..Meta::default() });
         }
         let sizes = staged.take_batches().into_iter().map(|batch| {
             let meta = batch.changes.last().and_then(|(_, meta)| meta.clone()).unwrap();
-            (
-                batch.changes.len(),
-                Meta::decode(&meta).unwrap().applied.index.get(),
-            )
+            (batch.changes.len(), Meta::decode(&meta).unwrap().applied.index.get())
         });
         sizes.collect()
     }
@@ -143,7 +123,7 @@ mod tests {
     #[test]
     fn batches_end_between_entries() {
         assert_eq!(batches(&[(100, 1), (27, 1), (1, 1)]), [(128, 2), (2, 3)]);
-        assert_eq!(batches(&[(100, 1), (28, 1)]), [(101, 1), (29, 2)]);
+        assert_eq!(batches(&[(100, 1), (28, 1), (99, 1), (1, 1)]), [(101, 1), (128, 3), (2, 4)]);
         assert_eq!(batches(&[(1, 600 << 10), (1, 600 << 10)]), [(2, 1), (2, 2)]);
     }
 

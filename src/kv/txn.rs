@@ -38,10 +38,7 @@ impl<'a> Plan<'a> {
             }
             Op::Put(_) | Op::Delete(_) => Ok(Step::Op(op)),
         });
-        Ok(Self {
-            succeeded,
-            steps: steps.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { succeeded, steps: steps.collect::<Result<_, _>>()? })
     }
 
     /// Does the operations on the path in order. `act` never meets a transaction.
@@ -53,9 +50,6 @@ impl<'a> Plan<'a> {
             Step::Op(op) => act(op),
             Step::Txn(plan) => plan.run(act).map(OpResult::Txn),
         });
-        Ok(TxnResult {
-            succeeded: self.succeeded,
-            results: results.collect::<Result<_, _>>()?,
-        })
+        Ok(TxnResult { succeeded: self.succeeded, results: results.collect::<Result<_, _>>()? })
     }
 }

@@ -94,10 +94,7 @@ impl View {
     ///
     /// Panics if it writes: the caller asks [`Txn::is_read_only`] first.
     pub fn read_txn(&self, txn: &Txn) -> Result<TxnResult, ReadError> {
-        assert!(
-            txn.is_read_only(),
-            "a transaction that writes goes through the log"
-        );
+        assert!(txn.is_read_only(), "a transaction that writes goes through the log");
         let plan = Plan::new(&self.state, self, txn)?;
         let mut allowance = Allowance::new(REPLY_BYTES);
         plan.run(&mut |op| match op {
@@ -120,12 +117,7 @@ impl View {
             records += 1;
         }
         let hash = hasher.digest128();
-        Ok(StateHash {
-            revision: through,
-            compact_revision: self.compact_revision(),
-            hash,
-            records,
-        })
+        Ok(StateHash { revision: through, compact_revision: self.compact_revision(), hash, records })
     }
 
     /// Everything that another node needs to have this state. Not disturbed by
@@ -152,11 +144,7 @@ impl View {
     fn missing(&self, at: Position, wanted: Revision) -> ReadError {
         let oldest = self.retention.collected();
         if wanted < oldest {
-            Refusal::Compacted {
-                requested: wanted,
-                oldest,
-            }
-            .into()
+            Refusal::Compacted { requested: wanted, oldest }.into()
         } else {
             record::damaged(at, "it is missing").into()
         }
@@ -166,9 +154,6 @@ impl View {
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.keys();
-        f.debug_struct("View")
-            .field("meta", &self.state.meta)
-            .field("keys", &keys)
-            .finish_non_exhaustive()
+        f.debug_struct("View").field("meta", &self.state.meta).field("keys", &keys).finish_non_exhaustive()
     }
 }

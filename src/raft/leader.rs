@@ -77,7 +77,8 @@ impl Leader {
             return true;
         }
         self.quorum_elapsed = 0;
-        let active = |node| node == core.id || self.progress.get(&node).is_some_and(|progress| progress.active);
+        let active =
+            |node| node == core.id || self.progress.get(&node).is_some_and(|progress| progress.active);
         let has_quorum = core.log.members().is_quorum(active);
         for progress in self.progress.values_mut() {
             progress.active = false;
@@ -249,7 +250,8 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress) {
     while progress.is_open(appends_max, bytes_max) {
         let caught_up = progress.next > core.log.last().index;
         if caught_up && matches!(progress.state, State::Replicate(_)) {
-            progress.quiet_ticks = if progress.matched.next() == progress.next { 0 } else { progress.quiet_ticks };
+            progress.quiet_ticks =
+                if progress.matched.next() == progress.next { 0 } else { progress.quiet_ticks };
             return;
         }
         if !send_append(core, peer, progress) {

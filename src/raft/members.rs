@@ -31,21 +31,13 @@ pub enum Tally {
 impl Members {
     /// Members that are all voters.
     pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
-        Self {
-            voters: voters.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { voters: voters.into_iter().collect(), ..Self::default() }
     }
 
     /// Every node that receives the log, in order of id, each once.
     pub fn all(&self) -> impl Iterator<Item = NodeId> {
-        let mut all: Vec<NodeId> = self
-            .voters
-            .iter()
-            .chain(&self.outgoing)
-            .chain(&self.learners)
-            .copied()
-            .collect();
+        let mut all: Vec<NodeId> =
+            self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied().collect();
         all.sort_unstable();
         all.dedup();
         all.into_iter()
@@ -96,14 +88,8 @@ pub fn majority(n: usize) -> usize {
 
 fn tally(voters: &BTreeSet<NodeId>, answer: impl Fn(NodeId) -> Option<bool>) -> Tally {
     let needed = majority(voters.len());
-    let yes = voters
-        .iter()
-        .filter(|voter| answer(**voter) == Some(true))
-        .count();
-    let no = voters
-        .iter()
-        .filter(|voter| answer(**voter) == Some(false))
-        .count();
+    let yes = voters.iter().filter(|voter| answer(**voter) == Some(true)).count();
+    let no = voters.iter().filter(|voter| answer(**voter) == Some(false)).count();
     if yes >= needed {
         Tally::Won
     } else if voters.len() - no < needed {
@@ -117,8 +103,5 @@ fn quorum_index(voters: &BTreeSet<NodeId>, matched: impl Fn(NodeId) -> Index) ->
     let mut reached: Vec<Index> = voters.iter().map(|voter| matched(*voter)).collect();
     reached.sort_unstable_by(|a, b| b.cmp(a));
     // No voters decide nothing.
-    reached
-        .get(majority(voters.len()) - 1)
-        .copied()
-        .unwrap_or_default()
+    reached.get(majority(voters.len()) - 1).copied().unwrap_or_default()
 }

@@ -130,7 +130,8 @@ impl Role {
 
 fn ask_for_votes(core: &mut Core, term: Term, pre: bool, transfer: bool) {
     let request = RequestVote { term, last: core.log.last(), pre, transfer };
-    let voters: Vec<NodeId> = core.peers().into_iter().filter(|peer| core.log.members().is_voter(*peer)).collect();
+    let voters: Vec<NodeId> =
+        core.peers().into_iter().filter(|peer| core.log.members().is_voter(*peer)).collect();
     for voter in voters {
         let message = Message::RequestVote(request);
         // A pre-vote promises nothing; a candidacy is a vote for ourselves.

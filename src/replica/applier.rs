@@ -29,7 +29,16 @@ pub(crate) enum ApplyJob {
     /// Apply these.
     Apply(Vec<Committed>),
     /// Replace the whole state.
-    Install { meta: SnapshotMeta, state: VerifiedState, done: oneshot::Sender<Result<(), String>> },
+    Install(Box<InstallJob>),
+}
+
+/// A verified state that takes the place of the present one.
+#[derive(Debug)]
+pub(crate) struct InstallJob {
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) state: VerifiedState,
+    /// Told when readers see it.
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// The driver's side of the thread. Dropping it ends the thread once its work is done.
@@ -103,8 +112,8 @@ impl Worker {
         while let Some(job) = next.take() {
             match job {
                 ApplyJob::Apply(entries) => next = self.apply(entries)?,
-                ApplyJob::Install { meta, state, done } => {
-                    self.install(meta, state, done)?;
+                ApplyJob::Install(job) => {
+                    self.install(*job)?;
                     return Ok(true);
                 }
             }
@@ -171,12 +180,7 @@ impl Worker {
         Ok(())
     }
 
-    fn install(
-        &mut self,
-        meta: SnapshotMeta,
-        state: VerifiedState,
-        done: oneshot::Sender<Result<(), String>>,
-    ) -> Result<(), kv::TableError> {
+    fn install(&mut self, InstallJob { meta, state, done }: InstallJob) -> Result<(), kv::TableError> {
         let table = state
             .activate(&self.states)
             .map_err(|error| kv::TableError(format!("the received state cannot be put in place: {error}")))?;
@@ -184,8 +188,7 @@ impl Worker {
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
         self.published.publish(self.machine.view());
         let _ = self.facts.send(Fact::Installed(meta));
-        let _ = done.send(Ok(()));
+        let _ = done.send(());
         Ok(())
     }
 }
-

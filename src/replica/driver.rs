@@ -6,7 +6,7 @@
 //! the groups (group commit).
 
 use crate::raft::{Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken};
-use crate::replica::applier::{Applier, ApplyJob};
+use crate::replica::applier::{Applier, ApplyJob, InstallJob};
 use crate::replica::error::{InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
 use crate::replica::fatal::Fatal;
@@ -129,7 +129,7 @@ impl Driver {
 
     fn tick(&mut self) {
         self.node.tick();
-        self.node.set_disk_full(self.published.is_disk_full());
+        self.node.set_disk_full(!self.published.has_room_for_entries());
         let silent = self.workers.log_writer.busy();
         if silent > self.options.disk_timeout {
             self.fatal.fail(format!(
@@ -187,7 +187,7 @@ impl Driver {
         batch.retain(|write| !write.reply.is_closed());
         let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
         refuse(expired, &WriteError::Expired);
-        if self.published.is_disk_full() {
+        if !self.published.has_room_for_proposals() {
             return refuse(batch, &WriteError::NoSpace);
         }
         if unapplied > self.options.unapplied_max {
@@ -263,14 +263,10 @@ impl Driver {
         }
         let (done, installed) = oneshot::channel();
         let answer = (self.node.hard_state().term, meta.last.index);
-        self.workers.applier.submit(ApplyJob::Install { meta, state, done });
+        self.workers.applier.submit(ApplyJob::Install(Box::new(InstallJob { meta, state, done })));
         tokio::spawn(async move {
-            let outcome = match installed.await {
-                Ok(Ok(())) => Ok(answer),
-                Ok(Err(error)) => Err(InstallError::Refused(error)),
-                Err(_) => Err(InstallError::Stopping),
-            };
-            let _ = reply.send(outcome);
+            let outcome = installed.await.map(|()| answer).map_err(|_| InstallError::Stopping);
+            let _ = reply.send(outcome); // The sender may have gone.
         });
     }
 
@@ -339,4 +335,3 @@ pub(crate) fn status(node: &Node) -> Status {
         disk_stalled: node.is_disk_stalled(),
     }
 }
-

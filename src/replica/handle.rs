@@ -80,7 +80,10 @@ impl Handle {
         self.wait(|(_, reached)| *reached >= revision).await
     }
 
-    async fn wait(&self, is_there: impl FnMut(&(Index, Revision)) -> bool) -> Result<Arc<kv::View>, ReadError> {
+    async fn wait(
+        &self,
+        is_there: impl FnMut(&(Index, Revision)) -> bool,
+    ) -> Result<Arc<kv::View>, ReadError> {
         let mut progress = self.inner.published.progress();
         progress.wait_for(is_there).await.map_err(|_| ReadError::Stopping)?;
         Ok(self.view())

@@ -5,9 +5,21 @@ use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// The room left on the disk. Followers take entries for longer than a leader
+/// takes writes, so that what was proposed just before still finds a majority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// More than the reserve.
+    Enough,
+    /// Part of the reserve: nothing new is proposed.
+    Low,
+    /// Less than half of the reserve: no entries are taken.
+    Gone,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -20,8 +32,8 @@ pub(crate) struct Published {
     changes: watch::Sender<Arc<Status>>,
     log_bytes: AtomicU64,
     state_bytes: AtomicU64,
-    /// Whether the disk has less room than is kept in reserve.
-    disk_full: AtomicBool,
+    /// The room left on the disk, see [`Room`].
+    room: AtomicU8,
     start: Instant,
     /// When the loop last turned, in milliseconds after `start`.
     turned: AtomicU64,
@@ -40,7 +52,7 @@ impl Published {
             changes: watch::Sender::new(status),
             log_bytes: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
-            disk_full: AtomicBool::new(false),
+            room: AtomicU8::new(Room::Enough as u8),
             start: Instant::now(),
             turned: AtomicU64::new(0),
             disk_silent: AtomicU64::new(0),
@@ -101,12 +113,18 @@ impl Published {
     }
 
     /// Answers whether that is news.
-    pub(crate) fn set_disk_full(&self, full: bool) -> bool {
-        self.disk_full.swap(full, Ordering::Relaxed) != full
+    pub(crate) fn set_room(&self, room: Room) -> bool {
+        self.room.swap(room as u8, Ordering::Relaxed) != room as u8
     }
 
-    pub(crate) fn is_disk_full(&self) -> bool {
-        self.disk_full.load(Ordering::Relaxed)
+    /// Whether a leader takes writes.
+    pub(crate) fn has_room_for_proposals(&self) -> bool {
+        self.room.load(Ordering::Relaxed) == Room::Enough as u8
+    }
+
+    /// Whether entries of any origin are taken.
+    pub(crate) fn has_room_for_entries(&self) -> bool {
+        self.room.load(Ordering::Relaxed) != Room::Gone as u8
     }
 
     /// The loop has turned; the log's disk has been silent for so long.

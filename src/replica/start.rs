@@ -118,7 +118,8 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
 /// Joins what the log and the state say.
 fn restore(machine: &Machine, log: RestoredLog) -> Result<Restored, StartError> {
     let applied = machine.applied();
-    let members = decode_members(machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
+    let members =
+        decode_members(machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
     if applied.index < log.base.index {
         // The log is only compacted below what the state holds durably.
         return Err(StartError::Damaged(format!(

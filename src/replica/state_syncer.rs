@@ -5,7 +5,7 @@
 use crate::kv::TableError;
 use crate::replica::event::Fact;
 use crate::replica::fatal::Fatal;
-use crate::replica::published::Published;
+use crate::replica::published::{Published, Room};
 use crate::storage::StateStore;
 use crate::types::Index;
 use std::sync::{Arc, mpsc};
@@ -96,13 +96,27 @@ impl Worker {
     fn look_at_room(&self) {
         match self.states.free_bytes() {
             Ok(free) => {
-                let full = free < self.disk_reserve;
-                if self.published.set_disk_full(full) {
-                    let reserve = self.disk_reserve;
-                    if full {
-                        tracing::error!(free, reserve, "the disk is nearly full: writes are refused, reads go on");
-                    } else {
-                        tracing::info!(free, reserve, "the disk has room again: writes are taken");
+                let reserve = self.disk_reserve;
+                let room = match free {
+                    free if free >= reserve => Room::Enough,
+                    free if free >= reserve / 2 => Room::Low,
+                    _ => Room::Gone,
+                };
+                if self.published.set_room(room) {
+                    match room {
+                        Room::Enough => {
+                            tracing::info!(free, reserve, "the disk has room again: writes are taken")
+                        }
+                        Room::Low => tracing::error!(
+                            free,
+                            reserve,
+                            "the disk is nearly full: a leader here refuses writes, reads go on"
+                        ),
+                        Room::Gone => tracing::error!(
+                            free,
+                            reserve,
+                            "the disk is nearly full: no log entries are taken"
+                        ),
                     }
                 }
             }

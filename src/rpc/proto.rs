@@ -11,5 +11,5 @@ pub mod raft {
     tonic::include_proto!("kontiki.raft.v1");
 }
 
-/// All descriptors with their comments, for reflection.
+/// The client API's descriptors with their comments, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

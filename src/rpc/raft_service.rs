@@ -37,12 +37,7 @@ impl raft_service_server::RaftService for RaftService {
         request: Request<pb::IntroduceRequest>,
     ) -> Result<Response<pb::IntroduceResponse>, Status> {
         // Answered before there is a replica: new nodes wait for each other here.
-        let peer = self
-            .peers
-            .gate()
-            .admit(request.into_inner().sender)
-            .await
-            .inspect_err(log_refusal)?;
+        let peer = self.peers.gate().admit(request.into_inner().sender).await.inspect_err(log_refusal)?;
         if let Some(link) = self.peers.link(peer.node) {
             link.heard_from(&peer);
         }
@@ -68,18 +63,14 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<Streaming<pb::AppendEntriesRequest>>,
     ) -> Result<Response<Replies>, Status> {
-        Ok(Response::new(
-            append_stream::serve(&self.peers, request.into_inner()).await?,
-        ))
+        Ok(Response::new(append_stream::serve(&self.peers, request.into_inner()).await?))
     }
 
     async fn install_snapshot(
         &self,
         request: Request<Streaming<pb::InstallSnapshotRequest>>,
     ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
-        Ok(Response::new(
-            snapshot_receiver::serve(&self.peers, request.into_inner()).await?,
-        ))
+        Ok(Response::new(snapshot_receiver::serve(&self.peers, request.into_inner()).await?))
     }
 
     async fn timeout_now(
@@ -99,23 +90,13 @@ impl raft_service_server::RaftService for RaftService {
     ) -> Result<Response<pb::ReadIndexResponse>, Status> {
         self.admit(request.into_inner().sender).await?;
         let events = self.peers.events()?;
-        let index = events
-            .read_index()
-            .await
-            .map_err(|error| read_index::refusal(&error))?;
-        Ok(Response::new(pb::ReadIndexResponse {
-            index: index.get(),
-            term: events.term().get(),
-        }))
+        let index = events.read_index().await.map_err(|error| read_index::refusal(&error))?;
+        Ok(Response::new(pb::ReadIndexResponse { index: index.get(), term: events.term().get() }))
     }
 }
 
 fn log_refusal(refusal: &Refusal) {
-    tracing::debug!(
-        reason = refusal.reason.name(),
-        "refused a peer's introduction: {}",
-        refusal.text
-    );
+    tracing::debug!(reason = refusal.reason.name(), "refused a peer's introduction: {}", refusal.text);
 }
 
 fn no_such_member() -> Status {

@@ -12,7 +12,10 @@ pub struct Malformed(pub String);
 
 impl From<TryGetError> for Malformed {
     fn from(error: TryGetError) -> Self {
-        Self(format!("it is cut short: {} bytes are wanted where {} are left", error.requested, error.available))
+        Self(format!(
+            "it is cut short: {} bytes are wanted where {} are left",
+            error.requested, error.available
+        ))
     }
 }
 

@@ -99,7 +99,11 @@ fn create(root: &Path) -> Result<(), OpenError> {
     if root.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(StorageError::io("create", root))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(StorageError::io("create", root))?;
     // The new names, up to what was there before; syncing one level too many does no harm.
     for parent in root.ancestors().skip(1).take(2).filter(|parent| !parent.as_os_str().is_empty()) {
         fsync::sync_dir(parent)?;

@@ -23,8 +23,8 @@ pub enum StorageError {
     },
     /// sled refused, or panicked.
     #[error(
-        "the storage engine at {} could not {action}: {reason}. The disk or the engine's files failed; \
-         if the disk is healthy and not full, replace this member",
+        "the storage engine at {} could not {action}: {reason}. If the disk is full, make \
+         room and start again; otherwise the disk or the engine's files failed: replace this member",
         path.display()
     )]
     Engine {

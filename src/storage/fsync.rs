@@ -46,7 +46,9 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
 /// Removes a file if it is there.
 pub(crate) fn remove_file(path: &Path) -> Result<(), StorageError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -54,7 +56,9 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StorageError> {
 /// Removes a directory and all in it if it is there.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), StorageError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -8,18 +8,21 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Shared with the threads that remove, which do not hold the lock of the directory.
+type Live = Arc<Mutex<BTreeSet<u64>>>;
+
 /// What all generations of a data directory share.
 #[derive(Debug)]
 pub(crate) struct Generations {
     layout: Layout,
-    /// Those in use by somebody in this process.
-    live: Mutex<BTreeSet<u64>>,
+    /// Those that somebody in this process uses or is just removing.
+    live: Live,
     _lock: Arc<DirectoryLock>,
 }
 
 impl Generations {
     pub(crate) fn new(layout: Layout, lock: Arc<DirectoryLock>) -> Arc<Self> {
-        Arc::new(Self { layout, live: Mutex::default(), _lock: lock })
+        Arc::new(Self { layout, live: Live::default(), _lock: lock })
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -51,8 +54,12 @@ impl Generations {
     }
 
     fn live(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.live)
     }
+}
+
+fn lock(live: &Live) -> MutexGuard<'_, BTreeSet<u64>> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One generation, in use while this value lives.
@@ -81,17 +88,20 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.all.live().remove(&self.number);
+        let (number, live) = (self.number, self.all.live.clone());
         if !self.condemned.load(Ordering::Relaxed) {
+            lock(&live).remove(&number);
             return;
         }
         // The last user may be a reader on a network thread, which must not wait
-        // for the disk. What is not removed here goes at the next open or stage.
-        let path = self.all.layout.state(self.number);
+        // for the disk. What is not removed here goes at the next open.
+        let path = self.all.layout.state(number);
         let removal = std::thread::Builder::new().name("remove-state".into()).spawn(move || {
             if let Err(error) = fsync::remove_dir(&path) {
                 tracing::warn!(%error, "an old state stays on disk until the next start");
             }
+            // Only now may its number be given again.
+            lock(&live).remove(&number);
         });
         if let Err(error) = removal {
             tracing::warn!(%error, "an old state stays on disk until the next start");

@@ -101,15 +101,22 @@ impl IdentityFile {
     /// Reads the identity; `None` if there is no file. Whatever a newer version
     /// wrote is refused before it is understood.
     pub(crate) fn load(path: &Path) -> Result<Option<Self>, OpenError> {
-        let Some(value) = sealed_file::read(path)? else { return Ok(None) };
+        let Some(value) = sealed_file::read(path)? else {
+            return Ok(None);
+        };
         let version = value.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or(0);
         if version > u64::from(FORMAT_VERSION) {
-            return Err(OpenError::NewerFormat { path: path.to_owned(), found: version, newest: FORMAT_VERSION });
+            return Err(OpenError::NewerFormat {
+                path: path.to_owned(),
+                found: version,
+                newest: FORMAT_VERSION,
+            });
         }
         let damaged = |reason: String| StorageError::damaged(path, "identity", reason);
         let content: Content = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
         let hex = |field: &str, text: &str| {
-            u64::from_str_radix(text, 16).map_err(|_| damaged(format!("{field} {text:?} is no hexadecimal number")))
+            u64::from_str_radix(text, 16)
+                .map_err(|_| damaged(format!("{field} {text:?} is no hexadecimal number")))
         };
         let identity = Identity {
             format_version: content.format_version,

@@ -32,7 +32,9 @@ impl DirectoryLock {
         }
         // For the message above, no more: the lock is the system's, not the content.
         let note = format!("process {}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(StorageError::io("write", &path))?;
+        file.set_len(0)
+            .and_then(|()| file.write_all(note.as_bytes()))
+            .map_err(StorageError::io("write", &path))?;
         Ok(Self { _file: file })
     }
 }

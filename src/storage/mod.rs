@@ -11,13 +11,13 @@
 //! # The engine
 //!
 //! sled 0.34.7 is fast enough but does not give that promise by itself. What is
-//! known of it, and the cure (all in [`sled_db`](self) unless said otherwise):
+//! known of it, and the cure (in `sled_db.rs` unless said otherwise):
 //!
 //! | # | fact | cure |
 //! |---|---|---|
 //! | 1 | `flush()` is `pwrite` and `sync_file_range`: no fsync | `flush()`, then `fdatasync` on a second handle of the file |
 //! | 2 | its background thread only logs a failed fsync | that second handle is held since the opening: Linux tells it too |
-//! | 3 | a page above a quarter of a segment goes to a file that is never synced | segments of 16 MiB; large records are cut up ([`log`], `table`); `blobs/` is checked to be empty after each sync |
+//! | 3 | a page above a quarter of a segment goes to a file that is never synced | large segments; large records are cut up ([`log`], `table`); `blobs/` is checked to be empty after each sync |
 //! | 4 | new files' names are not synced | everything is synced after an open, up to the parent directory |
 //! | 5 | a crash during open leaves `*.generating`, which every later open fails on | removed before an open |
 //! | 6 | damage can make it panic, spin for ever, or drop the end of its log silently | a [watchdog](watched), panics caught, checksums of our own, a witness of how far the log was durable |
@@ -144,6 +144,7 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     let lock = Arc::new(lock);
     let log = SledSettings {
         dir: layout.raft(),
+        segment_bytes: log::SEGMENT_BYTES,
         cache_bytes: LOG_CACHE_BYTES,
         collect_every: None,
         fsync: options.fsync,

@@ -9,24 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The largest that sled allows, fixed when a database is created. Fact 3:
-/// what is larger than a quarter of it leaves the log for a file that is never synced.
-pub(crate) const SEGMENT_BYTES: usize = 16 << 20;
-
-/// The largest value that may be given to sled. A leaf page holds up to 16
-/// records, for moments up to 19 (before a split, after a merge), and a page must stay
-/// below a quarter of a segment: 19 × (128 KiB + a key) is 2.6 of 4 MiB.
-pub(crate) const VALUE_BYTES_MAX: usize = 128 << 10;
-
-/// The longest key that may be given to sled. An index page holds up to 319 keys
-/// (256 before it splits, 63 of a merged neighbour): 319 × 12 KiB is 3.8 of 4 MiB.
-pub(crate) const KEY_BYTES_MAX: usize = 12 << 10;
-
 /// How a database is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct SledSettings {
     /// Where.
     pub dir: PathBuf,
+    /// The size of sled's segments, at most 16 MiB and fixed when the database is created.
+    ///
+    /// Fact 3: a page larger than a quarter of it leaves the log for a file that is
+    /// never synced. A leaf page holds up to 16 records, and up to 21 for a
+    /// moment (17 before it splits, 3 of a merged neighbour, one more); an index
+    /// page up to 321 keys (257, 63, 1). The users' limits on keys and values follow from that.
+    pub segment_bytes: usize,
     /// The page cache in bytes.
     pub cache_bytes: u64,
     /// How often sled's own thread writes back and, above all, moves live pages
@@ -57,8 +51,11 @@ impl SledDb {
         remove_unfinished_snapshots(&dir)?;
         let db = open_unlocked(&settings)?;
         let log_path = dir.join("db");
-        let log_file =
-            File::options().read(true).write(true).open(&log_path).map_err(StorageError::io("open", &log_path))?;
+        let log_file = File::options()
+            .read(true)
+            .write(true)
+            .open(&log_path)
+            .map_err(StorageError::io("open", &log_path))?;
         let this = Self { db, log_file, blobs: dir.join("blobs"), settings, failed: OnceLock::new() };
         this.run("flush", |db| db.flush())?;
         // Fact 4: sled syncs neither its small files nor any directory.
@@ -133,7 +130,10 @@ impl SledDb {
 
 impl std::fmt::Debug for SledDb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SledDb").field("dir", &self.dir()).field("failed", &self.failed.get()).finish_non_exhaustive()
+        f.debug_struct("SledDb")
+            .field("dir", &self.dir())
+            .field("failed", &self.failed.get())
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,9 +159,11 @@ fn open_unlocked(settings: &SledSettings) -> Result<sled::Db, StorageError> {
     loop {
         let config = sled::Config::new()
             .path(&settings.dir)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(settings.segment_bytes)
             .cache_capacity(settings.cache_bytes.max(1 << 20))
-            .flush_every_ms(settings.collect_every.map(|every| every.as_millis().try_into().unwrap_or(u64::MAX)));
+            .flush_every_ms(
+                settings.collect_every.map(|every| every.as_millis().try_into().unwrap_or(u64::MAX)),
+            );
         let reason = match caught(|| config.open()) {
             Ok(Ok(db)) => return Ok(db),
             Ok(Err(error)) => error.to_string(),

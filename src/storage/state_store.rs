@@ -16,7 +16,7 @@ use crate::storage::lock::DirectoryLock;
 use crate::storage::sealed_file;
 use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::storage::snapshot::{Decoder, SnapshotHeader};
-use crate::storage::table::SledTable;
+use crate::storage::table::{SEGMENT_BYTES, SledTable};
 use crate::types::ClusterId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -198,6 +198,7 @@ impl VerifiedState {
 fn open_db(layout: &Layout, number: u64, settings: StateSettings) -> Result<SledDb, StorageError> {
     SledDb::open(SledSettings {
         dir: layout.state(number),
+        segment_bytes: SEGMENT_BYTES,
         cache_bytes: settings.cache_bytes,
         collect_every: Some(COLLECT_EVERY),
         fsync: settings.fsync,

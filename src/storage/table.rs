@@ -16,7 +16,7 @@
 use crate::kv::{Batch, Scan, Table, TableError};
 use crate::storage::error::StorageError;
 use crate::storage::generation::Generation;
-use crate::storage::sled_db::{KEY_BYTES_MAX, SledDb, VALUE_BYTES_MAX};
+use crate::storage::sled_db::SledDb;
 use bytes::Bytes;
 use sled::IVec;
 use std::collections::BTreeMap;
@@ -29,11 +29,15 @@ const PIECES: u8 = 1;
 const INLINE: u8 = 0;
 const PIECEWISE: u8 = 1;
 
-/// What of a value goes into one record; the rest is for the stamp or the tag.
-const PIECE_BYTES: usize = VALUE_BYTES_MAX - 16;
+/// The largest that sled allows, since keys and values may be large.
+pub(crate) const SEGMENT_BYTES: usize = 16 << 20;
 
-/// Prefix and number of a piece come on top of a key.
-const TABLE_KEY_BYTES_MAX: usize = KEY_BYTES_MAX - 3;
+/// What of a value goes into one record: 21 of them with their keys (a full
+/// page) stay below a quarter of a segment.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// The longest key: 321 of them (a full index page) stay below a quarter of a segment.
+const KEY_BYTES_MAX: usize = 12 << 10;
 
 /// Sync at the latest after so many bytes. sled may use a segment again once its
 /// live pages were *written* elsewhere, synced or not; so never let more than
@@ -91,9 +95,13 @@ impl SledTable {
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changes = Changes::new();
         for (key, value) in batch.changes {
-            if key.len() > TABLE_KEY_BYTES_MAX {
-                let reason = format!("a key has {} bytes, the limit is {TABLE_KEY_BYTES_MAX}", key.len());
-                return Err(self.db.fail(StorageError::Engine { action: "write", path: self.db.dir().to_owned(), reason }));
+            if key.len() > KEY_BYTES_MAX {
+                let reason = format!("a key has {} bytes, the limit is {KEY_BYTES_MAX}", key.len());
+                return Err(self.db.fail(StorageError::Engine {
+                    action: "write",
+                    path: self.db.dir().to_owned(),
+                    reason,
+                }));
             }
             for piece in 0..large.remove(&key[..]).unwrap_or(0) {
                 changes.insert(piece_key(&key, piece), None);
@@ -252,7 +260,9 @@ impl Table for SledTable {
 impl SledTable {
     /// The next record of a scan; its value is `None` if it was removed meanwhile.
     fn next_record(&self, records: &mut sled::Iter) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
-        let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else { return Ok(None) };
+        let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else {
+            return Ok(None);
+        };
         let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
         let value = self.value(&key, &record)?;
         Ok(Some((key, value)))
@@ -295,7 +305,9 @@ fn find_large(db: &SledDb) -> Result<BTreeMap<Vec<u8>, u32>, StorageError> {
 fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
     match (start, end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+            start >= end
+        }
         _ => false,
     }
 }

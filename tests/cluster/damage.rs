@@ -1,6 +1,6 @@
 //! Directories that are wrong, damaged or full: refused in words, never taken for something else.
 
-use super::harness::{Cluster, Setup, get, put, text, until};
+use super::harness::{Cluster, Setup, free_ports, get, put, text, until};
 use kontiki::rpc::proto::v1;
 use std::process::Command;
 use tonic_types::StatusExt;
@@ -74,11 +74,16 @@ async fn a_directory_in_use_is_refused() {
 /// The command of a second process on the same directory, with other ports.
 fn second_process(cluster: &Cluster, place: usize) -> Command {
     let node = &cluster.nodes[place];
-    let members: Vec<String> =
-        cluster.nodes.iter().map(|node| format!("{}=http://127.0.0.1:{}", node.name, node.peer_port)).collect();
+    let members: Vec<String> = cluster
+        .nodes
+        .iter()
+        .map(|node| format!("{}=http://127.0.0.1:{}", node.name, node.peer_port))
+        .collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_kontiki"));
     command.args(["serve", "--name", &node.name, "--data-dir"]).arg(&node.data);
-    command.args(["--listen-client", "127.0.0.1:0", "--listen-peer", "127.0.0.1:0"]);
+    for (flag, port) in ["--listen-client", "--listen-peer"].iter().zip(free_ports(2)) {
+        command.args([*flag, &format!("127.0.0.1:{port}")]);
+    }
     command.args(["--advertise-peer", &format!("http://127.0.0.1:{}", node.peer_port)]);
     command.args(["--advertise-client", &node.client_url()]);
     command.args(["--initial-cluster", &members.join(","), "--cluster-token", "test"]);
@@ -95,7 +100,7 @@ async fn a_member_that_lost_its_data_is_refused_by_the_others() {
     cluster.nodes[place].kill();
     std::fs::remove_dir_all(&cluster.nodes[place].data).unwrap();
     let said = refused(&mut cluster, place).await;
-    assert_says(&said, &["lost its data"]);
+    assert_says(&said, &["MEMBER_WIPED", "lost what it promised"]);
     let answer = cluster.nodes[leader].kv().get(get("k", v1::ReadLevel::Linearizable)).await.unwrap();
     assert_eq!(text(answer.into_inner().kv).as_deref(), Some("v"));
 }
@@ -142,7 +147,8 @@ async fn a_full_disk_refuses_writes_in_words_and_serves_reads() {
     let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
     let mount = cluster.dir.path().join("small");
     std::fs::create_dir(&mount).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256m", "tmpfs"]).arg(&mount).status();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=256m", "tmpfs"]).arg(&mount).status();
     if !mounted.is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("KONTIKI_TEST_ALL").is_none(), "a tmpfs cannot be mounted here");
         eprintln!("skipped: a tmpfs cannot be mounted here (root may)");

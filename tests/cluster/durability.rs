@@ -29,7 +29,10 @@ async fn an_acknowledged_put_was_synced_on_a_majority() {
         // At once: the sync must come before the acknowledgement, not some time after.
         let after: Vec<usize> = cluster.nodes.iter().map(log_syncs).collect();
         let synced = before.iter().zip(&after).filter(|(before, after)| after > before).count();
-        assert!(synced >= 2, "acknowledged after {synced} nodes synced their logs: {before:?} then {after:?}");
+        assert!(
+            synced >= 2,
+            "acknowledged after {synced} nodes synced their logs: {before:?} then {after:?}"
+        );
         until("the last node has synced too", || async {
             cluster.nodes.iter().zip(&before).all(|(node, before)| log_syncs(node) > *before).then_some(())
         })
@@ -42,7 +45,10 @@ fn log_syncs(node: &Node) -> usize {
     let path = node.data.with_extension("log.strace");
     let trace = std::fs::read_to_string(path).unwrap_or_default();
     let log = node.data.join("raft").join("db").display().to_string();
-    trace.lines().filter(|line| line.contains("fdatasync") && line.contains(&log) && line.contains("= 0")).count()
+    trace
+        .lines()
+        .filter(|line| line.contains("fdatasync") && line.contains(&log) && line.contains("= 0"))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

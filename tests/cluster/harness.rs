@@ -7,7 +7,7 @@ use kontiki::rpc::proto::v1::kv_service_client::KvServiceClient;
 use kontiki::rpc::proto::v1::maintenance_service_client::MaintenanceServiceClient;
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -68,8 +68,11 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let ports = free_ports(setup.size * 2);
         let names: Vec<String> = (1..=setup.size).map(|number| format!("n{number}")).collect();
-        let members: Vec<String> =
-            names.iter().zip(ports.chunks(2)).map(|(name, port)| format!("{name}=http://127.0.0.1:{}", port[1])).collect();
+        let members: Vec<String> = names
+            .iter()
+            .zip(ports.chunks(2))
+            .map(|(name, port)| format!("{name}=http://127.0.0.1:{}", port[1]))
+            .collect();
         let nodes = names.iter().zip(ports.chunks(2)).map(|(name, port)| Node {
             name: name.clone(),
             client_port: port[0],
@@ -288,7 +291,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: 
 }
 
 /// Ports that nobody uses at the moment.
-fn free_ports(count: usize) -> Vec<u16> {
+pub fn free_ports(count: usize) -> Vec<u16> {
     let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
@@ -314,19 +317,5 @@ pub fn text(kv: Option<v1::KeyValue>) -> Option<String> {
     match kv?.value_form? {
         v1::key_value::ValueForm::Value(text) => Some(text),
         v1::key_value::ValueForm::ValueBytes(bytes) => panic!("text was asked for, not {bytes:?}"),
-    }
-}
-
-/// A folder that is removed from the file system's view by nobody but us.
-pub fn copy_directory(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_directory(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

@@ -60,7 +60,10 @@ async fn a_transaction_on_a_follower_is_atomic_and_conditional() {
             relation: v1::CompareRelation::Equal.into(),
             operand: Some(v1::compare::Operand::Number(0)),
         }],
-        success: vec![v1::TxnOp { op: Some(Op::Put(put("lock", "mine"))) }, v1::TxnOp { op: Some(Op::Put(put("other", "too"))) }],
+        success: vec![
+            v1::TxnOp { op: Some(Op::Put(put("lock", "mine"))) },
+            v1::TxnOp { op: Some(Op::Put(put("other", "too"))) },
+        ],
         failure: vec![v1::TxnOp { op: Some(Op::Get(get("lock", v1::ReadLevel::Unspecified))) }],
     };
     let first = kv.txn(create.clone()).await.unwrap().into_inner();
@@ -116,7 +119,8 @@ async fn the_whole_cluster_is_seen_from_any_node() {
     let dead = cluster.other_than(cluster.leader().await);
     cluster.nodes[dead].kill();
     let leader = cluster.leader().await;
-    let status = cluster.nodes[leader].cluster().status(v1::StatusRequest::default()).await.unwrap().into_inner();
+    let status =
+        cluster.nodes[leader].cluster().status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!(status.nodes.len(), 3);
     for node in status.nodes {
         let name = node.member.unwrap().name;

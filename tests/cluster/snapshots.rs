@@ -82,10 +82,13 @@ async fn a_stream_that_is_cut_starts_again_and_harms_nothing() {
 async fn streams_to(cluster: &Cluster, leader: usize, follower: usize) {
     let name = cluster.nodes[follower].name.clone();
     until(&format!("a snapshot is on its way to {name}"), || async {
-        let status = cluster.nodes[leader].cluster().status(kontiki::rpc::proto::v1::StatusRequest::default()).await;
+        let status =
+            cluster.nodes[leader].cluster().status(kontiki::rpc::proto::v1::StatusRequest::default()).await;
         let nodes = status.ok()?.into_inner().nodes;
-        let id = nodes.iter().filter_map(|node| node.member.as_ref()).find(|member| member.name == name)?.node_id;
-        let progress = nodes.iter().flat_map(|node| &node.followers).find(|progress| progress.node_id == id)?;
+        let id =
+            nodes.iter().filter_map(|node| node.member.as_ref()).find(|member| member.name == name)?.node_id;
+        let progress =
+            nodes.iter().flat_map(|node| &node.followers).find(|progress| progress.node_id == id)?;
         (progress.state == "snapshot").then_some(())
     })
     .await;

@@ -107,7 +107,8 @@ impl Promises {
                 let mut request = get(key, v1::ReadLevel::AtLeast);
                 request.min_revision = newest;
                 let answer = client.get(request).await;
-                let answer = answer.unwrap_or_else(|error| panic!("{} cannot read {key}: {error}", node.name));
+                let answer =
+                    answer.unwrap_or_else(|error| panic!("{} cannot read {key}: {error}", node.name));
                 let found = text(answer.into_inner().kv);
                 assert_eq!(found.as_ref(), Some(value), "{} lost {key}, which was acknowledged", node.name);
             }

@@ -51,24 +51,16 @@ proptest! {
 /// A log outlives the program that wrote it: these bytes must never change.
 #[test]
 fn the_form_is_fixed() {
-    assert_eq!(
-        Command::Put(put("k", "value")).encode(),
-        &b"\x01\x01\x00\x01k\x05value"[..]
-    );
+    assert_eq!(Command::Put(put("k", "value")).encode(), &b"\x01\x01\x00\x01k\x05value"[..]);
     assert_eq!(compact(300).encode(), &b"\x01\x04\xac\x02"[..]);
     let txn = txn(vec![], vec![Op::Range(read(KeyRange::key("k")))], vec![]);
-    assert_eq!(
-        Command::Txn(txn).encode(),
-        &b"\x01\x03\x00\x01\x05\x00\x00\x01k\x00\x00"[..]
-    );
+    assert_eq!(Command::Txn(txn).encode(), &b"\x01\x03\x00\x01\x05\x00\x00\x01k\x00\x00"[..]);
 }
 
 #[test]
 fn reading_copies_nothing() {
     let form = Command::Put(put("key", "value")).encode();
-    let Ok(Command::Put(put)) = Command::decode(&form) else {
-        panic!("not a put")
-    };
+    let Ok(Command::Put(put)) = Command::decode(&form) else { panic!("not a put") };
     assert!(form.as_ptr_range().contains(&put.value.as_ptr()));
 }
 
@@ -94,14 +86,7 @@ fn a_tower_of_transactions_does_not_exhaust_the_stack() {
 #[test]
 fn a_claimed_length_allocates_nothing() {
     const MOST: [u8; 10] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
-    for head in [
-        &[1, 1, 0][..],
-        &[1, 2, 0, 0],
-        &[1, 2, 0, 2],
-        &[1, 3],
-        &[1, 3, 0],
-        &[1, 3, 0, 0],
-    ] {
+    for head in [&[1, 1, 0][..], &[1, 2, 0, 0], &[1, 2, 0, 2], &[1, 3], &[1, 3, 0], &[1, 3, 0, 0]] {
         let input = [head, &MOST].concat();
         assert!(Command::decode(&input.into()).is_err(), "{head:?}");
     }
@@ -111,13 +96,7 @@ fn a_claimed_length_allocates_nothing() {
 fn what_only_reads_needs_no_log() {
     let reads = Op::Range(read(KeyRange::all()));
     let writes = Op::Put(put("k", "v"));
-    let nested = |op: &Op| {
-        txn(
-            vec![],
-            vec![],
-            vec![Op::Txn(txn(vec![], vec![], vec![op.clone()]))],
-        )
-    };
+    let nested = |op: &Op| txn(vec![], vec![], vec![Op::Txn(txn(vec![], vec![], vec![op.clone()]))]);
     assert!(!Command::Txn(nested(&reads)).writes());
     assert!(Command::Txn(nested(&writes)).writes());
     assert!(Command::Put(put("k", "v")).writes());

@@ -21,15 +21,9 @@ fn a_compaction_keeps_its_own_revision_readable() {
     store.commit();
     store.collect(1);
     let view = store.machine.view();
-    let oldest = Refusal::Compacted {
-        requested: Revision(4),
-        oldest: Revision(5),
-    };
+    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(5) };
     assert_eq!(view.range(&at(4, everything())), Err(ReadError::Refused(oldest)));
-    assert_eq!(
-        show(&view.range(&at(5, everything())).unwrap().kvs),
-        ["a=2", "b=1", "gone=1"]
-    );
+    assert_eq!(show(&view.range(&at(5, everything())).unwrap().kvs), ["a=2", "b=1", "gone=1"]);
     assert_eq!(show(&view.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
     assert_eq!(view.revision(), Revision(7), "a compaction is no revision");
 }
@@ -38,15 +32,9 @@ fn a_compaction_keeps_its_own_revision_readable() {
 fn a_compaction_goes_forward_and_not_into_the_future() {
     let mut store = sample();
     store.done(compact(5));
-    let again = Refusal::Compacted {
-        requested: Revision(5),
-        oldest: Revision(5),
-    };
+    let again = Refusal::Compacted { requested: Revision(5), oldest: Revision(5) };
     assert_eq!(store.refused(compact(5)), again);
-    let future = Refusal::FutureRevision {
-        requested: Revision(8),
-        current: Revision(7),
-    };
+    let future = Refusal::FutureRevision { requested: Revision(8), current: Revision(7) };
     assert_eq!(store.refused(compact(8)), future);
 }
 
@@ -88,6 +76,19 @@ fn nothing_is_removed_for_a_compaction_that_may_be_lost() {
     );
 }
 
+/// The newest view that readers have must not lose what it shows before they
+/// could take the next one.
+#[test]
+fn garbage_waits_until_readers_know_the_compaction() {
+    let mut store = sample();
+    let newest = store.commit();
+    store.put("a", "3");
+    store.done(compact(8));
+    store.machine.collect_garbage(100).unwrap();
+    store.commit();
+    assert_eq!(show(&newest.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
+}
+
 #[test]
 fn an_old_view_says_that_its_past_was_compacted() {
     let mut store = sample();
@@ -97,21 +98,12 @@ fn an_old_view_says_that_its_past_was_compacted() {
     store.commit();
     store.collect(100);
     // It knows the versions, but the values are gone.
-    let oldest = Refusal::Compacted {
-        requested: Revision(4),
-        oldest: Revision(8),
-    };
+    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(8) };
     assert_eq!(old.range(&at(4, everything())), Err(ReadError::Refused(oldest)));
-    let oldest = Refusal::Compacted {
-        requested: Revision(7),
-        oldest: Revision(8),
-    };
+    let oldest = Refusal::Compacted { requested: Revision(7), oldest: Revision(8) };
     assert_eq!(old.range(&everything()), Err(ReadError::Refused(oldest)));
     assert!(matches!(old.export(), Err(Refusal::Compacted { .. })));
-    assert!(matches!(
-        old.hash(None),
-        Err(ReadError::Refused(Refusal::Compacted { .. }))
-    ));
+    assert!(matches!(old.hash(None), Err(ReadError::Refused(Refusal::Compacted { .. }))));
 }
 
 #[test]
@@ -125,14 +117,8 @@ fn a_hash_does_not_see_how_much_garbage_is_gone() {
     let (lazy, eager) = (lazy.commit(), eager.commit());
     assert_eq!(lazy.state_hash(), eager.state_hash());
     for revision in [6, 7] {
-        assert_eq!(
-            lazy.hash(Some(Revision(revision))),
-            eager.hash(Some(Revision(revision)))
-        );
+        assert_eq!(lazy.hash(Some(Revision(revision))), eager.hash(Some(Revision(revision))));
     }
-    let older = Refusal::Compacted {
-        requested: Revision(5),
-        oldest: Revision(6),
-    };
+    let older = Refusal::Compacted { requested: Revision(5), oldest: Revision(6) };
     assert_eq!(lazy.hash(Some(Revision(5))), Err(ReadError::Refused(older)));
 }

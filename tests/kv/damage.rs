@@ -20,11 +20,7 @@ fn record_of(revision: u64) -> Bytes {
 }
 
 fn set(table: &dyn Table, key: Bytes, value: Option<Bytes>) {
-    table
-        .write(Batch {
-            changes: vec![(key, value)],
-        })
-        .unwrap();
+    table.write(Batch { changes: vec![(key, value)] }).unwrap();
 }
 
 fn flip(table: &dyn Table, key: Bytes) {
@@ -38,10 +34,7 @@ fn a_damaged_record_is_named_and_not_skipped() {
     let store = sample();
     flip(&*store.table, record_of(3));
     let names_it = "state table: the record of revision 3.0 is damaged: its checksum does not match";
-    assert_eq!(
-        Machine::open(store.table.clone()).unwrap_err().to_string(),
-        names_it
-    );
+    assert_eq!(Machine::open(store.table.clone()).unwrap_err().to_string(), names_it);
     let view = store.machine.view();
     assert_eq!(view.range(&everything()).unwrap_err().to_string(), names_it);
     assert_eq!(view.hash(None).unwrap_err().to_string(), names_it);
@@ -67,10 +60,7 @@ fn a_damaged_or_lost_meta_record_is_no_fresh_start() {
     let meta = store.table.get(&[1]).unwrap();
     set(&*store.table, Bytes::from_static(&[1]), None);
     let error = Machine::open(store.table.clone()).unwrap_err();
-    assert!(
-        error.0.contains("the meta record knows only revisions up to 1"),
-        "{error}"
-    );
+    assert!(error.0.contains("the meta record knows only revisions up to 1"), "{error}");
     set(&*store.table, Bytes::from_static(&[1]), meta);
     flip(&*store.table, Bytes::from_static(&[1]));
     let error = Machine::open(store.table).unwrap_err();

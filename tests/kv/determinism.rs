@@ -13,12 +13,9 @@ fn work_off(
     commit_every: usize,
     budget: usize,
 ) -> (Store, Vec<Option<Reply>>, Vec<(u64, u128)>) {
-    let entries = steps.iter().filter(|step| {
-        matches!(
-            step,
-            Step::Apply(_) | Step::Unreadable(_) | Step::Noop | Step::Members(_)
-        )
-    });
+    let entries = steps
+        .iter()
+        .filter(|step| matches!(step, Step::Apply(_) | Step::Unreadable(_) | Step::Noop | Step::Members(_)));
     let (mut store, mut replies, mut hashes) = (Store::new(), vec![], vec![]);
     for (n, entry) in (1..).zip(entries) {
         replies.push(perform(&mut store, entry));
@@ -32,9 +29,7 @@ fn work_off(
 }
 
 fn all_reads(view: &View) -> Vec<Result<kontiki::kv::RangeResult, kontiki::kv::ReadError>> {
-    (0..=view.revision().get() + 1)
-        .map(|revision| view.range(&at(revision, everything())))
-        .collect()
+    (0..=view.revision().get() + 1).map(|revision| view.range(&at(revision, everything()))).collect()
 }
 
 proptest! {

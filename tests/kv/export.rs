@@ -77,10 +77,7 @@ fn nothing_is_removed_while_an_export_lives() {
     store.done(compact(1001));
     store.commit();
     for _ in 0..10 {
-        assert!(
-            store.machine.collect_garbage(1000).unwrap(),
-            "there is garbage, but not now"
-        );
+        assert!(store.machine.collect_garbage(1000).unwrap(), "there is garbage, but not now");
         store.commit();
     }
     assert_eq!(export.map(Result::unwrap).count(), 1001);
@@ -100,10 +97,7 @@ fn what_was_found_before_the_export_waits_too() {
     assert!(!store.machine.collect_garbage(100).unwrap());
     let export = old.export().unwrap();
     store.commit();
-    assert_eq!(
-        import(export.map(Result::unwrap)).machine.view().hash(None),
-        old.hash(None)
-    );
+    assert_eq!(import(export.map(Result::unwrap)).machine.view().hash(None), old.hash(None));
     store.commit();
     assert_eq!(records(&*store.table).len(), 2);
 }
@@ -151,8 +145,5 @@ fn readers_work_beside_the_writer() {
 #[test]
 fn an_empty_store_can_be_exported() {
     let copy = import(Store::new().machine.view().export().unwrap().map(Result::unwrap));
-    assert_equal(
-        &copy.machine.view(),
-        &Machine::open(Arc::new(MemoryTable::new())).unwrap().view(),
-    );
+    assert_equal(&copy.machine.view(), &Machine::open(Arc::new(MemoryTable::new())).unwrap().view());
 }

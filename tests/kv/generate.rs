@@ -15,18 +15,8 @@ fn revision() -> impl Strategy<Value = Revision> {
 }
 
 fn key() -> impl Strategy<Value = Bytes> {
-    let keys: &[&'static [u8]] = &[
-        b"a",
-        b"a\0",
-        b"aa",
-        b"ab",
-        b"b",
-        b"b\xff",
-        b"b\xff\xff",
-        b"c",
-        b"\xff",
-        b"\xff\xff",
-    ];
+    let keys: &[&'static [u8]] =
+        &[b"a", b"a\0", b"aa", b"ab", b"b", b"b\xff", b"b\xff\xff", b"c", b"\xff", b"\xff\xff"];
     prop::sample::select(keys).prop_map(Bytes::from_static)
 }
 
@@ -53,34 +43,18 @@ pub fn put() -> impl Strategy<Value = Put> {
 }
 
 pub fn delete() -> impl Strategy<Value = Delete> {
-    (key_range(), any::<bool>()).prop_map(|(range, return_previous)| Delete {
-        range,
-        return_previous,
-    })
+    (key_range(), any::<bool>()).prop_map(|(range, return_previous)| Delete { range, return_previous })
 }
 
 pub fn range() -> impl Strategy<Value = Range> {
-    let numbers = (
-        option::weighted(0.3, revision()),
-        option::of(0..5u64),
-        option::weighted(0.2, 0..150u64),
-    );
-    let flags = (
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        prop::bool::weighted(0.2),
-    );
+    let numbers = (option::weighted(0.3, revision()), option::of(0..5u64), option::weighted(0.2, 0..150u64));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));
     (key_range(), numbers, flags).prop_map(|(range, (revision, limit, max_bytes), flags)| Range {
         range,
         revision,
         limit,
         max_bytes,
-        order: if flags.0 {
-            Order::Descending
-        } else {
-            Order::Ascending
-        },
+        order: if flags.0 { Order::Descending } else { Order::Ascending },
         keys_only: flags.1,
         with_count: flags.2,
         count_only: flags.3,
@@ -88,25 +62,15 @@ pub fn range() -> impl Strategy<Value = Range> {
 }
 
 fn compare() -> impl Strategy<Value = Compare> {
-    let relations = [
-        Relation::Equal,
-        Relation::NotEqual,
-        Relation::Greater,
-        Relation::Less,
-    ];
+    let relations = [Relation::Equal, Relation::NotEqual, Relation::Greater, Relation::Less];
     let target = prop_oneof![
         (0..4u64).prop_map(Target::Version),
         revision().prop_map(Target::CreateRevision),
         revision().prop_map(Target::ModRevision),
         value().prop_map(Target::Value),
     ];
-    (key_range(), target, prop::sample::select(relations.to_vec())).prop_map(|(range, target, relation)| {
-        Compare {
-            range,
-            target,
-            relation,
-        }
-    })
+    (key_range(), target, prop::sample::select(relations.to_vec()))
+        .prop_map(|(range, target, relation)| Compare { range, target, relation })
 }
 
 pub fn txn() -> impl Strategy<Value = Txn> {
@@ -128,20 +92,13 @@ pub fn txn() -> impl Strategy<Value = Txn> {
 
 /// Transactions, also nested, that only read.
 pub fn reading_txn() -> impl Strategy<Value = Txn> {
-    let op = range()
-        .prop_map(Op::Range)
-        .prop_recursive(3, 12, 4, |inner| txn_of(inner).prop_map(Op::Txn));
+    let op = range().prop_map(Op::Range).prop_recursive(3, 12, 4, |inner| txn_of(inner).prop_map(Op::Txn));
     txn_of(op)
 }
 
 fn txn_of(op: impl Strategy<Value = Op> + Clone) -> impl Strategy<Value = Txn> {
-    (vec(compare(), 0..3), vec(op.clone(), 0..4), vec(op, 0..4)).prop_map(|(compares, success, failure)| {
-        Txn {
-            compares,
-            success,
-            failure,
-        }
-    })
+    (vec(compare(), 0..3), vec(op.clone(), 0..4), vec(op, 0..4))
+        .prop_map(|(compares, success, failure)| Txn { compares, success, failure })
 }
 
 pub fn command() -> impl Strategy<Value = Command> {

@@ -23,13 +23,9 @@ fn a_delete_ends_the_count_of_versions() {
     let view = store.commit();
     let versions = (2..=5).map(|revision| {
         let kvs = view.range(&at(revision, everything())).unwrap().kvs;
-        kvs.first()
-            .map(|kv| (kv.create_revision.get(), kv.mod_revision.get(), kv.version))
+        kvs.first().map(|kv| (kv.create_revision.get(), kv.mod_revision.get(), kv.version))
     });
-    assert_eq!(
-        versions.collect::<Vec<_>>(),
-        [Some((2, 2, 1)), Some((2, 3, 2)), None, Some((5, 5, 1))]
-    );
+    assert_eq!(versions.collect::<Vec<_>>(), [Some((2, 2, 1)), Some((2, 3, 2)), None, Some((5, 5, 1))]);
 }
 
 #[test]
@@ -42,13 +38,8 @@ fn a_delete_of_many_keys_is_one_revision() {
     wipe.return_previous = true;
     let reply = store.apply(&Command::Delete(wipe));
     assert_eq!(reply.revision, Revision(5));
-    let Outcome::Delete(result) = reply.outcome else {
-        panic!("{reply:?}")
-    };
-    assert_eq!(
-        (result.deleted, show(&result.previous)),
-        (2, vec!["a1=a1".into(), "a2=a2".into()])
-    );
+    let Outcome::Delete(result) = reply.outcome else { panic!("{reply:?}") };
+    assert_eq!((result.deleted, show(&result.previous)), (2, vec!["a1=a1".into(), "a2=a2".into()]));
     assert_eq!(show(&store.commit().range(&everything()).unwrap().kvs), ["b=b"]);
 }
 
@@ -58,30 +49,17 @@ fn a_view_does_not_change() {
     store.put("k", "old");
     let view = store.commit();
     store.put("k", "new");
-    assert_eq!(
-        show(&store.machine.view().range(&everything()).unwrap().kvs),
-        ["k=old"],
-        "not committed yet"
-    );
+    assert_eq!(show(&store.machine.view().range(&everything()).unwrap().kvs), ["k=old"], "not committed yet");
     store.commit();
     assert_eq!(show(&view.range(&everything()).unwrap().kvs), ["k=old"]);
-    assert_eq!(
-        show(&store.machine.view().range(&everything()).unwrap().kvs),
-        ["k=new"]
-    );
+    assert_eq!(show(&store.machine.view().range(&everything()).unwrap().kvs), ["k=new"]);
 }
 
 #[test]
 fn the_future_cannot_be_read() {
     let mut store = Store::new();
-    let future = Refusal::FutureRevision {
-        requested: Revision(2),
-        current: Revision(1),
-    };
-    assert_eq!(
-        store.commit().range(&at(2, everything())),
-        Err(ReadError::Refused(future))
-    );
+    let future = Refusal::FutureRevision { requested: Revision(2), current: Revision(1) };
+    assert_eq!(store.commit().range(&at(2, everything())), Err(ReadError::Refused(future)));
 }
 
 /// What was handed in as part of a large buffer is stored as a copy.
@@ -108,12 +86,8 @@ fn a_small_value_pins_no_large_buffer() {
 fn a_key_of_a_hundred_thousand_versions() {
     const PUTS: u64 = 100_000;
     let mut store = Store::new();
-    let command = |n: u64| {
-        Command::Put(Put {
-            return_previous: n % 1000 == 0,
-            ..put("hot", &n.to_string())
-        })
-    };
+    let command =
+        |n: u64| Command::Put(Put { return_previous: n.is_multiple_of(1000), ..put("hot", &n.to_string()) });
     for n in 1..=PUTS {
         store.apply(&command(n));
         if n % 100 == 0 {
@@ -128,15 +102,8 @@ fn a_key_of_a_hundred_thousand_versions() {
     store.done(crate::kv::support::compact(PUTS + 1));
     store.commit();
     store.collect(1000);
-    assert_eq!(
-        crate::kv::support::records(&*store.table).len(),
-        2,
-        "the newest version and the meta record"
-    );
-    assert_eq!(
-        store.machine.view().range(&everything()).unwrap().kvs[0].version,
-        PUTS
-    );
+    assert_eq!(crate::kv::support::records(&*store.table).len(), 2, "the newest version and the meta record");
+    assert_eq!(store.machine.view().range(&everything()).unwrap().kvs[0].version, PUTS);
 }
 
 #[test]

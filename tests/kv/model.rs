@@ -24,10 +24,7 @@ pub struct Model {
 
 impl Model {
     pub fn new() -> Self {
-        Self {
-            maps: vec![Map::new()],
-            compacted: 0,
-        }
+        Self { maps: vec![Map::new()], compacted: 0 }
     }
 
     pub fn revision(&self) -> u64 {
@@ -50,10 +47,7 @@ impl Model {
         if outcome.is_ok() && map != *self.newest() {
             self.maps.push(map);
         }
-        Reply {
-            revision: Revision(self.revision()),
-            outcome: outcome.unwrap_or_else(Outcome::Refused),
-        }
+        Reply { revision: Revision(self.revision()), outcome: outcome.unwrap_or_else(Outcome::Refused) }
     }
 
     pub fn read(&self, range: &Range) -> Result<RangeResult, Refusal> {
@@ -68,29 +62,15 @@ impl Model {
             None => (mod_revision, 1),
         };
         let (key, value) = (put.key.clone(), put.value.clone());
-        map.insert(
-            put.key.clone(),
-            KeyValue {
-                key,
-                value,
-                create_revision,
-                mod_revision,
-                version,
-            },
-        );
-        PutResult {
-            previous: old.filter(|_| put.return_previous),
-        }
+        map.insert(put.key.clone(), KeyValue { key, value, create_revision, mod_revision, version });
+        PutResult { previous: old.filter(|_| put.return_previous) }
     }
 
     fn delete(&self, map: &mut Map, delete: &Delete) -> DeleteResult {
         let doomed = within(map, &delete.range);
         map.retain(|key, _| !delete.range.contains(key));
         let deleted = doomed.len() as u64;
-        DeleteResult {
-            deleted,
-            previous: if delete.return_previous { doomed } else { vec![] },
-        }
+        DeleteResult { deleted, previous: if delete.return_previous { doomed } else { vec![] } }
     }
 
     /// Refuses if anything on the path cannot be read, which shows before a change is kept.
@@ -103,10 +83,7 @@ impl Model {
             Op::Range(range) => self.read_from(map, range).map(OpResult::Range),
             Op::Txn(txn) => self.txn(map, txn).map(OpResult::Txn),
         });
-        Ok(TxnResult {
-            succeeded,
-            results: results.collect::<Result<_, _>>()?,
-        })
+        Ok(TxnResult { succeeded, results: results.collect::<Result<_, _>>()? })
     }
 
     fn holds(&self, compare: &Compare) -> bool {
@@ -162,10 +139,7 @@ impl Model {
 }
 
 fn within(map: &Map, range: &KeyRange) -> Vec<KeyValue> {
-    map.values()
-        .filter(|kv| range.contains(&kv.key))
-        .cloned()
-        .collect()
+    map.values().filter(|kv| range.contains(&kv.key)).cloned().collect()
 }
 
 fn page(mut kvs: Vec<KeyValue>, range: &Range) -> RangeResult {
@@ -174,11 +148,7 @@ fn page(mut kvs: Vec<KeyValue>, range: &Range) -> RangeResult {
     }
     let total = kvs.len();
     if range.count_only {
-        return RangeResult {
-            kvs: vec![],
-            more: false,
-            count: Some(total as u64),
-        };
+        return RangeResult { kvs: vec![], more: false, count: Some(total as u64) };
     }
     if range.keys_only {
         kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
@@ -194,24 +164,16 @@ fn page(mut kvs: Vec<KeyValue>, range: &Range) -> RangeResult {
         kvs.truncate(fit.max(1));
     }
     let more = kvs.len() < total;
-    RangeResult {
-        kvs,
-        more,
-        count: range.with_count.then_some(total as u64),
-    }
+    RangeResult { kvs, more, count: range.with_count.then_some(total as u64) }
 }
 
 /// Every pair of operations of a branch, with all that could happen in each.
 fn changes_twice(txn: &Txn) -> bool {
     [&txn.success, &txn.failure].into_iter().any(|ops| {
-        let nested = ops
-            .iter()
-            .any(|op| matches!(op, Op::Txn(txn) if changes_twice(txn)));
+        let nested = ops.iter().any(|op| matches!(op, Op::Txn(txn) if changes_twice(txn)));
         let pairs = (0..ops.len()).flat_map(|left| (0..ops.len()).map(move |right| (left, right)));
         nested
-            || pairs
-                .filter(|(left, right)| left != right)
-                .any(|(left, right)| clash(&ops[left], &ops[right]))
+            || pairs.filter(|(left, right)| left != right).any(|(left, right)| clash(&ops[left], &ops[right]))
     })
 }
 
@@ -264,14 +226,7 @@ impl World {
     fn new() -> Self {
         let mut store = Store::new();
         let (view, model) = (store.commit(), Model::new());
-        Self {
-            store,
-            log: vec![],
-            replies: vec![],
-            view,
-            model_of_view: model.clone(),
-            model,
-        }
+        Self { store, log: vec![], replies: vec![], view, model_of_view: model.clone(), model }
     }
 
     fn step(&mut self, step: &Step) {
@@ -291,18 +246,11 @@ impl World {
         let reply = perform(&mut self.store, step);
         match (step, &reply) {
             (Step::Apply(command), Some(reply)) => {
-                assert_eq!(
-                    without_duplicate(reply.clone()),
-                    self.model.apply(command),
-                    "{command:?}"
-                );
+                assert_eq!(without_duplicate(reply.clone()), self.model.apply(command), "{command:?}");
             }
             (Step::Unreadable(_), Some(reply)) => {
                 assert_eq!(reply.revision.get(), self.model.revision());
-                assert!(matches!(
-                    reply.outcome,
-                    Outcome::Refused(Refusal::Unreadable { .. })
-                ));
+                assert!(matches!(reply.outcome, Outcome::Refused(Refusal::Unreadable { .. })));
             }
             _ => assert_eq!(reply, None),
         }
@@ -313,20 +261,13 @@ impl World {
     fn commit(&mut self) {
         self.view = self.store.commit();
         self.model_of_view = self.model.clone();
-        assert_eq!(
-            self.view.applied(),
-            EntryId::new(u64::from(!self.log.is_empty()), self.log.len() as u64)
-        );
+        assert_eq!(self.view.applied(), EntryId::new(u64::from(!self.log.is_empty()), self.log.len() as u64));
         assert_same(&self.view, &self.model);
     }
 
     fn crash(&mut self) {
         self.store = Store::open(self.store.table.clone());
-        assert_eq!(
-            self.store.machine.applied(),
-            self.view.applied(),
-            "a commit survives, nothing else does"
-        );
+        assert_eq!(self.store.machine.applied(), self.view.applied(), "a commit survives, nothing else does");
         let (hash, state_hash) = (self.view.hash(None), self.view.state_hash());
         self.view = self.store.machine.view();
         assert_eq!((self.view.hash(None), self.view.state_hash()), (hash, state_hash));

@@ -14,24 +14,15 @@ pub fn bytes(text: impl AsRef<[u8]>) -> Bytes {
 }
 
 pub fn put(key: &str, value: &str) -> Put {
-    Put {
-        key: bytes(key),
-        value: bytes(value),
-        return_previous: false,
-    }
+    Put { key: bytes(key), value: bytes(value), return_previous: false }
 }
 
 pub fn delete(range: KeyRange) -> Delete {
-    Delete {
-        range,
-        return_previous: false,
-    }
+    Delete { range, return_previous: false }
 }
 
 pub fn compact(revision: u64) -> Command {
-    Command::Compact(Compact {
-        revision: Revision(revision),
-    })
+    Command::Compact(Compact { revision: Revision(revision) })
 }
 
 /// A read of everything, at the newest revision.
@@ -53,34 +44,21 @@ pub fn read(range: KeyRange) -> Range {
 }
 
 pub fn at(revision: u64, range: Range) -> Range {
-    Range {
-        revision: Some(Revision(revision)),
-        ..range
-    }
+    Range { revision: Some(Revision(revision)), ..range }
 }
 
 pub fn when(key: &str, target: Target, relation: Relation) -> Compare {
-    Compare {
-        range: KeyRange::key(key),
-        target,
-        relation,
-    }
+    Compare { range: KeyRange::key(key), target, relation }
 }
 
 pub fn txn(compares: Vec<Compare>, success: Vec<Op>, failure: Vec<Op>) -> Txn {
-    Txn {
-        compares,
-        success,
-        failure,
-    }
+    Txn { compares, success, failure }
 }
 
 /// `key=value` for each key.
 pub fn show(kvs: &[KeyValue]) -> Vec<String> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    kvs.iter()
-        .map(|kv| format!("{}={}", text(&kv.key), text(&kv.value)))
-        .collect()
+    kvs.iter().map(|kv| format!("{}={}", text(&kv.key), text(&kv.value))).collect()
 }
 
 /// A machine in memory that numbers its entries.
@@ -95,10 +73,7 @@ impl Store {
     }
 
     pub fn open(table: Arc<dyn Table>) -> Self {
-        Self {
-            machine: Machine::open(Arc::clone(&table)).unwrap(),
-            table,
-        }
+        Self { machine: Machine::open(Arc::clone(&table)).unwrap(), table }
     }
 
     pub fn next_id(&self) -> EntryId {
@@ -146,8 +121,5 @@ impl Store {
 
 /// All records of a table.
 pub fn records(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
-    table
-        .scan(Bound::Unbounded, Bound::Unbounded)
-        .collect::<Result<_, _>>()
-        .unwrap()
+    table.scan(Bound::Unbounded, Bound::Unbounded).collect::<Result<_, _>>().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Transactions, case by case.
 
-use crate::kv::support::{Store, at, bytes, delete, everything, put, read, show, txn, when};
+use crate::kv::support::{Store, at, bytes, delete, everything, put, read, records, show, txn, when};
 use kontiki::kv::{
     Command, Compare, KeyRange, Op, OpResult, Outcome, Put, Refusal, Relation, Target, Txn, TxnResult,
 };
@@ -38,16 +38,8 @@ fn an_absent_key_compares_as_zero_and_has_no_value() {
     ] {
         assert!(succeeds(&mut store, when("absent", target, zero)));
     }
-    for relation in [
-        Relation::Equal,
-        Relation::NotEqual,
-        Relation::Greater,
-        Relation::Less,
-    ] {
-        assert!(
-            !succeeds(&mut store, when("absent", Target::Value(bytes("")), relation)),
-            "{relation:?}"
-        );
+    for relation in [Relation::Equal, Relation::NotEqual, Relation::Greater, Relation::Less] {
+        assert!(!succeeds(&mut store, when("absent", Target::Value(bytes("")), relation)), "{relation:?}");
     }
 }
 
@@ -80,11 +72,7 @@ fn a_transaction_is_one_revision_and_reads_see_what_came_before() {
     let result = run(&mut store, txn(vec![], steps, vec![]));
     assert_eq!(all_as_text(&result.results[1]), ["a=1", "b=2"]);
     assert_eq!(all_as_text(&result.results[3]), ["b=2"]);
-    assert_eq!(
-        all_as_text(&result.results[4]),
-        ["a=1"],
-        "the past does not change"
-    );
+    assert_eq!(all_as_text(&result.results[4]), ["a=1"], "the past does not change");
     assert_eq!(store.commit().revision(), Revision(3));
 }
 
@@ -94,15 +82,9 @@ fn nested_compares_see_the_state_before_the_whole_transaction() {
     let mut store = Store::new();
     let exists = when("k", Target::Version(0), Relation::Greater);
     let inner = txn(vec![exists], vec![], vec![put_op("absent", "at the start")]);
-    let result = run(
-        &mut store,
-        txn(vec![], vec![put_op("k", "v"), Op::Txn(inner)], vec![]),
-    );
+    let result = run(&mut store, txn(vec![], vec![put_op("k", "v"), Op::Txn(inner)], vec![]));
     assert!(matches!(&result.results[1], OpResult::Txn(inner) if !inner.succeeded));
-    assert_eq!(
-        show(&store.commit().range(&everything()).unwrap().kvs),
-        ["absent=at the start", "k=v"]
-    );
+    assert_eq!(show(&store.commit().range(&everything()).unwrap().kvs), ["absent=at the start", "k=v"]);
 }
 
 #[test]
@@ -110,10 +92,7 @@ fn a_transaction_that_changes_nothing_makes_no_revision() {
     let mut store = Store::new();
     store.put("a", "1");
     run(&mut store, txn(vec![], vec![Op::Range(everything())], vec![]));
-    run(
-        &mut store,
-        txn(vec![], vec![Op::Delete(delete(KeyRange::key("absent")))], vec![]),
-    );
+    run(&mut store, txn(vec![], vec![Op::Delete(delete(KeyRange::key("absent")))], vec![]));
     assert_eq!(store.commit().revision(), Revision(2));
 }
 
@@ -135,11 +114,7 @@ fn a_key_changes_once_in_a_branch() {
         let taken = Command::Txn(txn(vec![], ops.clone(), vec![]));
         assert_eq!(store.refused(taken), duplicate("k"), "{ops:?}");
         let not_taken = Command::Txn(txn(vec![], vec![], ops));
-        assert_eq!(
-            store.refused(not_taken),
-            duplicate("k"),
-            "whichever branch is taken"
-        );
+        assert_eq!(store.refused(not_taken), duplicate("k"), "whichever branch is taken");
     }
     assert_eq!(store.commit().revision(), Revision(1));
 }
@@ -147,19 +122,9 @@ fn a_key_changes_once_in_a_branch() {
 #[test]
 fn what_never_happens_together_may_overlap() {
     let mut store = Store::new();
-    let inner = txn(
-        vec![],
-        vec![put_op("k", "then")],
-        vec![put_op("k", "else"), put_op("other", "")],
-    );
-    let wipes = vec![
-        Op::Delete(delete(KeyRange::all())),
-        Op::Delete(delete(KeyRange::key("k"))),
-    ];
-    run(
-        &mut store,
-        txn(vec![], vec![Op::Txn(inner)], vec![put_op("k", "else")]),
-    );
+    let inner = txn(vec![], vec![put_op("k", "then")], vec![put_op("k", "else"), put_op("other", "")]);
+    let wipes = vec![Op::Delete(delete(KeyRange::all())), Op::Delete(delete(KeyRange::key("k")))];
+    run(&mut store, txn(vec![], vec![Op::Txn(inner)], vec![put_op("k", "else")]));
     run(&mut store, txn(vec![], wipes, vec![]));
     assert_eq!(store.commit().keys(), 0);
 }
@@ -170,22 +135,11 @@ fn an_unreadable_revision_refuses_the_whole() {
     store.put("a", "1");
     store.put("a", "2");
     store.done(crate::kv::support::compact(3));
-    let read_at = |revision| {
-        txn(
-            vec![],
-            vec![put_op("b", "3"), Op::Range(at(revision, everything()))],
-            vec![],
-        )
-    };
-    let compacted = Refusal::Compacted {
-        requested: Revision(2),
-        oldest: Revision(3),
-    };
+    let read_at =
+        |revision| txn(vec![], vec![put_op("b", "3"), Op::Range(at(revision, everything()))], vec![]);
+    let compacted = Refusal::Compacted { requested: Revision(2), oldest: Revision(3) };
     assert_eq!(store.refused(Command::Txn(read_at(2))), compacted);
-    let future = Refusal::FutureRevision {
-        requested: Revision(4),
-        current: Revision(3),
-    };
+    let future = Refusal::FutureRevision { requested: Revision(4), current: Revision(3) };
     assert_eq!(store.refused(Command::Txn(read_at(4))), future);
     assert_eq!(show(&store.commit().range(&everything()).unwrap().kvs), ["a=2"]);
     run(&mut store, read_at(3));
@@ -199,11 +153,7 @@ fn too_large_an_answer_leaves_no_trace() {
         store.put(&format!("big{n}"), &"x".repeat(1 << 20));
     }
     let before = store.commit();
-    let ops = vec![
-        put_op("a", "1"),
-        Op::Delete(delete(KeyRange::key("big0"))),
-        Op::Range(everything()),
-    ];
+    let ops = vec![put_op("a", "1"), Op::Delete(delete(KeyRange::key("big0"))), Op::Range(everything())];
     let too_large = Refusal::ReplyTooLarge { limit: 4 << 20 };
     assert_eq!(
         store.refused(Command::Txn(txn(vec![], ops.clone(), vec![]))),
@@ -217,20 +167,11 @@ fn too_large_an_answer_leaves_no_trace() {
     assert_eq!(after.state_hash(), before.state_hash());
     assert_eq!((after.revision(), after.keys()), (Revision(6), 5));
     assert_eq!(after.hash(None), before.hash(None));
+    assert_eq!(records(&*store.table).len(), 6, "five values and the meta record");
 
     // What comes next is as if nothing had been tried.
-    let previous = store.done(Command::Put(Put {
-        return_previous: true,
-        ..put("big0", "small")
-    }));
+    let previous = store.done(Command::Put(Put { return_previous: true, ..put("big0", "small") }));
     assert!(matches!(previous, Outcome::Put(put) if put.previous.is_some()));
-    run(
-        &mut store,
-        txn(
-            vec![],
-            vec![put_op("a", "1"), Op::Range(read(KeyRange::key("a")))],
-            vec![],
-        ),
-    );
+    run(&mut store, txn(vec![], vec![put_op("a", "1"), Op::Range(read(KeyRange::key("a")))], vec![]));
     assert_eq!(store.commit().revision(), Revision(8));
 }

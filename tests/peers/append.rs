@@ -20,36 +20,18 @@ fn appends_go_out_and_answers_come_back() {
         assert!(one.peers.send(two.id, append(prev, format!("command {prev}"))));
     }
     two.listener.wait("500 appends", |heard| {
-        let commands: Vec<&Heard> = heard
-            .iter()
-            .filter(|h| matches!(h, Heard::Message(_, Message::Append(_))))
-            .collect();
+        let commands: Vec<&Heard> =
+            heard.iter().filter(|h| matches!(h, Heard::Message(_, Message::Append(_)))).collect();
         let expected = |prev: u64| Heard::Message(NodeId(1), append(prev, format!("command {prev}")));
         (commands.len() == 500).then(|| {
-            assert!(
-                commands
-                    .iter()
-                    .zip(0..)
-                    .all(|(heard, prev)| **heard == expected(prev)),
-                "in order"
-            );
+            assert!(commands.iter().zip(0..).all(|(heard, prev)| **heard == expected(prev)), "in order");
         })
     });
 
     let answers = [
-        Message::Accepted {
-            term: Term(1),
-            matched: Index(500),
-        },
-        Message::Rejected {
-            term: Term(2),
-            prev: Index(9),
-            hint: EntryId::ZERO,
-        },
-        Message::HeartbeatAck {
-            term: Term(1),
-            round: Round(1),
-        },
+        Message::Accepted { term: Term(1), matched: Index(500) },
+        Message::Rejected { term: Term(2), prev: Index(9), hint: EntryId::ZERO },
+        Message::HeartbeatAck { term: Term(1), round: Round(1) },
     ];
     for answer in answers {
         assert!(two.peers.send(one.id, answer.clone()));
@@ -68,32 +50,16 @@ fn a_killed_peer_is_lost_at_once_and_found_again() {
     let killed = Instant::now();
     drop(two);
     one.listener.wait_for(&Heard::Lost(NodeId(2)));
-    assert!(
-        killed.elapsed() < Duration::from_millis(250),
-        "noticed after {:?}",
-        killed.elapsed()
-    );
+    assert!(killed.elapsed() < Duration::from_millis(250), "noticed after {:?}", killed.elapsed());
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(
-        one.listener.count(|heard| matches!(heard, Heard::Lost(_))),
-        1,
-        "two streams, one loss"
-    );
-    assert!(
-        !one.peers.send(NodeId(2), append(0, "x")),
-        "nothing is kept for a peer that is away"
-    );
+    assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Lost(_))), 1, "two streams, one loss");
+    assert!(!one.peers.send(NodeId(2), append(0, "x")), "nothing is kept for a peer that is away");
 
     let two = Node::started(&plan, 2);
     one.send_until_heard(&two, &heartbeat(3));
     drop(two);
     one.listener.wait("a second loss", |heard| {
-        (heard
-            .iter()
-            .filter(|heard| matches!(heard, Heard::Lost(_)))
-            .count()
-            == 2)
-            .then_some(())
+        (heard.iter().filter(|heard| matches!(heard, Heard::Lost(_))).count() == 2).then_some(())
     });
 }
 
@@ -133,17 +99,8 @@ fn a_newer_stream_replaces_an_older_one() {
         newer.message().await.unwrap().expect("a hello");
 
         assert_eq!(older.message().await.unwrap(), None, "the older one ends");
-        assert!(one.peers.send(
-            NodeId(2),
-            Message::Accepted {
-                term: Term(1),
-                matched: Index(4)
-            }
-        ));
-        let accepted = pb::AppendAccepted {
-            term: 1,
-            match_index: 4,
-        };
+        assert!(one.peers.send(NodeId(2), Message::Accepted { term: Term(1), matched: Index(4) }));
+        let accepted = pb::AppendAccepted { term: 1, match_index: 4 };
         let expected = pb::append_entries_response::Message::Accepted(accepted);
         assert_eq!(newer.message().await.unwrap().unwrap().message, Some(expected));
     });
@@ -184,23 +141,14 @@ fn a_heartbeat_overtakes_a_full_queue() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    assert!(
-        one.peers.send(two.id, heartbeat(2)),
-        "there is always room for a heartbeat"
-    );
+    assert!(one.peers.send(two.id, heartbeat(2)), "there is always room for a heartbeat");
     drop(stuck);
 
     let position = two.listener.wait("the heartbeat", |heard| {
-        heard
-            .iter()
-            .position(|heard| *heard == Heard::Message(NodeId(1), heartbeat(2)))
+        heard.iter().position(|heard| *heard == Heard::Message(NodeId(1), heartbeat(2)))
     });
     let all = two.listener.wait("all appends", |heard| {
-        (heard
-            .iter()
-            .filter(|h| matches!(h, Heard::Message(_, Message::Append(_))))
-            .count() as u64
-            == sent)
+        (heard.iter().filter(|h| matches!(h, Heard::Message(_, Message::Append(_)))).count() as u64 == sent)
             .then_some(heard.len())
     });
     // The queue holds 32 MiB, that is 128 of these.
@@ -220,32 +168,18 @@ fn a_malformed_message_closes_the_stream() {
         entries: vec![],
         commit_index: 0,
     });
-    let requests = [hello, gap].map(|message| pb::AppendEntriesRequest {
-        message: Some(message),
-    });
+    let requests = [hello, gap].map(|message| pb::AppendEntriesRequest { message: Some(message) });
     let status = one.block_on(async {
         let requests = futures_util::StreamExt::chain(
             tokio_stream::iter(requests),
             futures_util::stream::pending::<pb::AppendEntriesRequest>(),
         );
-        let mut replies = plan
-            .client(1)
-            .await
-            .append_entries(requests)
-            .await
-            .unwrap()
-            .into_inner();
+        let mut replies = plan.client(1).await.append_entries(requests).await.unwrap().into_inner();
         let hello = replies.message().await.unwrap().unwrap();
-        assert!(matches!(
-            hello.message,
-            Some(pb::append_entries_response::Message::Hello(_))
-        ));
+        assert!(matches!(hello.message, Some(pb::append_entries_response::Message::Hello(_))));
         replies.message().await.unwrap_err()
     });
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
-    assert!(
-        status.message().contains("an append of term 1 behind 5@2"),
-        "{status}"
-    );
+    assert!(status.message().contains("an append of term 1 behind 5@2"), "{status}");
     assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Message(..))), 0);
 }

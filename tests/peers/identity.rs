@@ -18,62 +18,21 @@ fn each_difference_has_its_own_reason() {
         sender
     };
     let call = |sender: Option<pb::Sender>| {
-        one.block_on(async {
-            plan.client(1)
-                .await
-                .introduce(pb::IntroduceRequest { sender })
-                .await
-        })
+        one.block_on(async { plan.client(1).await.introduce(pb::IntroduceRequest { sender }).await })
     };
 
     let answer = call(Some(good.clone())).unwrap().into_inner();
-    assert_eq!(
-        answer.sender,
-        Some(plan.identity(1).sender(NodeId(2))),
-        "both say who they are"
-    );
+    assert_eq!(answer.sender, Some(plan.identity(1).sender(NodeId(2))), "both say who they are");
 
     let cases = [
-        (
-            differ(|sender| sender.cluster_id = 8),
-            Reason::WrongCluster,
-            "is of cluster 0000000000000008",
-        ),
-        (
-            differ(|sender| sender.recipient_id = 2),
-            Reason::WrongRecipient,
-            "this is node 1 (\"n1\")",
-        ),
-        (
-            differ(|sender| sender.node_id = 9),
-            Reason::UnknownMember,
-            "node 9",
-        ),
-        (
-            differ(|sender| sender.node_id = 1),
-            Reason::UnknownMember,
-            "no other member",
-        ),
-        (
-            differ(|sender| sender.settings_fingerprint = 2),
-            Reason::SettingsDiffer,
-            "timing and limits",
-        ),
-        (
-            differ(|sender| sender.directory_id = 5),
-            Reason::MemberWiped,
-            "Bring its old data directory back",
-        ),
-        (
-            differ(|sender| sender.directory_id = 0),
-            Reason::UnknownMember,
-            "no data directory id",
-        ),
-        (
-            differ(|sender| sender.name = "n".repeat(5000)),
-            Reason::UnknownMember,
-            "1024 bytes",
-        ),
+        (differ(|sender| sender.cluster_id = 8), Reason::WrongCluster, "is of cluster 0000000000000008"),
+        (differ(|sender| sender.recipient_id = 2), Reason::WrongRecipient, "this is node 1 (\"n1\")"),
+        (differ(|sender| sender.node_id = 9), Reason::UnknownMember, "node 9"),
+        (differ(|sender| sender.node_id = 1), Reason::UnknownMember, "no other member"),
+        (differ(|sender| sender.settings_fingerprint = 2), Reason::SettingsDiffer, "timing and limits"),
+        (differ(|sender| sender.directory_id = 5), Reason::MemberWiped, "Bring its old data directory back"),
+        (differ(|sender| sender.directory_id = 0), Reason::UnknownMember, "no data directory id"),
+        (differ(|sender| sender.name = "n".repeat(5000)), Reason::UnknownMember, "1024 bytes"),
     ];
     for (sender, reason, text) in cases {
         let status = call(Some(sender)).unwrap_err();
@@ -82,10 +41,7 @@ fn each_difference_has_its_own_reason() {
         assert_eq!(refusal.reason, reason);
         assert!(refusal.text.contains(text), "{refusal}");
     }
-    assert_eq!(
-        Refusal::of(&call(None).unwrap_err()).unwrap().reason,
-        Reason::UnknownMember
-    );
+    assert_eq!(Refusal::of(&call(None).unwrap_err()).unwrap().reason, Reason::UnknownMember);
 }
 
 /// Every call is guarded, not only the first.
@@ -99,35 +55,16 @@ fn no_call_of_a_stranger_reaches_the_replica() {
     let statuses = one.block_on(async {
         let mut client = plan.client(1).await;
         let last = Some(pb::EntryId { term: 0, index: 0 });
-        let vote = pb::RequestVoteRequest {
-            sender: sender(),
-            term: 1,
-            last,
-            ..Default::default()
-        };
+        let vote = pb::RequestVoteRequest { sender: sender(), term: 1, last, ..Default::default() };
         let hello = pb::append_entries_request::Message::Hello(stranger.clone());
         let stream = tokio_stream::iter([pb::AppendEntriesRequest { message: Some(hello) }]);
-        let header = pb::SnapshotHeader {
-            sender: sender(),
-            ..Default::default()
-        };
+        let header = pb::SnapshotHeader { sender: sender(), ..Default::default() };
         let header = pb::install_snapshot_request::Message::Header(header);
-        let snapshot = tokio_stream::iter([pb::InstallSnapshotRequest {
-            message: Some(header),
-        }]);
+        let snapshot = tokio_stream::iter([pb::InstallSnapshotRequest { message: Some(header) }]);
         [
             client.request_vote(vote).await.unwrap_err(),
-            client
-                .timeout_now(pb::TimeoutNowRequest {
-                    sender: sender(),
-                    term: 1,
-                })
-                .await
-                .unwrap_err(),
-            client
-                .read_index(pb::ReadIndexRequest { sender: sender() })
-                .await
-                .unwrap_err(),
+            client.timeout_now(pb::TimeoutNowRequest { sender: sender(), term: 1 }).await.unwrap_err(),
+            client.read_index(pb::ReadIndexRequest { sender: sender() }).await.unwrap_err(),
             client.append_entries(stream).await.unwrap_err(),
             client.install_snapshot(snapshot).await.unwrap_err(),
         ]
@@ -159,9 +96,6 @@ fn a_wiped_member_is_not_spoken_to() {
         wiped.peers.send(one.id, heartbeat(round));
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(
-        wiped.listener.count(|heard| matches!(heard, Heard::Message(..))),
-        0
-    );
+    assert_eq!(wiped.listener.count(|heard| matches!(heard, Heard::Message(..))), 0);
     assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Message(..))), 0);
 }

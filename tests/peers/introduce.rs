@@ -20,11 +20,7 @@ fn new_nodes_wait_for_each_other() {
     let two = Node::serving(&plan, 2);
     let status = two.block_on(async {
         let sender = Some(plan.identity(2).sender(NodeId(1)));
-        plan.client(1)
-            .await
-            .read_index(pb::ReadIndexRequest { sender })
-            .await
-            .unwrap_err()
+        plan.client(1).await.read_index(pb::ReadIndexRequest { sender }).await.unwrap_err()
     });
     assert_eq!(Refusal::of(&status).unwrap().reason, Reason::NotReady);
     assert_eq!(status.code(), tonic::Code::Unavailable);
@@ -40,11 +36,7 @@ fn new_nodes_wait_for_each_other() {
     let members = one.peers.members();
     let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
     assert_eq!(names, ["n1", "n2", "n3"]);
-    assert_eq!(
-        members[2].client_url.as_deref(),
-        Some("http://clients-of-n3"),
-        "known once heard from"
-    );
+    assert_eq!(members[2].client_url.as_deref(), Some("http://clients-of-n3"), "known once heard from");
 }
 
 #[test]
@@ -63,10 +55,7 @@ fn a_wiped_member_and_a_foreign_one_learn_that_they_may_not_take_part() {
             }) as fn(&mut Plan),
             Reason::MemberWiped,
         ),
-        (
-            |plan: &mut Plan| plan.cluster = ClusterId(8),
-            Reason::WrongCluster,
-        ),
+        (|plan: &mut Plan| plan.cluster = ClusterId(8), Reason::WrongCluster),
     ] {
         let mut plan = Plan::of(2);
         let one = Node::started(&plan, 1);

@@ -65,18 +65,11 @@ impl Listener {
     }
 
     pub fn wait_for(&self, expected: &Heard) {
-        self.wait(&format!("{expected:?}"), |heard| {
-            heard.contains(expected).then_some(())
-        });
+        self.wait(&format!("{expected:?}"), |heard| heard.contains(expected).then_some(()));
     }
 
     pub fn count(&self, of: impl Fn(&Heard) -> bool) -> usize {
-        self.heard
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|heard| of(heard))
-            .count()
+        self.heard.lock().unwrap().iter().filter(|heard| of(heard)).count()
     }
 }
 
@@ -91,15 +84,8 @@ impl PeerEvents for Events {
             && !self.0.votes_by_hand.load(Ordering::SeqCst)
             && let Some(peers) = &*self.0.voter.lock().unwrap()
         {
-            let vote = Vote {
-                term: request.term,
-                granted: true,
-                pre: request.pre,
-            };
-            assert!(
-                peers.send(from, Message::Vote(vote)),
-                "the call listens before it delivers"
-            );
+            let vote = Vote { term: request.term, granted: true, pre: request.pre };
+            assert!(peers.send(from, Message::Vote(vote)), "the call listens before it delivers");
         }
         self.0.note(Heard::Message(from, message));
         true
@@ -115,9 +101,7 @@ impl PeerEvents for Events {
 
     async fn read_index(&self) -> Result<Index, ReadError> {
         if self.0.not_leader.load(Ordering::SeqCst) {
-            return Err(ReadError::NotLeader {
-                leader: Some(NodeId(3)),
-            });
+            return Err(ReadError::NotLeader { leader: Some(NodeId(3)) });
         }
         tokio::time::sleep(Duration::from_millis(30)).await;
         Ok(Index(self.0.read_indexes.fetch_add(1, Ordering::SeqCst) + 1))
@@ -137,12 +121,7 @@ impl PeerEvents for Events {
             return Err(InstallError::Stale("has 1 already".into()));
         }
         self.0.note(Heard::SnapshotBegun(from, term, meta.clone()));
-        Ok(Box::new(Sink {
-            listener: self.0.clone(),
-            meta,
-            bytes: Vec::new(),
-            finished: false,
-        }))
+        Ok(Box::new(Sink { listener: self.0.clone(), meta, bytes: Vec::new(), finished: false }))
     }
 }
 
@@ -162,8 +141,7 @@ impl SnapshotSink for Sink {
 
     async fn finish(mut self: Box<Self>) -> Result<(Term, Index), InstallError> {
         self.finished = true;
-        self.listener
-            .note(Heard::SnapshotInstalled(std::mem::take(&mut self.bytes).into()));
+        self.listener.note(Heard::SnapshotInstalled(std::mem::take(&mut self.bytes).into()));
         Ok((Term(1), self.meta.last.index))
     }
 }
@@ -183,11 +161,7 @@ pub struct Known(Mutex<HashMap<NodeId, DirectoryId>>);
 impl KnownDirectories for Known {
     fn remember(&self, peer: NodeId, directory: DirectoryId) -> Result<(), RememberError> {
         let known = *self.0.lock().unwrap().entry(peer).or_insert(directory);
-        if known == directory {
-            Ok(())
-        } else {
-            Err(RememberError::Differs { known })
-        }
+        if known == directory { Ok(()) } else { Err(RememberError::Differs { known }) }
     }
 }
 
@@ -206,9 +180,8 @@ pub struct Plan {
 impl Plan {
     /// Nodes 1 to `size`.
     pub fn of(size: u64) -> Self {
-        let sockets: HashMap<u64, TcpListener> = (1..=size)
-            .map(|node| (node, TcpListener::bind("127.0.0.1:0").unwrap()))
-            .collect();
+        let sockets: HashMap<u64, TcpListener> =
+            (1..=size).map(|node| (node, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
         Self {
             settings: PeerSettings {
                 backoff_max: Duration::from_millis(100),
@@ -295,35 +268,20 @@ impl Node {
 
     /// A node that has no replica yet.
     pub fn serving(plan: &Plan, node: u64) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = Arc::new(Listener::default());
         let (stop, stopping) = watch::channel(false);
         let context = runtime.enter();
         let known = plan.known[&node].clone();
-        let peers = Peers::new(
-            plan.identity(node),
-            plan.addresses(),
-            known,
-            plan.settings.clone(),
-            stopping,
-        )
-        .unwrap();
+        let peers = Peers::new(plan.identity(node), plan.addresses(), known, plan.settings.clone(), stopping)
+            .unwrap();
         *listener.voter.lock().unwrap() = Some(peers.clone());
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(plan.socket(node)).unwrap());
         let router = peers.server().add_service(peers.service());
         runtime.spawn(router.serve_with_incoming(incoming.with_nodelay(Some(true))));
         drop(context);
-        Self {
-            id: NodeId(node),
-            peers,
-            listener,
-            stop,
-            runtime: Some(runtime),
-        }
+        Self { id: NodeId(node), peers, listener, stop, runtime: Some(runtime) }
     }
 
     pub fn start(&self) {
@@ -365,28 +323,12 @@ impl Drop for Node {
 /// An append of one command behind `prev`.
 pub fn append(prev: u64, command: impl Into<Bytes>) -> Message {
     let id = EntryId::new(1, prev + 1);
-    let prev = if prev == 0 {
-        EntryId::ZERO
-    } else {
-        EntryId::new(1, prev)
-    };
-    let entries = vec![Entry {
-        id,
-        payload: Payload::Command(command.into()),
-    }];
-    Message::Append(Append {
-        term: Term(1),
-        prev,
-        entries,
-        commit: Index(0),
-    })
+    let prev = if prev == 0 { EntryId::ZERO } else { EntryId::new(1, prev) };
+    let entries = vec![Entry { id, payload: Payload::Command(command.into()) }];
+    Message::Append(Append { term: Term(1), prev, entries, commit: Index(0) })
 }
 
 /// A heartbeat of term 1.
 pub fn heartbeat(round: u64) -> Message {
-    Message::Heartbeat(Heartbeat {
-        term: Term(1),
-        commit: Index(0),
-        round: Round(round),
-    })
+    Message::Heartbeat(Heartbeat { term: Term(1), commit: Index(0), round: Round(round) })
 }

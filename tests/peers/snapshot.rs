@@ -13,10 +13,7 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 fn meta(index: u64) -> SnapshotMeta {
-    SnapshotMeta {
-        last: EntryId::new(1, index),
-        members: Members::of_voters([NodeId(1), NodeId(2)]),
-    }
+    SnapshotMeta { last: EntryId::new(1, index), members: Members::of_voters([NodeId(1), NodeId(2)]) }
 }
 
 /// A stream of these pieces, which then ends as told.
@@ -28,17 +25,11 @@ fn stream(index: u64, pieces: &[Bytes], end: Option<SnapshotError>) -> SnapshotS
     if let Some(error) = end {
         sender.try_send(Err(error)).unwrap();
     }
-    SnapshotStream {
-        meta: meta(index),
-        chunks,
-    }
+    SnapshotStream { meta: meta(index), chunks }
 }
 
 fn bytes(length: usize) -> Bytes {
-    (0..length)
-        .map(|at| (at * 31 % 251) as u8)
-        .collect::<Vec<u8>>()
-        .into()
+    (0..length).map(|at| (at * 31 % 251) as u8).collect::<Vec<u8>>().into()
 }
 
 #[test]
@@ -47,24 +38,11 @@ fn a_snapshot_arrives_as_it_was_sent() {
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     let file = bytes(3_000_000);
     // Pieces of any size, empty ones too, are cut to chunks.
-    let pieces = [
-        file.slice(..1),
-        file.slice(1..1),
-        file.slice(1..1_500_000),
-        file.slice(1_500_000..),
-    ];
-    one.peers
-        .send_snapshot(two.id, Term(1), stream(42, &pieces, None));
-    one.listener
-        .wait_for(&Heard::SnapshotSent(NodeId(2), Ok(Index(42))));
+    let pieces = [file.slice(..1), file.slice(1..1), file.slice(1..1_500_000), file.slice(1_500_000..)];
+    one.peers.send_snapshot(two.id, Term(1), stream(42, &pieces, None));
+    one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Ok(Index(42))));
     let heard = two.listener.heard.lock().unwrap().clone();
-    assert_eq!(
-        heard,
-        [
-            Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)),
-            Heard::SnapshotInstalled(file),
-        ]
-    );
+    assert_eq!(heard, [Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)), Heard::SnapshotInstalled(file),]);
 }
 
 /// The rate is kept to, and heartbeats do not feel the snapshot.
@@ -75,19 +53,13 @@ fn a_snapshot_is_sent_no_faster_than_told() {
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     one.send_until_heard(&two, &heartbeat(1));
     let started = Instant::now();
-    one.peers
-        .send_snapshot(two.id, Term(1), stream(42, &[bytes(2 << 20)], None));
-    two.listener
-        .wait_for(&Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)));
+    one.peers.send_snapshot(two.id, Term(1), stream(42, &[bytes(2 << 20)], None));
+    two.listener.wait_for(&Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)));
     assert!(one.peers.send(two.id, heartbeat(2)));
     two.listener.wait_for(&Heard::Message(NodeId(1), heartbeat(2)));
-    one.listener
-        .wait_for(&Heard::SnapshotSent(NodeId(2), Ok(Index(42))));
+    one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Ok(Index(42))));
     let elapsed = started.elapsed();
-    assert!(
-        elapsed > Duration::from_millis(350),
-        "2 MiB at 4 MiB/s in {elapsed:?}"
-    );
+    assert!(elapsed > Duration::from_millis(350), "2 MiB at 4 MiB/s in {elapsed:?}");
 }
 
 #[test]
@@ -95,23 +67,17 @@ fn a_snapshot_that_breaks_off_is_discarded_and_reported() {
     let plan = Plan::of(2);
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     let error = SnapshotError("the disk of n1 is gone".into());
-    one.peers
-        .send_snapshot(two.id, Term(1), stream(42, &[bytes(1000)], Some(error.clone())));
+    one.peers.send_snapshot(two.id, Term(1), stream(42, &[bytes(1000)], Some(error.clone())));
     one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Err(error)));
     two.listener.wait_for(&Heard::SnapshotDiscarded);
-    assert_eq!(
-        two.listener
-            .count(|heard| matches!(heard, Heard::SnapshotInstalled(_))),
-        0
-    );
+    assert_eq!(two.listener.count(|heard| matches!(heard, Heard::SnapshotInstalled(_))), 0);
 }
 
 #[test]
 fn a_receiver_that_needs_none_says_so() {
     let plan = Plan::of(2);
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
-    one.peers
-        .send_snapshot(two.id, Term(1), stream(1, &[bytes(1000)], None));
+    one.peers.send_snapshot(two.id, Term(1), stream(1, &[bytes(1000)], None));
     let error = one.listener.wait("the refusal", |heard| {
         heard.iter().find_map(|heard| match heard {
             Heard::SnapshotSent(_, Err(error)) => Some(error.clone()),
@@ -127,22 +93,11 @@ fn a_killed_receiver_is_reported() {
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     let (source, chunks) = mpsc::channel(1);
     source.try_send(Ok(bytes(1000))).unwrap();
-    one.peers.send_snapshot(
-        two.id,
-        Term(1),
-        SnapshotStream {
-            meta: meta(42),
-            chunks,
-        },
-    );
-    two.listener
-        .wait_for(&Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)));
+    one.peers.send_snapshot(two.id, Term(1), SnapshotStream { meta: meta(42), chunks });
+    two.listener.wait_for(&Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)));
     drop(two);
     one.listener.wait("the report", |heard| {
-        heard
-            .iter()
-            .any(|heard| matches!(heard, Heard::SnapshotSent(_, Err(_))))
-            .then_some(())
+        heard.iter().any(|heard| matches!(heard, Heard::SnapshotSent(_, Err(_)))).then_some(())
     });
 }
 
@@ -152,16 +107,11 @@ fn send_by_hand(plan: &Plan, node: &Node, pieces: Vec<Piece>, then_wait: bool) -
         sender: Some(plan.identity(2).sender(NodeId(1))),
         term: 1,
         last: Some(pb::EntryId { term: 1, index: 42 }),
-        members: Some(pb::Members {
-            voters: vec![1, 2],
-            ..Default::default()
-        }),
+        members: Some(pb::Members { voters: vec![1, 2], ..Default::default() }),
     };
     let (sender, receiver) = mpsc::channel(10);
     for piece in std::iter::once(Piece::Header(header)).chain(pieces) {
-        sender
-            .try_send(pb::InstallSnapshotRequest { message: Some(piece) })
-            .unwrap();
+        sender.try_send(pb::InstallSnapshotRequest { message: Some(piece) }).unwrap();
     }
     let open = then_wait.then_some(sender);
     let status = node.block_on(async {
@@ -170,28 +120,17 @@ fn send_by_hand(plan: &Plan, node: &Node, pieces: Vec<Piece>, then_wait: bool) -
     });
     drop(open);
     node.listener.wait_for(&Heard::SnapshotDiscarded);
-    assert_eq!(
-        node.listener
-            .count(|heard| matches!(heard, Heard::SnapshotInstalled(_))),
-        0
-    );
+    assert_eq!(node.listener.count(|heard| matches!(heard, Heard::SnapshotInstalled(_))), 0);
     status
 }
 
 fn chunk(offset: u64, data: &Bytes) -> Piece {
-    Piece::Chunk(pb::SnapshotChunk {
-        offset,
-        crc32c: crc32c::crc32c(data),
-        data: data.clone(),
-    })
+    Piece::Chunk(pb::SnapshotChunk { offset, crc32c: crc32c::crc32c(data), data: data.clone() })
 }
 
 fn trailer(file: &[u8]) -> Piece {
     let hash = xxhash_rust::xxh3::xxh3_128(file).to_be_bytes();
-    Piece::Trailer(pb::SnapshotTrailer {
-        length: file.len() as u64,
-        xxh3_128: hash.to_vec().into(),
-    })
+    Piece::Trailer(pb::SnapshotTrailer { length: file.len() as u64, xxh3_128: hash.to_vec().into() })
 }
 
 #[test]
@@ -199,33 +138,15 @@ fn damaged_snapshots_are_refused() {
     let file = bytes(1000);
     let (first, second) = (file.slice(..600), file.slice(600..));
     let flipped = {
-        let Piece::Chunk(mut piece) = chunk(600, &second) else {
-            unreachable!()
-        };
+        let Piece::Chunk(mut piece) = chunk(600, &second) else { unreachable!() };
         piece.crc32c ^= 1;
         Piece::Chunk(piece)
     };
     let cases = [
-        (
-            "a bad checksum",
-            vec![chunk(0, &first), flipped, trailer(&file)],
-            "at byte 600 is damaged",
-        ),
-        (
-            "a gap",
-            vec![chunk(600, &second), trailer(&file)],
-            "at byte 600 where 0 is next",
-        ),
-        (
-            "a repetition",
-            vec![chunk(0, &first), chunk(0, &first)],
-            "at byte 0 where 600 is next",
-        ),
-        (
-            "no trailer",
-            vec![chunk(0, &first)],
-            "breaks off at byte 600 without a trailer",
-        ),
+        ("a bad checksum", vec![chunk(0, &first), flipped, trailer(&file)], "at byte 600 is damaged"),
+        ("a gap", vec![chunk(600, &second), trailer(&file)], "at byte 600 where 0 is next"),
+        ("a repetition", vec![chunk(0, &first), chunk(0, &first)], "at byte 0 where 600 is next"),
+        ("no trailer", vec![chunk(0, &first)], "breaks off at byte 600 without a trailer"),
         (
             "a missing end",
             vec![chunk(0, &first), trailer(&file)],
@@ -233,10 +154,7 @@ fn damaged_snapshots_are_refused() {
         ),
         (
             "another file",
-            vec![
-                chunk(0, &file),
-                trailer(&bytes(999).iter().chain(b"x").copied().collect::<Vec<u8>>()),
-            ],
+            vec![chunk(0, &file), trailer(&bytes(999).iter().chain(b"x").copied().collect::<Vec<u8>>())],
             "does not match its checksum",
         ),
     ];

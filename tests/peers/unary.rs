@@ -10,12 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 fn question(term: u64, pre: bool) -> RequestVote {
-    RequestVote {
-        term: Term(term),
-        last: EntryId::new(1, 9),
-        pre,
-        transfer: false,
-    }
+    RequestVote { term: Term(term), last: EntryId::new(1, 9), pre, transfer: false }
 }
 
 /// A vote request is a call; the core's vote, given later by a message of its
@@ -27,15 +22,9 @@ fn a_vote_answers_the_call_that_asked() {
     for (term, pre) in [(2, true), (2, false)] {
         let asked = question(term, pre);
         assert!(one.peers.send(two.id, Message::RequestVote(asked)));
-        two.listener
-            .wait_for(&Heard::Message(NodeId(1), Message::RequestVote(asked)));
-        let vote = Vote {
-            term: Term(term),
-            granted: true,
-            pre,
-        };
-        one.listener
-            .wait_for(&Heard::Message(NodeId(2), Message::Vote(vote)));
+        two.listener.wait_for(&Heard::Message(NodeId(1), Message::RequestVote(asked)));
+        let vote = Vote { term: Term(term), granted: true, pre };
+        one.listener.wait_for(&Heard::Message(NodeId(2), Message::Vote(vote)));
     }
 }
 
@@ -48,27 +37,14 @@ fn an_old_vote_does_not_answer_a_new_question() {
     two.listener.votes_by_hand.store(true, Ordering::SeqCst);
     let asked = question(5, false);
     assert!(one.peers.send(two.id, Message::RequestVote(asked)));
-    two.listener
-        .wait_for(&Heard::Message(NodeId(1), Message::RequestVote(asked)));
-    let vote = |term, pre| Vote {
-        term: Term(term),
-        granted: true,
-        pre,
-    };
+    two.listener.wait_for(&Heard::Message(NodeId(1), Message::RequestVote(asked)));
+    let vote = |term, pre| Vote { term: Term(term), granted: true, pre };
     for vote in [vote(4, false), vote(5, true), vote(5, false)] {
         assert!(two.peers.send(one.id, Message::Vote(vote)));
     }
-    one.listener
-        .wait_for(&Heard::Message(NodeId(2), Message::Vote(vote(5, false))));
-    assert_eq!(
-        one.listener
-            .count(|heard| matches!(heard, Heard::Message(_, Message::Vote(_)))),
-        1
-    );
-    assert!(
-        !two.peers.send(one.id, Message::Vote(vote(5, false))),
-        "nobody asks any more"
-    );
+    one.listener.wait_for(&Heard::Message(NodeId(2), Message::Vote(vote(5, false))));
+    assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Message(_, Message::Vote(_)))), 1);
+    assert!(!two.peers.send(one.id, Message::Vote(vote(5, false))), "nobody asks any more");
 }
 
 /// Where nobody answers, questions do not pile up.
@@ -77,10 +53,8 @@ fn unanswered_questions_are_bounded() {
     let plan = Plan::of(2);
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     two.listener.votes_by_hand.store(true, Ordering::SeqCst);
-    let accepted = (2..100).filter(|term| {
-        one.peers
-            .send(two.id, Message::RequestVote(question(*term, false)))
-    });
+    let accepted =
+        (2..100).filter(|term| one.peers.send(two.id, Message::RequestVote(question(*term, false))));
     assert_eq!(accepted.count(), 8);
 }
 
@@ -91,10 +65,7 @@ fn leadership_is_handed_over() {
     let message = Message::TimeoutNow { term: Term(3) };
     assert!(one.peers.send(two.id, message.clone()));
     two.listener.wait_for(&Heard::Message(NodeId(1), message));
-    assert!(
-        !one.peers.send(NodeId(9), Message::TimeoutNow { term: Term(3) }),
-        "no such peer"
-    );
+    assert!(!one.peers.send(NodeId(9), Message::TimeoutNow { term: Term(3) }), "no such peer");
 }
 
 /// Many reads that wait together cost the leader few calls.
@@ -125,8 +96,5 @@ fn a_node_that_does_not_lead_says_who_does() {
     let deadline = Instant::now() + Duration::from_secs(10);
     let status = one.block_on(one.peers.read_index(two.id, deadline)).unwrap_err();
     let info = status.get_details_error_info().unwrap();
-    assert_eq!(
-        (info.reason.as_str(), info.metadata["leader_id"].as_str()),
-        ("NOT_LEADER", "3")
-    );
+    assert_eq!((info.reason.as_str(), info.metadata["leader_id"].as_str()), ("NOT_LEADER", "3"));
 }

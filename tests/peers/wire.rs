@@ -20,13 +20,8 @@ fn nodes(ids: Range<u64>, count: Range<usize>) -> impl Strategy<Value = BTreeSet
 }
 
 fn members() -> impl Strategy<Value = Members> {
-    (nodes(1..50, 1..6), nodes(1..50, 0..6), nodes(50..99, 0..4)).prop_map(|(voters, outgoing, learners)| {
-        Members {
-            voters,
-            outgoing,
-            learners,
-        }
-    })
+    (nodes(1..50, 1..6), nodes(1..50, 0..6), nodes(50..99, 0..4))
+        .prop_map(|(voters, outgoing, learners)| Members { voters, outgoing, learners })
 }
 
 fn payload() -> impl Strategy<Value = Payload> {
@@ -67,19 +62,9 @@ fn request() -> impl Strategy<Value = Message> {
 
 fn response() -> impl Strategy<Value = Message> {
     (number(), number(), number(), 0..3).prop_map(|(term, first, second, kind)| match kind {
-        0 => Message::Accepted {
-            term: Term(term),
-            matched: Index(first),
-        },
-        1 => Message::Rejected {
-            term: Term(term),
-            prev: Index(first),
-            hint: EntryId::new(second, first),
-        },
-        _ => Message::HeartbeatAck {
-            term: Term(term),
-            round: Round(first),
-        },
+        0 => Message::Accepted { term: Term(term), matched: Index(first) },
+        1 => Message::Rejected { term: Term(term), prev: Index(first), hint: EntryId::new(second, first) },
+        _ => Message::HeartbeatAck { term: Term(term), round: Round(first) },
     })
 }
 
@@ -131,10 +116,7 @@ proptest! {
 
 fn append_of(change: impl FnOnce(&mut pb::Append)) -> pb::AppendEntriesRequest {
     let command = Some(pb::entry::Payload::Command(Bytes::from_static(b"x")));
-    let entry = |term| pb::Entry {
-        term,
-        payload: command.clone(),
-    };
+    let entry = |term| pb::Entry { term, payload: command.clone() };
     let mut append = pb::Append {
         term: 3,
         prev: Some(pb::EntryId { term: 2, index: 5 }),
@@ -142,9 +124,7 @@ fn append_of(change: impl FnOnce(&mut pb::Append)) -> pb::AppendEntriesRequest {
         commit_index: 5,
     };
     change(&mut append);
-    pb::AppendEntriesRequest {
-        message: Some(pb::append_entries_request::Message::Append(append)),
-    }
+    pb::AppendEntriesRequest { message: Some(pb::append_entries_request::Message::Append(append)) }
 }
 
 fn with_members(members: pb::Members) -> pb::AppendEntriesRequest {
@@ -161,58 +141,25 @@ fn broken_rules_are_named() {
             outgoing_voters: vec![],
         })
     };
-    let noops = |count| {
-        vec![
-            pb::Entry {
-                term: 3,
-                payload: Some(pb::entry::Payload::Noop(pb::NoOp {}))
-            };
-            count
-        ]
-    };
+    let noops =
+        |count| vec![pb::Entry { term: 3, payload: Some(pb::entry::Payload::Noop(pb::NoOp {})) }; count];
     let cases = [
         (pb::AppendEntriesRequest { message: None }, "unknown kind"),
         (append_of(|append| append.term = 0), "term 0"),
         (append_of(|append| append.term = u64::MAX), "out of range"),
         (append_of(|append| append.prev = None), "is missing"),
+        (append_of(|append| append.prev = Some(pb::EntryId { term: 0, index: 5 })), "5@0"),
+        (append_of(|append| append.prev = Some(pb::EntryId { term: 2, index: 0 })), "0@2"),
+        (append_of(|append| append.prev = Some(pb::EntryId { term: 4, index: 5 })), "behind 5@4"),
         (
-            append_of(|append| append.prev = Some(pb::EntryId { term: 0, index: 5 })),
-            "5@0",
-        ),
-        (
-            append_of(|append| append.prev = Some(pb::EntryId { term: 2, index: 0 })),
-            "0@2",
-        ),
-        (
-            append_of(|append| append.prev = Some(pb::EntryId { term: 4, index: 5 })),
-            "behind 5@4",
-        ),
-        (
-            append_of(|append| {
-                append.prev = Some(pb::EntryId {
-                    term: 2,
-                    index: i64::MAX as u64,
-                })
-            }),
+            append_of(|append| append.prev = Some(pb::EntryId { term: 2, index: i64::MAX as u64 })),
             "out of range",
         ),
-        (
-            append_of(|append| append.entries[0].term = 1),
-            "entry 6@1 behind 5@2",
-        ),
+        (append_of(|append| append.entries[0].term = 1), "entry 6@1 behind 5@2"),
         (append_of(|append| append.entries[1].term = 4), "entry 7@4"),
-        (
-            append_of(|append| append.entries[1].term = 1),
-            "entry 7@1 behind 6@2",
-        ),
-        (
-            append_of(|append| append.entries[0].payload = None),
-            "entry 6@2 is empty",
-        ),
-        (
-            append_of(|append| append.entries = noops(wire::ENTRIES_MAX + 1)),
-            "limit 65536",
-        ),
+        (append_of(|append| append.entries[1].term = 1), "entry 7@1 behind 6@2"),
+        (append_of(|append| append.entries[0].payload = None), "entry 6@2 is empty"),
+        (append_of(|append| append.entries = noops(wire::ENTRIES_MAX + 1)), "limit 65536"),
         (append_of(|append| append.commit_index = u64::MAX), "out of range"),
         (voters(&[], &[]), "without a voter"),
         (voters(&[1, 1], &[]), "twice"),
@@ -228,38 +175,14 @@ fn broken_rules_are_named() {
 
 #[test]
 fn answers_to_other_questions_are_refused() {
-    let asked = RequestVote {
-        term: Term(5),
-        last: EntryId::new(4, 9),
-        pre: false,
-        transfer: false,
-    };
-    let answer = |term, granted, pre_vote| pb::RequestVoteResponse {
-        term,
-        granted,
-        pre_vote,
-    };
-    assert!(
-        wire::checked_vote_response(answer(5, true, true), &asked).is_err(),
-        "of a pre-vote"
-    );
-    assert!(
-        wire::checked_vote_response(answer(4, true, false), &asked).is_err(),
-        "for an older term"
-    );
-    assert!(
-        wire::checked_vote_response(answer(0, false, false), &asked).is_ok(),
-        "a voter new to elections"
-    );
+    let asked = RequestVote { term: Term(5), last: EntryId::new(4, 9), pre: false, transfer: false };
+    let answer = |term, granted, pre_vote| pb::RequestVoteResponse { term, granted, pre_vote };
+    assert!(wire::checked_vote_response(answer(5, true, true), &asked).is_err(), "of a pre-vote");
+    assert!(wire::checked_vote_response(answer(4, true, false), &asked).is_err(), "for an older term");
+    assert!(wire::checked_vote_response(answer(0, false, false), &asked).is_ok(), "a voter new to elections");
 
     let sender = pb::Sender::default();
-    let stale = RequestVote {
-        term: Term(4),
-        ..asked
-    };
+    let stale = RequestVote { term: Term(4), ..asked };
     let error = wire::checked_vote_request(&wire::vote_request(stale, sender)).unwrap_err();
-    assert!(
-        error.0.contains("a candidate of term 4 whose log ends in term 4"),
-        "{error}"
-    );
+    assert!(error.0.contains("a candidate of term 4 whose log ends in term 4"), "{error}");
 }

@@ -21,12 +21,14 @@ fn crashes(setup: &[Persist], last: &[Persist]) -> (RestoredLog, RestoredLog, Ve
     drop(live);
 
     let changed = changed(&before.log, &after.log);
-    let step = (changed.len() / 24).max(1);
+    let step = (changed.len() / 16).max(1);
     let cuts = changed.clone().step_by(step).chain([changed.end]);
     let restored = cuts.map(|cut| {
         let crashed = tempfile::tempdir().unwrap();
         before.write(crashed.path(), &after.log[..cut]);
-        storage::open(&crate::storage::options(crashed.path())).unwrap_or_else(|error| panic!("cut at {cut}: {error}")).restored
+        storage::open(&crate::storage::options(crashed.path()))
+            .unwrap_or_else(|error| panic!("cut at {cut}: {error}"))
+            .restored
     });
     let restored = restored.collect();
     let whole = |picture: &Picture| {
@@ -128,7 +130,11 @@ fn a_reset() {
             assert_eq!(log.entries, before.entries, "the old log is whole until the base has moved");
         } else {
             assert_eq!(log.base, after.base);
-            assert_eq!(log.entries, up_to(&after.entries, log.last().index), "nothing of the old log comes back");
+            assert_eq!(
+                log.entries,
+                up_to(&after.entries, log.last().index),
+                "nothing of the old log comes back"
+            );
         }
     }
 }
@@ -146,7 +152,7 @@ fn a_compaction() {
     let after = picture(dir.path());
     drop(live);
     let changed = changed(&before.log, &after.log);
-    for cut in changed.clone().step_by((changed.len() / 24).max(1)) {
+    for cut in changed.clone().step_by((changed.len() / 16).max(1)) {
         let crashed = tempfile::tempdir().unwrap();
         before.write(crashed.path(), &after.log[..cut]);
         let log = open(crashed.path()).restored;

@@ -45,7 +45,10 @@ fn files_of_somebody_else_are_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
     let message = refusal(&options(dir.path()));
-    assert!(message.contains("not a data directory of Kontiki") && message.contains("thesis.tex"), "{message}");
+    assert!(
+        message.contains("not a data directory of Kontiki") && message.contains("thesis.tex"),
+        "{message}"
+    );
     assert_eq!(names(dir.path()), ["thesis.tex"]);
 }
 
@@ -56,7 +59,10 @@ fn another_cluster_or_node_is_refused_with_both_named() {
     let mut cluster = options(dir.path());
     (cluster.cluster, cluster.cluster_token) = (ClusterId(8), "production".into());
     let message = refusal(&cluster);
-    assert!(message.contains("cluster 7 (token \"test\")") && message.contains("cluster 8 (token \"production\")"));
+    assert!(
+        message.contains("cluster 7 (token \"test\")")
+            && message.contains("cluster 8 (token \"production\")")
+    );
 
     let mut node = options(dir.path());
     (node.node, node.name) = (NodeId(2), "n2".into());
@@ -125,7 +131,10 @@ fn a_watched_call_that_hangs_or_panics_is_told() {
     let hung = watched("test", Duration::from_millis(20), || std::thread::sleep(Duration::from_secs(2)));
     assert_eq!(hung, Err(Unfinished::Hung(Duration::from_millis(20))));
     let panicked = watched("test", Duration::from_secs(5), || assert_eq!(1, 2, "sums differ"));
-    assert!(matches!(&panicked, Err(Unfinished::Panicked(why)) if why.contains("sums differ")), "{panicked:?}");
+    assert!(
+        matches!(&panicked, Err(Unfinished::Panicked(why)) if why.contains("sums differ")),
+        "{panicked:?}"
+    );
 }
 
 /// Writes a file with the checksum line that belongs to it.

@@ -59,15 +59,15 @@ fn compaction_frees_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = open(dir.path());
     let mut index = 0;
-    for _ in 0..200 {
+    for _ in 0..300 {
         let batch: Vec<Entry> = (index + 1..=index + 64).map(|at| entry(1, at, vec![7; 8 << 10])).collect();
         index += 64;
         storage.log.write(&[append(1, []), job(None, batch)]).unwrap();
         storage.log.compact(EntryId::new(1, index - 20)).unwrap();
     }
-    // 100 MiB went through it.
+    // 150 MiB went through it, more in sled's own form; it levels off at five segments or so.
     let size = storage.log.size_on_disk().unwrap();
-    assert!(size < 80 << 20, "{size} bytes");
+    assert!(size < 64 << 20, "{size} bytes");
     drop(storage);
     let restored = open(dir.path()).restored;
     assert_eq!((restored.base, restored.entries.len()), (EntryId::new(1, index - 20), 20));
@@ -110,7 +110,8 @@ impl Model {
         let log = &mut self.0;
         let mut job = job(None, Vec::new());
         if rises || reset {
-            log.hard_state = HardState { term: log.hard_state.term.next(), vote: Some(NodeId(u64::from(replaced))) };
+            log.hard_state =
+                HardState { term: log.hard_state.term.next(), vote: Some(NodeId(u64::from(replaced))) };
             job.hard_state = Some(log.hard_state);
         }
         let term = log.hard_state.term.get();
@@ -119,11 +120,14 @@ impl Model {
             log.entries.clear();
             job.reset = Some(log.base);
         }
-        if rises && !reset {
+        // The core never shortens a log without writing something in its place.
+        if rises && !reset && written > 0 {
             log.entries.truncate(log.entries.len().saturating_sub(usize::from(replaced)));
         }
         let first = log.last().index.get() + 1;
-        job.entries = (first..first + u64::from(written)).map(|at| entry(term, at, vec![at as u8; size.into()])).collect();
+        job.entries = (first..first + u64::from(written))
+            .map(|at| entry(term, at, vec![at as u8; size.into()]))
+            .collect();
         log.entries.extend(job.entries.clone());
         job
     }
@@ -162,7 +166,7 @@ fn check(dir: &Path, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn a_log_is_what_was_written_to_it(steps in vec(step(), 1..40)) {
@@ -174,7 +178,12 @@ proptest! {
 fn jobs_of_one_call_follow_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = open(dir.path());
-    let reset = Persist { mark: Mark(2), hard_state: None, reset: Some(EntryId::new(2, 10)), entries: entries(2, 11..=12) };
+    let reset = Persist {
+        mark: Mark(2),
+        hard_state: None,
+        reset: Some(EntryId::new(2, 10)),
+        entries: entries(2, 11..=12),
+    };
     storage.log.write(&[append(1, 1..=4), append(2, 3..=5), reset, append(3, 12..=13)]).unwrap();
     drop(storage);
     let restored = open(dir.path()).restored;

@@ -1,4 +1,5 @@
 //! Storage on real disks: what comes back after a reopen, a crash, damage.
+#![allow(clippy::unwrap_used, reason = "these are tests, their helpers included")]
 
 mod crash;
 mod damage;
@@ -56,7 +57,7 @@ fn append(term: u64, indexes: impl IntoIterator<Item = u64>) -> Persist {
 
 /// The log's database, as the engine sees it. Nobody else may have it open.
 fn raft_db(dir: &Path) -> sled::Db {
-    let config = sled::Config::new().path(dir.join("raft")).segment_size(16 << 20).flush_every_ms(None);
+    let config = sled::Config::new().path(dir.join("raft")).segment_size(8 << 20).flush_every_ms(None);
     // The engine gives its lock back a moment after it was closed.
     for _ in 0..1000 {
         if let Ok(db) = config.open() {
@@ -83,8 +84,10 @@ fn run_key(first: u64, part: u16) -> Vec<u8> {
 
 /// The names below a directory.
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }

@@ -30,11 +30,7 @@ pub struct Requests {
 impl Requests {
     /// `hello`, then, once `accepted` resolves, what the lane holds.
     pub fn new(hello: pb::Sender, accepted: oneshot::Receiver<()>, lane: LaneReceiver) -> Self {
-        Self {
-            hello: Some(hello),
-            accepted: Some(accepted),
-            lane,
-        }
+        Self { hello: Some(hello), accepted: Some(accepted), lane }
     }
 }
 
@@ -44,9 +40,7 @@ impl Stream for Requests {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         use pb::append_entries_request::Message;
         if let Some(hello) = self.hello.take() {
-            return Poll::Ready(Some(pb::AppendEntriesRequest {
-                message: Some(Message::Hello(hello)),
-            }));
+            return Poll::Ready(Some(pb::AppendEntriesRequest { message: Some(Message::Hello(hello)) }));
         }
         if let Some(accepted) = &mut self.accepted {
             if ready!(Pin::new(accepted).poll(context)).is_err() {
@@ -81,9 +75,7 @@ impl Stream for Replies {
             return Poll::Ready(None);
         }
         if let Some(hello) = self.hello.take() {
-            return Poll::Ready(Some(Ok(pb::AppendEntriesResponse {
-                message: Some(Message::Hello(hello)),
-            })));
+            return Poll::Ready(Some(Ok(pb::AppendEntriesResponse { message: Some(Message::Hello(hello)) })));
         }
         if let Poll::Ready(end) = Pin::new(&mut self.end).poll(context) {
             self.ended = true;
@@ -107,28 +99,17 @@ pub async fn serve(
 ) -> Result<Replies, Status> {
     peers.events()?;
     let first = tokio::time::timeout(peers.settings().handshake_timeout, requests.message());
-    let first = first
-        .await
-        .map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
+    let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
     let peer = peers.gate().admit(hello(first)).await?;
     let Some(link) = peers.link(peer.node) else {
         return Err(Refusal::new(Reason::UnknownMember, "no such member".into()).into());
     };
     link.heard_from(&peer);
     link.opened();
-    let InboundOpen {
-        number,
-        lane,
-        replaced,
-    } = link.open_inbound();
+    let InboundOpen { number, lane, replaced } = link.open_inbound();
     let (end, ended) = oneshot::channel();
     tokio::spawn(read(peers.clone(), link.clone(), number, requests, replaced, end));
-    Ok(Replies {
-        hello: Some(peers.gate().own().sender(peer.node)),
-        lane,
-        end: ended,
-        ended: false,
-    })
+    Ok(Replies { hello: Some(peers.gate().own().sender(peer.node)), lane, end: ended, ended: false })
 }
 
 fn hello(first: Option<pb::AppendEntriesRequest>) -> Option<pb::Sender> {
@@ -167,12 +148,7 @@ async fn read(
     };
     if let Some(status) = &status {
         let (peer, code) = (&link.address.name, status.code());
-        tracing::debug!(
-            peer,
-            ?code,
-            "the append stream from the peer broke: {}",
-            status.message()
-        );
+        tracing::debug!(peer, ?code, "the append stream from the peer broke: {}", status.message());
     }
     if link.close_inbound(number) {
         peers.report_loss(&link);

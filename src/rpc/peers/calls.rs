@@ -56,15 +56,7 @@ pub async fn hand_over(peers: Peers, link: Arc<Link>, term: Term) -> Result<(), 
     within(limit, async {
         let mut client = client(&peers, &link).await?;
         let sender = Some(peers.gate().own().sender(link.node()));
-        client
-            .timeout_now(timed(
-                pb::TimeoutNowRequest {
-                    sender,
-                    term: term.get(),
-                },
-                limit,
-            ))
-            .await
+        client.timeout_now(timed(pb::TimeoutNowRequest { sender, term: term.get() }, limit)).await
     })
     .await?;
     Ok(())
@@ -78,9 +70,7 @@ pub async fn read_index(peers: Peers, link: Arc<Link>, deadline: Instant) -> Res
     let answer = within(limit, async {
         let mut client = client(&peers, &link).await?;
         let sender = Some(peers.gate().own().sender(link.node()));
-        client
-            .read_index(timed(pb::ReadIndexRequest { sender }, limit))
-            .await
+        client.read_index(timed(pb::ReadIndexRequest { sender }, limit)).await
     });
     Ok(wire::checked_index(answer.await?.into_inner().index)?)
 }
@@ -92,16 +82,11 @@ pub async fn introduce(peers: &Peers, link: &Link, channel: Channel) -> Result<(
     let mut client = connection::client(channel, peers.settings());
     let request = timed(pb::IntroduceRequest { sender }, limit);
     let answer =
-        within(limit, client.introduce(request))
-            .await
-            .map_err(|status| match Refusal::of(&status) {
-                Some(refusal) => IntroduceFailure::Refused(refusal),
-                None => IntroduceFailure::Unreachable(connection::describe_status(&status)),
-            })?;
-    let peer = peers
-        .gate()
-        .admit_as(link.node(), answer.into_inner().sender)
-        .await;
+        within(limit, client.introduce(request)).await.map_err(|status| match Refusal::of(&status) {
+            Some(refusal) => IntroduceFailure::Refused(refusal),
+            None => IntroduceFailure::Unreachable(connection::describe_status(&status)),
+        })?;
+    let peer = peers.gate().admit_as(link.node(), answer.into_inner().sender).await;
     link.met(&peer.map_err(IntroduceFailure::Unacceptable)?);
     Ok(())
 }

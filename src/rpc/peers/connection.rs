@@ -82,26 +82,14 @@ mod tests {
     use super::*;
 
     async fn trouble_with(url: &str) -> String {
-        describe(
-            &endpoint(url, &PeerSettings::default())
-                .unwrap()
-                .connect()
-                .await
-                .unwrap_err(),
-        )
+        describe(&endpoint(url, &PeerSettings::default()).unwrap().connect().await.unwrap_err())
     }
 
     #[tokio::test]
     async fn says_in_plain_words_why_a_peer_is_not_reached() {
         // Port 1 is refused, and the name is reserved never to exist (RFC 2606).
         let refused = trouble_with("http://127.0.0.1:1").await;
-        assert!(
-            refused.contains("refused") && !refused.contains("transport error"),
-            "{refused}"
-        );
-        assert_eq!(
-            trouble_with("http://n3.invalid:2380").await,
-            "its name does not resolve yet"
-        );
+        assert!(refused.contains("refused") && !refused.contains("transport error"), "{refused}");
+        assert_eq!(trouble_with("http://n3.invalid:2380").await, "its name does not resolve yet");
     }
 }

@@ -69,11 +69,7 @@ impl Dialer {
         self.link.opened();
         self.backoff.reset();
         self.murmur.reset();
-        tracing::info!(
-            peer = self.link.address.name,
-            url = self.link.address.peer_url,
-            "connected"
-        );
+        tracing::info!(peer = self.link.address.name, url = self.link.address.peer_url, "connected");
         let ending = self.deliver_replies(&mut replies).await;
         self.peers.report_loss(&self.link);
         ending
@@ -101,13 +97,8 @@ impl Dialer {
 
     async fn check_hello(&self, replies: &mut Streaming<pb::AppendEntriesResponse>) -> Result<(), Ending> {
         let limit = self.peers.settings().handshake_timeout;
-        let first = tokio::time::timeout(limit, replies.message())
-            .await
-            .map_err(|_| silent(limit))?;
-        let sender = match first
-            .map_err(|status| ending_of(&status))?
-            .and_then(|first| first.message)
-        {
+        let first = tokio::time::timeout(limit, replies.message()).await.map_err(|_| silent(limit))?;
+        let sender = match first.map_err(|status| ending_of(&status))?.and_then(|first| first.message) {
             Some(pb::append_entries_response::Message::Hello(sender)) => Some(sender),
             _ => None,
         };
@@ -146,13 +137,7 @@ impl Dialer {
             }
             Ending::Refused(refusal) => {
                 if self.murmur.is_due(&refusal.text) {
-                    tracing::warn!(
-                        peer,
-                        url,
-                        reason = refusal.reason.name(),
-                        "refused: {}",
-                        refusal.text
-                    );
+                    tracing::warn!(peer, url, reason = refusal.reason.name(), "refused: {}", refusal.text);
                 }
                 self.peers.settings().refused_pause
             }

@@ -103,12 +103,7 @@ impl Gate {
     ) -> Self {
         let members: BTreeSet<NodeId> = members.into_iter().collect();
         let confirmed = members.iter().map(|node| (*node, AtomicU64::new(0))).collect();
-        Self {
-            own,
-            members,
-            known,
-            confirmed,
-        }
+        Self { own, members, known, confirmed }
     }
 
     /// Who this node is.
@@ -119,19 +114,12 @@ impl Gate {
     /// Checks who speaks. The first time it waits for the disk.
     pub async fn admit(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, Refusal> {
         let Some(sender) = sender else {
-            return Err(Refusal::new(
-                Reason::UnknownMember,
-                "the message does not say who sends it".into(),
-            ));
+            return Err(Refusal::new(Reason::UnknownMember, "the message does not say who sends it".into()));
         };
         self.compare(&sender)?;
         let node = NodeId(sender.node_id);
-        self.confirm(node, DirectoryId(sender.directory_id), &sender.name)
-            .await?;
-        Ok(Acquaintance {
-            node,
-            client_url: sender.client_url,
-        })
+        self.confirm(node, DirectoryId(sender.directory_id), &sender.name).await?;
+        Ok(Acquaintance { node, client_url: sender.client_url })
     }
 
     /// Checks who answered a call to `expected`.
@@ -161,13 +149,7 @@ impl Gate {
                 format!("a name or URL of more than {TEXT_BYTES_MAX} bytes"),
             );
         }
-        let Identity {
-            cluster,
-            node,
-            name,
-            settings_fingerprint,
-            ..
-        } = &self.own;
+        let Identity { cluster, node, name, settings_fingerprint, .. } = &self.own;
         if sender.cluster_id != cluster.get() {
             return refuse(
                 Reason::WrongCluster,
@@ -214,11 +196,7 @@ impl Gate {
     }
 
     async fn confirm(&self, peer: NodeId, directory: DirectoryId, name: &str) -> Result<(), Refusal> {
-        let confirmed = self
-            .confirmed
-            .iter()
-            .find(|(node, _)| *node == peer)
-            .map(|(_, id)| id);
+        let confirmed = self.confirmed.iter().find(|(node, _)| *node == peer).map(|(_, id)| id);
         if directory == DirectoryId(0) {
             let text = format!("{name:?} has no data directory id");
             return Err(Refusal::new(Reason::UnknownMember, text));
@@ -244,10 +222,9 @@ impl Gate {
                     directory.get()
                 ),
             )),
-            Ok(Err(error @ RememberError::NotStored(_))) => Err(Refusal::new(
-                Reason::NotReady,
-                format!("{name:?} (node {peer}): {error}"),
-            )),
+            Ok(Err(error @ RememberError::NotStored(_))) => {
+                Err(Refusal::new(Reason::NotReady, format!("{name:?} (node {peer}): {error}")))
+            }
             Err(_) => Err(Refusal::new(Reason::NotReady, "this node is stopping".into())),
         }
     }

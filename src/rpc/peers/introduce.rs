@@ -68,19 +68,14 @@ impl Peers {
                 Err(IntroduceFailure::Refused(refusal))
                     if matches!(refusal.reason, Reason::MemberWiped | Reason::WrongCluster) =>
                 {
-                    return Err(IntroduceError::Refused {
-                        peer: address.name.clone(),
-                        refusal,
-                    });
+                    return Err(IntroduceError::Refused { peer: address.name.clone(), refusal });
                 }
                 Err(trouble) => {
                     let trouble = format!("{} ({}): {trouble}", address.name, address.peer_url);
                     troubles.insert(address.node, trouble);
                     let troubles: Vec<&str> = troubles.values().map(String::as_str).collect();
-                    let line = format!(
-                        "waiting for {missing} of {others} other members: {}",
-                        troubles.join("; ")
-                    );
+                    let line =
+                        format!("waiting for {missing} of {others} other members: {}", troubles.join("; "));
                     if murmur.is_due(&line) {
                         tracing::info!("{line}");
                     }
@@ -110,11 +105,7 @@ async fn introduce_to(
         if report.send((link.clone(), outcome)).await.is_err() || done {
             return;
         }
-        let pause = if refused {
-            settings.refused_pause
-        } else {
-            backoff.pause()
-        };
+        let pause = if refused { settings.refused_pause } else { backoff.pause() };
         tokio::time::sleep(pause).await;
     }
 }

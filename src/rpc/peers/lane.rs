@@ -41,15 +41,8 @@ pub fn lane(messages_max: usize, bytes_max: usize) -> (LaneSender, LaneReceiver)
     let (sender, receiver) = mpsc::channel(messages_max);
     let shared = Arc::new(Shared::default());
     (
-        LaneSender {
-            queue: sender,
-            shared: shared.clone(),
-            bytes_max,
-        },
-        LaneReceiver {
-            queue: receiver,
-            shared,
-        },
+        LaneSender { queue: sender, shared: shared.clone(), bytes_max },
+        LaneReceiver { queue: receiver, shared },
     )
 }
 
@@ -108,24 +101,12 @@ mod tests {
 
     fn append(bytes: usize) -> Message {
         let payload = Payload::Command(Bytes::from(vec![0; bytes]));
-        let entries = vec![Entry {
-            id: EntryId::new(1, 1),
-            payload,
-        }];
-        Message::Append(Append {
-            term: Term(1),
-            prev: EntryId::ZERO,
-            entries,
-            commit: Index(0),
-        })
+        let entries = vec![Entry { id: EntryId::new(1, 1), payload }];
+        Message::Append(Append { term: Term(1), prev: EntryId::ZERO, entries, commit: Index(0) })
     }
 
     fn heartbeat(round: u64) -> Message {
-        Message::Heartbeat(Heartbeat {
-            term: Term(1),
-            commit: Index(0),
-            round: Round(round),
-        })
+        Message::Heartbeat(Heartbeat { term: Term(1), commit: Index(0), round: Round(round) })
     }
 
     fn next(lane: &mut LaneReceiver) -> Poll<Option<Message>> {
@@ -151,10 +132,7 @@ mod tests {
     fn the_newest_heartbeat_overtakes() {
         let (sender, mut receiver) = lane(2, 1000);
         assert!(sender.send(append(1)) && sender.send(append(1)));
-        assert!(
-            sender.send(heartbeat(7)) && sender.send(heartbeat(8)),
-            "never full for heartbeats"
-        );
+        assert!(sender.send(heartbeat(7)) && sender.send(heartbeat(8)), "never full for heartbeats");
         assert_eq!(next(&mut receiver), Poll::Ready(Some(heartbeat(8))));
         assert_eq!(next(&mut receiver), Poll::Ready(Some(append(1))));
     }

@@ -107,18 +107,12 @@ impl Link {
 
     /// Queues an append or heartbeat. False: dropped.
     pub fn send_request(&self, message: Message) -> bool {
-        self.requests
-            .load()
-            .as_ref()
-            .is_some_and(|lane| lane.send(message))
+        self.requests.load().as_ref().is_some_and(|lane| lane.send(message))
     }
 
     /// Queues an answer to an append or heartbeat. False: dropped.
     pub fn send_reply(&self, message: Message) -> bool {
-        self.replies
-            .load()
-            .as_ref()
-            .is_some_and(|stream| stream.lane.send(message))
+        self.replies.load().as_ref().is_some_and(|stream| stream.lane.send(message))
     }
 
     /// Opens an empty lane for requests. What an older one still held is
@@ -140,15 +134,8 @@ impl Link {
         let (guard, replaced) = oneshot::channel();
         let mut newest = held(&self.newest_inbound);
         *newest += 1;
-        self.replies.store(Some(Arc::new(InboundStream {
-            lane: sender,
-            _replaced: guard,
-        })));
-        InboundOpen {
-            number: *newest,
-            lane: receiver,
-            replaced,
-        }
+        self.replies.store(Some(Arc::new(InboundStream { lane: sender, _replaced: guard })));
+        InboundOpen { number: *newest, lane: receiver, replaced }
     }
 
     /// Notes the end of an append stream of the peer. False: it had been replaced.

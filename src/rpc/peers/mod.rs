@@ -110,11 +110,7 @@ impl Peers {
         settings: PeerSettings,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, BadAddress> {
-        let mut own_address = PeerAddress {
-            node: own.node,
-            name: own.name.clone(),
-            peer_url: String::new(),
-        };
+        let mut own_address = PeerAddress { node: own.node, name: own.name.clone(), peer_url: String::new() };
         let mut links = BTreeMap::new();
         for address in members {
             if address.node == own.node {
@@ -128,18 +124,8 @@ impl Peers {
         let gate = Gate::new(own, links.keys().copied(), known);
         let runtime = tokio::runtime::Handle::current();
         let events = OnceLock::new();
-        let inner = Inner {
-            gate,
-            own: own_address,
-            links,
-            settings,
-            events,
-            stopping,
-            runtime,
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { gate, own: own_address, links, settings, events, stopping, runtime };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Connects to all peers and delivers what they say from now on. Only the
@@ -218,16 +204,12 @@ impl Transport for Peers {
             }
             // No listener means that nobody waits for a vote any more.
             Message::Vote(vote) => link.votes.send(vote).is_ok(),
-            Message::RequestVote(request) => calls::start(
-                &self.inner.runtime,
-                link,
-                calls::ask_vote(self.clone(), link.clone(), request),
-            ),
-            Message::TimeoutNow { term } => calls::start(
-                &self.inner.runtime,
-                link,
-                calls::hand_over(self.clone(), link.clone(), term),
-            ),
+            Message::RequestVote(request) => {
+                calls::start(&self.inner.runtime, link, calls::ask_vote(self.clone(), link.clone(), request))
+            }
+            Message::TimeoutNow { term } => {
+                calls::start(&self.inner.runtime, link, calls::hand_over(self.clone(), link.clone(), term))
+            }
             // Says that a snapshot has arrived, to the node where it did; it never travels.
             Message::InstallSnapshot { .. } => false,
         }
@@ -256,12 +238,7 @@ impl PeerCalls for Peers {
             None => return None,
         };
         let PeerAddress { node, name, peer_url } = address.clone();
-        Some(MemberInfo {
-            node,
-            name,
-            peer_url,
-            client_url,
-        })
+        Some(MemberInfo { node, name, peer_url, client_url })
     }
 
     fn members(&self) -> Vec<MemberInfo> {
@@ -273,9 +250,7 @@ impl PeerCalls for Peers {
 
     async fn read_index(&self, leader: NodeId, deadline: Instant) -> Result<Index, Status> {
         let Some(link) = self.link(leader) else {
-            return Err(Status::failed_precondition(format!(
-                "node {leader} is no other member"
-            )));
+            return Err(Status::failed_precondition(format!("node {leader} is no other member")));
         };
         let (peers, to) = (self.clone(), link.clone());
         let call = move |latest| calls::read_index(peers.clone(), to.clone(), latest);

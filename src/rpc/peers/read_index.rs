@@ -54,9 +54,7 @@ impl ReadIndexLine {
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Status::unavailable("this node is stopping")),
-            Err(_) => Err(Status::deadline_exceeded(
-                "the leader did not confirm the read in time",
-            )),
+            Err(_) => Err(Status::deadline_exceeded("the leader did not confirm the read in time")),
         }
     }
 
@@ -143,11 +141,7 @@ mod tests {
 
         assert_eq!(first.await.unwrap(), Index(1));
         for reader in late {
-            assert_eq!(
-                reader.await.unwrap(),
-                Index(2),
-                "all others share the second call"
-            );
+            assert_eq!(reader.await.unwrap(), Index(2), "all others share the second call");
         }
         assert_eq!(calls.load(Ordering::SeqCst), 2);
     }

@@ -78,16 +78,9 @@ impl Refusal {
 
     /// The refusal that a peer answered, if the status is one.
     pub fn of(status: &Status) -> Option<Self> {
-        let info = status
-            .get_details_error_info()
-            .filter(|info| info.domain == DOMAIN)?;
-        let reason = Reason::ALL
-            .into_iter()
-            .find(|reason| reason.name() == info.reason)?;
-        Some(Self {
-            reason,
-            text: status.message().to_owned(),
-        })
+        let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
+        let reason = Reason::ALL.into_iter().find(|reason| reason.name() == info.reason)?;
+        Some(Self { reason, text: status.message().to_owned() })
     }
 }
 
@@ -105,9 +98,5 @@ pub(in crate::rpc) fn status(
     text: String,
     metadata: HashMap<String, String>,
 ) -> Status {
-    Status::with_error_details(
-        code,
-        text,
-        ErrorDetails::with_error_info(reason, DOMAIN, metadata),
-    )
+    Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
 }

@@ -36,10 +36,7 @@ pub async fn serve(
     let (term, meta) = wire::checked_snapshot_header(header)?;
     let (node, last) = (peer.node, meta.last);
     tracing::info!(%node, %last, "receiving a snapshot");
-    let sink = events
-        .receive_snapshot(node, term, meta)
-        .await
-        .map_err(|error| status_of(&error))?;
+    let sink = events.receive_snapshot(node, term, meta).await.map_err(|error| status_of(&error))?;
     let taken = tokio::select! {
         taken = take_in(&mut pieces, sink, idle) => taken,
         () = peers.stopped() => Err(Refusal::new(Reason::NotReady, "this node is stopping".into()).into()),
@@ -54,10 +51,7 @@ pub async fn serve(
         .map_err(|_| Status::internal("the installation of the snapshot broke off"))?
         .map_err(|error| status_of(&error))?;
     tracing::info!(%node, %applied, "installed the snapshot");
-    Ok(pb::InstallSnapshotResponse {
-        term: term.get(),
-        applied_index: applied.get(),
-    })
+    Ok(pb::InstallSnapshotResponse { term: term.get(), applied_index: applied.get() })
 }
 
 /// Pushes all chunks into the sink, and returns it when the trailer proves them.
@@ -79,10 +73,7 @@ async fn take_in(
             }
             Some(Piece::Header(_)) => return Err(Malformed("a second header in a snapshot".into()).into()),
             None => {
-                let text = format!(
-                    "the snapshot breaks off at byte {} without a trailer",
-                    check.length
-                );
+                let text = format!("the snapshot breaks off at byte {} without a trailer", check.length);
                 return Err(Status::data_loss(text));
             }
         }
@@ -94,9 +85,7 @@ async fn next(
     idle: Duration,
 ) -> Result<Option<Piece>, Status> {
     let Ok(request) = tokio::time::timeout(idle, pieces.next()).await else {
-        return Err(Status::deadline_exceeded(format!(
-            "the snapshot stream stood still for {idle:?}"
-        )));
+        return Err(Status::deadline_exceeded(format!("the snapshot stream stood still for {idle:?}")));
     };
     let Some(request) = request else { return Ok(None) };
     match request?.message {
@@ -139,16 +128,11 @@ impl FileCheck {
     /// Whether the file is complete and as it was sent.
     fn trailer(&self, trailer: &pb::SnapshotTrailer) -> Result<(), Status> {
         if trailer.length != self.length {
-            let text = format!(
-                "{} bytes of a snapshot arrived, {} were sent",
-                self.length, trailer.length
-            );
+            let text = format!("{} bytes of a snapshot arrived, {} were sent", self.length, trailer.length);
             return Err(Status::data_loss(text));
         }
         if trailer.xxh3_128[..] != self.hash.digest128().to_be_bytes() {
-            return Err(Status::data_loss(
-                "the snapshot as a whole does not match its checksum",
-            ));
+            return Err(Status::data_loss("the snapshot as a whole does not match its checksum"));
         }
         Ok(())
     }

@@ -60,9 +60,7 @@ async fn send(
         .map_err(|_| SnapshotError(format!("no connection within {:?}", settings.connect_timeout)))?
         .map_err(|error| SnapshotError(connection::describe(&error)))?;
     // Nothing of the state goes to a stranger.
-    calls::introduce(peers, link, channel.clone())
-        .await
-        .map_err(|error| SnapshotError(error.to_string()))?;
+    calls::introduce(peers, link, channel.clone()).await.map_err(|error| SnapshotError(error.to_string()))?;
 
     let header = wire::snapshot_header(term, &snapshot.meta, peers.gate().own().sender(link.node()));
     let progress = Arc::new(Mutex::new(Progress::begin()));
@@ -93,11 +91,7 @@ struct Progress {
 
 impl Progress {
     fn begin() -> Self {
-        Self {
-            moved: Instant::now(),
-            complete: false,
-            source_error: None,
-        }
+        Self { moved: Instant::now(), complete: false, source_error: None }
     }
 }
 
@@ -111,11 +105,7 @@ async fn watch(progress: &Mutex<Progress>, settings: &PeerSettings) -> SnapshotE
         let (limit, what, moved) = {
             let progress = read(progress);
             if progress.complete {
-                (
-                    settings.snapshot_install,
-                    "the peer did not install it",
-                    progress.moved,
-                )
+                (settings.snapshot_install, "the peer did not install it", progress.moved)
             } else {
                 (settings.snapshot_idle, "the stream stood still", progress.moved)
             }
@@ -184,11 +174,7 @@ impl Cutter {
         let data = self.rest.split_to(self.rest.len().min(CHUNK_BYTES));
         self.pace.wait_for(data.len()).await;
         self.hash.update(&data);
-        let chunk = pb::SnapshotChunk {
-            offset: self.offset,
-            crc32c: crc32c::crc32c(&data),
-            data,
-        };
+        let chunk = pb::SnapshotChunk { offset: self.offset, crc32c: crc32c::crc32c(&data), data };
         self.offset += chunk.data.len() as u64;
         Some(Piece::Chunk(chunk))
     }
@@ -198,10 +184,7 @@ impl Cutter {
             return None;
         }
         let xxh3_128 = Bytes::copy_from_slice(&self.hash.digest128().to_be_bytes());
-        Some(Piece::Trailer(pb::SnapshotTrailer {
-            length: self.offset,
-            xxh3_128,
-        }))
+        Some(Piece::Trailer(pb::SnapshotTrailer { length: self.offset, xxh3_128 }))
     }
 }
 

@@ -36,9 +36,7 @@ pub async fn answer(peers: &Peers, link: &Link, request: RequestVote) -> Result<
     };
     match tokio::time::timeout(limit, fitting).await {
         Ok(Some(vote)) => Ok(vote),
-        _ => Err(Status::deadline_exceeded(format!(
-            "no vote was cast within {limit:?}"
-        ))),
+        _ => Err(Status::deadline_exceeded(format!("no vote was cast within {limit:?}"))),
     }
 }
 

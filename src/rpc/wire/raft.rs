@@ -43,11 +43,9 @@ pub fn append_request(message: Message) -> Option<pb::AppendEntriesRequest> {
     use pb::append_entries_request::Message as Wire;
     let wire = match message {
         Message::Append(append) => Wire::Append(append_to_wire(append)),
-        Message::Heartbeat(Heartbeat { term, commit, round }) => Wire::Heartbeat(pb::Heartbeat {
-            term: term.get(),
-            commit_index: commit.get(),
-            round: round.0,
-        }),
+        Message::Heartbeat(Heartbeat { term, commit, round }) => {
+            Wire::Heartbeat(pb::Heartbeat { term: term.get(), commit_index: commit.get(), round: round.0 })
+        }
         _ => return None,
     };
     Some(pb::AppendEntriesRequest { message: Some(wire) })
@@ -57,19 +55,17 @@ pub fn append_request(message: Message) -> Option<pb::AppendEntriesRequest> {
 pub fn append_response(message: Message) -> Option<pb::AppendEntriesResponse> {
     use pb::append_entries_response::Message as Wire;
     let wire = match message {
-        Message::Accepted { term, matched } => Wire::Accepted(pb::AppendAccepted {
-            term: term.get(),
-            match_index: matched.get(),
-        }),
+        Message::Accepted { term, matched } => {
+            Wire::Accepted(pb::AppendAccepted { term: term.get(), match_index: matched.get() })
+        }
         Message::Rejected { term, prev, hint } => Wire::Rejected(pb::AppendRejected {
             term: term.get(),
             prev_index: prev.get(),
             hint: Some(entry_id_to_wire(hint)),
         }),
-        Message::HeartbeatAck { term, round } => Wire::Heartbeat(pb::HeartbeatAck {
-            term: term.get(),
-            round: round.0,
-        }),
+        Message::HeartbeatAck { term, round } => {
+            Wire::Heartbeat(pb::HeartbeatAck { term: term.get(), round: round.0 })
+        }
         _ => return None,
     };
     Some(pb::AppendEntriesResponse { message: Some(wire) })
@@ -88,11 +84,7 @@ pub fn vote_request(request: RequestVote, sender: pb::Sender) -> pb::RequestVote
 
 /// A voter's answer.
 pub fn vote_response(vote: Vote) -> pb::RequestVoteResponse {
-    pb::RequestVoteResponse {
-        term: vote.term.get(),
-        granted: vote.granted,
-        pre_vote: vote.pre,
-    }
+    pb::RequestVoteResponse { term: vote.term.get(), granted: vote.granted, pre_vote: vote.pre }
 }
 
 /// The opening of a snapshot stream.
@@ -121,17 +113,11 @@ fn entry_to_wire(entry: Entry) -> pb::Entry {
         Payload::Command(bytes) => Wire::Command(bytes),
         Payload::Members(members) => Wire::Members(members_to_wire(&members)),
     };
-    pb::Entry {
-        term: entry.id.term.get(),
-        payload: Some(payload),
-    }
+    pb::Entry { term: entry.id.term.get(), payload: Some(payload) }
 }
 
 fn entry_id_to_wire(id: EntryId) -> pb::EntryId {
-    pb::EntryId {
-        term: id.term.get(),
-        index: id.index.get(),
-    }
+    pb::EntryId { term: id.term.get(), index: id.index.get() }
 }
 
 fn members_to_wire(members: &Members) -> pb::Members {
@@ -164,19 +150,17 @@ pub fn checked_append_request(request: pb::AppendEntriesRequest) -> Result<Messa
 pub fn checked_append_response(response: pb::AppendEntriesResponse) -> Result<Message, Malformed> {
     use pb::append_entries_response::Message as Wire;
     match response.message {
-        Some(Wire::Accepted(accepted)) => Ok(Message::Accepted {
-            term: leader_term(accepted.term)?,
-            matched: index(accepted.match_index)?,
-        }),
+        Some(Wire::Accepted(accepted)) => {
+            Ok(Message::Accepted { term: leader_term(accepted.term)?, matched: index(accepted.match_index)? })
+        }
         Some(Wire::Rejected(rejected)) => Ok(Message::Rejected {
             term: leader_term(rejected.term)?,
             prev: index(rejected.prev_index)?,
             hint: entry_id(rejected.hint, "the hint of a rejection")?,
         }),
-        Some(Wire::Heartbeat(ack)) => Ok(Message::HeartbeatAck {
-            term: leader_term(ack.term)?,
-            round: Round(ack.round),
-        }),
+        Some(Wire::Heartbeat(ack)) => {
+            Ok(Message::HeartbeatAck { term: leader_term(ack.term)?, round: Round(ack.round) })
+        }
         Some(Wire::Hello(_)) => malformed("a second hello in an append stream's answers"),
         None => malformed("an append stream's answer is empty or of an unknown kind"),
     }
@@ -188,17 +172,9 @@ pub fn checked_vote_request(request: &pb::RequestVoteRequest) -> Result<RequestV
     let last = entry_id(request.last, "the end of a candidate's log")?;
     if last.term >= term {
         // A candidate stands in a term above all that it has seen (Raft §5.2).
-        return malformed(format!(
-            "a candidate of term {term} whose log ends in term {}",
-            last.term
-        ));
+        return malformed(format!("a candidate of term {term} whose log ends in term {}", last.term));
     }
-    Ok(RequestVote {
-        term,
-        last,
-        pre: request.pre_vote,
-        transfer: request.leadership_transfer,
-    })
+    Ok(RequestVote { term, last, pre: request.pre_vote, transfer: request.leadership_transfer })
 }
 
 /// A voter's answer to the question `asked`.
@@ -212,16 +188,9 @@ pub fn checked_vote_response(
     // A voter that never saw an election refuses in term 0.
     let term = term(response.term)?;
     if response.granted && term != asked.term {
-        return malformed(format!(
-            "a vote for term {term} answers a question about term {}",
-            asked.term
-        ));
+        return malformed(format!("a vote for term {term} answers a question about term {}", asked.term));
     }
-    Ok(Vote {
-        term,
-        granted: response.granted,
-        pre: response.pre_vote,
-    })
+    Ok(Vote { term, granted: response.granted, pre: response.pre_vote })
 }
 
 /// The opening of a snapshot stream. Its sender is checked apart.
@@ -234,13 +203,7 @@ pub fn checked_snapshot_header(header: pb::SnapshotHeader) -> Result<(Term, Snap
     let Some(members) = header.members else {
         return malformed("a snapshot without members");
     };
-    Ok((
-        term,
-        SnapshotMeta {
-            last,
-            members: checked_members(members)?,
-        },
-    ))
+    Ok((term, SnapshotMeta { last, members: checked_members(members)? }))
 }
 
 /// The term of a `TimeoutNow`.
@@ -260,10 +223,7 @@ fn checked_append(append: pb::Append) -> Result<Append, Malformed> {
         return malformed(format!("an append of term {term} behind {prev}"));
     }
     if append.entries.len() > ENTRIES_MAX {
-        return malformed(format!(
-            "{} entries in one message, limit {ENTRIES_MAX}",
-            append.entries.len()
-        ));
+        return malformed(format!("{} entries in one message, limit {ENTRIES_MAX}", append.entries.len()));
     }
     index(prev.index.get() + append.entries.len() as u64)?;
     let mut before = prev;
@@ -273,26 +233,16 @@ fn checked_append(append: pb::Append) -> Result<Append, Malformed> {
         before = entry.id;
         entries.push(entry);
     }
-    Ok(Append {
-        term,
-        prev,
-        entries,
-        commit: index(append.commit_index)?,
-    })
+    Ok(Append { term, prev, entries, commit: index(append.commit_index)? })
 }
 
 /// An entry that follows `before` in the log of a leader of `leader_term`.
 fn checked_entry(wire: pb::Entry, before: EntryId, leader_term: Term) -> Result<Entry, Malformed> {
     use pb::entry::Payload as Wire;
-    let id = EntryId {
-        term: Term(wire.term),
-        index: before.index.next(),
-    };
+    let id = EntryId { term: Term(wire.term), index: before.index.next() };
     if id.term == Term(0) || id.term < before.term || id.term > leader_term {
         // Terms never fall along a log, and none is above its leader's (Raft §5.3).
-        return malformed(format!(
-            "entry {id} behind {before} from a leader of term {leader_term}"
-        ));
+        return malformed(format!("entry {id} behind {before} from a leader of term {leader_term}"));
     }
     let payload = match wire.payload {
         Some(Wire::Noop(pb::NoOp {})) => Payload::Noop,
@@ -334,14 +284,9 @@ fn entry_id(wire: Option<pb::EntryId>, what: &str) -> Result<EntryId, Malformed>
     let Some(wire) = wire else {
         return malformed(format!("{what} is missing"));
     };
-    let id = EntryId {
-        term: term(wire.term)?,
-        index: index(wire.index)?,
-    };
+    let id = EntryId { term: term(wire.term)?, index: index(wire.index)? };
     if (id.term == Term(0)) != (id.index == Index(0)) {
-        return malformed(format!(
-            "{what} is {id}: only the place before the first entry has term 0"
-        ));
+        return malformed(format!("{what} is {id}: only the place before the first entry has term 0"));
     }
     Ok(id)
 }
@@ -355,17 +300,9 @@ fn leader_term(number: u64) -> Result<Term, Malformed> {
 }
 
 fn term(number: u64) -> Result<Term, Malformed> {
-    if number > NUMBER_MAX {
-        malformed(format!("term {number} is out of range"))
-    } else {
-        Ok(Term(number))
-    }
+    if number > NUMBER_MAX { malformed(format!("term {number} is out of range")) } else { Ok(Term(number)) }
 }
 
 fn index(number: u64) -> Result<Index, Malformed> {
-    if number > NUMBER_MAX {
-        malformed(format!("index {number} is out of range"))
-    } else {
-        Ok(Index(number))
-    }
+    if number > NUMBER_MAX { malformed(format!("index {number} is out of range")) } else { Ok(Index(number)) }
 }

@@ -78,7 +78,12 @@ pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u
 }
 
 /// Reads one run back.
-pub(crate) fn read_run(db: &SledDb, cluster: ClusterId, first: Index, parts: u16) -> Result<Run, StorageError> {
+pub(crate) fn read_run(
+    db: &SledDb,
+    cluster: ClusterId,
+    first: Index,
+    parts: u16,
+) -> Result<Run, StorageError> {
     let loader = Loader { db, cluster };
     let mut found = Vec::new();
     for number in 0..parts {
@@ -112,8 +117,9 @@ impl Loader<'_> {
         let mut groups: BTreeMap<Index, Vec<Part>> = BTreeMap::new();
         let mut records = self.db.run("scan", |db| Ok(db.scan_prefix(record::RUN_PREFIX)))?;
         while let Some((key, value)) = self.db.run("scan", |_| records.next().transpose())? {
-            let (first, number) = record::parse_run_key(&key)
-                .ok_or_else(|| self.damaged(format!("the record with key {:02x?}", &key[..]), "no run has such a key"))?;
+            let (first, number) = record::parse_run_key(&key).ok_or_else(|| {
+                self.damaged(format!("the record with key {:02x?}", &key[..]), "no run has such a key")
+            })?;
             groups.entry(first).or_default().push(self.part(first, number, &value)?);
         }
         Ok(groups)
@@ -138,7 +144,9 @@ impl Loader<'_> {
         if !is_complete(&parts) {
             let below = first <= loaded.base.id.index;
             if !below && !is_last {
-                return Err(self.damaged(run_name(first), "parts of it are missing, although later runs are there"));
+                return Err(
+                    self.damaged(run_name(first), "parts of it are missing, although later runs are there")
+                );
             }
             if !below {
                 tracing::warn!(index = %first, "dropping the last run of the log: its write did not end before the crash");
@@ -179,7 +187,10 @@ impl Loader<'_> {
         let before = joint(run, end.index);
         if before != Some(end) {
             let found = before.map_or("nothing".to_owned(), |id| id.to_string());
-            return Err(self.damaged(run_name(first), format!("it follows {found}, but the log before it ends at {end}")));
+            return Err(self.damaged(
+                run_name(first),
+                format!("it follows {found}, but the log before it ends at {end}"),
+            ));
         }
         self.check_terms(run)
     }
@@ -188,7 +199,8 @@ impl Loader<'_> {
         let mut before = run.previous;
         for Entry { id, .. } in &run.entries {
             if id.term < before.term {
-                let reason = format!("the term falls from {} to {} at index {}", before.term, id.term, id.index);
+                let reason =
+                    format!("the term falls from {} to {} at index {}", before.term, id.term, id.index);
                 return Err(self.damaged(run_name(run.previous.index.next()), reason));
             }
             before = *id;
@@ -206,7 +218,10 @@ impl Loader<'_> {
             return Err(self.damaged("the end of the log", reason));
         }
         if hard_state.term < last.term {
-            let reason = format!("it holds term {}, but the log ends at {last}: a newer vote is lost", hard_state.term);
+            let reason = format!(
+                "it holds term {}, but the log ends at {last}: a newer vote is lost",
+                hard_state.term
+            );
             return Err(self.damaged("the record of term and vote", reason));
         }
         Ok(())

@@ -39,13 +39,14 @@
 //! * *Damage*: anything else that does not fit: a checksum, a gap, a term that
 //!   falls, a log newer than the hard state. It is named and nothing is changed.
 //! * *A lost tail*: sled takes a damaged end of its file for a torn one and drops
-//!   it silently, acknowledged or not. The [witness](witness) notices.
+//!   it silently, acknowledged or not. The witness (`witness.rs`) notices.
 
 mod load;
 mod record;
 mod sled_log;
 mod witness;
 
+pub(crate) use sled_log::SEGMENT_BYTES;
 pub use sled_log::SledLog;
 
 use crate::raft::{Entry, HardState, Persist};

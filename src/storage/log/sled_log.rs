@@ -8,7 +8,7 @@ use crate::storage::log::load::{self, Extent, Loaded};
 use crate::storage::log::record::{self, Base, Stamp};
 use crate::storage::log::witness::Witness;
 use crate::storage::log::{LogStore, RestoredLog};
-use crate::storage::sled_db::{SledDb, SledSettings, VALUE_BYTES_MAX};
+use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,12 @@ use std::sync::Arc;
 /// entries, small enough that rewriting one at a truncation is cheap.
 const RUN_BYTES: usize = 64 << 10;
 
-/// What of a run goes into one sled record; two bytes say how many parts there are.
-const PART_BYTES: usize = VALUE_BYTES_MAX - 2;
+/// What of a run goes into one sled record: more than a run of several entries
+/// has, and 21 of them (a full page) stay below a quarter of a segment.
+const PART_BYTES: usize = 80 << 10;
+
+/// Segments are what the log's disk space comes in; it levels off at about five.
+pub(crate) const SEGMENT_BYTES: usize = 8 << 20;
 
 /// The log in a sled database of its own.
 #[derive(Debug)]
@@ -56,7 +60,8 @@ impl SledLog {
     ) -> Result<(Self, RestoredLog), StorageError> {
         let fsync = settings.fsync;
         let db = SledDb::open(settings)?;
-        let Loaded { log, base, sequence, runs, leftovers } = load::load(&db, cluster, Witness::read(witness))?;
+        let Loaded { log, base, sequence, runs, leftovers } =
+            load::load(&db, cluster, Witness::read(witness))?;
         for key in leftovers {
             db.run("remove", |db| db.remove(key))?;
         }
@@ -125,10 +130,16 @@ impl SledLog {
     }
 
     fn append(&mut self, entries: &[&Entry]) -> Result<(), StorageError> {
-        let Some(first) = entries.first() else { return Ok(()) };
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
         self.truncate(first.id.index)?;
         let mut previous = self.last();
-        assert_eq!(first.id.index, previous.index.next(), "the core appends without gaps and never below the base");
+        assert_eq!(
+            first.id.index,
+            previous.index.next(),
+            "the core appends without gaps and never below the base"
+        );
         for run in runs_of(entries) {
             self.put_run(previous, run)?;
             previous = self.last();
@@ -186,7 +197,9 @@ impl SledLog {
     }
 
     fn id_at(&self, index: Index) -> Result<Option<EntryId>, StorageError> {
-        let Some((&first, &extent)) = self.runs.range(..=index).next_back() else { return Ok(None) };
+        let Some((&first, &extent)) = self.runs.range(..=index).next_back() else {
+            return Ok(None);
+        };
         if extent.last.index == index {
             return Ok(Some(extent.last));
         }

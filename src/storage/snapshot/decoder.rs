@@ -2,8 +2,8 @@
 
 use crate::storage::codec::{self, Malformed};
 use crate::storage::snapshot::format::{
-    BLOCK, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, HEADER, MAGIC, PREAMBLE_BYTES, SnapshotFileError, SnapshotHeader,
-    TRAILER, TRAILER_BYTES, VERSION, checksum,
+    BLOCK, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, HEADER, MAGIC, PREAMBLE_BYTES, SnapshotFileError,
+    SnapshotHeader, TRAILER, TRAILER_BYTES, VERSION, checksum,
 };
 use bytes::{Buf as _, Bytes, BytesMut};
 use std::io::Read;
@@ -128,7 +128,9 @@ impl Decoder {
             State::Preamble => self.preamble(),
             State::Ended(_) => Err(self.damaged("bytes follow the trailer")),
             State::Header | State::Blocks => {
-                let Some((kind, length)) = self.frame_head()? else { return Ok(false) };
+                let Some((kind, length)) = self.frame_head()? else {
+                    return Ok(false);
+                };
                 if self.buffer.len() < FRAME_HEAD_BYTES + length {
                     return Ok(false);
                 }
@@ -160,12 +162,17 @@ impl Decoder {
     /// Kind and length of the frame at hand, checked against what may come next,
     /// so that a wrong length is not waited for.
     fn frame_head(&self) -> Result<Option<(u8, usize)>, SnapshotFileError> {
-        let Some(&kind) = self.buffer.first() else { return Ok(None) };
-        let expected = if self.state == State::Header { kind == HEADER } else { kind == BLOCK || kind == TRAILER };
+        let Some(&kind) = self.buffer.first() else {
+            return Ok(None);
+        };
+        let expected =
+            if self.state == State::Header { kind == HEADER } else { kind == BLOCK || kind == TRAILER };
         if !expected {
             return Err(self.damaged(format!("a frame of kind {kind} does not belong here")));
         }
-        let Some(mut length) = self.buffer.get(1..5) else { return Ok(None) };
+        let Some(mut length) = self.buffer.get(1..5) else {
+            return Ok(None);
+        };
         let length = length.get_u32() as usize;
         if length > FRAME_BYTES_MAX || (kind == TRAILER && length != TRAILER_BYTES) {
             return Err(self.damaged(format!("a frame of {length} bytes does not belong here")));
@@ -178,7 +185,9 @@ impl Decoder {
         let stored = (&self.buffer[5..FRAME_HEAD_BYTES]).get_u32();
         let actual = checksum(kind, u32::try_from(length).unwrap_or(u32::MAX), body);
         if stored != actual {
-            return Err(self.damaged(format!("the checksum of the frame is {stored:08x}, that of its content {actual:08x}")));
+            return Err(self.damaged(format!(
+                "the checksum of the frame is {stored:08x}, that of its content {actual:08x}"
+            )));
         }
         let before = self.hash.0.digest128();
         let start = self.offset;
@@ -212,10 +221,15 @@ impl Decoder {
         let records = body.try_get_u64()?;
         let hash = body.try_get_u128()?;
         if records != self.records {
-            return Err(Malformed(format!("the trailer counts {records} records, but {} have come", self.records)));
+            return Err(Malformed(format!(
+                "the trailer counts {records} records, but {} have come",
+                self.records
+            )));
         }
         if hash != actual {
-            return Err(Malformed(format!("the hash of the file is {actual:032x}, its trailer says {hash:032x}")));
+            return Err(Malformed(format!(
+                "the hash of the file is {actual:032x}, its trailer says {hash:032x}"
+            )));
         }
         self.state = State::Ended(hash);
         Ok(())

@@ -2,7 +2,8 @@
 
 use crate::kv::TableError;
 use crate::storage::snapshot::format::{
-    BLOCK, BLOCK_BYTES, FRAME_BYTES_MAX, HEADER, MAGIC, SnapshotHeader, TRAILER, TRAILER_BYTES, VERSION, frame,
+    BLOCK, BLOCK_BYTES, FRAME_BYTES_MAX, HEADER, MAGIC, SnapshotHeader, TRAILER, TRAILER_BYTES, VERSION,
+    frame,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::iter::FusedIterator;

@@ -1,0 +1,120 @@
+# What is done to this repository, by people and by CI. `make help` lists it.
+#
+# cargo alone builds and tests the program. The rest needs tools, which `make tools` fetches from PyPI and crates.io
+# into TOOLS, outside the checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO_DENY_VERSION := 0.20.2
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kontiki-tools
+# Named by what is in it, so that checkouts share it and none gets another's.
+VENV := $(TOOLS)/venv-$(shell sha256sum tests/requirements.txt | cut -c 1-12)
+BIN := $(VENV)/bin
+CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
+
+# The program that the tests in other languages run. `cargo test` has built it.
+PROGRAM ?= target/debug/kontiki
+# The image, and the cargo profile of the program in it.
+IMAGE ?= kontiki:latest
+IMAGE_PROFILE ?= release
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+SHELL_SCRIPTS := .ci/run tests/containers/base-images
+PYTHON_SCRIPTS := tests/containers/cluster-test tests/foreign/run tests/foreign/*.py tests/manifests/validate
+
+.PHONY: help
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+## Checks. None of them changes a file.
+
+.PHONY: verify
+verify: lint test ## all checks that need no container: what CI asks of a change first
+
+.PHONY: lint
+lint: fmt clippy doc proto licences scripts ## all checks but the tests
+
+.PHONY: test
+test: ## the tests in Rust
+	cargo test --locked
+
+.PHONY: fmt
+fmt:
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: doc
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+.PHONY: proto
+proto: $(VENV)/complete ## the protocol: style, and nothing that breaks a client of the last release
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against proto/baseline.binpb
+
+.PHONY: licences
+licences: $(CARGO_DENY) ## licences and sources of all dependencies
+	$< --locked check bans licenses sources
+
+.PHONY: scripts
+scripts: $(VENV)/complete ## shell, Python and the Dockerfile
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+	$(BIN)/ruff check $(PYTHON_SCRIPTS)
+	$(BIN)/ruff format --check $(PYTHON_SCRIPTS)
+	$(BIN)/hadolint Dockerfile
+
+## Tests in other languages, and of what is around the program.
+
+.PHONY: foreign
+foreign: $(VENV)/complete ## grpcurl and a Python client against a real cluster
+	$(BIN)/python tests/foreign/run --program $(PROGRAM)
+
+.PHONY: manifests
+manifests: $(VENV)/complete ## Kubernetes manifests and the compose file
+	$(BIN)/python tests/manifests/validate --kubectl $(BIN)/kubectl --program $(PROGRAM) \
+	    --compose $(BIN)/docker-compose $$(command -v docker-compose || true)
+
+.PHONY: containers
+containers: $(VENV)/complete ## the image, and a cluster of containers that is hurt in several ways
+	tests/containers/cluster-test --client $(PROGRAM) --grpcurl $(BIN)/grpcurl --profile $(IMAGE_PROFILE)
+
+## What changes files, or makes something.
+
+.PHONY: fix
+fix: $(VENV)/complete ## do what fmt, clippy, buf and ruff can do by themselves
+	cargo clippy --fix --allow-dirty --allow-staged --all-targets
+	cargo fmt --all
+	$(BIN)/buf format --write
+	$(BIN)/ruff check --fix $(PYTHON_SCRIPTS)
+	$(BIN)/ruff format $(PYTHON_SCRIPTS)
+
+.PHONY: baseline
+baseline: $(VENV)/complete ## at a release: the protocol of now is what later ones must not break
+	$(BIN)/buf build --exclude-source-info --output proto/baseline.binpb
+
+.PHONY: image
+image: ## the container image
+	docker build --tag $(IMAGE) \
+	    --build-arg CARGO_PROFILE=$(IMAGE_PROFILE) \
+	    --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) \
+	    --build-arg CREATED=$$(git log -1 --format=%cI) .
+
+.PHONY: tools
+tools: $(VENV)/complete $(CARGO_DENY) ## fetch the tools that the other targets need
+
+$(VENV)/complete:
+	python3 -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch $@
+
+# Its debug profile compiles in a minute, and is fast enough.
+$(CARGO_DENY):
+	cargo install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
+	mv $(TOOLS)/bin/cargo-deny $@

@@ -1,0 +1,232 @@
+//! The flags of `kontiki bench`.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Measure how fast a cluster is.
+///
+/// Writes and reads keys that begin with `bench/`, and leaves them there
+/// (`kontiki delete --prefix bench/`). Prints first what it runs against.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// What to do
+    #[arg(value_enum, default_value = "all")]
+    pub workload: Selection,
+
+    /// Any nodes of the cluster; set from the flag that all commands have.
+    #[arg(skip)]
+    pub endpoints: Vec<String>,
+
+    /// Which node to load: `leader`, `any` (connections spread over all nodes), or a URL
+    #[arg(long, value_name = "leader|any|URL", default_value = "leader")]
+    pub target: Target,
+
+    /// How many connections, each an HTTP/2 channel of its own
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub connections: u32,
+
+    /// How many clients in all, shared among the connections; each has one request under way
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub clients: u32,
+
+    /// How many threads of this program send requests
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: u32,
+
+    /// Open loop: so many requests per second are due, whatever the answers take
+    ///
+    /// Latency is then measured from when a request was due, so that a stall
+    /// is seen by all requests that it delayed. Without it (closed loop) each
+    /// client sends when it has its last answer, and a stall hides itself.
+    #[arg(long, value_name = "PER-SECOND")]
+    pub rate: Option<f64>,
+
+    /// How long to measure, for each workload
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub duration: Duration,
+
+    /// How long to run before measuring, for each workload
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub warmup: Duration,
+
+    /// The deadline of a request
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub request_timeout: Duration,
+
+    /// Bytes per value
+    #[arg(long, value_name = "BYTES", default_value_t = 256)]
+    pub value_size: usize,
+
+    /// Bytes per key, its prefix included
+    #[arg(long, value_name = "BYTES", default_value_t = 16)]
+    pub key_size: usize,
+
+    /// How many different keys
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub key_space: u64,
+
+    /// What the keys begin with
+    #[arg(long, value_name = "TEXT", default_value = "bench/")]
+    pub prefix: String,
+
+    /// Take the keys in order
+    #[arg(long, conflicts_with = "random")]
+    pub sequential: bool,
+
+    /// Take the keys at random, all equally likely; the default
+    #[arg(long)]
+    pub random: bool,
+
+    /// Where the random numbers start: the same seed, the same keys and values
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Of the mixed workload, how much is reads: 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    pub read_share: f64,
+
+    /// Puts per request, as one transaction on neighbouring keys
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+
+    /// Write every key once before the first workload
+    #[arg(long)]
+    pub preload: bool,
+
+    /// After each workload that writes, read a sample of the acknowledged keys back and compare
+    #[arg(long)]
+    pub verify: bool,
+
+    /// How to print the result; set from the flag that all commands have.
+    #[arg(skip)]
+    pub output: Output,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Selection {
+    /// Every workload: echo first, the others also as a share of it
+    All,
+    /// An empty call: what gRPC alone can do here
+    Echo,
+    /// Durable writes
+    Put,
+    /// Linearizable reads
+    Get,
+    /// Reads of what the node has at hand, possibly old
+    LocalGet,
+    /// Linearizable reads and writes
+    Mixed,
+}
+
+/// One thing to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Empty calls.
+    Echo,
+    /// Writes.
+    Put,
+    /// Linearizable reads.
+    Get,
+    /// Local reads.
+    LocalGet,
+    /// Linearizable reads and writes.
+    Mixed,
+}
+
+impl Workload {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Put => "put",
+            Self::Get => "get",
+            Self::LocalGet => "local-get",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// Whether it writes keys.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Put | Self::Mixed)
+    }
+}
+
+impl Selection {
+    /// What it consists of, in order.
+    pub fn workloads(self) -> Vec<Workload> {
+        match self {
+            Self::All => {
+                vec![Workload::Echo, Workload::Put, Workload::Get, Workload::LocalGet, Workload::Mixed]
+            }
+            Self::Echo => vec![Workload::Echo],
+            Self::Put => vec![Workload::Put],
+            Self::Get => vec![Workload::Get],
+            Self::LocalGet => vec![Workload::LocalGet],
+            Self::Mixed => vec![Workload::Mixed],
+        }
+    }
+}
+
+/// Which node gets the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The leader at the time.
+    Leader,
+    /// All nodes in turn.
+    Any,
+    /// This one.
+    Url(String),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "leader" => Ok(Self::Leader),
+            "any" => Ok(Self::Any),
+            url => Ok(Self::Url(with_scheme(url)?)),
+        }
+    }
+}
+
+/// How to print the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// A URL, with `http://` put before it if it has no scheme.
+///
+/// # Errors
+/// If that is no address, in words.
+pub fn with_scheme(url: &str) -> Result<String, String> {
+    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    match full.parse::<http::Uri>() {
+        Ok(uri) if uri.host().is_some() && uri.scheme_str() == Some("http") => Ok(full),
+        Ok(_) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379")),
+        Err(error) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379: {error}")),
+    }
+}
+
+/// `500ms`, `10s`, `2m`, or a plain number of seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err(format!("{text:?} is not a time like 500ms, 10s or 2m")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("{text:?} is not a time like 500ms, 10s or 2m"))?;
+    Duration::try_from_secs_f64(number * factor).map_err(|error| format!("{text:?}: {error}"))
+}

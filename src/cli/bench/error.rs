@@ -1,0 +1,56 @@
+//! Why a benchmark did not take place.
+
+use std::process::ExitCode;
+
+/// Why a benchmark could not be run. Failed requests are none of these: they
+/// are counted in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// Flags that do not fit together, or not the cluster's limits.
+    #[error("{0}")]
+    Usage(String),
+    /// No endpoint answered.
+    #[error(
+        "no node answered a status request:{0}\nIs the cluster running? `kontiki dev` starts one here; --endpoints names another."
+    )]
+    Unreachable(String),
+    /// The load cannot go where it should.
+    #[error(
+        "cannot connect to {url}: {reason}\nThe cluster gave this address. If it cannot be reached from here, name one that can with --target URL."
+    )]
+    Connect {
+        /// The node's address.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// `--target leader`, but there is none.
+    #[error(
+        "no node leads at the moment. Wait for an election, look at `kontiki status`, or choose --target any."
+    )]
+    NoLeader,
+    /// The keys could not be written beforehand.
+    #[error("--preload stopped at key {key} of {of}: {reason}")]
+    Preload {
+        /// How far it came.
+        key: u64,
+        /// How many there were to write.
+        of: u64,
+        /// The last error.
+        reason: String,
+    },
+    /// Threads or signals.
+    #[error("the operating system refused what is needed to run: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl BenchError {
+    /// The exit status that tells a script what kind of failure this is.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) | Self::Connect { .. } => 3,
+            Self::NoLeader | Self::Preload { .. } | Self::System(_) => 1,
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! The load: threads, each with a runtime, connections and clients of its own.
+//!
+//! Nothing is shared between threads while they run. On a thread all clients
+//! note into one [`Recorder`]; as only one of them runs at a time, that takes
+//! a `RefCell` and no lock.
+
+use crate::cli::bench::args::Workload;
+use crate::cli::bench::client::{Client, Desk};
+use crate::cli::bench::error::BenchError;
+use crate::cli::bench::machine::{MachineTime, own_cpu};
+use crate::cli::bench::pace::{self, Timetable};
+use crate::cli::bench::plan::Plan;
+use crate::cli::bench::recorder::Recorder;
+use crate::cli::bench::target;
+use crate::cli::bench::workload::{Generator, Shapes};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+/// How long answers may still take after a Ctrl-C.
+const HURRY: Duration = Duration::from_secs(2);
+/// How long a deadline may be overrun before a request is given up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a workload did.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// All that was noted.
+    pub recorder: Recorder,
+    /// How long was measured; shorter than planned after a Ctrl-C.
+    pub seconds: f64,
+    /// The processor time of this program meanwhile.
+    pub own_cpu: Duration,
+    /// The share of the machine's time that the hypervisor took meanwhile.
+    pub stolen: Option<f64>,
+}
+
+/// When a workload is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Requests are sent from here on, …
+    pub start: Instant,
+    /// … measured from here on, …
+    pub measure: Instant,
+    /// … and no more are sent from here on.
+    pub end: Instant,
+}
+
+/// What one thread needs. It moves there as a whole.
+struct Thread {
+    number: usize,
+    plan: Plan,
+    workload: Workload,
+    shapes: Shapes,
+    /// Each connection's address, and the numbers of its clients.
+    connections: Vec<(String, Vec<usize>)>,
+    gate: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+    ready: mpsc::Sender<Result<(), BenchError>>,
+    begin: oneshot::Receiver<Schedule>,
+}
+
+/// Runs one workload against `urls` until its time is over or `stop` turns true.
+///
+/// # Errors
+/// If a connection cannot be opened, or a thread not be started.
+pub async fn run(
+    plan: &Plan,
+    workload: Workload,
+    urls: &[String],
+    stop: &watch::Receiver<bool>,
+) -> Result<Run, BenchError> {
+    let gates: Vec<_> = (0..plan.threads).map(|_| Arc::new(Semaphore::new(0))).collect();
+    let (ready, mut opened) = mpsc::channel(plan.threads);
+    let (results, mut finished) = mpsc::channel(plan.threads);
+    let mut begins = Vec::new();
+    for (number, gate) in gates.iter().enumerate() {
+        let (begin, told) = oneshot::channel();
+        let thread = Thread {
+            number,
+            plan: plan.clone(),
+            workload,
+            shapes: Shapes::new(plan),
+            connections: share_of(plan, urls, number),
+            gate: gate.clone(),
+            stop: stop.clone(),
+            ready: ready.clone(),
+            begin: told,
+        };
+        let results = results.clone();
+        std::thread::Builder::new().name(format!("bench-{number}")).spawn(move || {
+            // Fails only if the command is already over.
+            let _ = results.blocking_send(thread.run());
+        })?;
+        begins.push(begin);
+    }
+    drop((ready, results));
+    // On an early return the senders in `begins` are dropped, and the threads end.
+    for _ in 0..plan.threads {
+        opened.recv().await.expect("a thread reports once before it ends")?;
+    }
+    let start = Instant::now() + Duration::from_millis(1);
+    let measure = start + plan.warmup;
+    let schedule = Schedule { start, measure, end: measure + plan.duration };
+    for begin in begins {
+        // Fails only if that thread has ended, which its result explains.
+        let _ = begin.send(schedule);
+    }
+    start_pacer(plan, &schedule, gates, stop)?;
+    let watched = watch_over(&schedule, stop.clone()).await;
+    let mut recorder = Recorder::default();
+    while let Some(result) = finished.recv().await {
+        recorder.merge(&result?);
+    }
+    Ok(Run { recorder, ..watched })
+}
+
+/// The connections of one thread: each `threads`th of all, likewise the clients of a connection.
+fn share_of(plan: &Plan, urls: &[String], thread: usize) -> Vec<(String, Vec<usize>)> {
+    let mine = (thread..plan.connections).step_by(plan.threads);
+    mine.map(|connection| {
+        let clients = (connection..plan.clients).step_by(plan.connections).collect();
+        (urls[connection % urls.len()].clone(), clients)
+    })
+    .collect()
+}
+
+fn start_pacer(
+    plan: &Plan,
+    schedule: &Schedule,
+    gates: Vec<Arc<Semaphore>>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), BenchError> {
+    let Some(timetable) = timetable(plan, schedule) else {
+        return Ok(());
+    };
+    let stop = stop.clone();
+    let pacer = move || pace::release(&timetable, &gates, &stop);
+    std::thread::Builder::new().name("bench-pacer".into()).spawn(pacer)?;
+    Ok(())
+}
+
+fn timetable(plan: &Plan, schedule: &Schedule) -> Option<Timetable> {
+    let Schedule { start, end, .. } = *schedule;
+    plan.rate.map(|rate| Timetable { start, end, rate, threads: plan.threads as u64 })
+}
+
+/// Takes the time of the measured part.
+async fn watch_over(schedule: &Schedule, mut stop: watch::Receiver<bool>) -> Run {
+    let interrupted = until(schedule.measure, &mut stop).await;
+    let (begun, cpu, machine) = (Instant::now(), own_cpu(), MachineTime::now());
+    if !interrupted {
+        until(schedule.end, &mut stop).await;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let stolen = machine.zip(MachineTime::now()).map(|(before, now)| now.stolen_since(before));
+    let own_cpu = own_cpu().saturating_sub(cpu);
+    // A run that was stopped while warming up measured nothing.
+    let seconds = if interrupted { 0.0 } else { seconds };
+    Run { recorder: Recorder::default(), seconds, own_cpu, stolen }
+}
+
+/// Waits; says whether it was interrupted.
+async fn until(moment: Instant, stop: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep_until(moment.into()) => false,
+        () = stopped(stop) => true,
+    }
+}
+
+/// Completes when it is time to stop. A sender that is gone will never say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+impl Thread {
+    fn run(mut self) -> Result<Recorder, BenchError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let channels = runtime.map_err(BenchError::System).and_then(|runtime| {
+            let channels = runtime.block_on(self.connect())?;
+            Ok((runtime, channels))
+        });
+        let (runtime, clients) = match channels {
+            Ok(opened) => opened,
+            Err(error) => {
+                // If nobody listens, another thread has failed before.
+                let _ = self.ready.blocking_send(Err(error));
+                return Ok(Recorder::default());
+            }
+        };
+        let local = LocalSet::new();
+        let recorder = local.block_on(&runtime, self.drive(clients));
+        Ok(recorder)
+    }
+
+    /// One client for each of this thread's, with its number.
+    async fn connect(&mut self) -> Result<Vec<(usize, Client)>, BenchError> {
+        let mut clients = Vec::new();
+        for (url, numbers) in &self.connections {
+            let channel = target::connect(url).await?;
+            clients.extend(numbers.iter().map(|n| (*n, Client::new(channel.clone(), &self.plan))));
+        }
+        Ok(clients)
+    }
+
+    async fn drive(self, clients: Vec<(usize, Client)>) -> Recorder {
+        let Self { number, plan, workload, shapes, gate, mut stop, ready, begin, .. } = self;
+        if ready.send(Ok(())).await.is_err() {
+            return Recorder::default();
+        }
+        // Dropped if some other thread could not connect.
+        let Ok(schedule) = begin.await else {
+            return Recorder::default();
+        };
+        let pace = timetable(&plan, &schedule).map(|table| (table, number as u64, gate));
+        let desk = Rc::new(Desk::new(&plan, shapes, schedule, pace));
+        let mut running = JoinSet::new();
+        for (number, client) in clients {
+            let generator = Generator::new(&plan, workload, number);
+            running.spawn_local(client.work(generator, desk.clone()));
+        }
+        let mut give_up = schedule.end + plan.request_timeout + GRACE;
+        let mut hurried = false;
+        loop {
+            tokio::select! {
+                ended = running.join_next() => match ended {
+                    None => break,
+                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    Some(_) => {}
+                },
+                () = stopped(&mut stop), if !hurried => {
+                    hurried = true;
+                    desk.close();
+                    give_up = give_up.min(Instant::now() + HURRY);
+                }
+                () = tokio::time::sleep_until(give_up.into()) => break,
+            }
+        }
+        let abandoned = running.len() as u64;
+        running.shutdown().await;
+        let mut recorder = desk.leave(Instant::now());
+        recorder.abandoned = abandoned;
+        if workload.writes() {
+            recorder.unknown_writes += abandoned;
+        }
+        recorder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: crate::cli::bench::BenchArgs,
+    }
+
+    #[test]
+    fn each_client_has_one_place() {
+        let line = "bench put --clients 11 --connections 5 --threads 2".split(' ');
+        let plan = Line::parse_from(line).args.plan().unwrap();
+        let urls = ["a".to_owned(), "b".to_owned()];
+        let shares: Vec<_> = (0..2).flat_map(|thread| share_of(&plan, &urls, thread)).collect();
+        assert_eq!(shares.len(), 5);
+        let mut clients: Vec<usize> = shares.iter().flat_map(|(_, clients)| clients.clone()).collect();
+        clients.sort_unstable();
+        assert_eq!(clients, (0..11).collect::<Vec<_>>());
+        assert_eq!(shares.iter().filter(|(url, _)| url == "a").count(), 3);
+    }
+}

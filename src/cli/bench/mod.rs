@@ -1,0 +1,212 @@
+//! `kontiki bench`: how fast is this cluster, and how much of that is gRPC?
+//!
+//! It sends requests with the clients that anyone gets from the protocol's
+//! files, over ordinary channels, and counts. The yardstick is an empty call
+//! answered by the same servers: what a put costs beyond an echo is ours.
+//!
+//! Two loops. *Closed*: each client sends when it has its last answer; this
+//! finds the highest throughput, and its percentiles are friendly, as a stall
+//! keeps clients from sending what would have been slow. *Open* (`--rate`):
+//! requests are due at a fixed rate and latency counts from when they were
+//! due; this is what users of a service see. Reports say which it was.
+//!
+//! Caveats. The client's own work is in the figures, all the more when it
+//! shares processors with the nodes: its processor time is reported.
+//! Loopback has no latency and loses nothing. Nodes on one machine share one
+//! disk. The keys stay in the store afterwards.
+//!
+//! * [`args`]: the flags; [`plan`]: the same, checked. [`error`]: why nothing was measured.
+//! * [`target`]: the cluster, and channels to it.
+//! * [`workload`]: keys, values, requests.
+//! * [`load`]: threads; [`client`]: one client; [`pace`]: the open loop.
+//! * [`recorder`]: counts and histograms. [`machine`]: processor time.
+//! * [`preload`], [`verify`]: before and after; [`sample`]: what is compared.
+//! * [`report`]: the result as data (JSON); [`text`]: for people.
+
+pub mod args;
+pub mod client;
+pub mod error;
+pub mod load;
+pub mod machine;
+pub mod pace;
+pub mod plan;
+pub mod preload;
+pub mod recorder;
+pub mod report;
+pub mod sample;
+pub mod target;
+pub mod text;
+pub mod verify;
+pub mod workload;
+
+pub use crate::cli::bench::args::{BenchArgs, Output};
+
+use crate::cli::bench::args::Workload;
+use crate::cli::bench::error::BenchError;
+use crate::cli::bench::load::Run;
+use crate::cli::bench::plan::Plan;
+use crate::cli::bench::report::{LeaderChange, Outcome, Report};
+use crate::cli::bench::target::Cluster;
+use crate::cli::bench::verify::Verification;
+use crate::cli::bench::workload::Shapes;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use tokio::sync::watch;
+
+/// What a shell expects of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command.
+pub fn run(args: BenchArgs) -> ExitCode {
+    let output = args.output;
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(BenchError::System)
+        .and_then(|runtime| runtime.block_on(until_done_or_interrupted(args)));
+    match outcome {
+        Ok(report) => {
+            print(&report, output);
+            match () {
+                () if report.interrupted => ExitCode::from(INTERRUPTED),
+                () if report.failed() => ExitCode::FAILURE,
+                () => ExitCode::SUCCESS,
+            }
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+async fn until_done_or_interrupted(args: BenchArgs) -> Result<Report, BenchError> {
+    let (interrupt, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        // Without a handler, Ctrl-C simply ends the program.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupt.send_replace(true);
+            eprintln!("\nstopping; again Ctrl-C to leave at once");
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(INTERRUPTED.into());
+            }
+        }
+    });
+    execute(&args, stop, |progress| show(&args, &progress)).await
+}
+
+/// Something that a user who waits wants to know.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// The cluster has answered; the report has no results yet.
+    Found(&'a Report),
+    /// All keys are being written.
+    Preloading(u64),
+    /// A workload begins.
+    Begins(Workload),
+}
+
+/// Measures what `args` ask for. Stops early when `stop` turns true, and then reports what there is.
+///
+/// # Errors
+/// If flags do not fit, or the cluster cannot be reached. Failed requests are no errors here but results.
+pub async fn execute(
+    args: &BenchArgs,
+    stop: watch::Receiver<bool>,
+    mut tell: impl FnMut(Progress<'_>),
+) -> Result<Report, BenchError> {
+    let plan = args.plan()?;
+    let cluster = Cluster::ask(&plan.endpoints).await?;
+    cluster.check_limits(&plan)?;
+    let urls = cluster.urls(&plan)?;
+    let url = urls[0].clone();
+    let mut report = Report::new(&plan, cluster, urls);
+    tell(Progress::Found(&report));
+    if plan.preload {
+        tell(Progress::Preloading(plan.key_space));
+        preload::preload(target::connect(&url).await?, &plan, &report.cluster, &stop).await?;
+    }
+    for workload in &plan.workloads {
+        if *stop.borrow() {
+            break;
+        }
+        tell(Progress::Begins(*workload));
+        match measure(&plan, *workload, report.echo_rate(), &stop).await {
+            Ok(outcome) => report.results.push(outcome),
+            // What was measured so far is worth more than a tidy failure.
+            Err(error) if !report.results.is_empty() => {
+                report.broken_off = Some(format!("{}: {error}", workload.name()));
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    report.interrupted = *stop.borrow();
+    Ok(report)
+}
+
+async fn measure(
+    plan: &Plan,
+    workload: Workload,
+    echo_rate: Option<f64>,
+    stop: &watch::Receiver<bool>,
+) -> Result<Outcome, BenchError> {
+    // Asked anew: since the last workload another node may lead.
+    let cluster = Cluster::ask(&plan.endpoints).await?;
+    let urls = cluster.urls(plan)?;
+    let before = cluster.leader;
+    let run = load::run(plan, workload, &urls, stop).await?;
+    // A cluster that does not answer is without a leader as far as we can tell.
+    let after = Cluster::ask(&plan.endpoints).await.ok().and_then(|cluster| cluster.leader);
+    let mut outcome = Outcome::new(workload, &run, echo_rate);
+    if before != after {
+        outcome.leader_change = Some(LeaderChange { before, after });
+    }
+    if plan.verify && workload.writes() {
+        outcome.verification = Some(read_back(plan, &urls[0], &run, stop).await?);
+    }
+    Ok(outcome)
+}
+
+async fn read_back(
+    plan: &Plan,
+    url: &str,
+    run: &Run,
+    stop: &watch::Receiver<bool>,
+) -> Result<Verification, BenchError> {
+    let channel = target::connect(url).await?;
+    Ok(verify::verify(channel, &Shapes::new(plan), &run.recorder, plan.request_timeout, stop).await)
+}
+
+/// The heading belongs to the result; the rest goes to standard error.
+fn show(args: &BenchArgs, progress: &Progress<'_>) {
+    match progress {
+        Progress::Found(report) if args.output == Output::Table => to_stdout(&text::heading(report)),
+        Progress::Found(_) => {}
+        Progress::Preloading(keys) => eprintln!("writing all {keys} keys first"),
+        Progress::Begins(workload) => {
+            let BenchArgs { warmup, duration, .. } = args;
+            eprintln!("{}: {warmup:?} of warm-up, then {duration:?} to measure", workload.name());
+        }
+    }
+}
+
+fn print(report: &Report, output: Output) {
+    match output {
+        Output::Table => {
+            let notes: String = text::notes(report).iter().map(|note| format!("* {note}\n")).collect();
+            let gap = if notes.is_empty() { "" } else { "\n" };
+            to_stdout(&format!("\n{}\n{gap}{notes}", text::table(report)));
+        }
+        Output::Json => {
+            let json = serde_json::to_string_pretty(report).expect("a report is plain JSON");
+            to_stdout(&(json + "\n"));
+        }
+    }
+}
+
+/// A reader that has gone (`| head`) is no error of ours.
+fn to_stdout(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

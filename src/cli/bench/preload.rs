@@ -1,0 +1,85 @@
+//! Writes every key once, in transactions as large as the cluster takes.
+
+use crate::cli::bench::client::deadline;
+use crate::cli::bench::error::BenchError;
+use crate::cli::bench::plan::Plan;
+use crate::cli::bench::target::{Cluster, request_size};
+use crate::cli::bench::workload::Shapes;
+use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+/// Transactions under way at once.
+const WRITERS: usize = 8;
+/// A put that is repeated does no harm, so a failed transaction is tried again.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(300);
+/// What most servers take in one request and one transaction, if this one says nothing.
+const USUAL_BYTES: u64 = 1 << 20;
+const USUAL_OPS: u64 = 128;
+
+/// Writes all keys of the plan. Returns early, without an error, when `stop` turns true.
+///
+/// # Errors
+/// [`BenchError::Preload`] when a transaction failed several times.
+pub async fn preload(
+    channel: Channel,
+    plan: &Plan,
+    cluster: &Cluster,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), BenchError> {
+    let told = |limit: u64, usual: u64| if limit == 0 { usual } else { limit };
+    // Half the limit leaves room for what the estimate does not see.
+    let bytes = told(cluster.limits.request_bytes, USUAL_BYTES) / 2;
+    let chunk = (bytes / request_size(plan)).clamp(1, told(cluster.limits.txn_ops, USUAL_OPS));
+    let shapes = Arc::new(Shapes::new(plan));
+    let next = Arc::new(AtomicU64::new(0));
+    let mut writers: JoinSet<Result<(), BenchError>> = JoinSet::new();
+    for _ in 0..WRITERS {
+        let (shapes, next, stop) = (shapes.clone(), next.clone(), stop.clone());
+        let mut client = KvServiceClient::new(channel.clone());
+        let (of, patience) = (plan.key_space, plan.request_timeout);
+        writers.spawn(async move {
+            loop {
+                let first = next.fetch_add(chunk, Ordering::Relaxed);
+                if first >= of || *stop.borrow() {
+                    return Ok(());
+                }
+                let count = chunk.min(of - first);
+                let written = write(&mut client, &shapes, first, count, patience).await;
+                written.map_err(|reason| BenchError::Preload { key: first, of, reason })?;
+            }
+        });
+    }
+    while let Some(ended) = writers.join_next().await {
+        match ended {
+            Ok(result) => result?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    client: &mut KvServiceClient<Channel>,
+    shapes: &Shapes,
+    first: u64,
+    count: u64,
+    patience: Duration,
+) -> Result<(), String> {
+    let mut attempt = 1;
+    loop {
+        let mut request = tonic::Request::new(shapes.put_many(first, count, first));
+        request.metadata_mut().insert("grpc-timeout", deadline(patience));
+        match client.txn(request).await {
+            Ok(_) => return Ok(()),
+            Err(status) if attempt == ATTEMPTS => return Err(status.message().to_owned()),
+            Err(_) => tokio::time::sleep(PAUSE * attempt).await,
+        }
+        attempt += 1;
+    }
+}

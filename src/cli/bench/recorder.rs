@@ -1,0 +1,235 @@
+//! What a thread notes while it runs. Each thread has its own, and they are
+//! merged at the end: the way of a request takes no lock.
+
+use crate::cli::bench::sample::Sample;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Latencies are kept in nanoseconds, from 1 µs to 1 h, to three digits.
+const LEAST: u64 = 1_000;
+const MOST: u64 = 3_600_000_000_000;
+/// Servers name a few dozen reasons; a strange one shall not fill our memory.
+const MOST_REASONS: usize = 64;
+
+/// What kind of request it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An empty call.
+    Echo,
+    /// A read.
+    Read,
+    /// A write.
+    Write,
+}
+
+/// Latencies and counts of one kind of request.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    /// From sending (closed loop) or from when the request was due (open loop) to the answer.
+    pub latency: Histogram<u64>,
+    /// In the open loop also from sending to the answer.
+    pub service: Histogram<u64>,
+    /// Keys read or written, or empty calls: a batch counts each of its keys.
+    pub operations: u64,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        let histogram = || Histogram::new_with_bounds(LEAST, MOST, 3).expect("the bounds are constants");
+        Self { latency: histogram(), service: histogram(), operations: 0 }
+    }
+}
+
+impl Meter {
+    /// How many requests were answered.
+    pub fn requests(&self) -> u64 {
+        self.latency.len()
+    }
+
+    /// Adds what another noted.
+    pub fn merge(&mut self, other: &Self) {
+        self.latency.add(&other.latency).expect("all histograms have the same bounds");
+        self.service.add(&other.service).expect("all histograms have the same bounds");
+        self.operations += other.operations;
+    }
+}
+
+/// Failures for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub count: u64,
+    /// What the first one said.
+    pub example: String,
+}
+
+/// Everything that is noted.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    meters: [Meter; 3],
+    /// Reads that found no key.
+    pub missing: u64,
+    /// Failed requests by reason.
+    pub failures: BTreeMap<String, Failures>,
+    /// Writes, also during warm-up, that failed and may have happened all the same.
+    pub unknown_writes: u64,
+    /// Requests that had no answer when we stopped waiting.
+    pub abandoned: u64,
+    /// In the open loop: requests that were due and not sent when time was up.
+    pub unsent: u64,
+    /// Acknowledged writes to compare afterwards, also those during warm-up.
+    pub sample: Sample,
+}
+
+impl Recorder {
+    /// Notes an answer.
+    pub fn answered(&mut self, kind: Kind, operations: u64, latency: Duration, service: Option<Duration>) {
+        let meter = &mut self.meters[kind as usize];
+        meter.operations += operations;
+        meter.latency.saturating_record(nanoseconds(latency));
+        if let Some(service) = service {
+            meter.service.saturating_record(nanoseconds(service));
+        }
+    }
+
+    /// Notes a failure.
+    pub fn failed(&mut self, status: &Status) {
+        let mut reason = reason(status);
+        if self.failures.len() >= MOST_REASONS && !self.failures.contains_key(&reason) {
+            reason = "OTHER".to_owned();
+        }
+        let failures = self.failures.entry(reason).or_default();
+        failures.count += 1;
+        if failures.count == 1 {
+            failures.example = status.message().to_owned();
+        }
+    }
+
+    /// What was noted of one kind.
+    pub fn meter(&self, kind: Kind) -> &Meter {
+        &self.meters[kind as usize]
+    }
+
+    /// All kinds together.
+    pub fn total(&self) -> Meter {
+        let mut total = Meter::default();
+        self.meters.iter().for_each(|meter| total.merge(meter));
+        total
+    }
+
+    /// Adds what another thread noted.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.meters.iter_mut().zip(&other.meters) {
+            mine.merge(theirs);
+        }
+        self.missing += other.missing;
+        self.unknown_writes += other.unknown_writes;
+        self.abandoned += other.abandoned;
+        self.unsent += other.unsent;
+        for (reason, theirs) in &other.failures {
+            let mine = self.failures.entry(reason.clone()).or_default();
+            mine.count += theirs.count;
+            if mine.example.is_empty() {
+                mine.example.clone_from(&theirs.example);
+            }
+        }
+        self.sample.merge(&other.sample);
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The server's own word for it, or else gRPC's.
+fn reason(status: &Status) -> String {
+    match status.get_details_error_info() {
+        Some(info) if !info.reason.is_empty() => info.reason,
+        _ => code_name(status.code()).to_owned(),
+    }
+}
+
+/// Whether a write that failed so may have been applied. Only a server that
+/// says NOT_APPLIED is believed; a refusal that names no outcome (of a proxy,
+/// of the connection) tells nothing.
+pub fn outcome_is_unknown(status: &Status) -> bool {
+    let outcome = status.get_details_error_info().and_then(|info| info.metadata.get("outcome").cloned());
+    outcome.as_deref() != Some("NOT_APPLIED")
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    fn refusal(reason: &str, outcome: &str) -> Status {
+        let metadata = [("outcome".to_owned(), outcome.to_owned())];
+        let details = ErrorDetails::with_error_info(reason, "kontiki", metadata);
+        Status::with_error_details(Code::Unavailable, "try again", details)
+    }
+
+    #[test]
+    fn threads_merge_into_one_histogram_and_not_into_averages() {
+        let mut fast = Recorder::default();
+        let mut slow = Recorder::default();
+        (0..99).for_each(|_| fast.answered(Kind::Write, 1, Duration::from_micros(100), None));
+        slow.answered(Kind::Write, 1, Duration::from_millis(50), None);
+        fast.merge(&slow);
+        let total = fast.total();
+        assert_eq!(total.requests(), 100);
+        let p99 = total.latency.value_at_quantile(0.99);
+        assert!((99_000..=101_000).contains(&p99), "{p99}");
+        assert!(total.latency.max() >= 50_000_000);
+    }
+
+    #[test]
+    fn failures_are_counted_by_the_reason_that_the_server_gives() {
+        let mut recorder = Recorder::default();
+        recorder.failed(&refusal("NO_LEADER", "NOT_APPLIED"));
+        recorder.failed(&refusal("NO_LEADER", "NOT_APPLIED"));
+        recorder.failed(&Status::deadline_exceeded("too late"));
+        let counts: Vec<_> = recorder.failures.iter().map(|(why, f)| (why.as_str(), f.count)).collect();
+        assert_eq!(counts, [("DEADLINE_EXCEEDED", 1), ("NO_LEADER", 2)]);
+        assert_eq!(recorder.failures["NO_LEADER"].example, "try again");
+    }
+
+    #[test]
+    fn reasons_are_bounded() {
+        let mut recorder = Recorder::default();
+        (0..1000).for_each(|n| recorder.failed(&refusal(&format!("R{n}"), "UNKNOWN")));
+        assert_eq!(recorder.failures.len(), MOST_REASONS + 1);
+        assert_eq!(recorder.failures["OTHER"].count, 1000 - MOST_REASONS as u64);
+    }
+
+    #[test]
+    fn only_a_server_that_says_so_has_certainly_not_applied_a_write() {
+        assert!(!outcome_is_unknown(&refusal("OVERLOADED", "NOT_APPLIED")));
+        assert!(outcome_is_unknown(&refusal("LEADERSHIP_LOST", "UNKNOWN")));
+        assert!(outcome_is_unknown(&Status::unavailable("connection reset")));
+    }
+}

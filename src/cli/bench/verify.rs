@@ -1,0 +1,182 @@
+//! Reads acknowledged writes back and compares: a figure from a store that
+//! loses writes is worth nothing.
+//!
+//! Several clients write the same key; the revision that each write was
+//! answered with says which was last. A value can be made again from its key
+//! and its tag, so only the tag had to be kept.
+
+use crate::cli::bench::client::deadline;
+use crate::cli::bench::recorder::Recorder;
+use crate::cli::bench::sample::Acknowledged;
+use crate::cli::bench::workload::Shapes;
+use crate::rpc::proto::v1::key_value::ValueForm;
+use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
+use crate::rpc::proto::v1::{KeyValue, ReadLevel};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+
+/// So many findings are described; the others are counted.
+const EXAMPLES: usize = 5;
+/// When so many reads have failed there is no point in going on.
+const MOST_FAILURES: u64 = 10;
+
+/// What reading back found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Keys that were read.
+    pub checked: u64,
+    /// Keys that hold the last acknowledged value.
+    pub same: u64,
+    /// Keys that hold a newer one of ours, from a write whose outcome was unknown.
+    pub newer: u64,
+    /// Keys that hold an older value or none: an acknowledged write is lost.
+    pub lost: u64,
+    /// Keys whose value is none that was written.
+    pub wrong: u64,
+    /// Keys that could not be read.
+    pub unreadable: u64,
+    /// Keys that were not read, after a Ctrl-C or too many failures.
+    pub skipped: u64,
+    /// The first findings in words.
+    pub examples: Vec<String>,
+}
+
+impl Verification {
+    /// Whether nothing was found that should not be.
+    pub fn is_clean(&self) -> bool {
+        self.lost == 0 && self.wrong == 0
+    }
+
+    fn example(&mut self, text: String) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(text);
+        }
+    }
+}
+
+/// Reads the sample with linearizable reads and compares.
+pub async fn verify(
+    channel: Channel,
+    shapes: &Shapes,
+    recorder: &Recorder,
+    patience: Duration,
+    stop: &watch::Receiver<bool>,
+) -> Verification {
+    let mut client = KvServiceClient::new(channel);
+    let mut found = Verification::default();
+    let sample = recorder.sample.sorted();
+    for (key, write) in &sample {
+        if *stop.borrow() || found.unreadable >= MOST_FAILURES {
+            found.skipped = sample.len() as u64 - found.checked - found.unreadable;
+            break;
+        }
+        let mut request = tonic::Request::new(shapes.get(*key, ReadLevel::Linearizable));
+        request.metadata_mut().insert("grpc-timeout", deadline(patience));
+        match client.get(request).await {
+            Ok(answer) => {
+                let kv = answer.into_inner().kv;
+                judge(&mut found, shapes, *key, write, kv, recorder.unknown_writes > 0);
+            }
+            Err(status) => {
+                found.unreadable += 1;
+                found.example(format!("key {key}: cannot be read: {}", status.message()));
+            }
+        }
+    }
+    found
+}
+
+/// Compares one key. `unknown` says whether there were writes that may or may not have happened.
+fn judge(
+    found: &mut Verification,
+    shapes: &Shapes,
+    key: u64,
+    write: &Acknowledged,
+    kv: Option<KeyValue>,
+    unknown: bool,
+) {
+    found.checked += 1;
+    let Some(kv) = kv else {
+        found.lost += 1;
+        found.example(format!("key {key}: written at revision {}, now absent", write.revision));
+        return;
+    };
+    let value: &[u8] = match &kv.value_form {
+        Some(ValueForm::ValueBytes(bytes)) => bytes,
+        Some(ValueForm::Value(text)) => text.as_bytes(),
+        None => &[],
+    };
+    let revision = kv.mod_revision;
+    if revision < write.revision {
+        found.lost += 1;
+        found.example(format!("key {key}: written at revision {}, now back at {revision}", write.revision));
+    } else if revision == write.revision && value == shapes.value(key, write.tag) {
+        found.same += 1;
+    } else if revision > write.revision && unknown && is_ours(shapes, key, value) {
+        found.newer += 1;
+    } else {
+        found.wrong += 1;
+        found.example(format!(
+            "key {key}: written at revision {}, at {revision} it holds another value",
+            write.revision
+        ));
+    }
+}
+
+/// Whether a value is one that some write of ours could have set. Too short a value cannot tell.
+fn is_ours(shapes: &Shapes, key: u64, value: &[u8]) -> bool {
+    Shapes::tag(value).is_none_or(|tag| value == shapes.value(key, tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: crate::cli::bench::BenchArgs,
+    }
+
+    fn shapes() -> Shapes {
+        Shapes::new(&Line::parse_from(["bench", "put", "--value-size", "32"]).args.plan().unwrap())
+    }
+
+    fn judged(held: Option<(i64, u64)>, unknown: bool) -> Verification {
+        let shapes = shapes();
+        let kv = held.map(|(mod_revision, tag)| KeyValue {
+            mod_revision,
+            value_form: Some(ValueForm::ValueBytes(shapes.value(7, tag))),
+            ..KeyValue::default()
+        });
+        let mut found = Verification::default();
+        judge(&mut found, &shapes, 7, &Acknowledged { revision: 10, tag: 100 }, kv, unknown);
+        found
+    }
+
+    #[test]
+    fn the_last_acknowledged_value_is_right() {
+        assert_eq!(judged(Some((10, 100)), false).same, 1);
+    }
+
+    #[test]
+    fn an_older_value_or_none_is_a_lost_write() {
+        assert_eq!(judged(None, true).lost, 1);
+        assert_eq!(judged(Some((9, 90)), true).lost, 1);
+    }
+
+    #[test]
+    fn a_newer_value_is_right_only_if_some_outcome_was_unknown() {
+        assert_eq!(judged(Some((11, 110)), true).newer, 1);
+        assert_eq!(judged(Some((11, 110)), false).wrong, 1);
+    }
+
+    #[test]
+    fn another_value_at_the_acknowledged_revision_is_wrong() {
+        let found = judged(Some((10, 101)), true);
+        assert_eq!((found.wrong, found.is_clean()), (1, false));
+    }
+}

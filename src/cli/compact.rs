@@ -1,0 +1,33 @@
+//! `kontiki compact`
+
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::global::Context;
+use crate::cli::text;
+use crate::types::Revision;
+use serde_json::json;
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki compact 1000        reads below revision 1000 fail from then on
+";
+
+/// Forget history below a revision
+///
+/// What is newest of each key stays. It cannot be undone.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub(super) struct CompactArgs {
+    /// The oldest revision that can still be read afterwards
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    revision: u64,
+}
+
+pub(super) async fn run(args: &CompactArgs, context: &Context) -> Result<Exit, CliError> {
+    let answer = context.client.compact(Revision(args.revision)).await?;
+    if context.output.is_json() {
+        context.output.json(&text::answered(&answer.meta, json!({"compact_revision": args.revision})))?;
+    } else {
+        context.output.line(text::ok(&answer.meta, &format!("compacted to {}", args.revision)))?;
+    }
+    Ok(Exit::Ok)
+}

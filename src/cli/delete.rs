@@ -1,0 +1,80 @@
+//! `kontiki delete`
+
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::global::Context;
+use crate::cli::text;
+use crate::client::{Delete, Keys};
+use serde_json::json;
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki delete hello
+  kontiki delete --prefix user/           every key that begins with user/
+  kontiki delete --from a --to c          from a (included) to c (excluded)
+  kontiki delete --all                    everything
+";
+
+/// Remove keys
+///
+/// All at one revision. Exit code 1 if there was nothing to remove.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+#[group(id = "selection", required = true, multiple = true)]
+pub(super) struct DeleteArgs {
+    /// The key
+    #[arg(conflicts_with_all = ["prefix", "from", "to", "all"])]
+    key: Option<String>,
+    /// Every key with this prefix
+    #[arg(long, conflicts_with_all = ["from", "to", "all"])]
+    prefix: Option<String>,
+    /// Every key from this one
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    from: Option<String>,
+    /// Every key before this one
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    to: Option<String>,
+    /// Every key there is
+    #[arg(long)]
+    all: bool,
+    /// Show what was removed
+    #[arg(long)]
+    previous: bool,
+    /// Keys and values as hexadecimal digits
+    #[arg(long)]
+    hex: bool,
+}
+
+pub(super) async fn run(args: DeleteArgs, context: &Context) -> Result<Exit, CliError> {
+    let bytes = |text: &String| text::argument(text, args.hex);
+    let keys = if let Some(key) = &args.key {
+        Keys::One(bytes(key)?)
+    } else if let Some(prefix) = &args.prefix {
+        Keys::Prefix(bytes(prefix)?)
+    } else if args.all {
+        Keys::All
+    } else if args.from.is_none() && args.to.is_none() {
+        return Err(CliError::Usage("name a key, --prefix, --from, --to or --all".to_owned()));
+    } else {
+        let start = args.from.as_ref().map(bytes).transpose()?;
+        Keys::Span { start, end: args.to.as_ref().map(bytes).transpose()? }
+    };
+    let answer = context.client.delete(Delete { keys, return_previous: args.previous }).await?;
+    let deleted = answer.value.deleted;
+    let output = &context.output;
+    if output.is_json() {
+        let previous: Vec<_> =
+            answer.value.previous.iter().map(|kv| text::key_value(kv, false, args.hex)).collect();
+        output.json(&text::answered(&answer.meta, json!({"deleted": deleted, "previous": previous})))?;
+    } else {
+        let noun = if deleted == 1 { "key" } else { "keys" };
+        output.line(text::ok(&answer.meta, &format!("{deleted} {noun} removed")))?;
+        for kv in &answer.value.previous {
+            output.line(format!(
+                "{}\t{}",
+                text::shown(&kv.key, args.hex),
+                text::shown(&kv.value, args.hex)
+            ))?;
+        }
+    }
+    Ok(if deleted == 0 { Exit::No } else { Exit::Ok })
+}

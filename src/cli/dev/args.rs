@@ -1,0 +1,32 @@
+//! The flags of `kontiki dev`.
+
+use std::path::PathBuf;
+
+/// Start a cluster on this machine: real server processes, to try Kontiki and to develop against.
+///
+/// All nodes listen on 127.0.0.1: clients on the base port and every second
+/// port after it, the nodes among themselves on the ports between. Ctrl-C
+/// stops them all.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DevArgs {
+    /// How many nodes: 1 to 9, best an odd number [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub nodes: Option<u16>,
+
+    /// Where to keep the nodes' data and logs; kept, and resumed the next time [default: a temporary
+    /// directory, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The first node's client port [default: 2379]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub base_port: Option<u16>,
+
+    /// Do not wait for the disk: faster, and a crash of the machine loses acknowledged writes
+    #[arg(long)]
+    pub unsafe_no_fsync: bool,
+
+    /// How fast the nodes notice that another is gone [default: lan]
+    #[arg(long, value_name = "PRESET", value_parser = ["lan", "fast", "wan"])]
+    pub timing: Option<String>,
+}

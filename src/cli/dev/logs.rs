@@ -1,0 +1,51 @@
+//! The last lines of a node's log.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+/// However long a log is, only so much of its end is read.
+const TAIL_BYTES: u64 = 32 << 10;
+
+/// The last `count` lines of the file, oldest first.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut end = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut end)?;
+    let text = String::from_utf8_lossy(&end);
+    // Reading from the middle, the first line is most likely a piece of one.
+    let mut lines: Vec<String> = text.lines().skip(usize::from(start > 0)).map(str::to_owned).collect();
+    lines.drain(..lines.len().saturating_sub(count));
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail_of(text: &str, count: usize) -> Vec<String> {
+        let tmp = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(tmp.path(), text).unwrap();
+        tail(tmp.path(), count).unwrap()
+    }
+
+    #[test]
+    fn a_short_log_is_shown_whole() {
+        assert_eq!(tail_of("a\nb", 5), ["a", "b"]);
+        assert_eq!(tail_of("", 5), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_long_log_is_shown_from_its_end_in_whole_lines() {
+        let text: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
+        assert_eq!(tail_of(&text, 2), ["line 19998", "line 19999"]);
+        let many = tail_of(&text, usize::MAX);
+        assert!(many.len() < 20_000 && many[0].starts_with("line "), "{}", many[0]);
+    }
+}

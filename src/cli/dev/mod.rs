@@ -1,0 +1,49 @@
+//! `kontiki dev`: a cluster on this machine with one command.
+//!
+//! The nodes are real: child processes of this very program, each with its
+//! own data directory and log, that talk over loopback. So `kill -9` and
+//! `kill -STOP` do to them what a crash and a frozen machine do. This command
+//! starts them, says what they say of themselves, and stops them. It restarts
+//! nothing: what a cluster does without a node is worth seeing.
+//!
+//! * [`args`]: the flags.
+//! * [`layout`]: names, ports, and how `kontiki serve` is called for each node.
+//! * [`directory`]: the data directory, temporary or kept, and its marker.
+//! * [`ports`]: are they free, and who has them if not.
+//! * [`child`]: a node as a process.
+//! * [`parent`]: the other side of it: how a node notices that we are gone.
+//! * [`observe`]: what the nodes answer, and who leads.
+//! * [`logs`], [`words`]: what the user reads.
+//! * [`session`]: all of it in order.
+
+pub mod args;
+pub mod child;
+pub mod directory;
+pub mod layout;
+pub mod logs;
+pub mod observe;
+pub mod parent;
+pub mod ports;
+pub mod session;
+pub mod words;
+
+pub use crate::cli::dev::args::DevArgs;
+pub use crate::cli::dev::parent::parent_gone;
+
+use std::process::ExitCode;
+
+/// Runs the command until the user stops it or no node is left.
+pub fn run(args: DevArgs) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(session::DevError::Runtime)
+        .and_then(|runtime| runtime.block_on(session::run(args)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the nodes say of themselves: nothing that `kontiki dev` prints about
+//! roles and leaders comes from anywhere else.
+
+use crate::cli::dev::layout::NodePlan;
+use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
+use crate::rpc::proto::v1::{NodeRole, NodeStatus, StatusRequest};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long to wait between two rounds of questions.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A leader that is missed for so many rounds is worth a line; elections are shorter.
+const ROUNDS_BEFORE_ALARM: u32 = 6;
+
+/// One round of answers, in the order of the nodes; `None` did not answer.
+pub type Picture = Vec<Option<NodeStatus>>;
+
+/// Asks all nodes again and again until the receiver is dropped.
+pub async fn observe(nodes: Vec<NodePlan>, pictures: mpsc::Sender<Picture>) {
+    let clients: Vec<_> = nodes.iter().map(|node| client(&node.client_url())).collect();
+    loop {
+        let picture = ask_all(&clients).await;
+        if pictures.send(picture).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn client(url: &str) -> ClusterServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a loopback address is a URL");
+    ClusterServiceClient::new(endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy())
+}
+
+async fn ask_all(clients: &[ClusterServiceClient<Channel>]) -> Picture {
+    let mut questions = JoinSet::new();
+    for (place, client) in clients.iter().enumerate() {
+        let mut client = client.clone();
+        questions.spawn(async move { (place, ask(&mut client).await) });
+    }
+    let mut picture = vec![None; clients.len()];
+    while let Some(answer) = questions.join_next().await {
+        if let Ok((place, status)) = answer {
+            picture[place] = status;
+        }
+    }
+    picture
+}
+
+async fn ask(client: &mut ClusterServiceClient<Channel>) -> Option<NodeStatus> {
+    let answer = client.status(StatusRequest { local_only: true }).await.ok()?.into_inner();
+    // Asked for itself alone, a node lists itself alone.
+    let own = answer.header?.node_id;
+    answer.nodes.into_iter().find(|node| node.member.as_ref().is_some_and(|member| member.node_id == own))
+}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its place among the nodes.
+    pub place: usize,
+    /// The term in which it leads.
+    pub term: u64,
+}
+
+/// The node that says that it leads and is ready to serve. Should two say so
+/// (the older does not know yet), the newer term is right.
+pub fn leader_of(picture: &Picture) -> Option<Leader> {
+    let leading = |status: &NodeStatus| status.role() == NodeRole::Leader && status.ready;
+    picture
+        .iter()
+        .enumerate()
+        .filter_map(|(place, status)| status.as_ref().filter(|s| leading(s)).map(|s| (place, s.raft_term)))
+        .max_by_key(|(_, term)| *term)
+        .map(|(place, term)| Leader { place, term })
+}
+
+/// Something that happened to the leadership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// This one leads now, and did not before.
+    Leads(Leader),
+    /// Nobody has led for a while.
+    Nobody,
+}
+
+/// Remembers who leads, and says when that changes.
+#[derive(Debug, Default)]
+pub struct Leadership {
+    current: Option<Leader>,
+    missed: u32,
+}
+
+impl Leadership {
+    /// Takes the next picture in.
+    pub fn update(&mut self, picture: &Picture) -> Option<News> {
+        let Some(leader) = leader_of(picture) else {
+            self.missed = self.missed.saturating_add(1);
+            if self.missed == ROUNDS_BEFORE_ALARM && self.current.take().is_some() {
+                return Some(News::Nobody);
+            }
+            return None;
+        };
+        self.missed = 0;
+        if self.current.as_ref() == Some(&leader) {
+            return None;
+        }
+        self.current = Some(leader.clone());
+        Some(News::Leads(leader))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(role: NodeRole, term: u64) -> Option<NodeStatus> {
+        Some(NodeStatus { role: role.into(), raft_term: term, ready: true, ..NodeStatus::default() })
+    }
+
+    fn led_by(place: usize, term: u64) -> Picture {
+        let mut picture = vec![says(NodeRole::Follower, term); 3];
+        picture[place] = says(NodeRole::Leader, term);
+        picture
+    }
+
+    #[test]
+    fn of_two_that_say_they_lead_the_newer_term_is_right() {
+        let picture = vec![says(NodeRole::Leader, 4), says(NodeRole::Leader, 5), None];
+        assert_eq!(leader_of(&picture), Some(Leader { place: 1, term: 5 }));
+    }
+
+    #[test]
+    fn a_leader_that_cannot_serve_yet_is_none_yet() {
+        let mut picture = led_by(0, 1);
+        if let Some(status) = &mut picture[0] {
+            status.ready = false;
+        }
+        assert_eq!(leader_of(&picture), None);
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let mut leadership = Leadership::default();
+        assert_eq!(leadership.update(&led_by(0, 1)), Some(News::Leads(Leader { place: 0, term: 1 })));
+        assert_eq!(leadership.update(&led_by(0, 1)), None);
+        assert_eq!(leadership.update(&led_by(2, 2)), Some(News::Leads(Leader { place: 2, term: 2 })));
+    }
+
+    #[test]
+    fn a_short_gap_is_an_election_and_a_long_one_is_news() {
+        let nobody: Picture = vec![None, says(NodeRole::Candidate, 2), None];
+        let mut leadership = Leadership::default();
+        leadership.update(&led_by(0, 1));
+        let news: Vec<_> = (0..20).filter_map(|_| leadership.update(&nobody)).collect();
+        assert_eq!(news, [News::Nobody], "after a while, and once");
+        assert!(leadership.update(&led_by(0, 1)).is_some(), "the same leader back is news again");
+    }
+
+    #[test]
+    fn nobody_from_the_start_is_no_change() {
+        let mut leadership = Leadership::default();
+        assert!((0..20).all(|_| leadership.update(&vec![None; 3]).is_none()));
+    }
+}

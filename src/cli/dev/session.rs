@@ -1,0 +1,288 @@
+//! One run of `kontiki dev`, from the first check to the last process.
+
+use crate::cli::dev::args::DevArgs;
+use crate::cli::dev::child::{Node, ending};
+use crate::cli::dev::directory::{Directory, DirectoryError};
+use crate::cli::dev::layout::{self, NodePlan};
+use crate::cli::dev::observe::{Leader, Leadership, News, Picture, leader_of, observe};
+use crate::cli::dev::words::say;
+use crate::cli::dev::{logs, ports, words};
+use rustix::process::Signal;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long the first leader may take. A large resumed directory takes a while to load.
+const LEADER_PATIENCE: Duration = Duration::from_secs(60);
+/// Once there is a leader, how long the others may take to answer too, so that the table shows them all.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often to say that we still wait.
+const REMINDER: Duration = Duration::from_secs(5);
+/// How long a node may take to stop in order.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a dead node's log to show.
+const LOG_LINES: usize = 10;
+
+/// Why `kontiki dev` failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// No event loop, or no signal handlers.
+    #[error("the operating system refused what is needed to start: {0}")]
+    Runtime(#[source] io::Error),
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A port.
+    #[error("{0}")]
+    Port(ports::Taken),
+    /// A node could not be started.
+    #[error("cannot start {name}: {source}")]
+    Start {
+        /// Its name.
+        name: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Too few nodes lived long enough to elect a leader.
+    #[error("the cluster did not come up: {alive} of {of} nodes live, and a majority is needed")]
+    NoMajority {
+        /// How many live.
+        alive: usize,
+        /// How many there were.
+        of: usize,
+    },
+    /// The nodes live but elect nobody.
+    #[error("no node became leader within {} s. What they last said:\n{picture}", LEADER_PATIENCE.as_secs())]
+    NoLeader {
+        /// The table of the nodes, and the ends of their logs.
+        picture: String,
+    },
+    /// All nodes ended by themselves, or were killed.
+    #[error("no node is left")]
+    NobodyLeft,
+}
+
+/// Runs a cluster until a signal, or until no node is left.
+///
+/// # Errors
+/// If it cannot be started or does not survive. All nodes are stopped then.
+pub async fn run(args: DevArgs) -> Result<(), DevError> {
+    // Before the first child, so that no end of one goes unnoticed.
+    let mut signals = Signals::listen().map_err(DevError::Runtime)?;
+    let mut session = Session::start(args)?;
+    let outcome = session.watch(&mut signals).await;
+    session.stop(&mut signals).await;
+    outcome
+}
+
+struct Session {
+    // Dropped in this order: the processes end before their directory goes.
+    nodes: Vec<Node>,
+    directory: Directory,
+    /// How to start each node by hand.
+    restart: Vec<String>,
+    program: String,
+    leadership: Leadership,
+    /// Whether the cluster has been introduced to the user.
+    up: bool,
+    /// When a leader was first seen.
+    first_leader: Option<Instant>,
+}
+
+impl Session {
+    fn start(args: DevArgs) -> Result<Self, DevError> {
+        let program: PathBuf = std::env::current_exe().map_err(DevError::Runtime)?;
+        let directory = Directory::open(args.data_dir.as_deref(), args.nodes, args.base_port)?;
+        let plans = layout::plan(&directory.marker, &directory.path);
+        ports::check(plans.iter().flat_map(|plan| [plan.client_port, plan.peer_port]))
+            .map_err(DevError::Port)?;
+        say(words::opening(&directory));
+        let called = words::call_name(&program);
+        let mut session = Self {
+            nodes: Vec::new(),
+            restart: Vec::new(),
+            program: called,
+            leadership: Leadership::default(),
+            up: false,
+            first_leader: None,
+            directory,
+        };
+        for plan in &plans {
+            let flags = layout::serve_flags(plan, &plans, &session.directory.marker.token, &args);
+            session.restart.push(layout::shell_line(&session.program, &flags));
+            let node = Node::start(&program, &flags, plan.clone())
+                .map_err(|source| DevError::Start { name: plan.name.clone(), source })?;
+            session.nodes.push(node);
+        }
+        Ok(session)
+    }
+
+    /// Tells what happens until it is time to stop.
+    async fn watch(&mut self, signals: &mut Signals) -> Result<(), DevError> {
+        let plans: Vec<NodePlan> = self.nodes.iter().map(|node| node.plan.clone()).collect();
+        let (sender, mut pictures) = mpsc::channel(1);
+        tokio::spawn(observe(plans, sender));
+        let started = Instant::now();
+        let mut remind = tokio::time::interval_at(started + REMINDER, REMINDER);
+        let mut last: Picture = vec![None; self.nodes.len()];
+        loop {
+            tokio::select! {
+                heard = signals.next() => match heard {
+                    Heard::Stop => return Ok(()),
+                    Heard::Child => self.bury_the_dead()?,
+                },
+                Some(picture) = pictures.recv() => {
+                    self.look_at(&picture);
+                    last = picture;
+                }
+                _ = remind.tick(), if !self.up => {
+                    if started.elapsed() >= LEADER_PATIENCE {
+                        return Err(DevError::NoLeader { picture: self.last_words(&last) });
+                    }
+                    say(format!("Still waiting for a leader; logs are in {}.", self.directory.path.display()));
+                }
+            }
+        }
+    }
+
+    fn look_at(&mut self, picture: &Picture) {
+        if !self.up {
+            let Some(leader) = leader_of(picture) else { return };
+            let since = *self.first_leader.get_or_insert_with(Instant::now);
+            let silent = |(node, status): (&Node, &Option<_>)| node.is_alive() && status.is_none();
+            if self.nodes.iter().zip(picture).any(silent) && since.elapsed() < ANSWER_PATIENCE {
+                return;
+            }
+            self.up = true;
+            self.leadership.update(picture);
+            self.greet(picture, &leader);
+            return;
+        }
+        match self.leadership.update(picture) {
+            Some(News::Leads(leader)) => {
+                say(format!("{} leads now (term {}).", self.nodes[leader.place].plan.name, leader.term));
+            }
+            Some(News::Nobody) => say("No node leads at the moment: writes wait."),
+            None => {}
+        }
+    }
+
+    fn greet(&self, picture: &Picture, leader: &Leader) {
+        say(format!("\n{}\n", words::table(&self.nodes, picture)));
+        say(format!("{}\n", words::leads(&self.nodes, picture, leader)));
+        say(format!("{}\n", words::what_next(&self.program, &self.nodes, leader)));
+    }
+
+    /// Reports each node that has ended.
+    fn bury_the_dead(&mut self) -> Result<(), DevError> {
+        let of = self.nodes.len();
+        for place in 0..of {
+            let Some(status) = self.nodes[place].reap() else {
+                continue;
+            };
+            let alive = self.alive();
+            let node = &self.nodes[place];
+            let tail = tail_of(node);
+            let restart = &self.restart[place];
+            say(format!("\n{}\n", words::obituary(node, &ending(status), &tail, restart, alive, of)));
+        }
+        match self.alive() {
+            0 if self.up => Err(DevError::NobodyLeft),
+            alive if !self.up && alive <= of / 2 => Err(DevError::NoMajority { alive, of }),
+            _ => Ok(()),
+        }
+    }
+
+    fn last_words(&self, picture: &Picture) -> String {
+        let mut text = words::table(&self.nodes, picture);
+        for node in &self.nodes {
+            text += &format!("\n{}:\n    {}", node.plan.log.display(), tail_of(node).join("\n    "));
+        }
+        text
+    }
+
+    fn alive(&self) -> usize {
+        self.nodes.iter().filter(|node| node.is_alive()).count()
+    }
+
+    /// Stops all nodes: in order, and those that do not by force.
+    async fn stop(&mut self, signals: &mut Signals) {
+        if self.alive() == 0 {
+            return;
+        }
+        say(format!("\nStopping {} (again Ctrl-C to kill them at once).", plural(self.alive())));
+        self.nodes.iter().for_each(|node| node.signal(Signal::TERM));
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while self.alive() > 0 {
+            tokio::select! {
+                heard = signals.next() => match heard {
+                    Heard::Stop => break,
+                    Heard::Child => for node in &mut self.nodes {
+                        node.reap();
+                    },
+                },
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        for node in self.nodes.iter().filter(|node| node.is_alive()) {
+            say(format!("{} (pid {}) did not stop in time and is killed.", node.plan.name, node.pid));
+        }
+        // The drop of a node kills it if need be.
+        self.nodes.clear();
+        if self.directory.temporary {
+            say("All stopped; the temporary directory goes.");
+        } else {
+            say(format!(
+                "All stopped. To resume: {} dev --data-dir {}",
+                self.program,
+                self.directory.path.display()
+            ));
+        }
+    }
+}
+
+fn tail_of(node: &Node) -> Vec<String> {
+    logs::tail(&node.plan.log, LOG_LINES).unwrap_or_else(|error| vec![format!("(cannot be read: {error})")])
+}
+
+fn plural(count: usize) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+/// The signals that matter here.
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: unix::Signal,
+    child: unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            hangup: unix::signal(SignalKind::hangup())?,
+            child: unix::signal(SignalKind::child())?,
+        })
+    }
+
+    async fn next(&mut self) -> Heard {
+        tokio::select! {
+            _ = self.interrupt.recv() => Heard::Stop,
+            _ = self.terminate.recv() => Heard::Stop,
+            _ = self.hangup.recv() => Heard::Stop,
+            _ = self.child.recv() => Heard::Child,
+        }
+    }
+}
+
+enum Heard {
+    /// Ctrl-C, SIGTERM, or the terminal has gone.
+    Stop,
+    /// Some child has ended (or was paused: look).
+    Child,
+}

@@ -1,0 +1,99 @@
+//! `kontiki get`
+
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::global::Context;
+use crate::cli::output::{Format, Grid};
+use crate::cli::{report, text};
+use crate::client::{Get, ReadLevel};
+use crate::types::Revision;
+use serde_json::json;
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki get hello                   world
+  kontiki get hello --rev 2           as it was at revision 2
+  kontiki get hello --local           from the asked node alone; possibly old
+  kontiki get hello --at-least 7      wait until the asked node has revision 7
+  kontiki get hello -o json           with revisions and version
+";
+
+/// Read a key
+///
+/// Exit code 1 if it is absent.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub(super) struct GetArgs {
+    /// The key
+    key: String,
+    #[command(flatten)]
+    read: ReadArgs,
+    /// Key and value as hexadecimal digits
+    #[arg(long)]
+    hex: bool,
+}
+
+/// How fresh, and as of when.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReadArgs {
+    /// As it was at this revision
+    #[arg(long = "rev", value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
+    revision: Option<u64>,
+    /// What the asked node has, without asking the others: fast, possibly old
+    #[arg(long, conflicts_with = "at_least")]
+    local: bool,
+    /// Wait until the asked node has applied this revision
+    #[arg(long, value_name = "REVISION")]
+    at_least: Option<u64>,
+}
+
+impl ReadArgs {
+    pub(super) fn revision(&self) -> Option<Revision> {
+        self.revision.map(Revision)
+    }
+
+    pub(super) fn level(&self) -> ReadLevel {
+        match self.at_least {
+            Some(revision) => ReadLevel::AtLeast(Revision(revision)),
+            None if self.local => ReadLevel::Local,
+            None => ReadLevel::Linearizable,
+        }
+    }
+}
+
+pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliError> {
+    let key = text::argument(&args.key, args.hex)?;
+    let get = Get { key, revision: args.read.revision(), level: args.read.level() };
+    let answer = context.client.get(get).await?;
+    let output = &context.output;
+    if output.is_json() {
+        let kv = answer.value.as_ref().map(|kv| text::key_value(kv, false, args.hex));
+        output.json(&text::answered(&answer.meta, json!({"kv": kv})))?;
+    }
+    let Some(kv) = answer.value else {
+        return Ok(report::no(output, &format!("absent: {}", args.key)));
+    };
+    match output.asked {
+        Some(Format::Json) => {}
+        Some(Format::Table) => {
+            let mut grid = Grid::new(&["KEY", "VALUE", "VERSION", "MODIFIED", "CREATED"]);
+            grid.row(vec![
+                text::shown(&kv.key, args.hex),
+                text::shown(&kv.value, args.hex),
+                kv.version.to_string(),
+                kv.mod_revision.to_string(),
+                kv.create_revision.to_string(),
+            ]);
+            output.line(grid.render(Format::Table, false))?;
+        }
+        // A value goes to a program as it is, to a person so that it cannot upset the terminal.
+        _ if args.hex => output.line(text::hex(&kv.value))?,
+        _ if output.is_terminal() && std::str::from_utf8(&kv.value).is_err() => {
+            output.line(text::shown(&kv.value, false))?;
+        }
+        _ => {
+            output.bytes(&kv.value)?;
+            output.bytes(b"\n")?;
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,175 @@
+//! `kontiki hash`
+
+use crate::address::NodeUrl;
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::global::Context;
+use crate::cli::output::{Format, Grid, Output, Tone};
+use crate::client::{Client, Error, Member, StateHash};
+use crate::types::Revision;
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki hash                 hash the state of all nodes at the newest revision, and compare
+  kontiki hash --rev 1000      at revision 1000
+";
+
+/// Compare the state of all nodes
+///
+/// Each reads it from its disk. Exit code 1 if they differ, or if one cannot be asked.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub(super) struct HashArgs {
+    /// Hash up to this revision [default: the newest]
+    #[arg(long = "rev", value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
+    revision: Option<u64>,
+}
+
+/// A node and what it answered.
+struct Row {
+    name: String,
+    result: Result<StateHash, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Equal,
+    Differ,
+    /// Compacted at different revisions: no two hashes are of the same thing.
+    NotComparable,
+    Incomplete,
+}
+
+pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliError> {
+    let members = context.client.members().await?.value;
+    let known = names(&context.client).await;
+    let mut revision = args.revision.map(Revision);
+    let mut rows = Vec::new();
+    for member in &members {
+        let result = match client_of(member, &known, &context.client) {
+            Ok(client) => {
+                client.hash(revision).await.map(|answer| answer.value).map_err(|error| error.to_string())
+            }
+            Err(words) => Err(words),
+        };
+        if let Ok(hash) = &result {
+            // The first answer says at which revision all others are asked.
+            revision = revision.or(Some(hash.revision));
+        }
+        rows.push(Row { name: member.name.clone(), result });
+    }
+    let verdict = judge(&rows);
+    show(&rows, verdict, &context.output)?;
+    Ok(if verdict == Verdict::Equal { Exit::Ok } else { Exit::No })
+}
+
+/// Which node answers at each endpoint that the caller named. What a node
+/// advertises need not be within reach from here; what the caller named is.
+async fn names(client: &Client) -> Vec<(u64, NodeUrl)> {
+    let mut known = Vec::new();
+    for endpoint in client.endpoints() {
+        let status: Result<_, Error> = client.only(endpoint).local_status().await;
+        if let Ok(status) = status {
+            known.push((status.meta.node_id, endpoint.clone()));
+        }
+    }
+    known
+}
+
+fn client_of(member: &Member, known: &[(u64, NodeUrl)], client: &Client) -> Result<Client, String> {
+    if let Some((_, url)) = known.iter().find(|(id, _)| *id == member.id) {
+        return Ok(client.only(url));
+    }
+    if member.client_url.is_empty() {
+        return Err("nobody has heard from it; its address is not known".to_owned());
+    }
+    NodeUrl::parse(&member.client_url).map(|url| client.only(&url))
+}
+
+fn judge(rows: &[Row]) -> Verdict {
+    let hashes: Vec<&StateHash> = rows.iter().filter_map(|row| row.result.as_ref().ok()).collect();
+    let Some(first) = hashes.first() else {
+        return Verdict::Incomplete;
+    };
+    let comparable =
+        |hash: &StateHash| (hash.revision, hash.compact_revision) == (first.revision, first.compact_revision);
+    if hashes.iter().any(|hash| comparable(hash) && hash.hash != first.hash) {
+        Verdict::Differ
+    } else if !hashes.iter().all(|hash| comparable(hash)) {
+        Verdict::NotComparable
+    } else if hashes.len() < rows.len() {
+        Verdict::Incomplete
+    } else {
+        Verdict::Equal
+    }
+}
+
+fn show(rows: &[Row], verdict: Verdict, output: &Output) -> Result<(), CliError> {
+    if output.format() == Format::Json {
+        let nodes: Vec<Value> = rows
+            .iter()
+            .map(|row| match &row.result {
+                Ok(hash) => json!({
+                    "name": row.name, "revision": hash.revision.get(), "hash": hash.hash,
+                    "compact_revision": hash.compact_revision.get(), "records": hash.records, "error": null,
+                }),
+                Err(words) => json!({"name": row.name, "error": words}),
+            })
+            .collect();
+        let verdict = match verdict {
+            Verdict::Equal => "equal",
+            Verdict::Differ => "differ",
+            Verdict::NotComparable => "not_comparable",
+            Verdict::Incomplete => "incomplete",
+        };
+        return output.json(&json!({"verdict": verdict, "nodes": nodes}));
+    }
+    let mut grid = Grid::new(&["NODE", "REVISION", "COMPACTED", "RECORDS", "HASH"]);
+    for row in rows {
+        match &row.result {
+            Ok(hash) => grid.row(vec![
+                row.name.clone(),
+                hash.revision.to_string(),
+                hash.compact_revision.to_string(),
+                hash.records.to_string(),
+                hash.hash.clone(),
+            ]),
+            Err(words) => grid.toned_row(
+                [&row.name, "-", "-", "-", words].map(|cell| (cell.to_owned(), Tone::Bad)).to_vec(),
+            ),
+        }
+    }
+    let sentence = match verdict {
+        Verdict::Equal => "All nodes hold the same state.",
+        Verdict::Differ => "The nodes DIFFER: stop writing, keep the data directories, and find out why.",
+        Verdict::NotComparable => "Not comparable: a compaction came in between. Try again.",
+        Verdict::Incomplete => "Not all nodes could be asked.",
+    };
+    output.line(format!("{sentence}\n{}", grid.render(output.format(), output.colour())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(revision: u64, compact: u64, hash: &str) -> Row {
+        let hash = StateHash {
+            revision: Revision(revision),
+            compact_revision: Revision(compact),
+            hash: hash.to_owned(),
+            records: 1,
+        };
+        Row { name: String::new(), result: Ok(hash) }
+    }
+
+    #[test]
+    fn only_hashes_of_the_same_thing_are_compared() {
+        let down = || Row { name: String::new(), result: Err("down".to_owned()) };
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "a")]), Verdict::Equal);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b")]), Verdict::Differ);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 2, "b")]), Verdict::NotComparable);
+        assert_eq!(judge(&[row(9, 1, "a"), down()]), Verdict::Incomplete);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b"), down()]), Verdict::Differ);
+        assert_eq!(judge(&[down()]), Verdict::Incomplete);
+    }
+}

@@ -1,0 +1,147 @@
+//! Standard output: the form of what is written, and the one place that writes.
+
+use crate::cli::exit::CliError;
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, Color, Table};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs: the fields keep their names and meaning between versions.
+    Json,
+    /// For shells: no frames, no colour, tabs between columns.
+    Plain,
+}
+
+/// Where and how a command writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    /// As asked for with `-o`.
+    pub asked: Option<Format>,
+    terminal: bool,
+    colour: bool,
+}
+
+impl Output {
+    pub(super) fn new(asked: Option<Format>) -> Self {
+        let terminal = io::stdout().is_terminal();
+        // https://no-color.org: any value but the empty one.
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { asked, terminal, colour: terminal && !no_color }
+    }
+
+    /// The form to write in.
+    pub(super) fn format(&self) -> Format {
+        self.asked.unwrap_or(if self.terminal { Format::Table } else { Format::Plain })
+    }
+
+    /// Whether a person is looking at a screen.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.asked == Some(Format::Json)
+    }
+
+    /// Whether to use colour.
+    pub(super) fn colour(&self) -> bool {
+        self.colour && self.format() == Format::Table
+    }
+
+    /// Writes one line.
+    pub(super) fn line(&self, text: impl AsRef<str>) -> Result<(), CliError> {
+        let mut line = text.as_ref().to_owned();
+        line.push('\n');
+        self.bytes(line.as_bytes())
+    }
+
+    /// Writes a JSON value as one line.
+    pub(super) fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string(value).map_err(|error| CliError::local("write JSON", error))?;
+        self.line(text)
+    }
+
+    /// Writes bytes as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => CliError::OutputClosed,
+            _ => CliError::local("write to standard output", error),
+        })
+    }
+}
+
+/// What a cell says beside its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tone {
+    #[default]
+    Neutral,
+    Good,
+    Bad,
+}
+
+/// Rows under headings, as a table or plain.
+#[derive(Debug)]
+pub(super) struct Grid {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<(String, Tone)>>,
+}
+
+impl Grid {
+    pub(super) fn new(headings: &[&'static str]) -> Self {
+        Self { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    pub(super) fn row(&mut self, cells: Vec<String>) {
+        self.toned_row(cells.into_iter().map(|cell| (cell, Tone::Neutral)).collect());
+    }
+
+    pub(super) fn toned_row(&mut self, cells: Vec<(String, Tone)>) {
+        self.rows.push(cells);
+    }
+
+    /// The text, without a line end after the last row.
+    pub(super) fn render(&self, format: Format, colour: bool) -> String {
+        match format {
+            Format::Plain | Format::Json => self.plain(),
+            Format::Table => self.table(colour),
+        }
+    }
+
+    fn plain(&self) -> String {
+        let rows = self.rows.iter().map(|row| {
+            let cells: Vec<&str> = row.iter().map(|(cell, _)| cell.as_str()).collect();
+            cells.join("\t")
+        });
+        let lines: Vec<String> = std::iter::once(self.headings.join("\t")).chain(rows).collect();
+        lines.join("\n")
+    }
+
+    fn table(&self, colour: bool) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        if colour {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(self.headings.iter().map(|heading| Cell::new(*heading)));
+        for row in &self.rows {
+            table.add_row(row.iter().map(|(text, tone)| {
+                let cell = Cell::new(text);
+                match tone {
+                    Tone::Neutral => cell,
+                    Tone::Good => cell.fg(Color::Green),
+                    Tone::Bad => cell.fg(Color::Red),
+                }
+            }));
+        }
+        let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned()).collect();
+        lines.join("\n")
+    }
+}

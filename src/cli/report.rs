@@ -1,0 +1,187 @@
+//! An error for whoever has to do something about it: what failed, at which
+//! node, in which layer, the likely cause, and the next command.
+
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::output::Output;
+use crate::client::{Error, Failure, Outcome};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use tonic::Code;
+
+/// Writes the error to standard error and answers its exit code.
+pub(super) fn report(error: &CliError, output: &Output) -> ExitCode {
+    match error {
+        CliError::OutputClosed => {}
+        error if output.is_json() => eprintln!("{}", json(error)),
+        error => eprintln!("{}", text(error)),
+    }
+    error.exit().into()
+}
+
+/// In words.
+fn text(error: &CliError) -> String {
+    let CliError::Client(error) = error else {
+        return format!("error: {error}");
+    };
+    let mut lines = vec![format!("error: {error}")];
+    for (node, failure) in &error.unreachable {
+        lines.push(format!("       also at {node} ({}): {failure}", failure.layer().as_str()));
+    }
+    if error.attempts > 1 {
+        lines.push(format!("  tries:   {}", error.attempts));
+    }
+    if let Some(outcome) = error.outcome().filter(|_| !error.failure.before_sending()) {
+        lines.push(format!("  outcome: {}", in_words(outcome)));
+    }
+    let (cause, next) = advice(error);
+    if !cause.is_empty() {
+        lines.push(format!("  likely:  {cause}"));
+    }
+    if !next.is_empty() {
+        lines.push(format!("  try:     {next}"));
+    }
+    lines.join("\n")
+}
+
+fn in_words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotApplied => "certainly not applied",
+        Outcome::Unknown => "unknown: it may have been applied, or may yet be; read before you write again",
+    }
+}
+
+/// As JSON, one object.
+fn json(error: &CliError) -> Value {
+    let mut object = json!({"message": error.to_string(), "exit_code": error.exit() as u8});
+    if let CliError::Client(error) = error {
+        let (cause, next) = advice(error);
+        object["action"] = error.action.into();
+        object["endpoint"] = error.endpoint.as_ref().map(ToString::to_string).into();
+        object["layer"] = error.layer().as_str().into();
+        object["attempts"] = error.attempts.into();
+        object["outcome"] = error.outcome().map(Outcome::as_str).into();
+        object["likely_cause"] = cause.into();
+        object["next"] = next.into();
+        if let Some(refusal) = error.refusal() {
+            object["reason"] = refusal.reason.clone().into();
+            object["code"] = format!("{:?}", refusal.code).into();
+            object["details"] = json!(refusal.details);
+        }
+    }
+    json!({"error": object})
+}
+
+/// The likely cause and the next command.
+fn advice(error: &Error) -> (&'static str, &'static str) {
+    match &*error.failure {
+        Failure::Usage(_) => ("", "kontiki --help"),
+        Failure::Tls(_) => ("an https:// endpoint", "the same with http://, in a network that you trust"),
+        Failure::Dns { .. } => (
+            "a wrong host name, or one that only the nodes themselves know",
+            "kontiki --endpoints http://HOST:2379 status",
+        ),
+        Failure::Tcp { kind, .. } => match kind {
+            std::io::ErrorKind::ConnectionRefused => {
+                ("no server runs there", "kontiki dev   (or name your nodes: --endpoints http://HOST:2379)")
+            }
+            std::io::ErrorKind::TimedOut => {
+                ("the machine is down, or a firewall is between", "kontiki --timeout 30s status")
+            }
+            _ => ("the network", "kontiki --endpoints http://HOST:2379 status"),
+        },
+        Failure::Grpc(message) if message.contains("does not speak gRPC") => (
+            "the port of another program, or a node's port for its peers",
+            "kontiki --endpoints http://HOST:2379 status",
+        ),
+        Failure::Grpc(_) => ("the node stopped, or the network broke", "kontiki status"),
+        Failure::Timeout { .. } => {
+            ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
+        }
+        Failure::Refused(refusal) => refused(refusal.code, &refusal.reason),
+    }
+}
+
+fn refused(code: Code, reason: &str) -> (&'static str, &'static str) {
+    match (reason, code) {
+        ("NO_LEADER", _) => ("an election is under way, or no majority of the nodes is up", "kontiki status"),
+        ("OVERLOADED", _) => {
+            ("more requests than the cluster can take", "again in a moment, with fewer at once")
+        }
+        ("NO_SPACE", _) => ("a node's disk is full", "kontiki status   (DISK), then make room"),
+        ("COMPACTED", _) => ("that part of history was forgotten", "a newer --rev, or none"),
+        ("FUTURE_REVISION", _) => {
+            ("a revision of another cluster, or of none", "kontiki status   (REVISION)")
+        }
+        ("DEADLINE", _) => {
+            ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
+        }
+        ("TRANSFER_TIMED_OUT", _) => ("the other node is slow, or behind", "kontiki status   (BEHIND)"),
+        (_, Code::DataLoss) => {
+            ("that node's disk holds a damaged record", "kontiki hash, and that node's log")
+        }
+        (_, Code::Unimplemented) => {
+            ("the server is an older kontiki, or it is a port for peers", "kontiki status")
+        }
+        (_, Code::Unavailable) => ("the cluster is changing its leader", "kontiki status"),
+        (_, Code::ResourceExhausted) => ("a limit of the server", "kontiki -o json status   (limits)"),
+        (_, Code::InvalidArgument) => ("", "the command's --help"),
+        _ => ("", ""),
+    }
+}
+
+/// Says on standard error that the answer is no, for people alone.
+pub(super) fn no(output: &Output, words: &str) -> Exit {
+    if !output.is_json() {
+        eprintln!("{words}");
+    }
+    Exit::No
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::NodeUrl;
+
+    fn refused_connection() -> CliError {
+        let tcp =
+            Failure::Tcp { kind: std::io::ErrorKind::ConnectionRefused, message: "os error 111".to_owned() };
+        CliError::Client(Error {
+            action: "put",
+            endpoint: Some(NodeUrl::parse("http://127.0.0.1:2383").unwrap()),
+            attempts: 2,
+            failure: Box::new(tcp.clone()),
+            write: true,
+            unreachable: vec![(NodeUrl::parse("http://127.0.0.1:2379").unwrap(), tcp)],
+        })
+    }
+
+    #[test]
+    fn an_error_tells_what_where_in_which_layer_why_and_what_next() {
+        let expected = "\
+error: put failed at http://127.0.0.1:2383 (TCP): connection refused
+       also at http://127.0.0.1:2379 (TCP): connection refused
+  tries:   2
+  likely:  no server runs there
+  try:     kontiki dev   (or name your nodes: --endpoints http://HOST:2379)";
+        assert_eq!(text(&refused_connection()), expected);
+    }
+
+    #[test]
+    fn a_write_in_doubt_says_so() {
+        let mut error = Error::usage("put", "");
+        error.failure = Box::new(Failure::Grpc("the connection broke".to_owned()));
+        error.write = true;
+        assert!(text(&CliError::Client(error)).contains("outcome: unknown: it may have been applied"));
+    }
+
+    #[test]
+    fn the_json_form_has_the_same_facts() {
+        let json = json(&refused_connection());
+        let error = &json["error"];
+        assert_eq!(error["layer"], "TCP");
+        assert_eq!(error["endpoint"], "http://127.0.0.1:2383");
+        assert_eq!(error["exit_code"], 3);
+        assert_eq!(error["outcome"], "NOT_APPLIED");
+        assert_eq!(error["likely_cause"], "no server runs there");
+    }
+}

@@ -1,0 +1,111 @@
+//! `kontiki scan`
+
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::get::ReadArgs;
+use crate::cli::global::Context;
+use crate::cli::output::{Format, Grid};
+use crate::cli::text;
+use crate::client::{KeyValue, Keys, Order, ScanOptions};
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki scan user/                       every key that begins with user/
+  kontiki scan                             everything
+  kontiki scan --from a --to c --limit 10  from a (included) to c (excluded)
+  kontiki scan user/ --desc --keys-only
+  kontiki scan user/ -o json               one JSON object a line
+";
+
+/// Read many keys in order
+///
+/// All at one revision, however many there are and whatever is written meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub(super) struct ScanArgs {
+    /// Every key with this prefix
+    #[arg(conflicts_with_all = ["from", "to", "all"])]
+    prefix: Option<String>,
+    /// From this key
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    from: Option<String>,
+    /// To before this key
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    to: Option<String>,
+    /// Every key there is, as without any selection
+    #[arg(long)]
+    all: bool,
+    /// At most so many keys
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Largest first
+    #[arg(long)]
+    desc: bool,
+    /// Leave the values out
+    #[arg(long)]
+    keys_only: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    /// Keys and values as hexadecimal digits
+    #[arg(long)]
+    hex: bool,
+}
+
+pub(super) async fn run(args: ScanArgs, context: &Context) -> Result<Exit, CliError> {
+    let options = ScanOptions {
+        keys: keys(&args)?,
+        revision: args.read.revision(),
+        limit: args.limit.unwrap_or(0),
+        order: if args.desc { Order::Descending } else { Order::Ascending },
+        keys_only: args.keys_only,
+        level: args.read.level(),
+    };
+    let mut scan = context.client.scan(options);
+    while let Some(kvs) = scan.next().await? {
+        write(&kvs, &args, context)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn keys(args: &ScanArgs) -> Result<Keys, CliError> {
+    let bytes = |text: &String| text::argument(text, args.hex);
+    Ok(match (&args.prefix, &args.from, &args.to) {
+        (Some(prefix), ..) if !prefix.is_empty() => Keys::Prefix(bytes(prefix)?),
+        (_, None, None) => Keys::All,
+        (_, from, to) => Keys::Span {
+            start: from.as_ref().map(bytes).transpose()?,
+            end: to.as_ref().map(bytes).transpose()?,
+        },
+    })
+}
+
+/// Writes a chunk, in one piece: a scan of everything is many lines.
+fn write(kvs: &[KeyValue], args: &ScanArgs, context: &Context) -> Result<(), CliError> {
+    let cells = |kv: &KeyValue| {
+        let mut cells = vec![text::shown(&kv.key, args.hex)];
+        if !args.keys_only {
+            cells.push(text::shown(&kv.value, args.hex));
+        }
+        cells
+    };
+    let lines: Vec<String> = match context.output.format() {
+        Format::Json => {
+            kvs.iter().map(|kv| text::key_value(kv, args.keys_only, args.hex).to_string()).collect()
+        }
+        Format::Plain => kvs.iter().map(|kv| cells(kv).join("\t")).collect(),
+        Format::Table => {
+            let headings: &[&'static str] = if args.keys_only {
+                &["KEY", "MODIFIED", "VERSION"]
+            } else {
+                &["KEY", "VALUE", "MODIFIED", "VERSION"]
+            };
+            let mut grid = Grid::new(headings);
+            for kv in kvs {
+                let mut row = cells(kv);
+                row.extend([kv.mod_revision.to_string(), kv.version.to_string()]);
+                grid.row(row);
+            }
+            vec![grid.render(Format::Table, false)]
+        }
+    };
+    context.output.line(lines.join("\n"))
+}

@@ -1,0 +1,84 @@
+//! `kontiki serve`
+
+use crate::cli::dev::parent_gone;
+use crate::cli::exit::{CliError, Exit};
+use crate::config::{ServeArgs, ServeConfig};
+use crate::{server, telemetry};
+use std::io;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki serve                                    one node, on 127.0.0.1:2379
+  kontiki serve --config /etc/kontiki.toml
+  kontiki serve --name n1 --listen-client 0.0.0.0:2379 --advertise-client http://10.0.0.1:2379 \\
+      --listen-peer 0.0.0.0:2380 \\
+      --initial-cluster n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380
+
+Each flag may also be set by its environment variable, or in the file by its name without the dashes:
+  listen-client = \"0.0.0.0:2379\"
+  timing = \"wan\"
+A flag wins over the environment, that over the file. `kontiki config show` tells what comes from where.
+Presets of --timing (heartbeat, election timeout):
+  lan   50 ms, 300 to 600 ms     one data centre
+  fast  20 ms, 100 to 200 ms     one rack with idle machines and fast disks
+  wan   250 ms, 1.5 to 3 s       between regions
+";
+
+/// Run one node of a cluster.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub(super) struct ServeCommand {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
+    let config = command.args.load()?;
+    telemetry::init(&config.log).map_err(|error| CliError::local("set up logging", error))?;
+    let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
+    let name = config.name.clone();
+    let served =
+        runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
+    // After a failed disk a thread may hang in it for ever: do not wait for that.
+    runtime.shutdown_background();
+    served.map_err(|error| CliError::local(format!("serve as {name}"), error))?;
+    Ok(Exit::Ok)
+}
+
+/// Why a node did not run, or ended.
+#[derive(Debug, thiserror::Error)]
+enum ServeFailure {
+    #[error(transparent)]
+    Serve(#[from] server::ServeError),
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[from] io::Error),
+}
+
+/// Resolves when the process is asked to end: by a signal, or, for a child of
+/// `kontiki dev`, by the end of its parent.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = parent_gone() => {}
+        }
+    })
+}
+
+/// One thread is fastest where it suffices: a message then never waits for
+/// another thread to wake up.
+fn runtime(config: &ServeConfig) -> io::Result<Runtime> {
+    let mut builder = match config.worker_threads {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.enable_all().thread_name("kontiki").build()
+}

@@ -1,0 +1,34 @@
+//! `kontiki transfer-leader`
+
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::global::Context;
+use crate::cli::text;
+use serde_json::json;
+
+const EXAMPLES: &str = "\
+Examples:
+  kontiki transfer-leader          to the node that is furthest
+  kontiki transfer-leader n3
+";
+
+/// Hand leadership to another node
+///
+/// For example before maintenance. Writes wait for a few milliseconds.
+#[derive(Debug, clap::Args)]
+#[command(before_long_help = EXAMPLES)]
+pub(super) struct TransferLeaderArgs {
+    /// The name or id of the node that shall lead
+    to: Option<String>,
+}
+
+pub(super) async fn run(args: TransferLeaderArgs, context: &Context) -> Result<Exit, CliError> {
+    let answer = context.client.transfer_leadership(args.to).await?;
+    let leader = &answer.value;
+    if context.output.is_json() {
+        let leader = json!({"id": leader.id.to_string(), "name": leader.name});
+        context.output.json(&text::answered(&answer.meta, json!({"leader": leader})))?;
+    } else {
+        context.output.line(format!("OK  {} leads  {}", leader.name, text::by(&answer.meta)))?;
+    }
+    Ok(Exit::Ok)
+}

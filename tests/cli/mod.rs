@@ -1,0 +1,51 @@
+//! The program as a user runs it: output, errors and exit codes, against
+//! servers that answer as a script says.
+
+mod commands;
+mod snapshots;
+
+use serde_json::Value;
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
+
+/// What a run of the program left.
+struct Run {
+    out: String,
+    err: String,
+    code: i32,
+}
+
+impl Run {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+async fn kontiki(endpoints: &str, arguments: &[&str]) -> Run {
+    kontiki_with_input(endpoints, arguments, "").await
+}
+
+async fn kontiki_with_input(endpoints: &str, arguments: &[&str], input: &str) -> Run {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kontiki"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KONTIKI_")) {
+        command.env_remove(name);
+    }
+    let mut child = command
+        .args(arguments)
+        .env("KONTIKI_ENDPOINTS", endpoints)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that does not read it may be gone already.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    Run {
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code().unwrap(),
+    }
+}

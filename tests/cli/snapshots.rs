@@ -1,0 +1,78 @@
+//! Snapshot files: saved only whole, and inspected to the last byte.
+
+use super::kontiki;
+use crate::client::fake::{Fake, Step, refusal};
+use bytes::Bytes;
+use kontiki::raft::Members;
+use kontiki::storage::SnapshotHeader;
+use kontiki::storage::snapshot::encode;
+use kontiki::types::{ClusterId, EntryId, NodeId, Revision};
+use tonic::Code;
+
+fn pieces() -> Vec<Bytes> {
+    let header = SnapshotHeader {
+        cluster: ClusterId(7),
+        last: EntryId::new(3, 40),
+        members: Members::of_voters([NodeId(1), NodeId(2), NodeId(3)]),
+        revision: Revision(39),
+    };
+    let records = (0..100).map(|n: u32| Ok((Bytes::copy_from_slice(&n.to_be_bytes()), Bytes::from("value"))));
+    encode(&header, records).map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_is_saved_checked_and_inspected() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("backup.snapshot").display().to_string();
+    let node = Fake::start(vec![]).await;
+    node.set_snapshot(pieces());
+    let run = kontiki(&node.url, &["snapshot", "save", &file]).await;
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.starts_with(&format!("OK  {file}  ")), "{}", run.out);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    let json = kontiki("", &["snapshot", "inspect", &file, "-o", "json"]).await.json();
+    assert_eq!(json["revision"], 39);
+    assert_eq!((json["term"].clone(), json["index"].clone()), (3.into(), 40.into()));
+    assert_eq!((json["voters"].clone(), json["records"].clone()), (3.into(), 100.into()));
+    let run = kontiki(&node.url, &["snapshot", "save", &file]).await;
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("exists; choose another name, or --force"), "{}", run.err);
+    assert_eq!(kontiki(&node.url, &["snapshot", "save", "--force", &file]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_early_never_becomes_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("backup.snapshot");
+    let node = Fake::start(vec![]).await;
+    let mut cut = pieces();
+    cut.pop();
+    node.set_snapshot(cut);
+    let run = kontiki(&node.url, &["snapshot", "save", &file.display().to_string()]).await;
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("cannot trust what was saved"), "{}", run.err);
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_refused_snapshot_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = refusal(Code::Internal, "SNAPSHOT_FAILED", "NOT_APPLIED", None);
+    let node = Fake::start(vec![Step::Refuse(refused)]).await;
+    let file = dir.path().join("backup.snapshot").display().to_string();
+    assert_eq!(kontiki(&node.url, &["snapshot", "save", &file]).await.code, 5);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("backup.snapshot");
+    let mut bytes = pieces().concat();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let run = kontiki("", &["snapshot", "inspect", &file.display().to_string()]).await;
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("the snapshot file is damaged at byte"), "{}", run.err);
+}

@@ -1,0 +1,85 @@
+//! In which layer something failed, from real sockets.
+
+use crate::client::fake::closed_port;
+use kontiki::client::{Client, Error, Failure, Get, Layer, Options, Put};
+use std::io::ErrorKind;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+fn client(url: &str) -> Client {
+    let options = Options { timeout: Duration::from_millis(1500), attempts: 2, ..Options::default() };
+    Client::connect(&[url], options).unwrap()
+}
+
+async fn get(url: &str) -> Error {
+    client(url).get(Get::new("k")).await.unwrap_err()
+}
+
+/// A server that answers whatever comes with `answer`, and hangs up.
+async fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut heard = [0; 1024];
+            let _ = socket.read(&mut heard).await;
+            let _ = socket.write_all(answer).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_closed_port_is_tcp() {
+    let error = get(&closed_port().await).await;
+    assert_eq!(error.layer(), Layer::Tcp);
+    assert!(matches!(*error.failure, Failure::Tcp { kind: ErrorKind::ConnectionRefused, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_dns() {
+    let error = get("http://no-such-host.invalid:2379").await;
+    // A resolver that cannot be reached may take longer than the connection is given.
+    let late = matches!(*error.failure, Failure::Tcp { kind: ErrorKind::TimedOut, .. });
+    assert!(error.layer() == Layer::Dns || late, "{error:?}");
+}
+
+#[tokio::test]
+async fn another_protocol_is_grpc() {
+    let url = answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let error = get(&url).await;
+    assert_eq!(error.layer(), Layer::Grpc);
+    assert!(error.to_string().contains("does not speak gRPC"), "{error}");
+    // Odd as it is: a write to it may have been heard.
+    let error = client(&url).put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!(error.attempts, 1, "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_grpc() {
+    let error = get(&answering(b"").await).await;
+    assert_eq!(error.layer(), Layer::Grpc, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_a_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let error = get(&format!("http://{}", listener.local_addr().unwrap())).await;
+    assert!(matches!(*error.failure, Failure::Timeout { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn tls_is_refused_before_anything_is_sent() {
+    let error = Client::connect(&["https://127.0.0.1:2379"], Options::default()).unwrap_err();
+    assert_eq!(error.layer(), Layer::Tls);
+    assert!(error.to_string().contains("does not have yet"), "{error}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_is_usage() {
+    for endpoints in [vec![], vec!["nonsense"], vec!["http://h"]] {
+        let error = Client::connect(&endpoints, Options::default()).unwrap_err();
+        assert_eq!(error.layer(), Layer::Usage, "{endpoints:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What is sent again, and what never is.
+
+use crate::client::fake::{Fake, Step, closed_port, refusal};
+use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put};
+use kontiki::rpc::proto::v1 as pb;
+use std::time::Duration;
+use tonic::{Code, Status};
+
+fn client(urls: &[&str]) -> Client {
+    Client::connect(urls, Options { timeout: Duration::from_secs(3), ..Options::default() }).unwrap()
+}
+
+fn no_leader() -> Step {
+    Step::Refuse(refusal(Code::Unavailable, "NO_LEADER", "NOT_APPLIED", None))
+}
+
+#[tokio::test]
+async fn a_write_of_unknown_outcome_is_not_sent_again() {
+    for status in [
+        refusal(Code::Unavailable, "LEADERSHIP_LOST", "UNKNOWN", None),
+        refusal(Code::DeadlineExceeded, "DEADLINE", "UNKNOWN", None),
+        // Without a word on the outcome, the worst is assumed.
+        Status::unavailable("?"),
+        Status::unknown("?"),
+    ] {
+        let node = Fake::start(vec![Step::Refuse(status)]).await;
+        let other = Fake::start(vec![]).await;
+        let error = client(&[&node.url, &other.url]).put(Put::new("k", "v")).await.unwrap_err();
+        assert_eq!(error.outcome(), Some(Outcome::Unknown), "{error}");
+        assert_eq!((node.calls(), other.calls()), (1, 0), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_not_applied_is_sent_again() {
+    let node = Fake::start(vec![no_leader(), no_leader()]).await;
+    let answer = client(&[&node.url]).put(Put::new("k", "v")).await.unwrap();
+    assert_eq!(answer.meta.attempts, 3);
+    assert_eq!(answer.meta.served_by, "n2");
+    assert_eq!(node.calls(), 3);
+}
+
+#[tokio::test]
+async fn a_refused_request_is_not_sent_again_though_it_was_not_applied() {
+    let refused = refusal(Code::InvalidArgument, "KEY_TOO_LARGE", "NOT_APPLIED", None);
+    let node = Fake::start(vec![Step::Refuse(refused)]).await;
+    let error = client(&[&node.url]).put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!(error.refusal().unwrap().reason, "KEY_TOO_LARGE");
+    assert_eq!(error.layer(), Layer::Server);
+    assert_eq!(node.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_named_is_asked_at_once_and_remembered() {
+    let leader = Fake::start(vec![]).await;
+    let hint = refusal(Code::Unavailable, "NOT_LEADER", "NOT_APPLIED", Some(&leader.url));
+    let follower = Fake::start(vec![Step::Refuse(hint)]).await;
+    let client = client(&[&follower.url]);
+    let answer = client.put(Put::new("k", "v")).await.unwrap();
+    assert_eq!(answer.meta.endpoint.to_string(), leader.url);
+    assert_eq!((follower.calls(), leader.calls()), (1, 1));
+    client.put(Put::new("k", "w")).await.unwrap();
+    assert_eq!((follower.calls(), leader.calls()), (1, 2), "the second goes to the leader directly");
+}
+
+#[tokio::test]
+async fn a_leader_that_cannot_be_reached_is_forgotten() {
+    let hint = refusal(Code::Unavailable, "NOT_LEADER", "NOT_APPLIED", Some(&closed_port().await));
+    let node = Fake::start(vec![Step::Refuse(hint)]).await;
+    client(&[&node.url]).put(Put::new("k", "v")).await.unwrap();
+    assert_eq!(node.calls(), 2);
+}
+
+#[tokio::test]
+async fn the_status_tells_who_leads() {
+    let leader = Fake::start(vec![]).await;
+    let follower = Fake::start(vec![]).await;
+    let member = pb::Member { client_url: leader.url.clone(), ..Default::default() };
+    let node =
+        pb::NodeStatus { member: Some(member), role: pb::NodeRole::Leader.into(), ..Default::default() };
+    follower.set_status(pb::StatusResponse { nodes: vec![node], ..Default::default() });
+    let client = client(&[&follower.url, &leader.url]);
+    client.status().await.unwrap();
+    client.put(Put::new("k", "v")).await.unwrap();
+    assert_eq!((follower.calls(), leader.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_is_passed_over_even_for_a_write() {
+    let node = Fake::start(vec![]).await;
+    let answer = client(&[&closed_port().await, &node.url]).put(Put::new("k", "v")).await.unwrap();
+    assert_eq!(answer.meta.endpoint.to_string(), node.url);
+}
+
+#[tokio::test]
+async fn when_no_node_is_there_the_client_says_so_without_waiting() {
+    let started = std::time::Instant::now();
+    let error =
+        client(&[&closed_port().await, &closed_port().await]).put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!(error.layer(), Layer::Tcp);
+    assert_eq!(error.unreachable.len(), 1, "beside the one that was asked last");
+    assert_eq!(error.outcome(), Some(Outcome::NotApplied));
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_read_leaves_a_silent_node_in_time_to_ask_another() {
+    let silent = Fake::start(vec![Step::Hang]).await;
+    let node = Fake::start(vec![]).await;
+    let answer = client(&[&silent.url, &node.url]).get(Get::new("hello")).await.unwrap();
+    assert_eq!(answer.value.unwrap().value, "world");
+    assert_eq!((silent.calls(), node.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_write_waits_for_a_silent_node_and_then_its_outcome_is_unknown() {
+    let silent = Fake::start(vec![Step::Hang]).await;
+    let node = Fake::start(vec![]).await;
+    let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+    let client = Client::connect(&[&silent.url, &node.url], options).unwrap();
+    let error = client.put(Put::new("k", "v")).await.unwrap_err();
+    assert!(matches!(*error.failure, Failure::Timeout { .. }), "{error}");
+    assert_eq!(error.outcome(), Some(Outcome::Unknown));
+    assert_eq!(node.calls(), 0);
+}
+
+#[tokio::test]
+async fn the_server_is_told_how_much_time_is_left() {
+    let node = Fake::start(vec![no_leader()]).await;
+    client(&[&node.url]).put(Put::new("k", "v")).await.unwrap();
+    let left: Vec<u64> = node
+        .deadlines()
+        .into_iter()
+        .map(|timeout| timeout.unwrap().trim_end_matches('u').parse().unwrap())
+        .collect();
+    assert!(left[0] <= 3_000_000 && left[1] < left[0], "{left:?}");
+}
+
+#[tokio::test]
+async fn tries_are_bounded() {
+    let node = Fake::start((0..50).map(|_| no_leader()).collect()).await;
+    let options = Options { attempts: 4, ..Options::default() };
+    let client = Client::connect(&[&node.url], options).unwrap();
+    let error = client.put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!((error.attempts, node.calls()), (4, 4));
+    assert_eq!(error.refusal().unwrap().reason, "NO_LEADER");
+}

@@ -1,0 +1,146 @@
+//! Every rule, with the words in which its breach is told.
+
+use super::Sources;
+use kontiki::config::ConfigError;
+
+fn refusal(flags: &[&str]) -> String {
+    Sources::flags(flags).load().unwrap_err().to_string()
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
+    for (flags, expected) in [
+        (
+            ["--name", "a b"],
+            "name: `a b` is no name; use 1 to 64 letters, digits, `-`, `_` and `.` (flag --name)",
+        ),
+        (["--data-dir", ""], "data-dir: must not be empty"),
+        (["--cluster-token", ""], "cluster-token: must not be empty"),
+        (["--listen-client", "2379"], "listen-client: `2379` has no port; write HOST:PORT"),
+        (["--listen-peer", "h:x"], "listen-peer: `x` in `h:x` is no port; write a number from 1 to 65535"),
+        (["--advertise-client", "n1:2379"], "advertise-client: `n1:2379` is no URL; write http://HOST:PORT"),
+        (
+            ["--advertise-peer", "https://n1:1"],
+            "advertise-peer: `https://n1:1` asks for TLS, which kontiki does not have yet",
+        ),
+        (["--initial-cluster", "n1"], "initial-cluster: `n1` has no `=`; write n1=http://host:2380"),
+        (["--initial-cluster", ","], "initial-cluster: names no node"),
+        (["--initial-cluster", "n1=ftp://a:1"], "initial-cluster: `ftp://a:1` has the scheme `ftp`"),
+        (["--timing", "moon"], "timing: `moon` is no preset; choose lan, fast or wan"),
+        (["--heartbeat-ms", "fifty"], "heartbeat-ms: `fifty` is no whole number that fits"),
+        (["--heartbeat-ms", "0"], "heartbeat-ms: must be at least 1"),
+        (
+            ["--election-max-ms", "600001"],
+            "election-max-ms: 600001 ms is longer than 10 minutes; is the unit right?",
+        ),
+        (
+            ["--max-key-size", "8KB"],
+            "max-key-size: `8KB` is no size; write bytes or a number with KiB, MiB or GiB",
+        ),
+        (
+            ["--max-page-size", "99999999999GiB"],
+            "max-page-size: `99999999999GiB` is too large for this machine",
+        ),
+        (["--max-streams", "4294967296"], "max-streams: `4294967296` is no whole number that fits"),
+        (["--log-format", "xml"], "log-format: `xml` is no log format; choose auto, plain or json"),
+        (["--log-level", "info,=,"], "log-level: `info,=,` is no log filter"),
+    ] {
+        let error = refusal(&flags);
+        assert!(error.starts_with(expected), "{flags:?}: {error}");
+        assert!(error.ends_with(&format!("(flag {})", flags[0])), "{flags:?}: {error}");
+    }
+    let error = refusal(&["--unsafe-no-fsync=perhaps"]);
+    assert_eq!(error, "unsafe-no-fsync: `perhaps` is neither true nor false (flag --unsafe-no-fsync)");
+}
+
+#[test]
+fn rules_between_settings_are_told_with_both_sides() {
+    let two = "n1=http://a:2380,n2=http://b:2380";
+    for (flags, expected) in [
+        (
+            vec!["--name", "n3", "--initial-cluster", two],
+            "name: `n3` is not in initial-cluster, which has n1, n2 (flag --name)",
+        ),
+        (
+            vec!["--initial-cluster", two, "--advertise-peer", "http://c:2380"],
+            "advertise-peer: is http://c:2380, but initial-cluster says that n1 is at http://a:2380 (flag --advertise-peer)",
+        ),
+        (
+            vec!["--initial-cluster", "n1=http://a:1,n1=http://b:1"],
+            "initial-cluster: names `n1` twice (flag --initial-cluster)",
+        ),
+        (
+            vec!["--initial-cluster", "n1=http://a:1,n2=http://a:1"],
+            "initial-cluster: has two nodes at http://a:1 (flag --initial-cluster)",
+        ),
+        (
+            vec!["--listen-client", "0.0.0.0:2379"],
+            "advertise-client: http://0.0.0.0:2379 is every machine's own address; set advertise-client to one that others can reach (from listen-client)",
+        ),
+        (
+            vec!["--listen-peer", "127.0.0.1:2379"],
+            "listen-peer: is 127.0.0.1:2379, as is listen-client; they need a port each (flag --listen-peer)",
+        ),
+        (vec!["--tick-ms", "51"], "tick-ms: 51 ms is longer than the heartbeat of 50 ms (flag --tick-ms)"),
+        (
+            vec!["--heartbeat-ms", "151"],
+            "election-min-ms: 300 ms is less than two heartbeats of 151 ms: one lost message would start an election (from timing lan)",
+        ),
+        (
+            vec!["--election-max-ms", "300"],
+            "election-max-ms: 300 ms must be more than election-min-ms, 300 ms: nodes that wait equally long split the vote (flag --election-max-ms)",
+        ),
+        (
+            vec!["--max-key-size", "2MiB"],
+            "max-key-size: 2097152 B must be less than max-request-size, 1572864 B (flag --max-key-size)",
+        ),
+        (
+            vec!["--max-scan-chunk-size", "5MiB"],
+            "max-scan-chunk-size: 5242880 B must not be more than max-page-size, 4194304 B (flag --max-scan-chunk-size)",
+        ),
+        (vec!["--worker-threads", "257"], "worker-threads: 257 is more than 256 (flag --worker-threads)"),
+    ] {
+        assert_eq!(refusal(&flags), expected);
+    }
+}
+
+#[test]
+fn more_voters_than_help_are_refused() {
+    let list: Vec<String> = (1..=16).map(|n| format!("n{n}=http://h{n}:1")).collect();
+    let error = refusal(&["--initial-cluster", &list.join(",")]);
+    assert_eq!(error, "initial-cluster: has 16 nodes; at most 15 may vote (flag --initial-cluster)");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let error = refusal(&["--name", "", "--timing", "moon", "--cache-mib", "x"]);
+    let keys: Vec<&str> = error.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(keys, ["name", "timing", "cache-mib"]);
+}
+
+#[test]
+fn the_file_names_its_line_and_key() {
+    let sources = Sources::default().file("name = \"n1\"\nlisten-cleint = \"x\"\ntiming = [1]\n");
+    let path = sources.path().display().to_string();
+    let expected = format!(
+        "listen-cleint: there is no such setting; did you mean `listen-client`? ({path} line 2)\n\
+         timing: must be a string, a whole number or true or false ({path} line 3)"
+    );
+    assert_eq!(sources.load().unwrap_err().to_string(), expected);
+    let sources = Sources::default().file("\n\nheartbeat-ms = \"soon\"");
+    let error = sources.load().unwrap_err().to_string();
+    assert!(error.ends_with("kontiki.toml line 3)"), "{error}");
+    let sources = Sources::default().file("telescope = 1");
+    let error = sources.load().unwrap_err().to_string();
+    assert!(error.contains("`kontiki serve --help` lists them"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_or_not_there_is_told() {
+    let error = Sources::default().file("name = \nx").load().unwrap_err();
+    assert!(matches!(error, ConfigError::Syntax { .. }));
+    let words = error.to_string();
+    assert!(words.contains("kontiki.toml: ") && words.contains("line 2"), "{words}");
+    let error = Sources::flags(&["--config", "/nowhere/kontiki.toml"]).load().unwrap_err();
+    assert!(error.to_string().starts_with("cannot read the configuration file /nowhere/kontiki.toml: "));
+}

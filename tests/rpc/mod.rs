@@ -1,0 +1,11 @@
+//! The client's edge: what arrives, what is refused, where it is executed.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod conversion;
+mod forwarding;
+mod health;
+mod keys;
+mod node;
+mod ranges;
+mod refusals;
