@@ -144,7 +144,10 @@ impl Server {
             transport: Arc::new(peers.clone()),
             fatal: fatal.clone(),
         };
-        let handle = replica::start(parts)?;
+        // It reads the whole state: not on the network's thread.
+        let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
+        let handle =
+            started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
         peers.start(Arc::new(handle.clone()));
 
         let context = Arc::new(context(&config, &handle, &peers, started, signals.stopping.subscribe()));

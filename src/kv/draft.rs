@@ -16,6 +16,11 @@ use crate::kv::view::ReadError;
 use crate::types::Revision;
 use bytes::Bytes;
 
+/// The most keys that one command may change. Each entry goes to the table as one
+/// batch, which everything else waits for; the same on all nodes, as they must
+/// refuse alike. A transaction's puts are far fewer.
+pub(crate) const CHANGES_MAX: usize = 16_384;
+
 /// One command being applied. If it is refused, nothing has changed.
 pub(crate) struct Draft<'a> {
     state: &'a mut State,
@@ -89,7 +94,11 @@ impl<'a> Draft<'a> {
 
     fn delete(&mut self, delete: &Delete) -> Result<DeleteResult, ReadError> {
         let visible = self.state.index.visible(&delete.range, NEWEST);
-        let doomed: Vec<_> = visible.map(|(key, version)| (key.clone(), version)).collect();
+        let room = CHANGES_MAX.saturating_sub(self.next.sub as usize);
+        let doomed: Vec<_> = visible.take(room + 1).map(|(key, version)| (key.clone(), version)).collect();
+        if doomed.len() > room {
+            return Err(Refusal::TooManyChanges { limit: CHANGES_MAX as u64 }.into());
+        }
         let mut previous = Vec::new();
         if delete.return_previous {
             for (key, version) in &doomed {

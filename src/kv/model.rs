@@ -265,6 +265,13 @@ pub enum Refusal {
         /// The key.
         key: Bytes,
     },
+    /// A command would remove too many keys at once. All nodes apply it in one
+    /// piece, and everything else waits meanwhile.
+    #[error("the request would change more than {limit} keys at once; do it in parts, by smaller ranges")]
+    TooManyChanges {
+        /// The limit in keys.
+        limit: u64,
+    },
     /// The command's answer would be larger than a message may be.
     #[error("the answer would exceed {limit} bytes; ask for less, without previous values or in pages")]
     ReplyTooLarge {

@@ -144,7 +144,7 @@ impl Leader {
         if let State::Probe { sent } = &mut progress.state
             && progress.quiet_ticks >= core.options.heartbeat_ticks
         {
-            *sent = false;
+            *sent = None;
         }
         self.confirm_reads(core);
     }
@@ -170,7 +170,7 @@ impl Leader {
             progress.next = applied.next().min(core.log.last().index.next()).max(progress.matched.next());
         } else {
             // Not at once again: the next heartbeat answer opens the way.
-            progress.state = State::Probe { sent: true };
+            progress.state = State::Probe { sent: Some(progress.next.previous()) };
         }
     }
 

@@ -27,8 +27,8 @@ pub(crate) struct Progress {
 pub(crate) enum State {
     /// Looking for the place up to which the logs agree: one append at a time.
     Probe {
-        /// Whether one is under way. An answer to a heartbeat clears it after a while.
-        sent: bool,
+        /// The end of the one that is under way. An answer to a heartbeat clears it after a while.
+        sent: Option<Index>,
     },
     /// The place is known: appends follow each other without waiting (thesis §10.2.2).
     Replicate(Inflight),
@@ -49,7 +49,7 @@ impl Progress {
         Self {
             matched: Index(0),
             next: last.next(),
-            state: State::Probe { sent: false },
+            state: State::Probe { sent: None },
             active: false,
             round: Round(0),
             commit_told: Index(0),
@@ -60,7 +60,7 @@ impl Progress {
     /// Starts over from what is certain.
     pub(crate) fn probe(&mut self) {
         self.next = self.matched.next();
-        self.state = State::Probe { sent: false };
+        self.state = State::Probe { sent: None };
         self.quiet_ticks = 0;
     }
 
@@ -76,6 +76,9 @@ impl Progress {
         self.next = self.next.max(self.matched.next());
         self.quiet_ticks = 0;
         match &mut self.state {
+            // A part of what was sent: the rest is on its way to the disk, or found
+            // no room. It is asked again at the pace of heartbeats.
+            State::Probe { sent: Some(last) } if matched < *last => {}
             State::Probe { .. } => self.replicate(),
             State::Replicate(inflight) => inflight.free(matched),
             // Ends when the snapshot's sender says so.
@@ -105,7 +108,7 @@ impl Progress {
     pub(crate) fn sent(&mut self, last: Index, bytes: usize) {
         match &mut self.state {
             State::Probe { sent } => {
-                *sent = true;
+                *sent = Some(last);
                 self.quiet_ticks = 0;
             }
             State::Replicate(inflight) => {
@@ -121,7 +124,7 @@ impl Progress {
     /// Whether an append may be sent now.
     pub(crate) fn is_open(&self, appends_max: usize, bytes_max: usize) -> bool {
         match &self.state {
-            State::Probe { sent } => !sent,
+            State::Probe { sent } => sent.is_none(),
             State::Replicate(inflight) => !inflight.is_full(appends_max, bytes_max),
             State::Snapshot => false,
         }

@@ -38,6 +38,7 @@ pub(crate) enum ApplyJob {
 pub(crate) struct InstallJob {
     pub(crate) meta: SnapshotMeta,
     pub(crate) state: VerifiedState,
+    pub(crate) machine: Machine,
     /// Told when readers see it.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -62,9 +63,7 @@ impl Applier {
         let busy = Arc::new(Busy::default());
         let worker = Worker { machine, states, published, busy: busy.clone(), queue, facts };
         let thread = std::thread::Builder::new().name("applier".into()).spawn(move || {
-            if let Err(error) = worker.run() {
-                fatal.fail(format!("the state cannot be kept: {error}"));
-            }
+            fatal.guard("the state cannot be kept", || worker.run());
         })?;
         Ok(Self { jobs, busy, thread })
     }
@@ -78,6 +77,11 @@ impl Applier {
     /// For how long the thread has waited for the disk.
     pub(crate) fn busy(&self) -> Duration {
         self.busy.elapsed()
+    }
+
+    /// For the watchdog.
+    pub(crate) fn clock(&self) -> Arc<Busy> {
+        self.busy.clone()
     }
 
     /// Lets the thread finish.
@@ -144,9 +148,14 @@ impl Worker {
         let mut waiting = entries;
         let mut count = 0;
         loop {
-            count += waiting.len();
             for (entry, reply) in waiting {
+                // Per entry: the clock is for a disk that hangs, not for much work.
+                self.busy.begin();
                 self.apply_one(entry, reply, &mut replies)?;
+                count += 1;
+                if count % GROUP_MAX == 0 {
+                    self.show(&mut replies)?;
+                }
             }
             if count >= GROUP_MAX {
                 break;
@@ -160,12 +169,18 @@ impl Worker {
                 Err(_) => break,
             }
         }
+        self.show(&mut replies)?;
+        Ok(next)
+    }
+
+    /// Lets readers see what was applied, then answers who waited for it.
+    fn show(&mut self, replies: &mut Vec<(WriteReply, Applied)>) -> Result<(), kv::TableError> {
         self.commit()?;
-        for (reply, applied) in replies {
+        for (reply, applied) in replies.drain(..) {
             // Whoever waited may have given up; the write is done all the same.
             let _ = reply.send(Ok(applied));
         }
-        Ok(next)
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), kv::TableError> {
@@ -195,11 +210,16 @@ impl Worker {
         Ok(())
     }
 
-    fn install(&mut self, InstallJob { meta, state, done }: InstallJob) -> Result<(), kv::TableError> {
-        let table = state
+    fn install(
+        &mut self,
+        InstallJob { meta, state, machine, done }: InstallJob,
+    ) -> Result<(), kv::TableError> {
+        self.busy.begin();
+        state
             .activate(&self.states)
             .map_err(|error| kv::TableError(format!("the received state cannot be put in place: {error}")))?;
-        self.machine = Machine::open(table)?;
+        self.busy.end();
+        self.machine = machine;
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
         self.published.publish(self.machine.view());
         let _ = self.facts.send(Fact::Installed(meta));

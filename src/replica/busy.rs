@@ -10,11 +10,13 @@ pub(crate) struct Busy {
     start: Instant,
     /// Milliseconds after `start`, plus one; 0 while idle.
     since: AtomicU64,
+    /// Counts beginnings: tells one piece of work from the next.
+    begun: AtomicU64,
 }
 
 impl Default for Busy {
     fn default() -> Self {
-        Self { start: Instant::now(), since: AtomicU64::new(0) }
+        Self { start: Instant::now(), since: AtomicU64::new(0), begun: AtomicU64::new(0) }
     }
 }
 
@@ -22,10 +24,17 @@ impl Busy {
     pub(crate) fn begin(&self) {
         let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.since.store(millis + 1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) {
         self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// The piece of work that it is at, by number.
+    pub(crate) fn current(&self) -> Option<u64> {
+        let is_busy = self.since.load(Ordering::Relaxed) != 0;
+        is_busy.then(|| self.begun.load(Ordering::Relaxed))
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

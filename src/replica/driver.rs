@@ -5,11 +5,13 @@
 //! one write to the log and one message per follower: the busier the node, the larger
 //! the groups (group commit).
 
-use crate::raft::{Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken};
+use crate::raft::{
+    Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
+};
 use crate::replica::applier::{Applier, ApplyJob, InstallJob};
+use crate::replica::busy::Busy;
 use crate::replica::error::{InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
-use crate::replica::fatal::Fatal;
 use crate::replica::log_writer::{LogJob, LogWriter};
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
@@ -19,7 +21,7 @@ use crate::replica::state_syncer::StateSyncer;
 use crate::replica::status::{FollowerStatus, Status};
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
-use crate::types::{ClusterId, EntryId, Index};
+use crate::types::{ClusterId, EntryId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,11 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
+    /// For the watchdog.
+    pub(crate) fn clocks(&self) -> Vec<Arc<Busy>> {
+        vec![self.log_writer.clock(), self.applier.clock(), self.state_syncer.clock()]
+    }
+
     /// For how long the disk has kept one of them waiting.
     fn disk_silence(&self) -> Duration {
         self.log_writer.busy().max(self.applier.busy()).max(self.state_syncer.busy())
@@ -60,12 +67,13 @@ pub(crate) struct Driver {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) workers: Workers,
     pub(crate) published: Arc<Published>,
-    pub(crate) fatal: Fatal,
     pub(crate) pending: Pending,
     pub(crate) reads: BTreeMap<ReadToken, oneshot::Sender<Result<Index, ReadError>>>,
     pub(crate) next_token: u64,
     pub(crate) transfers: Transfers,
     pub(crate) install: Option<Install>,
+    /// The last entry of the snapshot that a peer is getting.
+    pub(crate) needed: BTreeMap<NodeId, Index>,
     /// Commands of this turn, to be proposed together.
     pub(crate) batch: Vec<Write>,
     pub(crate) state_durable: Index,
@@ -138,12 +146,7 @@ impl Driver {
     fn tick(&mut self) {
         self.node.tick();
         self.node.set_disk_full(!self.published.has_room_for_entries());
-        let silent = self.workers.disk_silence();
-        if silent > self.options.disk_timeout {
-            self.fatal
-                .fail(format!("the disk has not answered for {silent:?}; what was written last may be lost"));
-        }
-        self.published.turned(silent);
+        self.published.turned(self.workers.disk_silence());
     }
 
     fn read(&mut self, reply: oneshot::Sender<Result<Index, ReadError>>) {
@@ -194,10 +197,11 @@ impl Driver {
         batch.retain(|write| !write.reply.is_closed());
         let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
         refuse(expired, &WriteError::Expired);
-        if !self.published.has_room_for_proposals() {
+        let leads = self.node.role() == RoleName::Leader;
+        if leads && !self.published.has_room_for_proposals() {
             return refuse(batch, &WriteError::NoSpace);
         }
-        if unapplied > self.options.unapplied_max {
+        if leads && unapplied > self.options.unapplied_max {
             return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
         }
         let commands: Vec<Payload> =
@@ -239,7 +243,10 @@ impl Driver {
         for peer in send_snapshots {
             let stream = snapshot::stream(self.cluster, self.published.view());
             match stream {
-                Ok(stream) => self.transport.send_snapshot(peer, self.node.hard_state().term, stream),
+                Ok(stream) => {
+                    self.needed.insert(peer, stream.meta.last.index);
+                    self.transport.send_snapshot(peer, self.node.hard_state().term, stream);
+                }
                 Err(error) => {
                     tracing::error!(%peer, %error, "a snapshot cannot be made");
                     self.node.snapshot_sent(peer, None);
@@ -261,7 +268,7 @@ impl Driver {
     /// What became of a snapshot that was offered in this turn.
     fn finish_install(&mut self, wanted: Option<&crate::raft::SnapshotMeta>) {
         let Some(install) = self.install.take() else { return };
-        let Install { meta, state, reply, .. } = install;
+        let Install { meta, state, machine, reply, .. } = install;
         if wanted != Some(&meta) {
             let at = self.node.commit();
             let why = format!("it ends at {}, this node has committed up to {at}", meta.last);
@@ -270,17 +277,33 @@ impl Driver {
         }
         let (done, installed) = oneshot::channel();
         let answer = (self.node.hard_state().term, meta.last.index);
-        self.workers.applier.submit(ApplyJob::Install(Box::new(InstallJob { meta, state, done })));
+        self.workers.applier.submit(ApplyJob::Install(Box::new(InstallJob { meta, state, machine, done })));
         tokio::spawn(async move {
             let outcome = installed.await.map(|()| answer).map_err(|_| InstallError::Stopping);
             let _ = reply.send(outcome); // The sender may have gone.
         });
     }
 
+    /// The log up to here may go as far as peers are concerned that are getting a
+    /// snapshot: what follows it must still be there when it has arrived, or
+    /// they would need another one, for ever.
+    fn spare(&mut self) -> Index {
+        let followers = self.node.followers();
+        self.needed.retain(|peer, _| {
+            followers.iter().any(|follower| follower.node == *peer && follower.state != "replicate")
+        });
+        let half_full = self.node.tail_bytes() > self.options.raft.tail_bytes_max / 2
+            || self.node.last().index.0 - self.node.base().index.0
+                > self.options.raft.tail_entries_max as u64 / 2;
+        let needed = self.needed.values().min().copied();
+        needed.filter(|_| !half_full).unwrap_or(Index(u64::MAX))
+    }
+
     /// Forgets log entries that the durable state covers, but for a rest that
     /// spares followers that lag a little a whole snapshot.
     fn compact(&mut self) {
-        let covered = self.state_durable.min(self.node.handed_out()).0;
+        let spared = self.spare();
+        let covered = self.state_durable.min(self.node.handed_out()).min(spared).0;
         let base = self.node.base().index.0;
         let kept = self.options.retention.entries;
         let mut through = if covered.saturating_sub(base) > kept + kept / 4 { covered - kept } else { base };
@@ -295,6 +318,7 @@ impl Driver {
     }
 
     async fn end(mut self, mut inbox: Inbox) {
+        self.published.stop();
         inbox.requests.close();
         while let Ok(request) = inbox.requests.try_recv() {
             self.take_request(request);

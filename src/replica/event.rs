@@ -1,11 +1,14 @@
 //! Everything that can happen to the loop.
 
+use crate::kv::Machine;
 use crate::raft::{Mark, Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
 use crate::replica::handle::Applied;
 use crate::storage::VerifiedState;
 use crate::types::{Index, NodeId, Term};
 use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -30,6 +33,31 @@ pub(crate) struct Write {
     pub(crate) command: Bytes,
     pub(crate) deadline: Instant,
     pub(crate) reply: WriteReply,
+    /// Until it is proposed; from then on the log's tail bounds it.
+    pub(crate) _charge: Charge,
+}
+
+/// A share of a bound in bytes, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    used: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// `None` if the bound would be exceeded.
+    pub(crate) fn take(used: &Arc<AtomicUsize>, bytes: usize, bound: usize) -> Option<Self> {
+        let charge = Self { used: used.clone(), bytes };
+        let before = used.fetch_add(bytes, Ordering::Relaxed);
+        // Dropped here, it gives back what it took.
+        (before + bytes <= bound).then_some(charge)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Where a write's outcome goes.
@@ -42,6 +70,8 @@ pub(crate) struct Install {
     pub(crate) term: Term,
     pub(crate) meta: SnapshotMeta,
     pub(crate) state: VerifiedState,
+    /// The state machine over it, opened and found to be what was announced.
+    pub(crate) machine: Machine,
     pub(crate) reply: oneshot::Sender<Result<(Term, Index), InstallError>>,
 }
 

@@ -27,6 +27,21 @@ impl Fatal {
         });
     }
 
+    /// Runs a worker to its end. Its failure, or its panic, is that of the node:
+    /// without it the others would go on and serve what can no longer be true.
+    pub(crate) fn guard<E: std::fmt::Display>(&self, what: &str, work: impl FnOnce() -> Result<(), E>) {
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.fail(format!("{what}: {error}")),
+            Err(_) => self.fail(format!("{what}: a bug in Kontiki, please report it with the lines above")),
+        }
+    }
+
+    /// Why the node must end, if it must.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.reason.borrow().clone()
+    }
+
     /// Waits for the end, and says why.
     pub async fn wait(&self) -> String {
         let mut reason = self.reason.subscribe();

@@ -3,7 +3,7 @@
 use crate::kv;
 use crate::raft::{Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
-use crate::replica::event::{Fact, PeerMessage, Request, Write};
+use crate::replica::event::{Charge, Fact, PeerMessage, Request, Write};
 use crate::replica::published::Published;
 use crate::replica::snapshot::{self, SnapshotReceiver};
 use crate::replica::status::Status;
@@ -12,12 +12,18 @@ use crate::storage::StateStore;
 use crate::types::{ClusterId, EntryId, Index, NodeId, Revision, Term};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// A loop or disk that has been silent for longer counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// A snapshot costs both ends much: one that failed is not tried again at once.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
+/// The most bytes of commands that may wait for the loop.
+const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// The way into a replica. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) published: Arc<Published>,
     pub(crate) states: Arc<StateStore>,
     pub(crate) receiving: Arc<Semaphore>,
+    /// The bytes of commands that wait for the loop.
+    pub(crate) waiting_bytes: Arc<AtomicUsize>,
 }
 
 /// A write was applied.
@@ -50,7 +58,9 @@ impl Handle {
     /// only on the leader. Giving up waiting does not undo the write.
     pub async fn write(&self, command: Bytes, deadline: Instant) -> Result<Applied, WriteError> {
         let (reply, outcome) = oneshot::channel();
-        let write = Request::Write(Write { command, deadline, reply });
+        let charge = Charge::take(&self.inner.waiting_bytes, command.len(), WAITING_BYTES_MAX)
+            .ok_or(WriteError::Overloaded("too many bytes wait for the loop"))?;
+        let write = Request::Write(Write { command, deadline, reply, _charge: charge });
         self.inner.requests.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded("requests wait for the loop"),
             mpsc::error::TrySendError::Closed(_) => WriteError::Stopping,
@@ -127,10 +137,19 @@ impl Handle {
 
     /// The sending of a snapshot ended, with the index that the peer has applied.
     pub fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
-        if let Err(error) = &outcome {
-            tracing::warn!(%peer, %error, "a snapshot was not delivered; it is sent again when the peer answers");
+        let facts = self.inner.facts.clone();
+        match outcome {
+            Ok(applied) => {
+                let _ = facts.send(Fact::SnapshotSent(peer, Some(applied)));
+            }
+            Err(error) => {
+                tracing::warn!(%peer, %error, again_in = ?SNAPSHOT_PAUSE, "a snapshot was not delivered");
+                tokio::spawn(async move {
+                    tokio::time::sleep(SNAPSHOT_PAUSE).await;
+                    let _ = facts.send(Fact::SnapshotSent(peer, None));
+                });
+            }
         }
-        let _ = self.inner.facts.send(Fact::SnapshotSent(peer, outcome.ok()));
     }
 
     /// Hands leadership to another voter, to the furthest if none is named, and
@@ -176,6 +195,7 @@ impl Handle {
             meta,
             staged: Some(staged),
             requests: self.inner.requests.clone(),
+            published: self.inner.published.clone(),
             _only_one: only_one,
         })
     }

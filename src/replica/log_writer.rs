@@ -44,9 +44,7 @@ impl LogWriter {
         let measured = Instant::now();
         let worker = Worker { log, queue, write_bytes, published, facts, busy: busy.clone(), measured };
         let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || {
-            if let Err(error) = worker.run() {
-                fatal.fail(format!("the log cannot be written: {error}"));
-            }
+            fatal.guard("the log cannot be written", || worker.run());
         })?;
         Ok(Self { jobs, busy, thread })
     }
@@ -60,6 +58,11 @@ impl LogWriter {
     /// For how long the thread has waited for the disk.
     pub(crate) fn busy(&self) -> Duration {
         self.busy.elapsed()
+    }
+
+    /// For the watchdog.
+    pub(crate) fn clock(&self) -> Arc<Busy> {
+        self.busy.clone()
     }
 
     /// Lets the thread finish.

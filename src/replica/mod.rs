@@ -37,6 +37,7 @@ mod state_syncer;
 mod status;
 mod transfer;
 mod transport;
+mod watchdog;
 
 pub use error::{InstallError, ReadError, TransferError, WriteError};
 pub use fatal::Fatal;

@@ -22,6 +22,8 @@ pub struct ReplicaOptions {
     pub state_sync_interval: Duration,
     /// Writes are refused while the disk has less room than this, in bytes.
     pub disk_reserve: u64,
+    /// The first reading of the whole state may take so long.
+    pub open_timeout: Duration,
     /// A disk that answers nothing for so long is given up: the process ends.
     pub disk_timeout: Duration,
     /// About the most bytes of entries in one write to the log.
@@ -56,6 +58,11 @@ impl ReplicaOptions {
                 election_ticks_min: ticks(timing.election_min),
                 election_ticks_max,
                 disk_stall_ticks: election_ticks_max.saturating_mul(4),
+                // Well above what is kept on purpose, or nothing could ever be added.
+                tail_bytes_max: retention.bytes.saturating_mul(2).max(512 << 20),
+                tail_entries_max: usize::try_from(retention.entries.saturating_mul(2))
+                    .unwrap_or(usize::MAX)
+                    .max(1 << 20),
                 ..crate::raft::Options::default()
             },
             tick: timing.tick,
@@ -65,6 +72,7 @@ impl ReplicaOptions {
             retention,
             state_sync_interval: Duration::from_secs(1),
             disk_reserve: 64 << 20,
+            open_timeout: Duration::from_secs(300),
             disk_timeout: (timing.election_max * 30).max(Duration::from_secs(10)),
             log_write_bytes: 8 << 20,
         }

@@ -5,7 +5,7 @@ use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -34,9 +34,13 @@ pub(crate) struct Published {
     state_bytes: AtomicU64,
     /// The room left on the disk, see [`Room`].
     room: AtomicU8,
+    /// Whether the loop has ended on request.
+    stopping: AtomicBool,
     start: Instant,
     /// When the loop last turned, in milliseconds after `start`.
     turned: AtomicU64,
+    /// How often it has turned.
+    turns: AtomicU64,
     /// For how long the log's disk has been silent, in milliseconds.
     disk_silent: AtomicU64,
 }
@@ -53,8 +57,10 @@ impl Published {
             log_bytes: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
             room: AtomicU8::new(Room::Enough as u8),
+            stopping: AtomicBool::new(false),
             start: Instant::now(),
             turned: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
             disk_silent: AtomicU64::new(0),
         }
     }
@@ -127,10 +133,25 @@ impl Published {
         self.room.load(Ordering::Relaxed) != Room::Gone as u8
     }
 
+    /// The loop ends on request and turns no more.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// The loop has turned; the log's disk has been silent for so long.
     pub(crate) fn turned(&self, disk_silent: Duration) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
         self.turned.store(millis(self.start.elapsed()), Ordering::Relaxed);
         self.disk_silent.store(millis(disk_silent), Ordering::Relaxed);
+    }
+
+    /// How often the loop has turned.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Whether the loop and the disk have answered within `limit`.

@@ -1,6 +1,6 @@
 //! From what storage loaded to a running loop.
 
-use crate::kv::{Machine, TableError};
+use crate::kv::{Machine, Table, TableError};
 use crate::raft::{Members, Node, Restored};
 use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Workers, status};
@@ -13,10 +13,14 @@ use crate::replica::published::Published;
 use crate::replica::state_syncer::StateSyncer;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
-use crate::storage::{LogStore, RestoredLog, StateStore, decode_members, encode_members};
-use crate::types::{ClusterId, Index, NodeId};
+use crate::replica::watchdog;
+use crate::storage::{
+    LogStore, RestoredLog, StateStore, Unfinished, decode_members, encode_members, watched,
+};
+use crate::types::{ClusterId, EntryId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 /// What a replica is made of.
@@ -61,12 +65,12 @@ pub enum StartError {
 pub fn start(parts: Start) -> Result<Handle, StartError> {
     let Start { cluster, node: id, founders, options, seed, log, restored, states, transport, fatal } = parts;
     let states = Arc::new(states);
-    let mut machine = Machine::open(states.table())?;
+    let mut machine = open(states.table(), options.open_timeout)?;
     if machine.members().is_empty() {
         machine.found(encode_members(&founders));
         machine.commit()?;
     }
-    let restored = restore(&machine, restored)?;
+    let restored = restore(&machine, restored, states.installed())?;
     let node = Node::new(id, options.raft.clone(), seed, restored);
     let published = Arc::new(Published::new(machine.view(), status(&node)));
 
@@ -98,26 +102,57 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
         transport,
         workers,
         published: published.clone(),
-        fatal,
         pending: Pending::default(),
         reads: BTreeMap::new(),
         next_token: 0,
         transfers: Transfers::default(),
         install: None,
+        needed: BTreeMap::new(),
         batch: Vec::new(),
         state_durable: Index(0),
         stopped: None,
     };
     let inbox = Inbox { facts: facts_queue, messages: messages_queue, requests: requests_queue };
-    tokio::spawn(driver.run(inbox));
+    let silence_max = driver.options.disk_timeout;
+    let clocks = driver.workers.clocks();
+    let running = tokio::spawn(driver.run(inbox));
+    watchdog::start(fatal.clone(), &published, clocks, silence_max)?;
+    tokio::spawn(async move {
+        if running.await.is_err_and(|error| error.is_panic()) {
+            fatal.fail("the loop failed: a bug in Kontiki, please report it with the lines above");
+        }
+    });
     let receiving = Arc::new(Semaphore::new(1));
-    let inner = Inner { cluster, requests, messages, facts, published, states, receiving };
+    let waiting_bytes = Arc::default();
+    let inner = Inner { cluster, requests, messages, facts, published, states, receiving, waiting_bytes };
     Ok(Handle { inner: Arc::new(inner) })
 }
 
+/// The first reading of everything. The engine may hang or panic over damage.
+fn open(table: Arc<dyn Table>, timeout: Duration) -> Result<Machine, StartError> {
+    match watched("open-state", timeout, move || Machine::open(table)) {
+        Ok(machine) => Ok(machine?),
+        Err(Unfinished::Hung(timeout)) => {
+            Err(StartError::Damaged(format!("the state could not be read within {timeout:?}")))
+        }
+        Err(Unfinished::Panicked(reason)) => {
+            Err(StartError::Damaged(format!("the engine failed while the state was read: {reason}")))
+        }
+    }
+}
+
 /// Joins what the log and the state say.
-fn restore(machine: &Machine, log: RestoredLog) -> Result<Restored, StartError> {
+fn restore(machine: &Machine, log: RestoredLog, installed: Option<EntryId>) -> Result<Restored, StartError> {
     let applied = machine.applied();
+    let holds = applied == log.base || log.entries.iter().any(|entry| entry.id == applied);
+    if !holds && applied.index >= log.base.index && installed != Some(applied) {
+        // Entries are applied only when they are durable here. Without a snapshot the
+        // state can be ahead of the log only if the log has lost what was promised.
+        return Err(StartError::Damaged(format!(
+            "the state includes entry {applied}, but the log ends at {}: its end is lost",
+            log.last()
+        )));
+    }
     let members =
         decode_members(machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
     if applied.index < log.base.index {

@@ -38,9 +38,7 @@ impl StateSyncer {
         let durable = Index(0);
         let worker = Worker { states, published, interval, disk_reserve, busy: busy.clone(), facts, durable };
         let thread = std::thread::Builder::new().name("state-syncer".into()).spawn(move || {
-            if let Err(error) = worker.run(&stopped) {
-                fatal.fail(format!("the state cannot be made durable: {error}"));
-            }
+            fatal.guard("the state cannot be made durable", || worker.run(&stopped));
         })?;
         Ok(Self { stop, busy, thread })
     }
@@ -48,6 +46,11 @@ impl StateSyncer {
     /// For how long the thread has waited for the disk.
     pub(crate) fn busy(&self) -> Duration {
         self.busy.elapsed()
+    }
+
+    /// For the watchdog.
+    pub(crate) fn clock(&self) -> Arc<Busy> {
+        self.busy.clone()
     }
 
     /// Syncs once more and ends.

@@ -53,7 +53,8 @@ impl Transfers {
             Err(TransferError::TimedOut(waiting.to))
         } else {
             match node.leader() {
-                Some(leader) => Ok(leader),
+                Some(leader) if leader == waiting.to => Ok(leader),
+                Some(_) => Err(TransferError::TimedOut(waiting.to)),
                 None => return,
             }
         };

@@ -325,6 +325,9 @@ impl From<kv::Refusal> for Fault {
                 .fact("requested_revision", requested)
                 .fact("current_revision", current),
             kv::Refusal::DuplicateKey { .. } => Self::new(Reason::DuplicateKey, message),
+            kv::Refusal::TooManyChanges { limit } => {
+                Self::new(Reason::TooManyChanges, message).fact("limit", limit)
+            }
             kv::Refusal::ReplyTooLarge { limit } => {
                 Self::new(Reason::ReplyTooLarge, message).fact("limit", limit)
             }

@@ -70,6 +70,8 @@ reasons! {
     ReplyTooLarge = "REPLY_TOO_LARGE", InvalidArgument;
     /// A branch of a transaction has too many operations.
     TooManyOps = "TOO_MANY_OPS", InvalidArgument;
+    /// The request would remove too many keys at once.
+    TooManyChanges = "TOO_MANY_CHANGES", InvalidArgument;
     /// A transaction has too many compares.
     TooManyCompares = "TOO_MANY_COMPARES", InvalidArgument;
     /// Transactions are nested too deeply.

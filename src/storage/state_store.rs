@@ -17,7 +17,7 @@ use crate::storage::sealed_file;
 use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::storage::snapshot::{Decoder, SnapshotHeader};
 use crate::storage::table::{SEGMENT_BYTES, SledTable};
-use crate::types::ClusterId;
+use crate::types::{ClusterId, EntryId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +42,9 @@ pub(crate) struct StateSettings {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pointer {
     generation: u64,
+    /// The term and index of the last entry of the snapshot that it was made from.
+    #[serde(default)]
+    installed: Option<(u64, u64)>,
 }
 
 /// The state in use.
@@ -49,6 +52,8 @@ struct Pointer {
 pub struct StateStore {
     generations: Arc<Generations>,
     settings: StateSettings,
+    /// As found at the start.
+    installed: Option<EntryId>,
     current: Mutex<Arc<SledTable>>,
 }
 
@@ -57,7 +62,7 @@ impl StateStore {
     pub(crate) fn create(layout: &Layout, settings: StateSettings) -> Result<(), StorageError> {
         const FIRST: u64 = 1;
         open_db(layout, FIRST, settings)?.make_durable()?;
-        sealed_file::write(&layout.current(), &Pointer { generation: FIRST })
+        sealed_file::write(&layout.current(), &Pointer { generation: FIRST, installed: None })
     }
 
     /// Opens the state that `CURRENT` names and removes all others.
@@ -66,7 +71,8 @@ impl StateStore {
         settings: StateSettings,
         lock: Arc<DirectoryLock>,
     ) -> Result<Self, OpenError> {
-        let number = read_pointer(&layout)?;
+        let Pointer { generation: number, installed } = read_pointer(&layout)?;
+        let installed = installed.map(|(term, index)| EntryId::new(term, index));
         let path = layout.state(number);
         if !path.join("db").exists() {
             return Err(OpenError::Missing { path });
@@ -78,12 +84,18 @@ impl StateStore {
         // What was loaded counts as synced from here on, synced before the crash or not.
         table.make_durable()?;
         generations.remove_unused()?;
-        Ok(Self { generations, settings, current: Mutex::new(table) })
+        Ok(Self { generations, settings, installed, current: Mutex::new(table) })
     }
 
     /// The state in use. A reader that holds it keeps its files.
     pub fn table(&self) -> Arc<dyn Table> {
         self.current()
+    }
+
+    /// The last entry of the snapshot that the state in use was made from, if it
+    /// was, as found when the directory was opened. Only such a state may be ahead of the log.
+    pub fn installed(&self) -> Option<EntryId> {
+        self.installed
     }
 
     /// The room on the disk that holds the data directory, in bytes.
@@ -115,13 +127,13 @@ impl StateStore {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn activate(&self, table: SledTable) -> Result<Arc<dyn Table>, StorageError> {
+    fn activate(&self, table: Arc<SledTable>, last: EntryId) -> Result<Arc<dyn Table>, StorageError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // From here on the directory may be named by CURRENT, whatever the next line returns.
         table.generation().keep();
-        let pointer = Pointer { generation: table.generation().number() };
+        let installed = Some((last.term.get(), last.index.get()));
+        let pointer = Pointer { generation: table.generation().number(), installed };
         sealed_file::write(&self.generations.layout().current(), &pointer)?;
-        let table = Arc::new(table);
         current.generation().condemn();
         *current = table.clone();
         Ok(table)
@@ -166,7 +178,7 @@ impl StagedState {
         self.load()?;
         let summary = self.decoder.finish()?;
         self.table.make_durable()?;
-        Ok(VerifiedState { table: self.table, header: summary.header })
+        Ok(VerifiedState { table: Arc::new(self.table), header: summary.header })
     }
 
     fn load(&mut self) -> Result<(), StorageError> {
@@ -178,7 +190,7 @@ impl StagedState {
 /// A snapshot that is whole and durable, but not in use. Dropping it discards it.
 #[derive(Debug)]
 pub struct VerifiedState {
-    table: SledTable,
+    table: Arc<SledTable>,
     header: SnapshotHeader,
 }
 
@@ -188,10 +200,15 @@ impl VerifiedState {
         &self.header
     }
 
+    /// Its records, to be looked at before it is put in place.
+    pub fn table(&self) -> Arc<dyn Table> {
+        self.table.clone()
+    }
+
     /// Puts it in the place of the state in use. When it returns, that is
     /// durable; after a crash before, either the old or the new state is there, whole.
     pub fn activate(self, store: &StateStore) -> Result<Arc<dyn Table>, StorageError> {
-        store.activate(self.table)
+        store.activate(self.table, self.header.last)
     }
 }
 
@@ -205,10 +222,10 @@ fn open_db(layout: &Layout, number: u64, settings: StateSettings) -> Result<Sled
     })
 }
 
-fn read_pointer(layout: &Layout) -> Result<u64, OpenError> {
+fn read_pointer(layout: &Layout) -> Result<Pointer, OpenError> {
     let path = layout.current();
     let value = sealed_file::read(&path)?.ok_or_else(|| OpenError::Missing { path: path.clone() })?;
-    let pointer: Pointer = serde_json::from_value(value)
+    let pointer = serde_json::from_value(value)
         .map_err(|error| StorageError::damaged(&path, "the name of the state in use", error.to_string()))?;
-    Ok(pointer.generation)
+    Ok(pointer)
 }
