@@ -41,8 +41,9 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     let name = config.name.clone();
     let served =
         runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
-    // After a failed disk a thread may hang in it for ever: do not wait for that.
-    runtime.shutdown_background();
+    // After a failed disk what is left of the node may hang in it for ever, even while
+    // it is dropped. The process ends; nothing needs it.
+    std::mem::forget(runtime);
     served.map_err(|error| CliError::local(format!("serve as {name}"), error))?;
     Ok(Exit::Ok)
 }

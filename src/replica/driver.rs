@@ -59,8 +59,18 @@ impl Workers {
     }
 }
 
+/// However the loop ends, with its runtime or in order, it is no longer watched.
+pub(crate) struct Running(pub(crate) Arc<Published>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// See the module.
 pub(crate) struct Driver {
+    pub(crate) running: Running,
     pub(crate) node: Node,
     pub(crate) cluster: ClusterId,
     pub(crate) options: ReplicaOptions,
@@ -318,7 +328,7 @@ impl Driver {
     }
 
     async fn end(mut self, mut inbox: Inbox) {
-        self.published.stop();
+        self.running.0.stop();
         inbox.requests.close();
         while let Ok(request) = inbox.requests.try_recv() {
             self.take_request(request);

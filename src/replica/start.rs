@@ -3,7 +3,7 @@
 use crate::kv::{Machine, Table, TableError};
 use crate::raft::{Members, Node, Restored};
 use crate::replica::applier::Applier;
-use crate::replica::driver::{Driver, Inbox, Workers, status};
+use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::fatal::Fatal;
 use crate::replica::handle::{Handle, Inner};
 use crate::replica::log_writer::LogWriter;
@@ -96,6 +96,7 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
         )?,
     };
     let driver = Driver {
+        running: Running(published.clone()),
         node,
         cluster,
         options,

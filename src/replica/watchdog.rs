@@ -64,12 +64,14 @@ impl Watchdog {
     /// Looks once. False: there is nothing to watch any more.
     fn look(&mut self) -> bool {
         std::thread::sleep(INTERVAL);
+        let Some(published) = self.published.upgrade().filter(|published| !published.is_stopping()) else {
+            return false; // Whoever stops a replica bounds the time itself.
+        };
         if let Some(reason) = self.fatal.reason() {
             std::thread::sleep(GRACE);
             eprintln!("error: {reason}. The process could not end in order and ends now");
             std::process::exit(EXIT_CODE);
         }
-        let Some(published) = self.published.upgrade() else { return false };
         for (clock, stuck) in &mut self.workers {
             if stuck.look(clock.current()) >= self.silence_max {
                 self.fatal.fail(format!(
@@ -78,8 +80,7 @@ impl Watchdog {
                 ));
             }
         }
-        let turns = (!published.is_stopping()).then(|| published.turns());
-        if self.the_loop.look(turns) >= self.silence_max {
+        if self.the_loop.look(Some(published.turns())) >= self.silence_max {
             self.fatal.fail(format!("the loop has not turned for {:?}", self.silence_max));
         }
         true
