@@ -12,7 +12,7 @@ use crate::rpc::wire::read::Level;
 use crate::settings::{Limits, Timing};
 use crate::types::{NodeId, Revision};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tonic::metadata::MetadataMap;
 
@@ -56,6 +56,8 @@ pub struct Bounds {
     pub scans: Arc<Semaphore>,
     /// Snapshots. Each reads everything there is.
     pub snapshots: Arc<Semaphore>,
+    /// A client that takes nothing of a scan or snapshot for so long is cut off.
+    pub reader_patience: Duration,
 }
 
 impl Default for Bounds {
@@ -64,6 +66,7 @@ impl Default for Bounds {
             heavy: HeavyReads::new(16),
             scans: Arc::new(Semaphore::new(256)),
             snapshots: Arc::new(Semaphore::new(2)),
+            reader_patience: Duration::from_secs(60),
         }
     }
 }
@@ -75,6 +78,14 @@ pub struct Call {
     pub deadline: Deadline,
     /// Whether another node forwarded it.
     pub forwarded: bool,
+}
+
+impl Call {
+    /// The deadline that the client chose: only that one ends a stream, which
+    /// else may take as long as it is read.
+    pub fn own_deadline(&self) -> Option<Deadline> {
+        self.deadline.is_from_client().then_some(self.deadline)
+    }
 }
 
 impl Context {

@@ -87,7 +87,12 @@ impl Node {
 
     /// The same, with other limits.
     pub async fn alone_with(limits: Limits) -> Self {
-        let node = Self::start(1, limits).await;
+        Self::alone_within(limits, Bounds::default()).await
+    }
+
+    /// The same, with other bounds too.
+    pub async fn alone_within(limits: Limits, bounds: Bounds) -> Self {
+        let node = Self::start(1, limits, bounds).await;
         let leads = |status: &Arc<kontiki::replica::Status>| status.leader == Some(SELF);
         node.handle.watch_status().wait_for(leads).await.unwrap();
         node
@@ -95,10 +100,10 @@ impl Node {
 
     /// One of three, whose peers say nothing.
     pub async fn of_three() -> Self {
-        Self::start(3, Limits::default()).await
+        Self::start(3, Limits::default(), Bounds::default()).await
     }
 
-    async fn start(members: u64, limits: Limits) -> Self {
+    async fn start(members: u64, limits: Limits, bounds: Bounds) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cluster = ClusterId(7);
         let storage = storage::open(&storage::Options {
@@ -141,7 +146,7 @@ impl Node {
             durability: "none".into(),
             started: Instant::now(),
             shutting_down: shutting_down.clone(),
-            bounds: Bounds::default(),
+            bounds,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
