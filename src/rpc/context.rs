@@ -14,9 +14,11 @@ use crate::types::{NodeId, Revision};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
+use tonic::Request;
 use tonic::metadata::MetadataMap;
 
-/// Marks a request that another node forwarded; it is never forwarded again.
+/// Marks a request that another node forwarded; it is never forwarded again,
+/// and the peer listener takes no other.
 /// Its value is that node's name.
 pub const FORWARDED: &str = "kontiki-forwarded";
 
@@ -52,6 +54,8 @@ pub struct Context {
 pub struct Bounds {
     /// Reads that take a thread.
     pub heavy: HeavyReads,
+    /// Hashes of the whole state.
+    pub hashes: HeavyReads,
     /// Scans. Each pins a picture of the state while it is read.
     pub scans: Arc<Semaphore>,
     /// Snapshots. Each reads everything there is.
@@ -64,6 +68,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             heavy: HeavyReads::new(16),
+            hashes: HeavyReads::of_hashes(),
             scans: Arc::new(Semaphore::new(256)),
             snapshots: Arc::new(Semaphore::new(2)),
             reader_patience: Duration::from_secs(60),
@@ -92,6 +97,15 @@ impl Context {
     /// Reads what came along with a request.
     pub fn call(&self, metadata: &MetadataMap) -> Call {
         Call { deadline: Deadline::of(metadata, &self.limits), forwarded: metadata.contains_key(FORWARDED) }
+    }
+
+    /// A request to another node, marked as one that goes no further.
+    pub fn forwarded<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        // A name that is no header value is replaced: the mark counts, not who made it.
+        let mark = self.answerer.name.parse().unwrap_or_else(|_| self.node().get().into());
+        request.metadata_mut().insert(FORWARDED, mark);
+        request
     }
 
     /// This node.

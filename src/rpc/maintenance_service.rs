@@ -45,11 +45,11 @@ impl MaintenanceService for Maintenance {
         request: Request<v1::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         let call = self.context.call(request.metadata());
-        let level = level(request.get_ref().read_level, 0)?;
-        if let Level::AtLeast(_) = level {
+        if request.get_ref().read_level() == v1::ReadLevel::AtLeast {
             let message = "a snapshot is LINEARIZABLE or LOCAL";
             return Err(Fault::field(Reason::FieldNotAllowed, "read_level", message).into());
         }
+        let level = level(request.get_ref().read_level, 0)?;
         let permit = Arc::clone(&self.context.bounds.snapshots)
             .try_acquire_owned()
             .map_err(|_| overloaded("other snapshots are being made on this node"))?;
@@ -72,7 +72,7 @@ impl MaintenanceService for Maintenance {
             let view = Arc::clone(&view);
             move || view.hash(revision)
         };
-        let hash = self.context.bounds.heavy.run(&call.deadline, work).await?.map_err(Fault::from)?;
+        let hash = self.context.bounds.hashes.run(&call.deadline, work).await?.map_err(Fault::from)?;
         let header = self.context.read_header(&view, hash.revision, level);
         Ok(Response::new(v1::HashResponse { header: Some(header), ..hash_response(&hash) }))
     }

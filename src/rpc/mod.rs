@@ -48,4 +48,5 @@ pub mod read_path;
 pub mod reason;
 pub mod reflection;
 pub mod scan;
+pub mod starting;
 pub mod wire;

@@ -31,6 +31,7 @@ pub struct Node {
     pub peers: Arc<Played>,
     pub channel: Channel,
     pub stopping: watch::Sender<bool>,
+    pub context: Arc<Context>,
     _dir: tempfile::TempDir,
 }
 
@@ -150,12 +151,12 @@ impl Node {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_clients(context, listener, async move {
+        tokio::spawn(serve_clients(context.clone(), listener, async move {
             let mut shutting_down = shutting_down;
             let _ = shutting_down.wait_for(|stopping| *stopping).await;
         }));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { handle, peers, channel, stopping, _dir: dir }
+        Self { handle, peers, channel, stopping, context, _dir: dir }
     }
 
     pub fn kv(&self) -> KvServiceClient<Channel> {
