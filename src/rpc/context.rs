@@ -12,11 +12,13 @@ use crate::rpc::wire::read::Level;
 use crate::settings::{Limits, Timing};
 use crate::types::{NodeId, Revision};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
+use tonic::Request;
 use tonic::metadata::MetadataMap;
 
-/// Marks a request that another node forwarded; it is never forwarded again.
+/// Marks a request that another node forwarded; it is never forwarded again,
+/// and the peer listener takes no other.
 /// Its value is that node's name.
 pub const FORWARDED: &str = "kontiki-forwarded";
 
@@ -52,18 +54,24 @@ pub struct Context {
 pub struct Bounds {
     /// Reads that take a thread.
     pub heavy: HeavyReads,
+    /// Hashes of the whole state.
+    pub hashes: HeavyReads,
     /// Scans. Each pins a picture of the state while it is read.
     pub scans: Arc<Semaphore>,
     /// Snapshots. Each reads everything there is.
     pub snapshots: Arc<Semaphore>,
+    /// A client that takes nothing of a scan or snapshot for so long is cut off.
+    pub reader_patience: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         Self {
             heavy: HeavyReads::new(16),
+            hashes: HeavyReads::of_hashes(),
             scans: Arc::new(Semaphore::new(256)),
             snapshots: Arc::new(Semaphore::new(2)),
+            reader_patience: Duration::from_secs(60),
         }
     }
 }
@@ -77,10 +85,27 @@ pub struct Call {
     pub forwarded: bool,
 }
 
+impl Call {
+    /// The deadline that the client chose: only that one ends a stream, which
+    /// else may take as long as it is read.
+    pub fn own_deadline(&self) -> Option<Deadline> {
+        self.deadline.is_from_client().then_some(self.deadline)
+    }
+}
+
 impl Context {
     /// Reads what came along with a request.
     pub fn call(&self, metadata: &MetadataMap) -> Call {
         Call { deadline: Deadline::of(metadata, &self.limits), forwarded: metadata.contains_key(FORWARDED) }
+    }
+
+    /// A request to another node, marked as one that goes no further.
+    pub fn forwarded<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        // A name that is no header value is replaced: the mark counts, not who made it.
+        let mark = self.answerer.name.parse().unwrap_or_else(|_| self.node().get().into());
+        request.metadata_mut().insert(FORWARDED, mark);
+        request
     }
 
     /// This node.

@@ -4,7 +4,8 @@
 //!
 //! * `google.rpc.ErrorInfo` with the [`Reason`], the domain `kontiki`, and facts
 //!   as metadata: `outcome`, `leader_id`, `leader_name`, `leader_url`, `limit`,
-//!   `actual`, `requested_revision`, `current_revision`, `compact_revision`;
+//!   `actual`, `requested_revision`, `current_revision`, `compact_revision`,
+//!   `client_url`;
 //! * `google.rpc.BadRequest` that names the field, where one is at fault;
 //! * `google.rpc.RetryInfo`, where trying again may help and can do no harm;
 //! * for tools that cannot read details, the plain trailers `kontiki-reason`,

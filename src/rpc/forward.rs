@@ -6,9 +6,10 @@
 //! tried again while there is hope (see [`Patience`]); what may have been
 //! applied never is.
 
-use crate::rpc::context::{Call, Context, FORWARDED};
+use crate::rpc::context::{Call, Context};
 use crate::rpc::error::{Fault, Outcome, outcome_of, reason_of};
 use crate::rpc::leader::Patience;
+use crate::rpc::peers::connection::describe_status;
 use crate::rpc::proto::v1;
 use crate::rpc::reason::Reason;
 use crate::types::NodeId;
@@ -128,11 +129,8 @@ async fn send_on<M: Forwardable>(
         let message = format!("the leader, node {leader}, is not among the members that this node knows");
         return Err(Fault::new(Reason::LeaderUnreachable, message).not_applied().into());
     };
-    let mut request = Request::new(message.clone());
+    let mut request = context.forwarded(message.clone());
     request.set_timeout(call.deadline.left());
-    // A name that is no header value is replaced: the mark counts, not who made it.
-    let mark = context.answerer.name.parse().unwrap_or_else(|_| context.node().get().into());
-    request.metadata_mut().insert(FORWARDED, mark);
     match call.deadline.bound_loosely(send(channel, request)).await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(status)) => Err(explained(context, call, leader, status)),
@@ -165,15 +163,15 @@ fn explained(context: &Context, call: &Call, leader: NodeId, status: Status) -> 
     let hint = context.hint(leader);
     let name = hint.name.clone().unwrap_or_else(|| format!("node {leader}"));
     if never_connected(&status) {
-        let message = format!("the leader, {name}, cannot be reached: {}", status.message());
+        let message = format!("the leader, {name}, cannot be reached: {}", describe_status(&status));
         return Fault::new(Reason::LeaderUnreachable, message)
             .not_applied()
             .leader(hint)
             .retry_after(context.timing.election_max)
             .into();
     }
-    let message =
-        format!("the connection to the leader, {name}, broke while it had the request: {}", status.message());
+    let why = describe_status(&status);
+    let message = format!("the connection to the leader, {name}, broke while it had the request: {why}");
     Fault::new(Reason::LeaderUnreachable, message).unknown().leader(hint).into()
 }
 

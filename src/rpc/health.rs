@@ -59,7 +59,8 @@ async fn watch(context: Arc<Context>, reporter: HealthReporter) {
     }
 }
 
-async fn publish(reporter: &HealthReporter, live: bool, ready: bool) {
+/// Tells all names at once.
+pub(in crate::rpc) async fn publish(reporter: &HealthReporter, live: bool, ready: bool) {
     reporter.set_service_status(LIVENESS, serving(live)).await;
     for name in READINESS {
         reporter.set_service_status(name, serving(ready)).await;

@@ -7,6 +7,7 @@
 
 use crate::kv::{self, Command, Outcome, View};
 use crate::replica::Applied;
+use crate::rpc::answer_stream::{AnswerStream, Answering};
 use crate::rpc::context::{Call, Context};
 use crate::rpc::error::{Fault, overloaded};
 use crate::rpc::forward::{Done, Forwardable, on_leader};
@@ -18,7 +19,6 @@ use crate::rpc::wire::{read, txn, write};
 use crate::rpc::{paging, read_path, scan};
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// The service. Cheap to clone.
@@ -163,7 +163,7 @@ impl KvService for Kv {
         Ok(Response::new(response))
     }
 
-    type ScanStream = ReceiverStream<Result<v1::ScanResponse, Status>>;
+    type ScanStream = AnswerStream<v1::ScanResponse>;
 
     async fn scan(&self, request: Request<v1::ScanRequest>) -> Result<Response<Self::ScanStream>, Status> {
         let call = self.context.call(request.metadata());
@@ -172,7 +172,8 @@ impl KvService for Kv {
             .try_acquire_owned()
             .map_err(|_| overloaded("too many scans are running on this node"))?;
         let view = read_path::view(&self.context, &call, scan.level).await?;
-        Ok(Response::new(scan::start(Arc::clone(&self.context), &call, view, scan, permit)))
+        let answering = Answering { what: "scan", deadline: call.own_deadline(), permit };
+        Ok(Response::new(scan::start(Arc::clone(&self.context), answering, view, scan)))
     }
 
     async fn txn(&self, request: Request<v1::TxnRequest>) -> Result<Response<v1::TxnResponse>, Status> {

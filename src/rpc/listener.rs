@@ -2,8 +2,9 @@
 //! other nodes for forwarded requests.
 
 use crate::rpc::cluster_service::Cluster;
-use crate::rpc::context::Context;
+use crate::rpc::context::{Context, FORWARDED};
 use crate::rpc::deadline::LONGEST;
+use crate::rpc::error::Fault;
 use crate::rpc::kv_service::Kv;
 use crate::rpc::layers::{Gate, explain};
 use crate::rpc::maintenance_service::Maintenance;
@@ -11,14 +12,17 @@ use crate::rpc::proto::DESCRIPTORS;
 use crate::rpc::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::rpc::proto::v1::kv_service_server::KvServiceServer;
 use crate::rpc::proto::v1::maintenance_service_server::MaintenanceServiceServer;
+use crate::rpc::reason::Reason;
+use crate::rpc::starting::{self, StartingHealth};
 use crate::rpc::{health, reflection};
 use crate::settings::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::Stream;
-use tonic::service::{LayerExt as _, Routes};
+use tonic::service::{InterceptorLayer, LayerExt as _, Routes};
 use tonic::transport::Server;
+use tonic::{Request, Status};
 use tower::ServiceBuilder;
 
 /// By so much a message may be over the limit and still be read: our own check
@@ -35,6 +39,9 @@ const CLUSTER_REQUESTS_MAX: usize = 256;
 /// How long open connections may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// The same, when the node has started: what is refused is refused at once.
+const STARTING_DRAIN: Duration = Duration::from_millis(500);
+
 /// Serves clients until `shutdown`, then lets what is under way finish for a
 /// while (a client that watches health would hold the connection for ever).
 pub async fn serve_clients(
@@ -44,20 +51,52 @@ pub async fn serve_clients(
 ) -> Result<(), tonic::transport::Error> {
     let limits = context.limits.clone();
     let routes = client_routes(context).await;
+    serve(routes, &limits, listener, shutdown, DRAIN).await
+}
+
+/// Serves clients while this node, which has a new data directory, waits for
+/// the other members to accept it: health (alive, not ready) and reflection,
+/// and a refusal with [`Reason::Starting`] for everything else. Ends promptly
+/// after `shutdown`: connections are told to go away, so that clients come back
+/// to the listener that serves all.
+///
+/// [`Reason::Starting`]: crate::rpc::reason::Reason::Starting
+pub async fn serve_starting(
+    name: &str,
+    limits: &Limits,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
+    let health = StartingHealth::new().await;
+    let routes = with_reflection(starting::refusing(name).add_service(health.service()));
+    let shutdown = async move {
+        shutdown.await;
+        health.end().await;
+    };
+    serve(routes, limits, listener, shutdown, STARTING_DRAIN).await
+}
+
+async fn serve(
+    routes: Routes,
+    limits: &Limits,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    drain: Duration,
+) -> Result<(), tonic::transport::Error> {
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let signal = async move {
         shutdown.await;
         let _ = stopping.send(());
     };
-    let serve = builder(&limits)
-        .layer(ServiceBuilder::new().map_response(explain(&limits)).into_inner())
+    let serve = builder(limits)
+        .layer(ServiceBuilder::new().map_response(explain(limits)).into_inner())
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections(listener), signal);
     tokio::select! {
         outcome = serve => outcome,
         () = async {
             let _ = stopped.await;
-            tokio::time::sleep(DRAIN).await;
+            tokio::time::sleep(drain).await;
         } => {
             tracing::info!("some client connections were still open and are cut");
             Ok(())
@@ -112,6 +151,10 @@ pub async fn client_routes(context: Arc<Context>) -> Routes {
         .add_service(requests.named_layer(maintenance))
         .add_service(operators.named_layer(cluster))
         .add_service(health);
+    with_reflection(routes)
+}
+
+fn with_reflection(routes: Routes) -> Routes {
     reflection::add_to(
         routes,
         // With the forms of error details, so that tools show them in words.
@@ -120,10 +163,30 @@ pub async fn client_routes(context: Arc<Context>) -> Routes {
 }
 
 /// What the peer listener offers beside Raft: the same services, for requests
-/// that other nodes forward. Add `RaftService` to them.
+/// that other nodes forward, and only for those. Add `RaftService` to them.
 pub fn forwarded_routes(context: &Arc<Context>) -> Routes {
+    // Gates of their own: what clients ask of this node must not keep out what they ask by others.
+    let requests = Gate::new(context.limits.requests_in_flight);
+    let operators = Gate::new(CLUSTER_REQUESTS_MAX);
+    let marked = InterceptorLayer::new(only_forwarded(context));
     let Services { kv, cluster, maintenance } = Services::new(context);
-    Routes::new(kv).add_service(cluster).add_service(maintenance)
+    Routes::new(marked.named_layer(requests.named_layer(kv)))
+        .add_service(marked.named_layer(requests.named_layer(maintenance)))
+        .add_service(marked.named_layer(operators.named_layer(cluster)))
+}
+
+/// Refuses a client that has taken this listener for its own: it would lose
+/// forwarding, the checks of that listener, and its health.
+fn only_forwarded(context: &Context) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone + use<> {
+    let (name, url) = (context.answerer.name.clone(), context.client_url.clone());
+    move |request| {
+        if request.metadata().contains_key(FORWARDED) {
+            return Ok(request);
+        }
+        let message =
+            format!("this is where {name} listens for other nodes; it listens for clients at {url}");
+        Err(Fault::new(Reason::NotForwarded, message).not_applied().fact("client_url", &url).into())
+    }
 }
 
 struct Services {

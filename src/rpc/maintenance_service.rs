@@ -1,5 +1,7 @@
 //! `MaintenanceService`: backup and self-examination.
 
+use crate::replica::SnapshotStream;
+use crate::rpc::answer_stream::{self, AnswerStream, Answering, Reader};
 use crate::rpc::context::Context;
 use crate::rpc::error::{Fault, overloaded};
 use crate::rpc::paging::hash_response;
@@ -8,10 +10,7 @@ use crate::rpc::proto::v1::maintenance_service_server::MaintenanceService;
 use crate::rpc::read_path;
 use crate::rpc::reason::Reason;
 use crate::rpc::wire::read::{Level, level, revision};
-use std::pin::Pin;
 use std::sync::Arc;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 /// The service. Cheap to clone.
@@ -27,20 +26,30 @@ impl Maintenance {
     }
 }
 
+/// Passes a snapshot on while it is made. When this ends, so does its making.
+async fn pass_on(mut snapshot: SnapshotStream, reader: Reader<v1::SnapshotResponse>) -> Result<(), Fault> {
+    while let Some(data) = snapshot.chunks.recv().await {
+        if !reader.give(v1::SnapshotResponse { data: data? }).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 #[tonic::async_trait]
 impl MaintenanceService for Maintenance {
-    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<v1::SnapshotResponse, Status>> + Send>>;
+    type SnapshotStream = AnswerStream<v1::SnapshotResponse>;
 
     async fn snapshot(
         &self,
         request: Request<v1::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         let call = self.context.call(request.metadata());
-        let level = level(request.get_ref().read_level, 0)?;
-        if let Level::AtLeast(_) = level {
+        if request.get_ref().read_level() == v1::ReadLevel::AtLeast {
             let message = "a snapshot is LINEARIZABLE or LOCAL";
             return Err(Fault::field(Reason::FieldNotAllowed, "read_level", message).into());
         }
+        let level = level(request.get_ref().read_level, 0)?;
         let permit = Arc::clone(&self.context.bounds.snapshots)
             .try_acquire_owned()
             .map_err(|_| overloaded("other snapshots are being made on this node"))?;
@@ -49,11 +58,9 @@ impl MaintenanceService for Maintenance {
         let snapshot = call.deadline.bound(self.context.handle.snapshot()).await;
         let snapshot =
             snapshot.ok_or_else(|| Fault::deadline("the snapshot was begun"))?.map_err(Fault::from)?;
-        let chunks = ReceiverStream::new(snapshot.chunks).map(move |chunk| {
-            let _while_it_streams = &permit;
-            chunk.map(|data| v1::SnapshotResponse { data }).map_err(|error| Fault::from(error).into())
-        });
-        Ok(Response::new(Box::pin(chunks)))
+        let answering = Answering { what: "snapshot", deadline: call.own_deadline(), permit };
+        let context = Arc::clone(&self.context);
+        Ok(Response::new(answer_stream::start(context, answering, |reader| pass_on(snapshot, reader))))
     }
 
     async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {
@@ -65,7 +72,7 @@ impl MaintenanceService for Maintenance {
             let view = Arc::clone(&view);
             move || view.hash(revision)
         };
-        let hash = self.context.bounds.heavy.run(&call.deadline, work).await?.map_err(Fault::from)?;
+        let hash = self.context.bounds.hashes.run(&call.deadline, work).await?.map_err(Fault::from)?;
         let header = self.context.read_header(&view, hash.revision, level);
         Ok(Response::new(v1::HashResponse { header: Some(header), ..hash_response(&hash) }))
     }

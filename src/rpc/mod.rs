@@ -24,6 +24,7 @@
 //! that a client cannot safely repeat a write whose outcome is unknown; and no
 //! compression.
 
+pub mod answer_stream;
 pub mod cluster_service;
 pub mod context;
 pub mod deadline;
@@ -47,4 +48,5 @@ pub mod read_path;
 pub mod reason;
 pub mod reflection;
 pub mod scan;
+pub mod starting;
 pub mod wire;

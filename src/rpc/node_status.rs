@@ -2,6 +2,7 @@
 
 use crate::rpc::context::Context;
 use crate::rpc::forward::send;
+use crate::rpc::peers::connection::describe_status;
 use crate::rpc::proto::v1;
 use crate::rpc::wire::header::role;
 use crate::rpc::wire::read::signed;
@@ -10,7 +11,6 @@ use crate::types::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tonic::Request;
 
 /// A node that has not answered by then is shown with the reason. Short: the
 /// whole table waits for the slowest node.
@@ -95,14 +95,14 @@ async fn of_peer(context: &Context, member: v1::Member) -> v1::NodeStatus {
     let Some(channel) = context.peers.channel(NodeId(member.node_id)) else {
         return failed(member, "this node knows no address of it");
     };
-    let mut request = Request::new(v1::StatusRequest { local_only: true });
+    let mut request = context.forwarded(v1::StatusRequest { local_only: true });
     request.set_timeout(PATIENCE);
     match tokio::time::timeout(PATIENCE, send(channel, request)).await {
         Ok(Ok(answer)) => match answer.nodes.into_iter().next() {
             Some(status) => status,
             None => failed(member, "it answered without a status"),
         },
-        Ok(Err(status)) => failed(member, status.message()),
+        Ok(Err(status)) => failed(member, &describe_status(&status)),
         Err(_) => failed(member, &format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }

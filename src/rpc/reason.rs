@@ -86,6 +86,8 @@ reasons! {
     DuplicateKey = "DUPLICATE_KEY", InvalidArgument;
     /// Leadership cannot be handed to this node: it is unknown, no voter, or leads already.
     BadTransferTarget = "BAD_TRANSFER_TARGET", InvalidArgument;
+    /// A client asked on the listener for other nodes; the details say where clients ask.
+    NotForwarded = "NOT_FORWARDED", FailedPrecondition;
     /// The bytes are no message of this type.
     Malformed = "MALFORMED", InvalidArgument;
     /// The server has no such service or method, or not with this encoding.
@@ -112,6 +114,8 @@ reasons! {
     LeadershipLost = "LEADERSHIP_LOST", Unavailable;
     /// The leader could not be reached, or the connection broke.
     LeaderUnreachable = "LEADER_UNREACHABLE", Unavailable;
+    /// The node is new and waits for the other members to accept it; other nodes may well serve.
+    Starting = "STARTING", Unavailable;
     /// The node is stopping.
     Stopping = "STOPPING", Unavailable;
     /// Too much is waiting on this node.

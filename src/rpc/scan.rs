@@ -1,58 +1,32 @@
 //! A scan: a whole range as a stream of chunks, at one revision.
 //!
-//! A task of its own pulls chunk after chunk from the one view, each in a
-//! bounded step on a blocking thread, and waits for the client in between: no
-//! thread is held and no more than a few chunks are in memory, however slowly
-//! the client reads. The view is pinned meanwhile, so that a client that stops
-//! reading altogether is cut off.
+//! Chunk after chunk is pulled from the one view, each in a bounded step on a
+//! blocking thread, with a wait for the client in between: no thread is held
+//! and no more than a few chunks are in memory, however slowly the client
+//! reads. The view is pinned meanwhile, so that a client that stops reading
+//! altogether is cut off ([`answer_stream`]).
 
 use crate::kv::View;
-use crate::rpc::context::{Call, Context};
+use crate::rpc::answer_stream::{self, AnswerStream, Answering, Reader};
+use crate::rpc::context::Context;
 use crate::rpc::deadline::{Deadline, LONGEST};
 use crate::rpc::error::Fault;
 use crate::rpc::paging::Cursor;
 use crate::rpc::proto::v1;
-use crate::rpc::reason::Reason;
 use crate::rpc::wire::read::{Scan, key_values};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 
-/// How many chunks wait for the client.
-const CHUNKS_WAITING: usize = 2;
-
-/// A client that takes no chunk for so long is cut off.
-const READER_PATIENCE: Duration = Duration::from_secs(60);
-
-type Chunk = Result<v1::ScanResponse, Status>;
-
-/// Starts a scan. `permit` is given back when it ends.
+/// Starts a scan.
 pub fn start(
     context: Arc<Context>,
-    call: &Call,
+    answering: Answering,
     view: Arc<View>,
     scan: Scan,
-    permit: OwnedSemaphorePermit,
-) -> ReceiverStream<Chunk> {
-    let (chunks, stream) = mpsc::channel(CHUNKS_WAITING);
-    // Only a deadline that the client chose ends a scan; it may take as long as it is read.
-    let deadline = call.deadline.is_from_client().then_some(call.deadline);
-    tokio::spawn(async move {
-        let _permit = permit;
-        let outcome = tokio::select! {
-            outcome = run(&context, deadline, &view, scan, &chunks) => outcome,
-            () = context.shut_down() => {
-                Err(Fault::new(Reason::Stopping, "the node is stopping; begin the scan again on another one"))
-            }
-        };
-        if let Err(fault) = outcome {
-            // The queue may be full of chunks that nobody takes: then there is nobody to tell.
-            let _ = chunks.try_send(Err(fault.into()));
-        }
-    });
-    ReceiverStream::new(stream)
+) -> AnswerStream<v1::ScanResponse> {
+    let deadline = answering.deadline;
+    answer_stream::start(Arc::clone(&context), answering, move |reader| async move {
+        run(&context, deadline, &view, scan, &reader).await
+    })
 }
 
 async fn run(
@@ -60,7 +34,7 @@ async fn run(
     deadline: Option<Deadline>,
     view: &Arc<View>,
     scan: Scan,
-    chunks: &mpsc::Sender<Chunk>,
+    reader: &Reader<v1::ScanResponse>,
 ) -> Result<(), Fault> {
     let Scan { level, form, .. } = scan;
     let keys_only = scan.read.keys_only;
@@ -80,25 +54,8 @@ async fn run(
         let header = context.read_header(view, cursor.revision(), level);
         let kvs = key_values(kvs, form, keys_only);
         let response = v1::ScanResponse { header: Some(header), kvs, last };
-        if !give(chunks, response, deadline).await? || last {
+        if !reader.give(response).await? || last {
             return Ok(());
         }
-    }
-}
-
-/// False: the client has gone away.
-async fn give(
-    chunks: &mpsc::Sender<Chunk>,
-    response: v1::ScanResponse,
-    deadline: Option<Deadline>,
-) -> Result<bool, Fault> {
-    let patience = deadline.map_or(READER_PATIENCE, |deadline| deadline.left().min(READER_PATIENCE));
-    match chunks.send_timeout(Ok(response), patience).await {
-        Ok(()) => Ok(true),
-        Err(mpsc::error::SendTimeoutError::Closed(_)) => Ok(false),
-        Err(mpsc::error::SendTimeoutError::Timeout(_)) => match deadline {
-            Some(deadline) if deadline.has_passed() => Err(Fault::deadline("the client read the scan")),
-            _ => Err(Fault::new(Reason::SlowReader, "the scan was not read for a minute; use pages instead")),
-        },
     }
 }

@@ -31,6 +31,7 @@ pub struct Node {
     pub peers: Arc<Played>,
     pub channel: Channel,
     pub stopping: watch::Sender<bool>,
+    pub context: Arc<Context>,
     _dir: tempfile::TempDir,
 }
 
@@ -87,7 +88,12 @@ impl Node {
 
     /// The same, with other limits.
     pub async fn alone_with(limits: Limits) -> Self {
-        let node = Self::start(1, limits).await;
+        Self::alone_within(limits, Bounds::default()).await
+    }
+
+    /// The same, with other bounds too.
+    pub async fn alone_within(limits: Limits, bounds: Bounds) -> Self {
+        let node = Self::start(1, limits, bounds).await;
         let leads = |status: &Arc<kontiki::replica::Status>| status.leader == Some(SELF);
         node.handle.watch_status().wait_for(leads).await.unwrap();
         node
@@ -95,10 +101,10 @@ impl Node {
 
     /// One of three, whose peers say nothing.
     pub async fn of_three() -> Self {
-        Self::start(3, Limits::default()).await
+        Self::start(3, Limits::default(), Bounds::default()).await
     }
 
-    async fn start(members: u64, limits: Limits) -> Self {
+    async fn start(members: u64, limits: Limits, bounds: Bounds) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cluster = ClusterId(7);
         let storage = storage::open(&storage::Options {
@@ -141,16 +147,16 @@ impl Node {
             durability: "none".into(),
             started: Instant::now(),
             shutting_down: shutting_down.clone(),
-            bounds: Bounds::default(),
+            bounds,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_clients(context, listener, async move {
+        tokio::spawn(serve_clients(context.clone(), listener, async move {
             let mut shutting_down = shutting_down;
             let _ = shutting_down.wait_for(|stopping| *stopping).await;
         }));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { handle, peers, channel, stopping, _dir: dir }
+        Self { handle, peers, channel, stopping, context, _dir: dir }
     }
 
     pub fn kv(&self) -> KvServiceClient<Channel> {

@@ -1,12 +1,17 @@
 //! Pages and scans, over the wire.
 
 use super::node::{Node, put, text};
+use kontiki::rpc::context::Bounds;
 use kontiki::rpc::proto::v1;
 use kontiki::settings::Limits;
+use std::time::Duration;
 use v1::txn_op::Op;
 
 async fn with_keys(limits: Limits, count: usize, value: &str) -> Node {
-    let node = Node::alone_with(limits).await;
+    filled(Node::alone_with(limits).await, count, value).await
+}
+
+async fn filled(node: Node, count: usize, value: &str) -> Node {
     let puts: Vec<_> =
         (0..count).map(|n| v1::TxnOp { op: Some(Op::Put(put(&format!("k{n:05}"), value))) }).collect();
     for branch in puts.chunks(128) {
@@ -167,9 +172,62 @@ async fn a_stopping_node_ends_its_scans() {
     let refused = loop {
         match stream.message().await {
             Ok(Some(chunk)) => assert!(!chunk.last, "it was never stopped"),
-            Ok(None) => return, // The queue was full: the stream breaks off without its last chunk.
+            Ok(None) => panic!("it broke off as if it were whole"),
             Err(refused) => break refused,
         }
     };
     assert_eq!(refused.metadata().get("kontiki-reason").unwrap(), "STOPPING");
+}
+
+/// More than the windows of a connection hold, so that an idle reader holds up the server.
+async fn with_much() -> Node {
+    let bounds = Bounds { reader_patience: Duration::from_millis(200), ..Bounds::default() };
+    let node = Node::alone_within(Limits::default(), bounds).await;
+    filled(node, 1_000, &"v".repeat(10_000)).await
+}
+
+/// A picture of the state cannot be kept for somebody who does not look at it.
+#[tokio::test]
+async fn a_scan_that_nobody_reads_is_given_up_and_says_so() {
+    let node = with_much().await;
+    let mut stream = node.kv().scan(scan_all()).await.unwrap().into_inner();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let refused = loop {
+        match stream.message().await {
+            Ok(Some(chunk)) => assert!(!chunk.last, "it was never given up"),
+            Ok(None) => panic!("it broke off as if it were whole"),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert_eq!(refused.metadata().get("kontiki-reason").unwrap(), "SLOW_READER");
+}
+
+async fn reason_of_the_end(mut snapshot: tonic::Streaming<v1::SnapshotResponse>) -> String {
+    loop {
+        match snapshot.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it broke off as if it were whole"),
+            Err(refused) => {
+                return refused.metadata().get("kontiki-reason").unwrap().to_str().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+/// Only two snapshots are made at a time: those that nobody reads give way.
+#[tokio::test]
+async fn snapshots_that_nobody_reads_make_room_for_others() {
+    let node = with_much().await;
+    let snapshot = || async { node.maintenance().snapshot(v1::SnapshotRequest::default()).await };
+    let first = snapshot().await.unwrap().into_inner();
+    let _second = snapshot().await.unwrap().into_inner();
+    let refused = snapshot().await.unwrap_err();
+    assert_eq!(refused.metadata().get("kontiki-reason").unwrap(), "OVERLOADED");
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let third = snapshot().await.unwrap().into_inner();
+    assert_eq!(reason_of_the_end(first).await, "SLOW_READER");
+    node.stopping.send(true).unwrap();
+    assert_eq!(reason_of_the_end(third).await, "STOPPING");
 }

@@ -186,6 +186,14 @@ fn whole_range(range: KeyRange, revision: Option<Revision>) -> kv::Range {
 pub fn level(read_level: i32, min_revision: i64) -> Result<Level, Fault> {
     let min_revision = at_least_zero("min_revision", min_revision)?;
     let level = match v1::ReadLevel::try_from(read_level) {
+        // Nothing is that old: it was meant to be set, and a read of any age would be a surprise.
+        Ok(v1::ReadLevel::AtLeast) if min_revision == 0 => {
+            return Err(Fault::field(
+                Reason::NumberTooSmall,
+                "min_revision",
+                "READ_LEVEL_AT_LEAST needs the revision to wait for, at least 1; READ_LEVEL_LOCAL reads without",
+            ));
+        }
         Ok(v1::ReadLevel::AtLeast) => return Ok(Level::AtLeast(Revision(min_revision))),
         Ok(v1::ReadLevel::Unspecified | v1::ReadLevel::Linearizable) => Level::Linearizable,
         Ok(v1::ReadLevel::Local) => Level::Local,
@@ -356,6 +364,8 @@ mod tests {
         assert_eq!(level(3, 9), Ok(Level::AtLeast(Revision(9))));
         assert_eq!(level(0, 0), Ok(Level::Linearizable));
         assert_eq!(level(2, 0), Ok(Level::Local));
+        let without = level(3, 0).unwrap_err();
+        assert_eq!((without.reason(), without.at()), (Reason::NumberTooSmall, Some("min_revision")));
         assert_eq!(level(3, -9).unwrap_err().reason(), Reason::NumberTooSmall);
     }
 
