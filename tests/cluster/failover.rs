@@ -19,6 +19,9 @@ async fn a_killed_leader_is_replaced_and_returns() {
     cluster.nodes[old].ready().await;
     writers.more(100).await;
     let promises = writers.finish().await;
+    // Well under a second on an idle machine; the bound allows for a busy one.
+    println!("the longest time without an acknowledged write: {:?}", promises.longest_gap);
+    assert!(promises.longest_gap < Duration::from_secs(5), "failover took {:?}", promises.longest_gap);
     promises.assert_kept(&cluster).await;
     cluster.assert_equal_states().await;
 }
