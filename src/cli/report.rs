@@ -3,7 +3,8 @@
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
-use crate::client::{Error, Failure, Outcome};
+use crate::cli::text;
+use crate::client::{Error, Failure, Outcome, Refusal};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tonic::Code;
@@ -13,13 +14,13 @@ pub(super) fn report(error: &CliError, output: &Output) -> ExitCode {
     match error {
         CliError::OutputClosed => {}
         error if output.is_json() => eprintln!("{}", json(error)),
-        error => eprintln!("{}", text(error)),
+        error => eprintln!("{}", words(error)),
     }
     error.exit().into()
 }
 
 /// In words.
-fn text(error: &CliError) -> String {
+fn words(error: &CliError) -> String {
     let CliError::Client(error) = error else {
         return format!("error: {error}");
     };
@@ -28,7 +29,10 @@ fn text(error: &CliError) -> String {
         lines.push(format!("       also at {node} ({}): {failure}", failure.layer().as_str()));
     }
     if error.attempts > 1 {
-        lines.push(format!("  tries:   {}", error.attempts));
+        lines.push(format!("  tries:   {} in {}", error.attempts, text::duration(error.elapsed)));
+    }
+    if let Some(revisions) = error.refusal().and_then(revisions) {
+        lines.push(format!("  facts:   {revisions}"));
     }
     if let Some(outcome) = error.outcome().filter(|_| !error.failure.before_sending()) {
         lines.push(format!("  outcome: {}", in_words(outcome)));
@@ -59,6 +63,7 @@ fn json(error: &CliError) -> Value {
         object["endpoint"] = error.endpoint.as_ref().map(ToString::to_string).into();
         object["layer"] = error.layer().as_str().into();
         object["attempts"] = error.attempts.into();
+        object["elapsed_ms"] = u64::try_from(error.elapsed.as_millis()).unwrap_or(u64::MAX).into();
         object["outcome"] = error.outcome().map(Outcome::as_str).into();
         object["likely_cause"] = cause.into();
         object["next"] = next.into();
@@ -97,8 +102,20 @@ fn advice(error: &Error) -> (&'static str, &'static str) {
         Failure::Timeout { .. } => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
         }
+        Failure::Refused(refusal) if refusal.reason == "DEADLINE" && revisions(refusal).is_some() => (
+            "that node is behind, and did not reach the revision in time",
+            "kontiki status   (BEHIND), then again with a longer --timeout or another node",
+        ),
         Failure::Refused(refusal) => refused(refusal.code, &refusal.reason),
     }
+}
+
+/// Which revisions a refusal is about, if any.
+fn revisions(refusal: &Refusal) -> Option<String> {
+    let named = |name: &str| Some(format!("{name} {}", refusal.details.get(name)?));
+    let found: Vec<String> =
+        ["requested_revision", "current_revision"].iter().filter_map(|name| named(name)).collect();
+    (!found.is_empty()).then(|| found.join(", "))
 }
 
 fn refused(code: Code, reason: &str) -> (&'static str, &'static str) {
@@ -141,6 +158,7 @@ pub(super) fn no(output: &Output, words: &str) -> Exit {
 mod tests {
     use super::*;
     use crate::address::NodeUrl;
+    use std::time::Duration;
 
     fn refused_connection() -> CliError {
         let tcp =
@@ -149,6 +167,7 @@ mod tests {
             action: "put",
             endpoint: Some(NodeUrl::parse("http://127.0.0.1:2383").unwrap()),
             attempts: 2,
+            elapsed: Duration::from_millis(3),
             failure: Box::new(tcp.clone()),
             write: true,
             unreachable: vec![(NodeUrl::parse("http://127.0.0.1:2379").unwrap(), tcp)],
@@ -160,10 +179,10 @@ mod tests {
         let expected = "\
 error: put failed at http://127.0.0.1:2383 (TCP): connection refused
        also at http://127.0.0.1:2379 (TCP): connection refused
-  tries:   2
+  tries:   2 in 3.0 ms
   likely:  no server runs there
   try:     kontiki dev   (or name your nodes: --endpoints http://HOST:2379)";
-        assert_eq!(text(&refused_connection()), expected);
+        assert_eq!(words(&refused_connection()), expected);
     }
 
     #[test]
@@ -171,7 +190,7 @@ error: put failed at http://127.0.0.1:2383 (TCP): connection refused
         let mut error = Error::usage("put", "");
         error.failure = Box::new(Failure::Grpc("the connection broke".to_owned()));
         error.write = true;
-        assert!(text(&CliError::Client(error)).contains("outcome: unknown: it may have been applied"));
+        assert!(words(&CliError::Client(error)).contains("outcome: unknown: it may have been applied"));
     }
 
     #[test]

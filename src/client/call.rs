@@ -15,6 +15,10 @@ use tonic::{Request, Response, Status};
 /// A try of a read leaves this much time at least before another node is asked.
 const READ_TRY_MIN: Duration = Duration::from_millis(250);
 
+/// With less time left than this no try is begun: it could only end in a
+/// timeout that says nothing.
+const TRY_MIN: Duration = Duration::from_millis(50);
+
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -135,6 +139,7 @@ impl Client {
         let deadline = started + self.options.timeout;
         let mut route = Route::new(self.nodes.endpoints(), self.nodes.preferred());
         let mut attempts = 0;
+        let mut said = None;
         loop {
             attempts += 1;
             let node = route.node().clone();
@@ -150,11 +155,24 @@ impl Client {
             if next != Next::GiveUp || !matches!(failure, Failure::Refused(_)) {
                 self.nodes.avoid(&node);
             }
+            if nobody {
+                // What was said before everybody went is no longer so.
+                said = None;
+            }
+            let is_redirect = matches!(next, Next::Leader(_));
             match self.turn(&mut route, next, attempts) {
-                Some(wait) if attempts < self.options.attempts && Instant::now() + wait < deadline => {
+                Some(wait)
+                    if attempts < self.options.attempts && Instant::now() + wait + TRY_MIN <= deadline =>
+                {
+                    if matches!(failure, Failure::Refused(_)) && !is_redirect {
+                        said = Some((node, failure));
+                    }
                     tokio::time::sleep(wait).await;
                 }
-                _ => return Err(failed(action, node, attempts, failure, route)),
+                _ => {
+                    let last = telling(action, (node, failure), said);
+                    return Err(failed(action, last, attempts, started.elapsed(), route));
+                }
             }
         }
     }
@@ -223,13 +241,34 @@ impl Client {
     }
 }
 
-fn failed(action: Action, node: NodeUrl, attempts: u32, failure: Failure, route: Route) -> Error {
+/// Which failure tells more: a last try that nobody answered, or what a server
+/// `said` to an earlier one. But that a write is in doubt comes before all else.
+fn telling(action: Action, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)>) -> (NodeUrl, Failure) {
+    let in_doubt = action.kind == Kind::Write && last.1.outcome() == Outcome::Unknown;
+    match said {
+        Some(said) if !in_doubt && !matches!(last.1, Failure::Refused(_)) => said,
+        _ => last,
+    }
+}
+
+fn failed(
+    action: Action,
+    (node, mut failure): (NodeUrl, Failure),
+    attempts: u32,
+    elapsed: Duration,
+    route: Route,
+) -> Error {
+    // The share of the last try alone would mislead.
+    if let Failure::Timeout { after, .. } = &mut failure {
+        *after = elapsed;
+    }
     Error {
         action: action.name,
+        unreachable: route.unreachable(&node),
         endpoint: Some(node),
         attempts,
+        elapsed,
         failure: Box::new(failure),
         write: action.kind == Kind::Write,
-        unreachable: route.unreachable(),
     }
 }

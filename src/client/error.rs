@@ -11,11 +11,14 @@ use tonic::Code;
 pub struct Error {
     /// The call, as a verb: "put".
     pub action: &'static str,
-    /// The node of the last try; none if there was no try.
+    /// The node that `failure` is about; none if there was no try.
     pub endpoint: Option<NodeUrl>,
     /// How many tries there were.
     pub attempts: u32,
-    /// How the last try failed. Boxed, for it is large and rare.
+    /// How long it took, all tries together.
+    pub elapsed: Duration,
+    /// How it failed: what a server said last, if one did, or else how the last
+    /// try ended. Boxed, for it is large and rare.
     pub failure: Box<Failure>,
     /// Whether it was a write.
     pub write: bool,
@@ -190,7 +193,15 @@ impl Error {
     /// A mistake of the caller, found before anything was sent.
     pub fn usage(action: &'static str, message: impl Into<String>) -> Self {
         let failure = Box::new(Failure::Usage(message.into()));
-        Self { action, endpoint: None, attempts: 0, failure, write: false, unreachable: Vec::new() }
+        Self {
+            action,
+            endpoint: None,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            failure,
+            write: false,
+            unreachable: Vec::new(),
+        }
     }
 
     /// The layer in which it failed.

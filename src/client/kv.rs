@@ -10,8 +10,9 @@ use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
 use crate::types::Revision;
 use tonic::transport::Channel;
 
-/// The largest answer taken: a page or reply of the server's limit, and room for its frame.
-pub(super) const MOST_BYTES: usize = 64 << 20;
+/// The largest answer taken: a page of the most that a server may be set to
+/// (64 MiB), and room for the key-value that carries it over that.
+pub(super) const MOST_BYTES: usize = 80 << 20;
 
 pub(super) fn service(channel: Channel) -> KvServiceClient<Channel> {
     KvServiceClient::new(channel).max_decoding_message_size(MOST_BYTES).max_encoding_message_size(MOST_BYTES)

@@ -123,6 +123,7 @@ impl Snapshot {
             action: "snapshot",
             endpoint: Some(self.called.endpoint.clone()),
             attempts: self.called.attempts,
+            elapsed: self.called.latency,
             failure: Box::new(failure),
             write: false,
             unreachable: Vec::new(),

@@ -114,10 +114,9 @@ impl Route {
         self.unreachable.len() >= self.nodes.len()
     }
 
-    /// The nodes that could not be connected to, other than the current one.
-    pub(super) fn unreachable(mut self) -> Vec<(NodeUrl, Failure)> {
-        let current = self.node().clone();
-        self.unreachable.retain(|(node, _)| *node != current);
+    /// The nodes that could not be connected to, other than the one that is told of anyway.
+    pub(super) fn unreachable(mut self, told: &NodeUrl) -> Vec<(NodeUrl, Failure)> {
+        self.unreachable.retain(|(node, _)| node != told);
         self.unreachable
     }
 }
@@ -204,7 +203,7 @@ mod tests {
         route.advance();
         assert_eq!(*route.node(), nodes[1]);
         assert!(route.note(&tcp()), "both were tried");
-        assert_eq!(route.unreachable(), vec![(nodes[0].clone(), tcp())]);
+        assert_eq!(route.unreachable(&nodes[1]), vec![(nodes[0].clone(), tcp())]);
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn error<A>(called: &Called<A>, failure: Failure) -> Error {
         action: "scan",
         endpoint: Some(called.endpoint.clone()),
         attempts: called.attempts,
+        elapsed: called.latency,
         failure: Box::new(failure),
         write: false,
         unreachable: Vec::new(),

@@ -259,6 +259,7 @@ pub(super) fn broken<A>(action: &'static str, called: &Called<A>, what: &str) ->
         action,
         endpoint: Some(called.endpoint.clone()),
         attempts: called.attempts,
+        elapsed: called.latency,
         failure: Box::new(Failure::Grpc(format!("{what}; is the server a newer kontiki?"))),
         // It was answered, so it was done: not an outcome in doubt.
         write: false,

@@ -14,6 +14,18 @@ const MOST_MEMBERS: usize = 15;
 /// A duration that is longer than this is a mistake in the unit.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// A key is in every index entry and page token.
+const MOST_KEY_BYTES: u64 = 64 << 10;
+
+/// Half of what nodes take in one message (16 MiB): an entry must fit with all around it.
+const MOST_REQUEST_BYTES: u64 = 8 << 20;
+
+/// Clients take no larger answer.
+const MOST_PAGE_BYTES: u64 = 64 << 20;
+
+/// A chunk is what a stream holds in memory at a time.
+const MOST_CHUNK_BYTES: u64 = 4 << 20;
+
 pub(super) fn check(settings: &Settings) -> Result<ServeConfig, ConfigError> {
     let mut reader = Reader { settings, problems: Vec::new() };
     let config = reader.config();
@@ -309,6 +321,31 @@ fn timing_rules(timing: &Timing, broken: &mut Broken) {
 
 fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
     let limits = &config.limits;
+    for (key, bytes, most, why) in [
+        (
+            "max-key-size",
+            limits.key_bytes as u64,
+            MOST_KEY_BYTES,
+            "every node searches its index by whole keys",
+        ),
+        (
+            "max-request-size",
+            limits.request_bytes as u64,
+            MOST_REQUEST_BYTES,
+            "nodes take at most 16 MiB in one message, and a larger write could never be replicated",
+        ),
+        ("max-page-size", limits.page_bytes, MOST_PAGE_BYTES, "a page is built in memory; a scan streams"),
+        (
+            "max-scan-chunk-size",
+            limits.scan_chunk_bytes,
+            MOST_CHUNK_BYTES,
+            "each open scan holds a chunk in memory",
+        ),
+    ] {
+        if bytes > most {
+            broken.push((key, format!("{bytes} B is more than {most} B: {why}")));
+        }
+    }
     if limits.key_bytes >= limits.request_bytes {
         let message =
             format!("{} B must be less than max-request-size, {} B", limits.key_bytes, limits.request_bytes);

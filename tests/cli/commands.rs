@@ -1,9 +1,10 @@
 //! The commands, one after the other.
 
 use super::{kontiki, kontiki_with_input};
-use crate::client::fake::{Fake, Step, closed_port, header, kv, refusal};
+use crate::client::fake::{Fake, Step, closed_port, header, kv, refusal, refusal_with};
 use kontiki::rpc::proto::v1 as pb;
 use serde_json::Value;
+use std::time::Duration;
 use tonic::Code;
 
 #[tokio::test]
@@ -82,6 +83,18 @@ async fn every_kind_of_failure_has_its_exit_code() {
 
     let node = Fake::start(vec![Step::Hang]).await;
     assert_eq!(kontiki(&node.url, &["--timeout", "200ms", "put", "k", "v"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_is_told_from_a_cluster_without_majority() {
+    let facts = [("requested_revision", "9"), ("current_revision", "7")];
+    let behind =
+        || Step::Refuse(refusal_with(Code::DeadlineExceeded, "DEADLINE", &facts, Duration::from_millis(1)));
+    let node = Fake::start((0..50).map(|_| behind()).collect()).await;
+    let run = kontiki(&node.url, &["--timeout", "200ms", "get", "k"]).await;
+    assert!(run.err.contains("facts:   requested_revision 9, current_revision 7"), "{}", run.err);
+    assert!(run.err.contains("likely:  that node is behind"), "{}", run.err);
+    assert_eq!(run.code, 4);
 }
 
 #[tokio::test]

@@ -93,13 +93,23 @@ impl Fake {
 
 /// A refusal as a node words it.
 pub(crate) fn refusal(code: Code, reason: &str, outcome: &str, leader: Option<&str>) -> Status {
-    let mut metadata = HashMap::from([("outcome".to_owned(), outcome.to_owned())]);
-    if let Some(leader) = leader {
-        metadata.insert("leader_url".to_owned(), leader.to_owned());
-    }
+    let mut facts = vec![("outcome", outcome)];
+    facts.extend(leader.map(|leader| ("leader_url", leader)));
+    refusal_with(code, reason, &facts, Duration::from_millis(1))
+}
+
+/// A refusal with these facts, and a wish for when to come back.
+pub(crate) fn refusal_with(
+    code: Code,
+    reason: &str,
+    facts: &[(&str, &str)],
+    retry_after: Duration,
+) -> Status {
+    let metadata: HashMap<String, String> =
+        facts.iter().map(|(name, fact)| ((*name).to_owned(), (*fact).to_owned())).collect();
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, "kontiki", metadata);
-    details.set_retry_info(Some(Duration::from_millis(1)));
+    details.set_retry_info(Some(retry_after));
     Status::with_error_details(code, format!("{reason} in words"), details)
 }
 

@@ -1,6 +1,6 @@
 //! What is sent again, and what never is.
 
-use crate::client::fake::{Fake, Step, closed_port, refusal};
+use crate::client::fake::{Fake, Step, closed_port, refusal, refusal_with};
 use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put};
 use kontiki::rpc::proto::v1 as pb;
 use std::time::Duration;
@@ -144,4 +144,44 @@ async fn tries_are_bounded() {
     let error = client.put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!((error.attempts, node.calls()), (4, 4));
     assert_eq!(error.refusal().unwrap().reason, "NO_LEADER");
+}
+
+fn behind() -> Step {
+    let facts = [("requested_revision", "9"), ("current_revision", "7")];
+    Step::Refuse(refusal_with(Code::DeadlineExceeded, "DEADLINE", &facts, Duration::from_millis(1)))
+}
+
+fn hasty(url: &str) -> Client {
+    let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
+    Client::connect(&[url], options).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_server_said_outlives_a_last_try_that_nobody_answered() {
+    let node = Fake::start(vec![behind(), Step::Hang]).await;
+    let error = hasty(&node.url).get(Get::new("k")).await.unwrap_err();
+    let refusal = error.refusal().expect("the server's word, not the timeout behind it");
+    assert_eq!((refusal.reason.as_str(), refusal.details["current_revision"].as_str()), ("DEADLINE", "7"));
+    assert_eq!((error.attempts, node.calls()), (2, 2));
+    assert!(error.elapsed >= Duration::from_millis(290), "all tries together: {:?}", error.elapsed);
+}
+
+#[tokio::test]
+async fn a_write_in_doubt_is_never_reported_as_refused() {
+    let node = Fake::start(vec![no_leader(), Step::Hang]).await;
+    let error = hasty(&node.url).put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::Unknown), "{error}");
+    let Failure::Timeout { after, .. } = *error.failure else { panic!("{error}") };
+    assert_eq!(after, error.elapsed, "not the share of the last try alone");
+}
+
+#[tokio::test]
+async fn no_try_is_begun_in_the_last_moment() {
+    let later = Duration::from_millis(270);
+    let facts = [("outcome", "NOT_APPLIED")];
+    let refused = refusal_with(Code::Unavailable, "NO_LEADER", &facts, later);
+    let node = Fake::start(vec![Step::Refuse(refused)]).await;
+    let error = hasty(&node.url).put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!((error.refusal().unwrap().reason.as_str(), node.calls()), ("NO_LEADER", 1));
+    assert!(error.elapsed < later, "it does not wait for nothing: {:?}", error.elapsed);
 }

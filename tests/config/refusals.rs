@@ -91,17 +91,45 @@ fn rules_between_settings_are_told_with_both_sides() {
             "election-max-ms: 300 ms must be more than election-min-ms, 300 ms: nodes that wait equally long split the vote (flag --election-max-ms)",
         ),
         (
-            vec!["--max-key-size", "2MiB"],
-            "max-key-size: 2097152 B must be less than max-request-size, 1572864 B (flag --max-key-size)",
+            vec!["--max-key-size", "16KiB", "--max-request-size", "16KiB"],
+            "max-key-size: 16384 B must be less than max-request-size, 16384 B (flag --max-key-size)",
         ),
         (
-            vec!["--max-scan-chunk-size", "5MiB"],
-            "max-scan-chunk-size: 5242880 B must not be more than max-page-size, 4194304 B (flag --max-scan-chunk-size)",
+            vec!["--max-scan-chunk-size", "2MiB", "--max-page-size", "1MiB"],
+            "max-scan-chunk-size: 2097152 B must not be more than max-page-size, 1048576 B (flag --max-scan-chunk-size)",
         ),
         (vec!["--worker-threads", "257"], "worker-threads: 257 is more than 256 (flag --worker-threads)"),
     ] {
         assert_eq!(refusal(&flags), expected);
     }
+}
+
+#[test]
+fn limits_have_limits_that_say_why() {
+    for (flags, expected) in [
+        (
+            ["--max-key-size", "65537"],
+            "max-key-size: 65537 B is more than 65536 B: every node searches its index by whole keys",
+        ),
+        (
+            ["--max-request-size", "20MiB"],
+            "max-request-size: 20971520 B is more than 8388608 B: nodes take at most 16 MiB in one message, and a larger write could never be replicated",
+        ),
+        (
+            ["--max-page-size", "65MiB"],
+            "max-page-size: 68157440 B is more than 67108864 B: a page is built in memory; a scan streams",
+        ),
+        (
+            ["--max-scan-chunk-size", "4194305"],
+            "max-scan-chunk-size: 4194305 B is more than 4194304 B: each open scan holds a chunk in memory",
+        ),
+    ] {
+        let error = refusal(&flags);
+        assert!(error.starts_with(expected), "{flags:?}: {error}");
+    }
+    let largest = ["--max-key-size", "64KiB", "--max-request-size", "8MiB", "--max-page-size", "64MiB"];
+    assert!(Sources::flags(&largest).load().is_ok());
+    assert!(Sources::flags(&["--max-scan-chunk-size", "4MiB"]).load().is_ok());
 }
 
 #[test]
