@@ -7,6 +7,8 @@
 //!         ─▶ end the loop, everything applied made durable
 //! ```
 
+mod introduction;
+
 use crate::config::ServeConfig;
 use crate::raft::{Members, RoleName};
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start, StartError};
@@ -16,6 +18,7 @@ use crate::rpc::peers::{
     BadAddress, Identity, IntroduceError, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError,
 };
 use crate::rpc::wire::header::Answerer;
+use crate::server::introduction::EarlyClients;
 use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
 use crate::types::{DirectoryId, NodeId};
 use std::net::SocketAddr;
@@ -28,8 +31,6 @@ use tokio::task::JoinHandle;
 
 /// Opening includes the repair of what a crash left; a larger state takes longer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long calls that introduce others may take to finish.
-const INTRODUCED_TIMEOUT: Duration = Duration::from_secs(1);
 /// A stop takes no longer than the sum of these.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
@@ -123,7 +124,8 @@ impl Server {
         let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
         let signals = Signals::default();
         let peers = peers(&config, &identity, known, signals.close_peers.subscribe())?;
-        let peer_socket = introduce(&peers, peer_socket, identity).await?;
+        let early = EarlyClients::serve(&config, client_socket)?;
+        let peer_socket = introduction::introduce(&peers, peer_socket, identity).await?;
 
         let fatal = Fatal::default();
         let (cluster, node) = (config.cluster_id(), config.node_id(&config.name));
@@ -156,6 +158,7 @@ impl Server {
             listener::connections(peer_socket),
             given(signals.close_peers.subscribe()),
         );
+        let client_socket = early.end().await?;
         let closing = given(signals.close_clients.subscribe());
         let client_listener = listener::serve_clients(context, client_socket, closing);
         tracing::info!(
@@ -275,36 +278,6 @@ fn peers(
     };
     let known = Arc::new(Known(Mutex::new(known)));
     Ok(Peers::new(own, addresses.collect(), known, settings, stopping)?)
-}
-
-/// A new data directory takes part only after the others have accepted it; see
-/// [`Peers::introduce`]. Meanwhile this node answers the others' introductions.
-async fn introduce(
-    peers: &Peers,
-    socket: TcpListener,
-    mut identity: IdentityFile,
-) -> Result<TcpListener, ServeError> {
-    if identity.identity().introduced {
-        return Ok(socket);
-    }
-    let failed =
-        |source| ServeError::Listen { address: "the peer address".into(), whom: "the other nodes", source };
-    let socket = socket.into_std().map_err(failed)?;
-    let meanwhile = TcpListener::from_std(socket.try_clone().map_err(failed)?).map_err(failed)?;
-    let (introduced, closing) = watch::channel(false);
-    let server = peers.server().add_service(peers.service());
-    let server = server.serve_with_incoming_shutdown(listener::connections(meanwhile), given(closing));
-    let mut server = tokio::spawn(server);
-    peers.introduce().await?;
-    // Whoever is connected is told to connect again, to the listener that has all services.
-    introduced.send_replace(true);
-    if tokio::time::timeout(INTRODUCED_TIMEOUT, &mut server).await.is_err() {
-        server.abort();
-    }
-    let marked = tokio::task::spawn_blocking(move || identity.mark_introduced()).await;
-    marked
-        .map_err(|error| ServeError::Fatal(format!("the data directory could not be marked: {error}")))??;
-    TcpListener::from_std(socket).map_err(failed)
 }
 
 fn context(

@@ -175,3 +175,20 @@ fn too_large_an_answer_leaves_no_trace() {
     run(&mut store, txn(vec![], vec![put_op("a", "1"), Op::Range(read(KeyRange::key("a")))], vec![]));
     assert_eq!(store.commit().revision(), Revision(8));
 }
+
+#[test]
+fn one_command_changes_so_many_keys_and_no_more() {
+    let mut store = Store::new();
+    for number in 0..16_385 {
+        store.put(&format!("k{number:05}"), "v");
+    }
+    let before = store.commit().state_hash();
+    let too_many = Refusal::TooManyChanges { limit: 16_384 };
+    assert_eq!(store.refused(Command::Delete(delete(KeyRange::all()))), too_many);
+    // In a transaction what came before it counts too, and is taken back.
+    let ops = vec![put_op("new", "v"), Op::Delete(delete(KeyRange::span("k00000", Some(bytes("k16384")))))];
+    assert_eq!(store.refused(Command::Txn(txn(vec![], ops, vec![]))), too_many);
+    assert_eq!(store.commit().state_hash(), before, "nothing was changed");
+    store.delete(KeyRange::span("k00000", Some(bytes("k16384"))));
+    assert_eq!(show(&store.commit().range(&everything()).unwrap().kvs).len(), 1);
+}
