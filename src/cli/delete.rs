@@ -4,6 +4,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::text;
 use crate::client::{Delete, Keys};
+use clap::ArgGroup;
 use serde_json::json;
 
 const EXAMPLES: &str = "\
@@ -19,22 +20,23 @@ Examples:
 /// All at one revision. Exit code 1 if there was nothing to remove.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
-#[group(id = "selection", required = true, multiple = true)]
+#[group(skip)]
+#[command(group = ArgGroup::new("selection").required(true).multiple(true))]
 pub(super) struct DeleteArgs {
     /// The key
-    #[arg(conflicts_with_all = ["prefix", "from", "to", "all"])]
+    #[arg(group = "selection", conflicts_with_all = ["prefix", "from", "to", "all"])]
     key: Option<String>,
     /// Every key with this prefix
-    #[arg(long, conflicts_with_all = ["from", "to", "all"])]
+    #[arg(long, group = "selection", conflicts_with_all = ["from", "to", "all"])]
     prefix: Option<String>,
     /// Every key from this one
-    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    #[arg(long, group = "selection", value_name = "KEY", conflicts_with = "all")]
     from: Option<String>,
     /// Every key before this one
-    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    #[arg(long, group = "selection", value_name = "KEY", conflicts_with = "all")]
     to: Option<String>,
     /// Every key there is
-    #[arg(long)]
+    #[arg(long, group = "selection")]
     all: bool,
     /// Show what was removed
     #[arg(long)]

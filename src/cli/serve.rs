@@ -37,6 +37,10 @@ pub(super) struct ServeCommand {
 pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     let config = command.args.load()?;
     telemetry::init(&config.log).map_err(|error| CliError::local("set up logging", error))?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for variable in ServeArgs::unknown_variables(names) {
+        tracing::warn!(%variable, "this environment variable is no setting and has no effect; see `kontiki serve --help`");
+    }
     let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
     let name = config.name.clone();
     let served =

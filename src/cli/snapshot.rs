@@ -69,9 +69,9 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     let level = if args.local { ReadLevel::Local } else { ReadLevel::Linearizable };
     let mut stream = context.client.snapshot(level).await?;
     // A broken-off snapshot must never look like a whole one.
-    let partial = PathBuf::from(format!("{}.partial", args.file.display()));
-    let doing = || format!("write {}", partial.display());
-    let mut file = File::create(&partial).map_err(|error| CliError::local(doing(), error))?;
+    let partial = Partial(PathBuf::from(format!("{}.partial", args.file.display())));
+    let doing = || format!("write {}", partial.0.display());
+    let mut file = File::create(&partial.0).map_err(|error| CliError::local(doing(), error))?;
     let mut bytes = 0_u64;
     while let Some(data) = stream.next().await? {
         file.write_all(&data).map_err(|error| CliError::local(doing(), error))?;
@@ -79,10 +79,11 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     }
     file.sync_all().map_err(|error| CliError::local(doing(), error))?;
     drop(file);
-    if let Err(error) = summary(&partial) {
-        return Err(CliError::local(format!("trust what was saved as {}", partial.display()), error));
+    if let Err(error) = summary(&partial.0) {
+        let doing = format!("trust what was saved as {}, and removed it", partial.0.display());
+        return Err(CliError::local(doing, error));
     }
-    rename(&partial, &args.file)
+    rename(&partial.0, &args.file)
         .map_err(|error| CliError::local(format!("write {}", args.file.display()), error))?;
     let endpoint = stream.endpoint().to_string();
     if context.output.is_json() {
@@ -93,6 +94,17 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
         context.output.line(format!("OK  {}  {size}  (from {endpoint})", args.file.display()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// A file that is not whole yet. Removed when it is dropped, unless it has
+/// got its name by then.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Gone, in the good case; in a bad one the error that led here is the one to tell.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Gives the file its name, durably: the directory is synced too.

@@ -4,7 +4,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Tone};
 use crate::cli::text;
-use crate::client::{ClusterStatus, NodeStatus, Role};
+use crate::client::{ClusterStatus, NodeStatus, RequestLimits, Role};
 use serde_json::{Value, json};
 
 const EXAMPLES: &str = "\
@@ -127,7 +127,24 @@ fn render(status: &ClusterStatus, verdict: &Verdict, local: bool, format: Format
     }
     let table = grid.render(format, colour);
     // One node cannot judge the whole.
-    if local { table } else { format!("{}\n{table}", verdict.headline()) }
+    let shown = if local { table } else { format!("{}\n{table}", verdict.headline()) };
+    match limits(&status.limits) {
+        Some(limits) => format!("{shown}\n{limits}"),
+        None => shown,
+    }
+}
+
+/// The limits of requests in one line; none if the node tells none.
+fn limits(limits: &RequestLimits) -> Option<String> {
+    let RequestLimits { key_bytes, request_bytes, txn_ops, page_keys, page_bytes } = limits;
+    (*limits != RequestLimits::default()).then(|| {
+        format!(
+            "Limits: key {}, request {}, transaction {txn_ops} operations, page {page_keys} keys or {}.",
+            text::size(*key_bytes),
+            text::size(*request_bytes),
+            text::size(*page_bytes)
+        )
+    })
 }
 
 fn newest_commit(status: &ClusterStatus) -> u64 {

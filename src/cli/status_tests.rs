@@ -52,6 +52,26 @@ n3    follower  3     1200    1200     0       1100      40    5.0 MiB  1h1m    
 }
 
 #[test]
+fn the_limits_follow_in_one_line() {
+    let mut status = three();
+    status.limits = crate::client::RequestLimits {
+        key_bytes: 8 << 10,
+        request_bytes: 1536 << 10,
+        txn_ops: 128,
+        page_keys: 10_000,
+        page_bytes: 4 << 20,
+    };
+    for format in [Format::Table, Format::Plain] {
+        let shown = render(&status, &Verdict::of(&status), false, format, false);
+        assert_eq!(
+            shown.lines().last().unwrap(),
+            "Limits: key 8.0 KiB, request 1.5 MiB, transaction 128 operations, page 10000 keys or 4.0 MiB."
+        );
+        assert_eq!(shown.lines().count(), 6);
+    }
+}
+
+#[test]
 fn plain_output_has_tabs_and_no_colour() {
     let mut status = three();
     status.nodes[2] = down("n3");

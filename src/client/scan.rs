@@ -5,7 +5,7 @@ use crate::client::call::{Action, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure, Outcome};
 use crate::client::kv;
-use crate::client::model::{KeyValue, Keys, Meta, Order, ScanOptions, after};
+use crate::client::model::{KeyValue, Keys, Meta, Order, ReadLevel, ScanOptions, after};
 use crate::client::retry::{self, Kind, Next};
 use crate::client::wire;
 use crate::rpc::proto::v1::ScanResponse;
@@ -87,6 +87,10 @@ impl Scan {
         let meta = wire::meta("scan", message.header, called).map_err(|error| *error.failure)?;
         // What comes after a break must be of the same state, and of no other.
         self.rest.revision = Some(meta.revision);
+        // Another node may lag behind this one: it must wait rather than call that the future.
+        if self.rest.level == ReadLevel::Local {
+            self.rest.level = ReadLevel::AtLeast(meta.revision);
+        }
         self.meta.get_or_insert(meta);
         let kvs = wire::key_values(message.kvs);
         self.passed(&kvs);

@@ -27,6 +27,12 @@ impl ServeArgs {
         self.resolve(&|name| std::env::var_os(name))?.check()
     }
 
+    /// Which of the variables `names` look like settings and are none, as a
+    /// misspelt one does: worth a warning, but not an error, since others may set them.
+    pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+        sources::unknown_variables(names)
+    }
+
     /// Reads flags that are known to be right; for tests.
     #[cfg(test)]
     pub(super) fn from_flags(flags: &[&str]) -> Self {

@@ -138,6 +138,36 @@ pub(super) fn resolve(
     Ok(settings)
 }
 
+/// Variables of this program that are no settings of `serve`.
+const OTHER_VARIABLES: [&str; 6] = [
+    CONFIG_VARIABLE,
+    "KONTIKI_ENDPOINTS",
+    "KONTIKI_TIMEOUT",
+    "KONTIKI_OUTPUT",
+    "KONTIKI_LOG",
+    "KONTIKI_EXIT_WITH_PARENT",
+];
+
+/// Which of the names look like settings and are none.
+pub(super) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = |name: &str| {
+        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|setting| setting.variable() == name)
+    };
+    let mut unknown: Vec<String> =
+        names.filter(|name| name.starts_with("KONTIKI_") && !known(name) && !is_service_link(name)).collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+/// Kubernetes sets such variables in every pod of a namespace that has a
+/// service `kontiki` or `kontiki-…`: `KONTIKI_SERVICE_HOST`, `KONTIKI_PORT_2379_TCP_ADDR`.
+fn is_service_link(name: &str) -> bool {
+    name.contains("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.contains("_PORT_")
+        || name.ends_with("_PORT")
+}
+
 /// Fills in what follows from other settings.
 fn derive(settings: &mut Settings) {
     let name = settings.text("name").unwrap_or_default();

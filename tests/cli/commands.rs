@@ -107,6 +107,16 @@ async fn errors_are_json_where_the_output_is() {
 }
 
 #[tokio::test]
+async fn delete_says_what_may_be_selected_and_what_is_only_an_option() {
+    for arguments in [&["delete"][..], &["delete", "--previous"]] {
+        let run = kontiki("", arguments).await;
+        assert_eq!(run.code, 2);
+        let selector = "<KEY|--prefix <PREFIX>|--from <KEY>|--to <KEY>|--all>";
+        assert!(run.err.contains(selector), "{}", run.err);
+    }
+}
+
+#[tokio::test]
 async fn status_asks_any_node_and_judges_the_whole() {
     let node = Fake::start(vec![]).await;
     let status = |name: &str, role: pb::NodeRole, error: &str| pb::NodeStatus {

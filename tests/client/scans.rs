@@ -1,7 +1,7 @@
 //! Scans: chunks, limits, and going on after a break.
 
 use crate::client::fake::{Fake, header, kv};
-use kontiki::client::{Client, Keys, Options, Order, ScanOptions};
+use kontiki::client::{Client, Keys, Options, Order, ReadLevel, ScanOptions};
 use kontiki::rpc::proto::v1 as pb;
 use kontiki::types::Revision;
 use tonic::Status;
@@ -54,6 +54,18 @@ async fn a_scan_that_broke_goes_on_behind_its_last_key_at_the_same_revision() {
     assert_eq!(scans[1].selector, Some(pb::scan_request::Selector::Span(span)));
     assert_eq!((scans[0].revision, scans[1].revision, scans[2].revision), (0, 2, 2));
     assert_eq!((scans[0].limit, scans[1].limit, scans[2].limit), (10, 8, 7));
+}
+
+#[tokio::test]
+async fn a_local_scan_that_broke_waits_for_a_node_that_lags() {
+    let node = Fake::start(vec![]).await;
+    node.next_scan(vec![chunk(&[("a", "1")], false)]);
+    node.next_scan(vec![chunk(&[("b", "2")], true)]);
+    let options = ScanOptions { level: ReadLevel::Local, ..ScanOptions::new(Keys::All) };
+    assert_eq!(all(&client(&node), options).await.unwrap(), ["a", "b"]);
+    let scans = node.scans();
+    assert_eq!((scans[0].read_level(), scans[0].min_revision), (pb::ReadLevel::Local, 0));
+    assert_eq!((scans[1].read_level(), scans[1].min_revision), (pb::ReadLevel::AtLeast, 2));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Precedence, origins and what follows from what.
 
 use super::Sources;
+use kontiki::config::ServeArgs;
 use kontiki::config::{LogFormat, Origin};
 use kontiki::settings::{Limits, Timing};
 use std::path::PathBuf;
@@ -96,4 +97,26 @@ fn a_switch_needs_no_value_and_can_be_switched_off() {
     assert!(!Sources::flags(&["--unsafe-no-fsync"]).load().unwrap().fsync);
     assert!(Sources::flags(&["--unsafe-no-fsync=false"]).load().unwrap().fsync);
     assert!(!Sources::default().variable("KONTIKI_UNSAFE_NO_FSYNC", "1").load().unwrap().fsync);
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_named_and_those_of_others_are_not() {
+    let names = [
+        "PATH",
+        "KONTIKI_NAME",
+        "KONTIKI_UNSAFE_NO_FSYNC",
+        "KONTIKI_LISTEN_CLEINT",
+        "KONTIKI_ENDPOINTS",
+        "KONTIKI_CONFIG",
+        "KONTIKI_EXIT_WITH_PARENT",
+        // What Kubernetes sets for services `kontiki` and `kontiki-client`.
+        "KONTIKI_SERVICE_HOST",
+        "KONTIKI_SERVICE_PORT_CLIENT",
+        "KONTIKI_PORT",
+        "KONTIKI_PORT_2379_TCP_ADDR",
+        "KONTIKI_CLIENT_SERVICE_HOST",
+        "KONTIKI_HEARTBEAT",
+    ];
+    let unknown = ServeArgs::unknown_variables(names.into_iter().map(str::to_owned));
+    assert_eq!(unknown, ["KONTIKI_HEARTBEAT", "KONTIKI_LISTEN_CLEINT"]);
 }
