@@ -59,7 +59,7 @@ pub fn refusing(name: &str) -> Routes {
 
 fn refusal(name: &str) -> Fault {
     let message = format!(
-        "{name} is starting: it reads its state or, new, waits for the other members to accept it; ask another node, or try again in a moment"
+        "{name} is starting: it reads its state, or it is new and waits for the other members to accept it; ask another node, or try again in a moment"
     );
     Fault::new(Reason::Starting, message).not_applied().retry_after(ASK_AGAIN)
 }

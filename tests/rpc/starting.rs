@@ -52,7 +52,7 @@ async fn it_is_alive_but_not_ready() {
 
 fn assert_refused(refused: &Status) {
     assert_eq!(refused.code(), Code::Unavailable);
-    assert!(refused.message().contains("n1 is new"), "{}", refused.message());
+    assert!(refused.message().contains("n1 is starting"), "{}", refused.message());
     let info = refused.get_details_error_info().unwrap();
     assert_eq!((&*info.reason, &*info.metadata["outcome"]), ("STARTING", "NOT_APPLIED"));
     assert!(refused.get_details_retry_info().unwrap().retry_delay.is_some());
