@@ -274,6 +274,7 @@ impl Log {
     }
 
     /// See the module.
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn assert_consistent(&self) {
         let last = self.last().index;
         assert!(self.base.index <= self.handed_out);
