@@ -7,12 +7,12 @@ use crate::kv::model::{
     Command, Compact, Delete, DeleteResult, KeyValue, Op, OpResult, Outcome, Put, PutResult, Refusal, Txn,
 };
 use crate::kv::read::{self, Allowance, answer_bytes};
+use crate::kv::read_error::ReadError;
 use crate::kv::record::{self, Position, Record};
 use crate::kv::staged::Staged;
 use crate::kv::state::{State, Values};
 use crate::kv::table::Table;
 use crate::kv::txn::Plan;
-use crate::kv::view::ReadError;
 use crate::types::Revision;
 use bytes::Bytes;
 

@@ -3,9 +3,9 @@
 use crate::kv::history::Version;
 use crate::kv::index::NEWEST;
 use crate::kv::model::{Compare, KeyValue, Order, Range, RangeResult, Refusal, Relation, Target};
+use crate::kv::read_error::ReadError;
 use crate::kv::record::damaged;
 use crate::kv::state::{State, Values};
-use crate::kv::view::ReadError;
 use crate::types::Revision;
 use bytes::Bytes;
 

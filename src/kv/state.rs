@@ -3,8 +3,8 @@
 use crate::kv::index::{Index, NEWEST};
 use crate::kv::meta::Meta;
 use crate::kv::model::Refusal;
+use crate::kv::read_error::ReadError;
 use crate::kv::record::{Position, Record};
-use crate::kv::view::ReadError;
 use crate::types::Revision;
 
 /// Everything that is in memory. Cloning it is cheap and a clone never changes.

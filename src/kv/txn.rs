@@ -2,8 +2,8 @@
 
 use crate::kv::model::{Op, OpResult, Txn, TxnResult};
 use crate::kv::read;
+use crate::kv::read_error::ReadError;
 use crate::kv::state::{State, Values};
-use crate::kv::view::ReadError;
 
 /// Which branches a transaction takes. As in etcd, all comparisons, those of
 /// nested transactions too, look at the state before the whole transaction;

@@ -4,10 +4,11 @@ use crate::kv::export::{Export, Readable};
 use crate::kv::meta::hash_record;
 use crate::kv::model::{Op, OpResult, Range, RangeResult, Refusal, Txn, TxnResult};
 use crate::kv::read::{self, Allowance, REPLY_BYTES};
+use crate::kv::read_error::ReadError;
 use crate::kv::record::{self, Position, Record};
 use crate::kv::retention::Retention;
 use crate::kv::state::{State, Values};
-use crate::kv::table::{Table, TableError};
+use crate::kv::table::Table;
 use crate::kv::txn::Plan;
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
@@ -26,17 +27,6 @@ pub struct View {
     pub(crate) state: State,
     pub(crate) table: Arc<dyn Table>,
     pub(crate) retention: Arc<Retention>,
-}
-
-/// A read failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// The request cannot be answered from this state.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The engine broke its word.
-    #[error(transparent)]
-    Table(#[from] TableError),
 }
 
 /// A hash over all versions of keys that can still be read.

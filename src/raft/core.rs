@@ -1,11 +1,12 @@
 //! What a node has in every role: term and vote, the log, and the rule that
 //! statements wait for the disk.
 
-use crate::raft::effects::{Effects, Mark, Persist, SnapshotMeta};
+use crate::raft::effects::{Effects, Mark, Persist};
 use crate::raft::entry::HardState;
 use crate::raft::log::Log;
 use crate::raft::message::Message;
 use crate::raft::options::Options;
+use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, NodeId, Term};
 use std::collections::VecDeque;
 

@@ -2,8 +2,8 @@
 //! reaction and a script prints it.
 
 use crate::raft::entry::{Entry, HardState};
-use crate::raft::members::Members;
 use crate::raft::message::Message;
+use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId};
 
 /// Everything to do after the inputs since the last call of `take_effects`.
@@ -70,13 +70,4 @@ pub enum ReadOutcome {
         /// The read.
         token: ReadToken,
     },
-}
-
-/// What a snapshot covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotMeta {
-    /// The last entry whose effect it includes.
-    pub last: EntryId,
-    /// The members at that entry.
-    pub members: Members,
 }

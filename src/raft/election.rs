@@ -3,7 +3,8 @@
 use crate::raft::core::Core;
 use crate::raft::members::Tally;
 use crate::raft::message::{Message, RequestVote, Vote};
-use crate::raft::role::{Candidate, Next, Role};
+use crate::raft::next::Next;
+use crate::raft::role::{Candidate, Role};
 use crate::types::NodeId;
 
 /// A peer asks for a vote. Its term is not below ours; a real candidacy in a

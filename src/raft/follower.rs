@@ -1,10 +1,11 @@
 //! What a follower does with what its leader says (Raft §5.3).
 
 use crate::raft::core::Core;
-use crate::raft::effects::SnapshotMeta;
 use crate::raft::entry::Entry;
 use crate::raft::message::{Append, Heartbeat, Message};
-use crate::raft::role::{Follower, Next};
+use crate::raft::next::Next;
+use crate::raft::role::Follower;
+use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId};
 
 impl Follower {

@@ -3,9 +3,9 @@
 use crate::raft::core::Core;
 use crate::raft::entry::Payload;
 use crate::raft::message::{Append, Heartbeat, Message, Round};
+use crate::raft::next::Next;
 use crate::raft::progress::{Progress, State};
 use crate::raft::reads::Reads;
-use crate::raft::role::Next;
 use crate::types::{EntryId, Index, NodeId};
 use std::collections::BTreeMap;
 

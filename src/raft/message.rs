@@ -1,8 +1,8 @@
 //! What peers say to each other. Local facts (the disk, the clock, a client)
 //! have doors of their own on [`Node`](crate::raft::Node) and never appear here.
 
-use crate::raft::effects::SnapshotMeta;
 use crate::raft::entry::Entry;
+use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, Term};
 
 /// A message from one node to another. Any of them may be lost, repeated,

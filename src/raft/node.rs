@@ -1,7 +1,7 @@
 //! The node: facts go in through doors, one plain value comes out.
 
 use crate::raft::core::Core;
-use crate::raft::effects::{Effects, Mark, ReadToken, SnapshotMeta};
+use crate::raft::effects::{Effects, Mark, ReadToken};
 use crate::raft::election;
 use crate::raft::entry::{Entry, HardState, Payload};
 #[cfg(any(test, debug_assertions))]
@@ -10,8 +10,10 @@ use crate::raft::leader::Leader;
 use crate::raft::log::Log;
 use crate::raft::members::Members;
 use crate::raft::message::{Message, RequestVote, Vote};
+use crate::raft::next::Next;
 use crate::raft::options::Options;
-use crate::raft::role::{Follower, Next, Role, RoleName};
+use crate::raft::role::{Follower, Role, RoleName};
+use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// One member's consensus state: a value without clock, disk, socket or thread.

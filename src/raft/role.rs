@@ -3,6 +3,7 @@
 use crate::raft::core::Core;
 use crate::raft::leader::Leader;
 use crate::raft::message::{Message, RequestVote};
+use crate::raft::next::Next;
 use crate::types::{Index, NodeId, Term};
 use std::collections::BTreeMap;
 
@@ -40,24 +41,6 @@ pub(crate) struct Candidate {
     pub(crate) votes: BTreeMap<NodeId, bool>,
     pub(crate) elapsed: u32,
     pub(crate) timeout: u32,
-}
-
-/// What should happen next, as a role's handler sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Go on.
-    Stay,
-    /// Follow, in the current term.
-    Follow(Option<NodeId>),
-    /// Ask whether an election could be won.
-    PreCampaign,
-    /// Stand for election; `transfer` if the leader said so.
-    Campaign {
-        /// See [`RequestVote::transfer`].
-        transfer: bool,
-    },
-    /// Lead.
-    Lead,
 }
 
 /// A role, by name.
