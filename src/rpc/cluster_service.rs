@@ -1,5 +1,6 @@
 //! `ClusterService`: shows and steers the cluster.
 
+use crate::raft::RoleName;
 use crate::rpc::context::{Call, Context};
 use crate::rpc::error::Fault;
 use crate::rpc::forward::{Done, on_leader};
@@ -25,6 +26,10 @@ impl Cluster {
     }
 
     async fn hand_over(&self, call: &Call, to: Option<NodeId>) -> Result<NodeId, Fault> {
+        let status = self.context.handle.status();
+        if to == Some(self.context.node()) && status.role == RoleName::Leader {
+            return Ok(self.context.node()); // It leads already: that is what was asked for.
+        }
         let transfer = self.context.handle.transfer_leadership(to);
         match call.deadline.bound_loosely(transfer).await {
             Some(outcome) => Ok(outcome?),

@@ -96,17 +96,21 @@ impl Directory {
 }
 
 fn create(root: &Path) -> Result<(), OpenError> {
-    if root.is_dir() {
-        return Ok(());
-    }
+    // A relative path has no parent to sync.
+    let root = &std::path::absolute(root).map_err(StorageError::io("resolve", root))?;
+    let there_before = root.ancestors().skip(1).find(|parent| parent.is_dir());
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(root)
         .map_err(StorageError::io("create", root))?;
-    // The new names, up to what was there before; syncing one level too many does no harm.
-    for parent in root.ancestors().skip(1).take(2).filter(|parent| !parent.as_os_str().is_empty()) {
+    // The new names, up to what was there before. Also where nothing is new: an
+    // earlier start may have died between the two.
+    for parent in root.ancestors().skip(1) {
         fsync::sync_dir(parent)?;
+        if Some(parent) == there_before {
+            break;
+        }
     }
     Ok(())
 }

@@ -209,7 +209,29 @@ impl Session {
     }
 
     /// Stops all nodes: in order, and those that do not by force.
+    /// A node that died may have been started again, as this command told how. It
+    /// is not ours to stop; but its data must not be taken from under it.
+    fn spare_what_was_started_by_hand(&mut self) {
+        let is_served = |port: u16| {
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+            std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+        };
+        let dead = self.nodes.iter().filter(|node| !node.is_alive());
+        let by_hand: Vec<&str> =
+            dead.filter(|node| is_served(node.plan.client_port)).map(|node| &*node.plan.name).collect();
+        if by_hand.is_empty() {
+            return;
+        }
+        say(format!(
+            "\n{} was started by hand and goes on; the data stays in {}.",
+            by_hand.join(", "),
+            self.directory.path.display()
+        ));
+        self.directory.temporary = false;
+    }
+
     async fn stop(&mut self, signals: &mut Signals) {
+        self.spare_what_was_started_by_hand();
         if self.alive() == 0 {
             return;
         }

@@ -202,8 +202,11 @@ impl Transport for Peers {
             Message::Accepted { .. } | Message::Rejected { .. } | Message::HeartbeatAck { .. } => {
                 link.send_reply(message)
             }
-            // No listener means that nobody waits for a vote any more.
-            Message::Vote(vote) => link.votes.send(vote).is_ok(),
+            Message::Vote(vote) => {
+                // No listener means that nobody waits for the vote any more, not that the peer is lost.
+                let _ = link.votes.send(vote);
+                true
+            }
             Message::RequestVote(request) => {
                 calls::start(&self.inner.runtime, link, calls::ask_vote(self.clone(), link.clone(), request))
             }

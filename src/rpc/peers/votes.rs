@@ -42,5 +42,12 @@ pub async fn answer(peers: &Peers, link: &Link, request: RequestVote) -> Result<
 
 /// Whether the vote answers the question, and not an older one.
 fn fits(vote: &Vote, request: &RequestVote) -> bool {
-    vote.pre == request.pre && (!vote.granted || vote.term == request.term)
+    let about_it = if vote.granted {
+        vote.term == request.term
+    } else {
+        // A voter that refuses has entered the candidate's term, or is beyond it.
+        // A pre-vote leaves it where it was.
+        vote.pre || vote.term >= request.term
+    };
+    vote.pre == request.pre && about_it
 }
