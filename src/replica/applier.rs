@@ -9,6 +9,7 @@ use crate::replica::fatal::Fatal;
 use crate::replica::handle::Applied;
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
+use crate::replica::worker::Worker;
 use crate::storage::{StateStore, VerifiedState, encode_members};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -43,57 +44,20 @@ pub(crate) struct InstallJob {
     pub(crate) done: oneshot::Sender<()>,
 }
 
-/// The driver's side of the thread. Dropping it ends the thread once its work is done.
-#[derive(Debug)]
-pub(crate) struct Applier {
-    jobs: mpsc::Sender<ApplyJob>,
-    busy: Arc<Busy>,
-    thread: std::thread::JoinHandle<()>,
+/// Starts the thread.
+pub(crate) fn start(
+    machine: Machine,
+    states: Arc<StateStore>,
+    published: Arc<Published>,
+    facts: UnboundedSender<Fact>,
+    fatal: Fatal,
+) -> std::io::Result<Worker<ApplyJob>> {
+    Worker::start("applier", "the state cannot be kept", fatal, move |queue, busy| {
+        Applier { machine, states, published, busy, queue, facts }.run()
+    })
 }
 
-impl Applier {
-    pub(crate) fn start(
-        machine: Machine,
-        states: Arc<StateStore>,
-        published: Arc<Published>,
-        facts: UnboundedSender<Fact>,
-        fatal: Fatal,
-    ) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel();
-        let busy = Arc::new(Busy::default());
-        let worker = Worker { machine, states, published, busy: busy.clone(), queue, facts };
-        let thread = std::thread::Builder::new().name("applier".into()).spawn(move || {
-            fatal.guard("the state cannot be kept", || worker.run());
-        })?;
-        Ok(Self { jobs, busy, thread })
-    }
-
-    /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
-    pub(crate) fn submit(&self, job: ApplyJob) {
-        // The thread ends early only when it has failed, and then the node ends.
-        let _ = self.jobs.send(job);
-    }
-
-    /// For how long the thread has waited for the disk.
-    pub(crate) fn busy(&self) -> Duration {
-        self.busy.elapsed()
-    }
-
-    /// For the watchdog.
-    pub(crate) fn clock(&self) -> Arc<Busy> {
-        self.busy.clone()
-    }
-
-    /// Lets the thread finish.
-    pub(crate) fn stop(self) {
-        drop(self.jobs);
-        if self.thread.join().is_err() {
-            tracing::error!("the applier panicked");
-        }
-    }
-}
-
-struct Worker {
+struct Applier {
     machine: Machine,
     states: Arc<StateStore>,
     published: Arc<Published>,
@@ -102,7 +66,7 @@ struct Worker {
     facts: UnboundedSender<Fact>,
 }
 
-impl Worker {
+impl Applier {
     fn run(mut self) -> Result<(), kv::TableError> {
         // What a compaction before the last restart made unreachable may still be there.
         let mut garbage = true;

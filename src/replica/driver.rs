@@ -8,19 +8,20 @@
 use crate::raft::{
     Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
 };
-use crate::replica::applier::{Applier, ApplyJob, InstallJob};
+use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
 use crate::replica::error::{InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
-use crate::replica::log_writer::{LogJob, LogWriter};
+use crate::replica::log_writer::LogJob;
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
 use crate::replica::published::Published;
 use crate::replica::snapshot;
-use crate::replica::state_syncer::StateSyncer;
+use crate::replica::state_syncer::NoJob;
 use crate::replica::status::{FollowerStatus, Status};
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
+use crate::replica::worker::Worker;
 use crate::types::{ClusterId, EntryId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,9 +43,9 @@ pub(crate) struct Inbox {
 /// Those who work for the loop.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    pub(crate) log_writer: LogWriter,
-    pub(crate) applier: Applier,
-    pub(crate) state_syncer: StateSyncer,
+    pub(crate) log_writer: Worker<LogJob>,
+    pub(crate) applier: Worker<ApplyJob>,
+    pub(crate) state_syncer: Worker<NoJob>,
 }
 
 impl Workers {

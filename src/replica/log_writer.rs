@@ -5,6 +5,7 @@ use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
 use crate::replica::fatal::Fatal;
 use crate::replica::published::Published;
+use crate::replica::worker::Worker;
 use crate::storage::{LogStore, StorageError};
 use crate::types::EntryId;
 use std::sync::{Arc, mpsc};
@@ -23,58 +24,21 @@ pub(crate) enum LogJob {
     Compact(EntryId),
 }
 
-/// The driver's side of the thread. Dropping it ends the thread once its work is done.
-#[derive(Debug)]
-pub(crate) struct LogWriter {
-    jobs: mpsc::Sender<LogJob>,
-    busy: Arc<Busy>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl LogWriter {
-    pub(crate) fn start(
-        log: Box<dyn LogStore>,
-        write_bytes: usize,
-        published: Arc<Published>,
-        facts: UnboundedSender<Fact>,
-        fatal: Fatal,
-    ) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel();
-        let busy = Arc::new(Busy::default());
+/// Starts the thread.
+pub(crate) fn start(
+    log: Box<dyn LogStore>,
+    write_bytes: usize,
+    published: Arc<Published>,
+    facts: UnboundedSender<Fact>,
+    fatal: Fatal,
+) -> std::io::Result<Worker<LogJob>> {
+    Worker::start("log-writer", "the log cannot be written", fatal, move |queue, busy| {
         let measured = Instant::now();
-        let worker = Worker { log, queue, write_bytes, published, facts, busy: busy.clone(), measured };
-        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || {
-            fatal.guard("the log cannot be written", || worker.run());
-        })?;
-        Ok(Self { jobs, busy, thread })
-    }
-
-    /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
-    pub(crate) fn submit(&self, job: LogJob) {
-        // The thread ends early only when it has failed, and then the node ends.
-        let _ = self.jobs.send(job);
-    }
-
-    /// For how long the thread has waited for the disk.
-    pub(crate) fn busy(&self) -> Duration {
-        self.busy.elapsed()
-    }
-
-    /// For the watchdog.
-    pub(crate) fn clock(&self) -> Arc<Busy> {
-        self.busy.clone()
-    }
-
-    /// Lets the thread finish.
-    pub(crate) fn stop(self) {
-        drop(self.jobs);
-        if self.thread.join().is_err() {
-            tracing::error!("the log writer panicked");
-        }
-    }
+        LogWriter { log, queue, write_bytes, published, facts, busy, measured }.run()
+    })
 }
 
-struct Worker {
+struct LogWriter {
     log: Box<dyn LogStore>,
     queue: mpsc::Receiver<LogJob>,
     write_bytes: usize,
@@ -85,7 +49,7 @@ struct Worker {
     measured: Instant,
 }
 
-impl Worker {
+impl LogWriter {
     fn run(mut self) -> Result<(), StorageError> {
         let mut next = None;
         loop {

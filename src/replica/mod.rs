@@ -38,6 +38,7 @@ mod status;
 mod transfer;
 mod transport;
 mod watchdog;
+mod worker;
 
 pub use error::{InstallError, ReadError, TransferError, WriteError};
 pub use fatal::Fatal;

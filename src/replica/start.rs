@@ -2,18 +2,15 @@
 
 use crate::kv::{Machine, Table, TableError};
 use crate::raft::{Members, Node, Restored};
-use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::fatal::Fatal;
 use crate::replica::handle::{Handle, Inner};
-use crate::replica::log_writer::LogWriter;
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
 use crate::replica::published::Published;
-use crate::replica::state_syncer::StateSyncer;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
-use crate::replica::watchdog;
+use crate::replica::{applier, log_writer, state_syncer, watchdog};
 use crate::storage::{
     LogStore, RestoredLog, StateStore, Unfinished, decode_members, encode_members, watched,
 };
@@ -78,15 +75,15 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
     let (messages, messages_queue) = mpsc::channel(options.messages_max);
     let (requests, requests_queue) = mpsc::channel(options.requests_max);
     let workers = Workers {
-        log_writer: LogWriter::start(
+        log_writer: log_writer::start(
             log,
             options.log_write_bytes,
             published.clone(),
             facts.clone(),
             fatal.clone(),
         )?,
-        applier: Applier::start(machine, states.clone(), published.clone(), facts.clone(), fatal.clone())?,
-        state_syncer: StateSyncer::start(
+        applier: applier::start(machine, states.clone(), published.clone(), facts.clone(), fatal.clone())?,
+        state_syncer: state_syncer::start(
             states.clone(),
             published.clone(),
             options.state_sync_interval,

@@ -7,62 +7,36 @@ use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
 use crate::replica::fatal::Fatal;
 use crate::replica::published::{Published, Room};
+use crate::replica::worker::Worker;
 use crate::storage::StateStore;
 use crate::types::Index;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The driver's side of the thread. Dropping it ends the thread after a last sync.
-#[derive(Debug)]
-pub(crate) struct StateSyncer {
-    stop: mpsc::Sender<()>,
-    busy: Arc<Busy>,
-    thread: std::thread::JoinHandle<()>,
-}
-
 /// How often the room on the disk is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-impl StateSyncer {
-    pub(crate) fn start(
-        states: Arc<StateStore>,
-        published: Arc<Published>,
-        interval: Duration,
-        disk_reserve: u64,
-        facts: UnboundedSender<Fact>,
-        fatal: Fatal,
-    ) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let busy = Arc::new(Busy::default());
+/// It is given no jobs; the end of its queue is its end, after a last sync.
+#[derive(Debug)]
+pub(crate) enum NoJob {}
+
+/// Starts the thread.
+pub(crate) fn start(
+    states: Arc<StateStore>,
+    published: Arc<Published>,
+    interval: Duration,
+    disk_reserve: u64,
+    facts: UnboundedSender<Fact>,
+    fatal: Fatal,
+) -> std::io::Result<Worker<NoJob>> {
+    Worker::start("state-syncer", "the state cannot be made durable", fatal, move |queue, busy| {
         let durable = Index(0);
-        let worker = Worker { states, published, interval, disk_reserve, busy: busy.clone(), facts, durable };
-        let thread = std::thread::Builder::new().name("state-syncer".into()).spawn(move || {
-            fatal.guard("the state cannot be made durable", || worker.run(&stopped));
-        })?;
-        Ok(Self { stop, busy, thread })
-    }
-
-    /// For how long the thread has waited for the disk.
-    pub(crate) fn busy(&self) -> Duration {
-        self.busy.elapsed()
-    }
-
-    /// For the watchdog.
-    pub(crate) fn clock(&self) -> Arc<Busy> {
-        self.busy.clone()
-    }
-
-    /// Syncs once more and ends.
-    pub(crate) fn stop(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            tracing::error!("the state syncer panicked");
-        }
-    }
+        StateSyncer { states, published, interval, disk_reserve, busy, facts, durable }.run(&queue)
+    })
 }
 
-struct Worker {
+struct StateSyncer {
     states: Arc<StateStore>,
     published: Arc<Published>,
     interval: Duration,
@@ -72,12 +46,12 @@ struct Worker {
     durable: Index,
 }
 
-impl Worker {
-    fn run(mut self, stopped: &mpsc::Receiver<()>) -> Result<(), TableError> {
+impl StateSyncer {
+    fn run(mut self, queue: &mpsc::Receiver<NoJob>) -> Result<(), TableError> {
         let mut last_sync = Instant::now();
         loop {
             let pause = LOOK_INTERVAL.min(self.interval);
-            let last = matches!(stopped.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
+            let last = matches!(queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
             self.busy.begin();
             self.look_at_room();
             if last || last_sync.elapsed() >= self.interval {
