@@ -13,7 +13,7 @@ pub(crate) enum Next {
     PreCampaign,
     /// Stand for election; `transfer` if the leader said so.
     Campaign {
-        /// See [`RequestVote::transfer`].
+        /// See [`RequestVote::transfer`](crate::raft::message::RequestVote::transfer).
         transfer: bool,
     },
     /// Lead.
