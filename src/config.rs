@@ -43,7 +43,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// The version of everything that members exchange and must agree on, beside
 /// the settings: the byte form of commands and of the snapshot.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// A server's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

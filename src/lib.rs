@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! cli ─▶ server ─▶ rpc ─▶ replica ─▶ storage ─▶ raft, kv ─▶ types, settings
-//!  └───▶ client ─▶ (generated code in rpc::proto)
+//!  ├───▶ client ─▶ (generated code in rpc::proto)
+//!  └───▶ verify (knows nothing of the others)
 //! ```
 
 pub mod address;
@@ -12,6 +13,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod kv;
+pub mod planted;
 pub mod raft;
 pub mod replica;
 pub mod rpc;
@@ -20,3 +22,4 @@ pub mod settings;
 pub mod storage;
 pub mod telemetry;
 pub mod types;
+pub mod verify;

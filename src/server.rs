@@ -8,6 +8,7 @@
 //! ```
 
 mod introduction;
+mod leaders;
 
 use crate::config::ServeConfig;
 use crate::raft::{Members, RoleName};
@@ -21,6 +22,7 @@ use crate::rpc::wire::header::Answerer;
 use crate::server::introduction::EarlyClients;
 use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
 use crate::types::{DirectoryId, NodeId};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,6 +171,7 @@ impl Server {
             durability = durability(&config),
             "started",
         );
+        tokio::spawn(leaders::tell(handle.watch_status(), names(&config)));
         Ok(Self {
             handle,
             fatal,
@@ -223,6 +226,12 @@ fn ended(
         Ok(Ok(())) => ServeError::Fatal(format!("the listener for {whom} ended")),
         Err(error) => ServeError::Fatal(format!("the listener for {whom} failed: {error}")),
     }
+}
+
+/// The members' names.
+fn names(config: &ServeConfig) -> BTreeMap<NodeId, String> {
+    let members = config.initial_cluster.iter();
+    members.map(|member| (config.node_id(&member.name), member.name.clone())).collect()
 }
 
 async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {

@@ -20,6 +20,9 @@ const OUTCOME_TRAILER: &str = "kontiki-write-outcome";
 /// How tonic words an HTTP answer that is not gRPC.
 const NOT_GRPC: &str = "grpc-status header missing";
 
+/// How tonic words the end of the deadline that came with a call, if a server's handler has not noticed it first.
+const TOO_LATE: &str = "Timeout expired";
+
 /// Says in which layer a call failed. `after` is how long it was waited for.
 pub fn classify(status: &Status, after: Duration) -> Failure {
     match status.source() {
@@ -76,7 +79,9 @@ fn remote(status: &Status, after: Duration) -> Failure {
     let trailer = |name: &str| status.metadata().get(name).and_then(|value| value.to_str().ok());
     let outcome = details.get("outcome").map(String::as_str).or_else(|| trailer(OUTCOME_TRAILER));
     let outcome = outcome_of(outcome, status.code());
-    if status.code() == Code::DeadlineExceeded && info.is_none() {
+    let too_late = status.code() == Code::DeadlineExceeded
+        || status.code() == Code::Cancelled && status.message() == TOO_LATE;
+    if too_late && info.is_none() {
         return Failure::Timeout { after, outcome };
     }
     let leader = ["leader_url", "leader"]
@@ -160,6 +165,8 @@ mod tests {
 
     #[test]
     fn a_bare_deadline_is_a_timeout() {
+        let cancelled = classify(&Status::cancelled("Timeout expired"), Duration::from_secs(1));
+        assert!(matches!(cancelled, Failure::Timeout { outcome: Outcome::Unknown, .. }));
         let failure = classify(&Status::deadline_exceeded("late"), Duration::from_secs(1));
         assert_eq!(failure, Failure::Timeout { after: Duration::from_secs(1), outcome: Outcome::Unknown });
     }

@@ -68,7 +68,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("election-min-ms", "MS", "", "The shortest election timeout [default: by --timing]"),
     setting("election-max-ms", "MS", "", "The longest election timeout [default: by --timing]"),
     setting("max-key-size", "SIZE", "8KiB", "The longest key; at most 64KiB"),
-    setting("max-request-size", "SIZE", "1536KiB", "The largest request; at most 8MiB"),
+    setting("max-request-size", "SIZE", "1536KiB", "The largest request; at most 4MiB"),
     setting("max-txn-ops", "N", "128", "The most operations in a transaction"),
     setting("max-page-keys", "N", "10000", "The most keys in a page of a range"),
     setting("max-page-size", "SIZE", "4MiB", "About the largest page of a range; at most 64MiB"),

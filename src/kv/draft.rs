@@ -1,7 +1,7 @@
 //! What one command does to the state.
 
 use crate::kv::conflict;
-use crate::kv::history::Version;
+use crate::kv::history::{KeyHistory, Version};
 use crate::kv::index::NEWEST;
 use crate::kv::model::{
     Command, Compact, Delete, DeleteResult, KeyValue, Op, OpResult, Outcome, Put, PutResult, Refusal, Txn,
@@ -13,6 +13,7 @@ use crate::kv::staged::Staged;
 use crate::kv::state::{State, Values};
 use crate::kv::table::Table;
 use crate::kv::txn::Plan;
+use crate::planted::planted;
 use crate::types::Revision;
 use bytes::Bytes;
 
@@ -20,6 +21,10 @@ use bytes::Bytes;
 /// batch, which everything else waits for; the same on all nodes, as they must
 /// refuse alike. A transaction's puts are far fewer.
 pub(crate) const CHANGES_MAX: usize = 16_384;
+
+/// The most bytes of records in one command that removes keys, for the same reason. What a command
+/// puts has been bounded with the request that brought it.
+pub(crate) const CHANGED_BYTES_MAX: usize = 4 << 20;
 
 /// One command being applied. If it is refused, nothing has changed.
 pub(crate) struct Draft<'a> {
@@ -81,13 +86,16 @@ impl<'a> Draft<'a> {
             Some(version) if put.return_previous => Some(self.previous(&put.key, &version)?),
             _ => None,
         };
-        let version = Version {
+        let mut version = Version {
             revision: self.next.revision,
             sub: self.next.sub,
             value_bytes: u32::try_from(put.value.len()).expect("a command is far smaller than 4 GiB"),
             create_revision: replaced.map_or(self.next.revision, |replaced| replaced.create_revision),
             version: replaced.map_or(1, |replaced| replaced.version + 1),
         };
+        if planted!(VersionFromHistory) {
+            version.version = self.state.index.history(&put.key).map_or(0, KeyHistory::len) as u64 + 1;
+        }
         self.write(&put.key, &put.value, version);
         Ok(PutResult { previous })
     }
@@ -98,6 +106,10 @@ impl<'a> Draft<'a> {
         let doomed: Vec<_> = visible.take(room + 1).map(|(key, version)| (key.clone(), version)).collect();
         if doomed.len() > room {
             return Err(Refusal::TooManyChanges { limit: CHANGES_MAX as u64 }.into());
+        }
+        let bytes = self.staged.entry_bytes() + doomed.iter().map(|(key, _)| key.len()).sum::<usize>();
+        if bytes > CHANGED_BYTES_MAX {
+            return Err(Refusal::ChangesTooLarge { limit: CHANGED_BYTES_MAX as u64 }.into());
         }
         let mut previous = Vec::new();
         if delete.return_previous {

@@ -1,11 +1,13 @@
 //! Everything that can be read, straight from the table.
 
+use crate::kv::inventory::Inventory;
 use crate::kv::meta::Meta;
 use crate::kv::model::Refusal;
 use crate::kv::record::{self, Position, Record};
 use crate::kv::retention::Pin;
 use crate::kv::table::TableError;
 use crate::kv::view::View;
+use crate::planted::planted;
 use crate::types::Revision;
 use bytes::Bytes;
 use std::ops::Bound;
@@ -32,7 +34,16 @@ pub struct Export {
 impl Export {
     pub(crate) fn new(view: &View) -> Result<Self, Refusal> {
         let records = Readable::new(view, view.revision())?;
-        Ok(Self { meta: Some(view.state.meta.encode()), records })
+        // What this node has not collected yet is not part of the copy.
+        let mut meta = Meta { inventory: readable(view, view.revision()), ..view.state.meta.clone() };
+        meta.applied.index.0 += u64::from(planted!(SnapshotLabelledLater));
+        if planted!(SnapshotForgetsCompaction) {
+            meta.compact_revision = Revision(0);
+        }
+        if planted!(SnapshotForgetsMembers) {
+            meta.members = Bytes::new();
+        }
+        Ok(Self { meta: Some(meta.encode()), records })
     }
 }
 
@@ -75,7 +86,7 @@ impl Readable {
             last: Bound::Excluded(Bytes::copy_from_slice(&first.table_key())),
             end: Position::first_of(through.next()).table_key(),
             page: Vec::new().into_iter(),
-            missing: count(view, through),
+            missing: readable(view, through).records,
             done: false,
         })
     }
@@ -148,10 +159,11 @@ impl Iterator for Readable {
     }
 }
 
-/// How many versions can be read, by the index.
-fn count(view: &View, through: Revision) -> u64 {
-    let readable = view.state.index.histories().map(|(_, history)| {
-        (history.count_through(through) - history.garbage(view.compact_revision())) as u64
+/// Which versions can be read, by the index.
+fn readable(view: &View, through: Revision) -> Inventory {
+    let histories = view.state.index.histories().flat_map(|(_, history)| {
+        let places = history.garbage(view.compact_revision())..history.count_through(through);
+        places.filter_map(|place| history.get(place)).map(|version| version.position())
     });
-    readable.sum()
+    histories.collect()
 }

@@ -3,6 +3,7 @@
 use crate::kv::compaction::Collector;
 use crate::kv::draft::Draft;
 use crate::kv::index::Index;
+use crate::kv::inventory::Inventory;
 use crate::kv::meta::Meta;
 use crate::kv::model::{Command, Outcome, Refusal, Reply};
 use crate::kv::read::REPLY_BYTES;
@@ -13,14 +14,17 @@ use crate::kv::staged::Staged;
 use crate::kv::state::State;
 use crate::kv::table::{Batch, Table, TableError};
 use crate::kv::view::View;
+use crate::planted::planted;
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// How many removals of garbage go into one batch.
+/// How many removals of garbage go into one batch…
 const REMOVALS_PER_BATCH: usize = 128;
+/// …unless so many bytes go before: an engine holds a batch back until it is whole.
+const REMOVED_BYTES_PER_BATCH: usize = 1 << 20;
 
 /// Applies the log to the state.
 ///
@@ -42,8 +46,10 @@ impl Machine {
     /// Takes up the state where the table has it, and builds the index by
     /// reading all of it once. An empty table makes the empty store.
     pub fn open(table: Arc<dyn Table>) -> Result<Self, TableError> {
-        let state = State { meta: load_meta(&*table)?, index: load_index(&*table)? };
+        let (index, inventory) = load_index(&*table)?;
+        let state = State { meta: load_meta(&*table)?, index };
         check_bounds(&state, &*table)?;
+        check_inventory(state.meta.inventory, inventory)?;
         let retention = Arc::new(Retention::default());
         let view = View { state: state.clone(), table: Arc::clone(&table), retention };
         Ok(Self { table, state, staged: Staged::default(), collector: Collector::default(), view })
@@ -106,7 +112,14 @@ impl Machine {
     /// Writes all that was applied and all garbage that was found to the table,
     /// in batches that are each true in themselves, and answers the view that shows it.
     pub fn commit(&mut self) -> Result<View, TableError> {
-        for batch in self.staged.take_batches() {
+        for mut batch in self.staged.take_batches() {
+            let last = batch.changes.len() - 1;
+            if planted!(AppliedBeforeData) {
+                self.table.write(Batch { changes: batch.changes.split_off(last) })?;
+            }
+            if planted!(DataBeforeApplied) {
+                self.table.write(Batch { changes: batch.changes.drain(..last).collect() })?;
+            }
             self.table.write(batch)?;
         }
         self.view.state = self.state.clone();
@@ -147,6 +160,9 @@ impl Machine {
         if changed {
             self.state.meta.fold(self.staged.entry());
         }
+        for (at, _) in self.staged.entry() {
+            self.state.meta.inventory.add(*at);
+        }
         self.staged.end_entry(&self.state.meta);
     }
 
@@ -155,11 +171,34 @@ impl Machine {
         if !self.collector.has_garbage() || !self.view.retention.claim(self.collector.reach()) {
             return Ok(());
         }
-        for positions in self.collector.take_garbage().chunks(REMOVALS_PER_BATCH) {
-            let removals = positions.iter().map(|at| (Bytes::copy_from_slice(&at.table_key()), None));
-            self.table.write(Batch { changes: removals.collect() })?;
+        let mut garbage = self.collector.take_garbage();
+        if planted!(GarbageNewestFirst) {
+            garbage.reverse();
         }
+        let together = if planted!(GarbageNewestFirst) { 1 } else { REMOVALS_PER_BATCH };
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        for at in garbage {
+            let key = at.table_key();
+            bytes += self.table.weight(&key)?;
+            batch.changes.push((Bytes::copy_from_slice(&key), None));
+            self.state.meta.inventory.remove(at);
+            if batch.changes.len() >= together || bytes >= REMOVED_BYTES_PER_BATCH {
+                self.remove(std::mem::take(&mut batch))?;
+                bytes = 0;
+            }
+        }
+        if !batch.changes.is_empty() {
+            self.remove(batch)?;
+        }
+        self.view.state.meta.inventory = self.state.meta.inventory;
         Ok(())
+    }
+
+    fn remove(&self, mut removals: Batch) -> Result<(), TableError> {
+        // All that was staged is written: the table is at this entry.
+        removals.changes.push((Bytes::from_static(&Meta::TABLE_KEY), Some(self.state.meta.encode())));
+        self.table.write(removals)
     }
 }
 
@@ -176,15 +215,26 @@ fn load_meta(table: &dyn Table) -> Result<Meta, TableError> {
     }
 }
 
-fn load_index(table: &dyn Table) -> Result<Index, TableError> {
-    let mut index = Index::default();
+fn load_index(table: &dyn Table) -> Result<(Index, Inventory), TableError> {
+    let (mut index, mut inventory) = (Index::default(), Inventory::default());
     let (start, end) = ([REVISIONS_PREFIX], [REVISIONS_PREFIX + 1]);
     for record in table.scan(Bound::Included(&start), Bound::Excluded(&end)) {
         let (key, value) = record?;
         let record = record::decode(Position::from_table_key(&key)?, &value)?;
+        inventory.add(record.version.position());
         index.push(&record.key, record.version);
     }
-    Ok(index)
+    Ok((index, inventory))
+}
+
+/// Each batch says which records there are after it, so that none can be gone.
+fn check_inventory(expected: Inventory, found: Inventory) -> Result<(), TableError> {
+    if found == expected || planted!(InventoryNotChecked) {
+        return Ok(());
+    }
+    let (expected, found) = (expected.records, found.records);
+    let reason = format!("the meta record speaks of {expected} records, {found} are there, and not the same");
+    Err(TableError(format!("the state is damaged: {reason}")))
 }
 
 /// A batch is written as a whole, so that no record can be newer than the meta record.

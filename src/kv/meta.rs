@@ -1,13 +1,14 @@
 //! The one record beside the revisions: up to where the state has come.
 
 use crate::kv::codec::{DecodeError, Reader, Writer};
+use crate::kv::inventory::Inventory;
 use crate::kv::record::{self, META_PREFIX, Position};
 use crate::kv::table::TableError;
 use crate::types::{EntryId, Index, Revision, Term};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What is written in the same batch as the changes it speaks of, so that it
 /// is always true of the table.
@@ -21,6 +22,8 @@ pub(crate) struct Meta {
     pub(crate) compact_revision: Revision,
     /// The hash over everything ever applied.
     pub(crate) hash: u128,
+    /// Which records this table holds: garbage included, and hence not the same on all nodes.
+    pub(crate) inventory: Inventory,
     /// The members, as the replica encoded them.
     pub(crate) members: Bytes,
 }
@@ -33,6 +36,7 @@ impl Default for Meta {
             revision: Revision(1),
             compact_revision: Revision(0),
             hash: 0,
+            inventory: Inventory::default(),
             members: Bytes::new(),
         }
     }
@@ -44,7 +48,7 @@ impl Meta {
 
     /// The table's value.
     pub(crate) fn encode(&self) -> Bytes {
-        let mut out = Writer::with_capacity(64 + self.members.len());
+        let mut out = Writer::with_capacity(80 + self.members.len());
         out.byte(FORMAT);
         for number in [
             self.applied.term.get(),
@@ -55,6 +59,8 @@ impl Meta {
             out.raw(&number.to_be_bytes());
         }
         out.raw(&self.hash.to_be_bytes());
+        out.raw(&self.inventory.records.to_be_bytes());
+        out.raw(&self.inventory.sum.to_be_bytes());
         out.raw(&self.members);
         let crc = record::checksum(&Self::TABLE_KEY, out.written());
         out.raw(&crc);
@@ -78,6 +84,7 @@ impl Meta {
             revision: Revision(from.u64()?),
             compact_revision: Revision(from.u64()?),
             hash: from.u128()?,
+            inventory: Inventory { records: from.u64()?, sum: from.u64()? },
             // A copy, so that it does not pin what the engine read.
             members: Bytes::copy_from_slice(&from.rest()),
         })
@@ -116,6 +123,7 @@ mod tests {
             revision: Revision(7),
             compact_revision: Revision(5),
             hash: u128::MAX / 3,
+            inventory: Inventory { records: 3, sum: u64::MAX / 5 },
             members: Bytes::from_static(b"n1 n2"),
         };
         let bytes = meta.encode();

@@ -31,7 +31,7 @@
 //! ```text
 //!            index (memory, immutable)                table (disk)
 //! key ─▶ versions: revision.sub, sizes, counts ─▶ revision.sub ─▶ key, value, counts, CRC
-//!                                                 meta ─▶ applied entry, revisions, hash, members
+//!                                                 meta ─▶ applied entry, revisions, hash, inventory, members
 //! ```
 //!
 //! The table is append-only between compactions. The index is rebuilt from it
@@ -84,6 +84,7 @@ mod draft;
 mod export;
 mod history;
 mod index;
+mod inventory;
 mod key_range;
 mod machine;
 mod memory_table;

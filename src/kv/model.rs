@@ -272,6 +272,14 @@ pub enum Refusal {
         /// The limit in keys.
         limit: u64,
     },
+    /// What a command that removes keys would write has too many bytes, all keys together.
+    #[error(
+        "the request would write more than {limit} bytes at once, most of them keys to be removed; do it in parts, by smaller ranges"
+    )]
+    ChangesTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The command's answer would be larger than a message may be.
     #[error("the answer would exceed {limit} bytes; ask for less, without previous values or in pages")]
     ReplyTooLarge {

@@ -44,6 +44,11 @@ impl Staged {
         &self.records[self.entry_start..]
     }
 
+    /// How many bytes these have.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        self.entry_bytes
+    }
+
     /// Takes back the records of the entry being applied.
     pub(crate) fn undo_entry(&mut self) {
         self.records.truncate(self.entry_start);

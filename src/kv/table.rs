@@ -23,6 +23,12 @@ pub trait Table: Send + Sync + 'static {
     /// Returns when all that was written before the call is on stable storage.
     fn sync(&self) -> Result<(), TableError>;
 
+    /// How many bytes a removal of this key takes away, about: the engine may have to write
+    /// as much, so large batches are cut by it.
+    fn weight(&self, key: &[u8]) -> Result<usize, TableError> {
+        Ok(self.get(key)?.map_or(0, |value| value.len()))
+    }
+
     /// Bytes on disk, about.
     fn size_on_disk(&self) -> Result<u64, TableError>;
 }

@@ -1,6 +1,7 @@
 //! What a node has in every role: term and vote, the log, and the rule that
 //! statements wait for the disk.
 
+use crate::planted::planted;
 use crate::raft::effects::{Effects, Mark, Persist};
 use crate::raft::entry::HardState;
 use crate::raft::log::Log;
@@ -9,6 +10,7 @@ use crate::raft::options::Options;
 use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, NodeId, Term};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The most statements that wait for the disk. They are small and may be lost.
 const HELD_MAX: usize = 1024;
@@ -135,7 +137,10 @@ impl Core {
             return None;
         }
         let mark = self.next_mark();
-        let hard_state = self.disk.hard_state_changed.then_some(self.hard_state);
+        let hard_state = self.disk.hard_state_changed.then_some(HardState {
+            vote: self.vote().filter(|_| !planted!(VoteNotPersisted)),
+            ..self.hard_state
+        });
         if hard_state.is_some() {
             self.disk.hard_state = mark;
             self.disk.hard_state_changed = false;
@@ -150,7 +155,10 @@ impl Core {
         self.disk.persisted = mark;
         self.disk.silent_ticks = 0;
         self.log.persisted(mark);
-        while let Some((_, to, message)) = self.held.pop_front_if(|(needed, ..)| *needed <= mark) {
+        while let Some((_, to, message)) = self
+            .held
+            .pop_front_if(|(needed, ..)| needed.0 <= mark.0 + u64::from(planted!(StatementOneMarkEarly)))
+        {
             self.send(to, message);
         }
     }
@@ -197,6 +205,27 @@ impl Core {
     /// All members but this one.
     pub(crate) fn peers(&self) -> Vec<NodeId> {
         self.log.members().all().filter(|node| *node != self.id).collect()
+    }
+
+    /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
+    pub(crate) fn fingerprint<H: Hasher>(&self, to: &mut H) {
+        let Self { id, options: _, rng: _, log, effects, .. } = self;
+        let Self { disk_full, installing, hard_state, reset, disk, held, .. } = self;
+        (id, effects, disk_full, installing, hard_state, reset).hash(to);
+        let Disk { issued, persisted, hard_state, hard_state_changed, silent_ticks: _ } = disk;
+        (issued.since(*persisted), hard_state.since(*persisted), hard_state_changed).hash(to);
+        // Who hears a statement twice, or in another order, has heard nothing new.
+        let hash_of = |node: &NodeId, message: &Message| {
+            let mut hasher = DefaultHasher::new();
+            (node, message).hash(&mut hasher);
+            hasher.finish()
+        };
+        let held = held.iter().map(|(mark, node, message)| (hash_of(node, message), mark.since(*persisted)));
+        let mut held: Vec<_> = held.collect();
+        held.sort_unstable();
+        held.dedup_by_key(|(statement, _)| *statement);
+        held.hash(to);
+        log.fingerprint(*persisted, to);
     }
 
     #[cfg(any(test, debug_assertions))]

@@ -11,7 +11,7 @@ use crate::types::{EntryId, Index, NodeId};
 /// The fields may be carried out side by side: what must wait for the disk is
 /// still inside the node. Only `persist` jobs must stay in their order, and so
 /// must `committed` and `install`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use = "effects that are not carried out are lost"]
 pub struct Effects {
     /// Write this to the log, then say [`persisted`](crate::raft::Node::persisted).
@@ -31,7 +31,7 @@ pub struct Effects {
 }
 
 /// One write to the log. All of it becomes durable together, after all writes before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Persist {
     /// What to say when it is durable.
     pub mark: Mark,
@@ -51,12 +51,19 @@ pub struct Persist {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub u64);
 
+impl Mark {
+    /// How many marks after `other`, or 0 if it is not.
+    pub(crate) fn since(self, other: Self) -> u64 {
+        self.0.saturating_sub(other.0)
+    }
+}
+
 /// Names a waiting read; chosen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadToken(pub u64);
 
 /// The end of a read's wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadOutcome {
     /// A state that has applied `index` is fresh enough.
     Ready {

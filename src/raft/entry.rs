@@ -5,7 +5,7 @@ use crate::types::{EntryId, NodeId, Term};
 use bytes::Bytes;
 
 /// One entry of the replicated log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Its name for ever.
     pub id: EntryId,
@@ -14,7 +14,7 @@ pub struct Entry {
 }
 
 /// What an entry holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// Nothing. A new leader appends one, since it may only commit older
     /// entries together with one of its own term (Raft §5.4.2, §8).
@@ -46,7 +46,7 @@ impl Entry {
 
 /// What a node must never forget (Raft figure 2): both fields are one record,
 /// since a term without its vote would let a node vote twice after a crash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The highest term that the node has seen.
     pub term: Term,

@@ -1,13 +1,16 @@
 //! What a leader does: replicate, count, confirm, hand over (Raft §5.3, §5.4; thesis §3.10, §6).
 
+use crate::planted::planted;
 use crate::raft::core::Core;
 use crate::raft::entry::Payload;
 use crate::raft::message::{Append, Heartbeat, Message, Round};
 use crate::raft::next::Next;
+use crate::raft::options::Options;
 use crate::raft::progress::{Progress, State};
 use crate::raft::reads::Reads;
 use crate::types::{EntryId, Index, NodeId};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 /// What only a leader knows.
 #[derive(Clone, Debug)]
@@ -22,7 +25,7 @@ pub(crate) struct Leader {
 }
 
 /// A hand-over under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Transfer {
     pub(crate) to: NodeId,
     elapsed: u32,
@@ -46,6 +49,18 @@ impl Leader {
         };
         leader.heartbeat(core);
         leader
+    }
+
+    /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
+    pub(crate) fn fingerprint<H: Hasher>(&self, options: &Options, to: &mut H) {
+        let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed } = self;
+        (reads, transfer, first, heartbeat_elapsed, quorum_elapsed).hash(to);
+        for (peer, progress) in progress {
+            let Progress { matched, next, state, active, round, commit_told, quiet_ticks } = progress;
+            // Beyond an election timeout all silence is the same.
+            let quiet_ticks = quiet_ticks.min(&options.election_ticks_min);
+            (peer, matched, next, state, active, round, commit_told, quiet_ticks).hash(to);
+        }
     }
 
     pub(crate) fn into_reads(self) -> Reads {
@@ -83,13 +98,13 @@ impl Leader {
         for progress in self.progress.values_mut() {
             progress.active = false;
         }
-        has_quorum
+        has_quorum || planted!(NoCheckQuorum)
     }
 
     fn tick_transfer(&mut self, core: &Core) {
         if let Some(transfer) = &mut self.transfer {
             transfer.elapsed += 1;
-            if transfer.elapsed >= core.options.election_ticks_max {
+            if transfer.elapsed >= core.options.election_ticks_max && !planted!(TransferNeverAborted) {
                 self.transfer = None;
             }
         }
@@ -132,17 +147,18 @@ impl Leader {
     pub(crate) fn handle_heartbeat_ack(&mut self, core: &mut Core, from: NodeId, round: Round) {
         let asked = self.reads.round();
         let Some(progress) = self.heard(from) else { return };
-        if round > asked {
+        if round > asked && !planted!(OldRoundCounts) {
             return; // A round that was never asked for.
         }
         progress.round = progress.round.max(round);
         // It lives, so what it has not answered for long was lost on the way.
-        if progress.is_stuck(core.options.election_ticks_min) {
+        if progress.is_stuck(core.options.election_ticks_min) && !planted!(LostAppendNotRepeated) {
             progress.probe();
         }
         // A probe is sent again too, but not while its answer may be on the way.
         if let State::Probe { sent } = &mut progress.state
             && progress.quiet_ticks >= core.options.heartbeat_ticks
+            && !planted!(LostProbeNotRepeated)
         {
             *sent = None;
         }
@@ -161,7 +177,9 @@ impl Leader {
     /// The sending of a snapshot ended; on success the peer's state includes `applied`.
     pub(crate) fn snapshot_sent(&mut self, core: &mut Core, peer: NodeId, applied: Option<Index>) {
         let Some(progress) = self.progress.get_mut(&peer) else { return };
-        if !matches!(progress.state, State::Snapshot) {
+        if !matches!(progress.state, State::Snapshot)
+            || planted!(FailedSnapshotNotRepeated) && applied.is_none()
+        {
             return;
         }
         progress.probe();
@@ -179,23 +197,29 @@ impl Leader {
     pub(crate) fn advance_commit(&mut self, core: &mut Core) {
         let matched = |node| {
             if node == core.id {
-                core.log.durable()
+                if planted!(CountsOwnUnwritten) { core.log.last().index } else { core.log.durable() }
             } else {
                 self.progress.get(&node).map_or(Index(0), |progress| progress.matched)
             }
         };
-        let index = core.log.members().quorum_index(matched);
-        if index > core.log.commit() && core.log.term_at(index) == Some(core.term()) {
+        let members = core.log.members();
+        let helped =
+            |node| members.learners.iter().map(|node| matched(*node)).fold(matched(node), Index::max);
+        let index =
+            members.quorum_index(|node| if planted!(LearnersCount) { helped(node) } else { matched(node) });
+        let own = core.log.term_at(index) == Some(core.term()) || planted!(CommitsOldTerm);
+        if index > core.log.commit() && own {
             core.log.commit_to(index);
         }
     }
 
     fn confirm_reads(&mut self, core: &mut Core) {
-        let confirmed = |round| {
+        let confirmed = |round: Round| {
             let answered = |node| {
-                node == core.id || self.progress.get(&node).is_some_and(|progress| progress.round >= round)
+                let needed = Round(round.0 - u64::from(planted!(OlderRoundConfirms)));
+                node == core.id || self.progress.get(&node).is_some_and(|progress| progress.round >= needed)
             };
-            core.log.members().is_quorum(answered)
+            core.log.members().is_quorum(answered) || planted!(ReadUnconfirmed)
         };
         let ready = self.reads.confirm(confirmed);
         core.effects.reads.extend(ready);
@@ -221,7 +245,8 @@ impl Leader {
     pub(crate) fn flush(&mut self, core: &mut Core) {
         // Before our first entry is committed we may not know all that our
         // predecessor acknowledged (thesis §6.4).
-        let begins = core.log.commit() >= self.first && self.reads.begin(core.log.commit());
+        let knows_all = core.log.commit() >= self.first || planted!(ReadWithoutOwnCommit);
+        let begins = knows_all && self.reads.begin(core.log.commit());
         let round = self.reads.round();
         for (peer, progress) in &mut self.progress {
             replicate(core, *peer, progress);
@@ -239,7 +264,8 @@ impl Leader {
 /// A heartbeat to one peer.
 fn tell_commit(core: &mut Core, peer: NodeId, progress: &mut Progress, round: Round) {
     // Not above what the follower is known to hold: it could not check the rest.
-    let commit = core.log.commit().min(progress.matched);
+    let cap = if planted!(HeartbeatCommitUncapped) { core.log.commit() } else { progress.matched };
+    let commit = core.log.commit().min(cap);
     progress.commit_told = progress.commit_told.max(commit);
     core.send(peer, Message::Heartbeat(Heartbeat { term: core.term(), commit, round }));
 }

@@ -10,11 +10,13 @@
 //! * `base ≤ handed out ≤ min(commit, durable)`, `commit ≤ last`, `durable ≤ last`;
 //! * each run that is being written ends above `durable` and above the run before.
 
+use crate::planted::planted;
 use crate::raft::effects::Mark;
 use crate::raft::entry::{Entry, Payload};
 use crate::raft::members::Members;
 use crate::types::{EntryId, Index, Term};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -55,6 +57,9 @@ impl Log {
         assert!(base.index <= applied && applied <= last, "the state is outside of the log");
         // What is applied was committed; later members may yet be rolled back.
         (log.commit, log.handed_out) = (applied, applied);
+        if planted!(RestartCommitsAll) {
+            log.commit = last;
+        }
         (log.durable, log.unwritten) = (last, last.next());
         let committed = log.entries.iter().take_while(|entry| entry.id.index <= applied);
         log.committed_bytes = committed.map(Entry::size).sum();
@@ -173,7 +178,14 @@ impl Log {
     /// only where they conflict: an old, short append must not cut off what was
     /// acknowledged since (Raft §5.3).
     pub(crate) fn merge(&mut self, entries: Vec<Entry>) {
-        let Some(new) = entries.iter().position(|entry| !self.matches(entry.id)) else { return };
+        let Some(new) =
+            entries.iter().position(|entry| !self.matches(entry.id) || planted!(TruncatesWithoutConflict))
+        else {
+            return;
+        };
+        if planted!(ConflictByIndexOnly) && self.term_at(entries[new].id.index).is_some() {
+            return;
+        }
         self.truncate(entries[new].id.index);
         for entry in entries.into_iter().skip(new) {
             self.append(entry);
@@ -191,15 +203,19 @@ impl Log {
     /// Drops the entries from `from` on.
     fn truncate(&mut self, from: Index) {
         assert!(from > self.commit, "a committed entry is never dropped (state machine safety)");
-        while self.last().index >= from && self.last().index > self.base.index {
-            let dropped = self.entries.pop_back().expect("above the base");
+        while self.last().index >= from {
+            let dropped = self.entries.pop_back().expect("above the commit index");
             self.bytes -= dropped.size();
         }
         let kept = from.previous();
-        self.durable = self.durable.min(kept);
-        self.unwritten = self.unwritten.min(from);
+        if !planted!(DurableNotLowered) {
+            self.durable = self.durable.min(kept);
+        }
+        if !planted!(OverwritingNotWritten) {
+            self.unwritten = self.unwritten.min(from);
+        }
         for run in &mut self.writing {
-            run.last = run.last.min(kept);
+            run.last = if planted!(LateMarkCounts) { run.last } else { run.last.min(kept) };
         }
         // A run of which nothing is left has nothing to say when it ends.
         let mut reached = self.durable;
@@ -208,7 +224,8 @@ impl Log {
             reached = reached.max(run.last);
             is_needed
         });
-        while self.members.len() > 1 && self.members.back().is_some_and(|(index, _)| *index >= from) {
+        // The first ones are those of a committed entry, so they stay.
+        while self.members.back().is_some_and(|(index, _)| *index >= from) {
             self.members.pop_back();
         }
     }
@@ -225,15 +242,17 @@ impl Log {
 
     /// Entries that may now be applied: committed, and durable here.
     pub(crate) fn take_committed(&mut self) -> Vec<Entry> {
-        let end = self.commit.min(self.durable);
+        let durable = if planted!(AppliesBeforeDurable) { self.commit } else { self.durable };
+        let end = self.commit.min(durable);
         let start = self.handed_out.next();
         if end < start {
             return Vec::new();
         }
-        self.handed_out = end;
+        self.handed_out = if planted!(CommittedTwice) && end > start { end.previous() } else { end };
         let position = self.position(start).expect("what is not applied is not compacted");
         let count = usize::try_from(end.0 - start.0 + 1).expect("fits in memory");
-        self.entries.range(position..position + count).cloned().collect()
+        let skipped = usize::from(planted!(CommittedSkipped) && count > 2);
+        self.entries.range(position + skipped..position + count).cloned().collect()
     }
 
     /// Entries that the disk has not been given yet. They become durable with `mark`.
@@ -249,13 +268,11 @@ impl Log {
         self.unwritten <= self.last().index
     }
 
-    /// Everything written up to `mark` is durable. True if that moved the durable index.
-    pub(crate) fn persisted(&mut self, mark: Mark) -> bool {
-        let before = self.durable;
+    /// Everything written up to `mark` is durable.
+    pub(crate) fn persisted(&mut self, mark: Mark) {
         while let Some(run) = self.writing.pop_front_if(|run| run.mark <= mark) {
             self.durable = run.last;
         }
-        self.durable > before
     }
 
     /// Drops the entries up to `through`, whose effect is durable in the state.
@@ -273,6 +290,18 @@ impl Log {
         self.base
     }
 
+    /// See [`Node::fingerprint`](crate::raft::Node::fingerprint); `persisted` is the last mark that came back.
+    pub(crate) fn fingerprint<H: Hasher>(&self, persisted: Mark, to: &mut H) {
+        // Both sizes follow from the rest.
+        let Self { base, entries, bytes: _, committed_bytes: _, commit, handed_out, .. } = self;
+        let Self { durable, unwritten, writing, members, .. } = self;
+        (base, entries, commit, handed_out, durable, unwritten, members).hash(to);
+        for run in writing {
+            (run.last, run.mark.since(persisted)).hash(to);
+        }
+        writing.len().hash(to);
+    }
+
     /// See the module.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn assert_consistent(&self) {
@@ -286,6 +315,10 @@ impl Log {
         assert!(ends.is_sorted_by(|a, b| a < b));
         assert!(self.writing.iter().is_sorted_by_key(|run| run.mark));
         assert!(!self.members.is_empty());
+        assert!(
+            self.members.iter().skip(1).all(|(index, _)| *index > self.base.index),
+            "old members are gone"
+        );
         assert!(self.committed_bytes <= self.bytes);
     }
 }

@@ -1,5 +1,6 @@
 //! Who takes part in decisions, and what a majority of them is.
 
+use crate::planted::planted;
 use crate::types::{Index, NodeId};
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use std::collections::BTreeSet;
 ///
 /// While a change is under way (`outgoing` is not empty) every decision needs
 /// a majority of both sets of voters: joint consensus, Raft §6.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Members {
     /// Nodes with a vote.
     pub voters: BTreeSet<NodeId>,
@@ -83,7 +84,7 @@ impl Members {
 
 /// The smallest number of `n` voters that any other such number overlaps.
 pub fn majority(n: usize) -> usize {
-    n / 2 + 1
+    if planted!(HalfIsEnough) { n.div_ceil(2) } else { n / 2 + 1 }
 }
 
 fn tally(voters: &BTreeSet<NodeId>, answer: impl Fn(NodeId) -> Option<bool>) -> Tally {
@@ -101,7 +102,9 @@ fn tally(voters: &BTreeSet<NodeId>, answer: impl Fn(NodeId) -> Option<bool>) -> 
 
 fn quorum_index(voters: &BTreeSet<NodeId>, matched: impl Fn(NodeId) -> Index) -> Index {
     let mut reached: Vec<Index> = voters.iter().map(|voter| matched(*voter)).collect();
-    reached.sort_unstable_by(|a, b| b.cmp(a));
+    if !planted!(QuorumUnsorted) {
+        reached.sort_unstable_by(|a, b| b.cmp(a));
+    }
     // No voters decide nothing.
     reached.get(majority(voters.len()) - 1).copied().unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use crate::types::{EntryId, Index, Term};
 
 /// A message from one node to another. Any of them may be lost, repeated,
 /// delayed and reordered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// A candidate asks for a vote (Raft §5.2), or whether one would be given (thesis §9.6).
     RequestVote(RequestVote),
@@ -56,7 +56,7 @@ pub enum Message {
 }
 
 /// A candidate asks for a vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestVote {
     /// The candidate's term; in a pre-vote the term it would stand in.
     pub term: Term,
@@ -70,7 +70,7 @@ pub struct RequestVote {
 }
 
 /// A voter's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Vote {
     /// The voter's term; in a granted pre-vote the term that was asked about.
     pub term: Term,
@@ -81,7 +81,7 @@ pub struct Vote {
 }
 
 /// Entries to append behind a known place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Append {
     /// The leader's term.
     pub term: Term,
@@ -95,7 +95,7 @@ pub struct Append {
 }
 
 /// A sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Heartbeat {
     /// The leader's term.
     pub term: Term,

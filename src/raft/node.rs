@@ -1,5 +1,6 @@
 //! The node: facts go in through doors, one plain value comes out.
 
+use crate::planted::planted;
 use crate::raft::core::Core;
 use crate::raft::effects::{Effects, Mark, ReadToken};
 use crate::raft::election;
@@ -9,12 +10,13 @@ use crate::raft::invariants::Observed;
 use crate::raft::leader::Leader;
 use crate::raft::log::Log;
 use crate::raft::members::Members;
-use crate::raft::message::{Message, RequestVote, Vote};
+use crate::raft::message::{Message, RequestVote, Round, Vote};
 use crate::raft::next::Next;
 use crate::raft::options::Options;
 use crate::raft::role::{Follower, Role, RoleName};
 use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId, Term};
+use std::hash::{Hash, Hasher};
 
 /// One member's consensus state: a value without clock, disk, socket or thread.
 ///
@@ -102,6 +104,9 @@ impl Node {
         // Compaction follows the durable state. A state from before the log is a
         // damaged one: to begin there would forget what was acknowledged.
         assert!(base.index <= applied.index, "the state ends at {applied}, the log begins behind {base}");
+        if planted!(VoteForgottenOnRestart) {
+            hard_state.vote = None;
+        }
         let holds = |id: EntryId| id == base || entries.iter().any(|entry| entry.id == id);
         // A crash between the installing of a snapshot and the reset of the log
         // leaves a log that the state has overtaken: the state is what is committed.
@@ -119,7 +124,9 @@ impl Node {
         let mut core = Core::new(id, options, seed, hard_state, log);
         if overtaken {
             core.set_hard_state(hard_state);
-            core.reset_log_on_disk();
+            if !planted!(OvertakenLogStays) {
+                core.reset_log_on_disk();
+            }
         }
         let role = Role::Follower(Follower::new(&mut core, None));
         #[cfg(any(test, debug_assertions))]
@@ -219,7 +226,9 @@ impl Node {
         let installing = self.core.installing.take();
         assert_eq!(installing.as_ref(), Some(meta), "only what was asked for is installed");
         self.core.log.reset(meta.last, meta.members.clone());
-        self.core.reset_log_on_disk();
+        if !planted!(LogResetForgotten) {
+            self.core.reset_log_on_disk();
+        }
         if let Role::Follower(follower) = &mut self.role {
             follower.verified = meta.last.index;
             follower.owes_ack = true;
@@ -363,6 +372,24 @@ impl Node {
         }
     }
 
+    /// Hashes all that decides what the node will do: nodes that hash equal may
+    /// be taken for the same, which keeps the states that a model checker visits finite.
+    ///
+    /// Chance is left out, and with it the length of election timeouts; so is
+    /// how long the disk has been silent. Whoever relies on this lets a timeout
+    /// pass as one step, and never lets the disk stall. Marks count from the last
+    /// one that came back, since nothing else is ever done with them. Statements
+    /// that wait for the disk are a set: the network may repeat and reorder anyway.
+    pub fn fingerprint(&self, to: &mut impl Hasher) {
+        self.core.fingerprint(to);
+        std::mem::discriminant(&self.role).hash(to);
+        match &self.role {
+            Role::Follower(follower) => follower.fingerprint(to),
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => candidate.fingerprint(to),
+            Role::Leader(leader) => leader.fingerprint(&self.core.options, to),
+        }
+    }
+
     /// On a leader, how far the others are.
     pub fn followers(&self) -> Vec<FollowerProgress> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
@@ -382,11 +409,14 @@ impl Node {
     /// False if there is nothing more to do.
     fn enter_term_of(&mut self, from: NodeId, message: &Message) -> bool {
         let term = message.term();
-        if term < self.core.term() {
+        let counts = planted!(OldVoteCounts) && matches!(message, Message::Vote(_))
+            || planted!(OldAckCounts) && matches!(message, Message::Accepted { .. })
+            || planted!(OldRoundCounts) && matches!(message, Message::HeartbeatAck { .. });
+        if term < self.core.term() && !counts {
             self.answer_stale(from, message);
             return false;
         }
-        if term == self.core.term() {
+        if term <= self.core.term() {
             return true;
         }
         match message {
@@ -402,6 +432,7 @@ impl Node {
                 self.role.enter_term(&mut self.core, term, Some(from));
                 true
             }
+            _ if planted!(LeaderIgnoresHigherTerm) && self.role() == RoleName::Leader => true,
             _ => {
                 self.role.enter_term(&mut self.core, term, None);
                 true
@@ -420,7 +451,9 @@ impl Node {
             Message::Append(append) => {
                 Message::Rejected { term, prev: append.prev.index, hint: self.core.log.base() }
             }
-            Message::Heartbeat(heartbeat) => Message::HeartbeatAck { term, round: heartbeat.round },
+            // Of no round: rounds are counted within a term, and the sender may lead again, in ours. Then the
+            // round that it asked in its old term would confirm another one.
+            Message::Heartbeat(_) => Message::HeartbeatAck { term, round: Round(0) },
             _ => return,
         };
         self.core.state(from, answer);
@@ -494,7 +527,10 @@ impl Node {
         // Answers of another election, late ones included, count for nothing.
         let asked = match &self.role {
             Role::PreCandidate(_) => vote.pre && (!vote.granted || vote.term == self.core.term().next()),
-            Role::Candidate(_) => !vote.pre && vote.term == self.core.term(),
+            Role::Candidate(_) => {
+                (!vote.pre || planted!(PreVoteCountsAsVote))
+                    && (vote.term == self.core.term() || planted!(OldVoteCounts))
+            }
             Role::Follower(_) | Role::Leader(_) => false,
         };
         if !asked {

@@ -1,5 +1,6 @@
 //! What a leader knows of one follower, and how much it sends to it.
 
+use crate::planted::planted;
 use crate::raft::message::Round;
 use crate::types::Index;
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ pub(crate) struct Progress {
 }
 
 /// How entries are sent to a follower.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum State {
     /// Looking for the place up to which the logs agree: one append at a time.
     Probe {
@@ -37,7 +38,7 @@ pub(crate) enum State {
 }
 
 /// Appends that were sent and not yet acknowledged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Inflight {
     appends: VecDeque<(Index, usize)>,
     bytes: usize,
@@ -88,20 +89,20 @@ impl Progress {
     }
 
     /// The follower does not hold the entry at `prev`; the logs may agree at
-    /// `agree`. False if that is old news: a late rejection must not rewind
-    /// what was acknowledged since.
-    pub(crate) fn rejected(&mut self, prev: Index, agree: Index) -> bool {
+    /// `agree`. Nothing happens if that is old news: a late rejection must not
+    /// rewind what was acknowledged since.
+    pub(crate) fn rejected(&mut self, prev: Index, agree: Index) {
         let stale = match self.state {
             State::Probe { .. } => prev.next() != self.next,
             State::Replicate(_) => prev <= self.matched || prev >= self.next,
             State::Snapshot => true,
         };
         if stale || prev <= self.matched {
-            return false;
+            return;
         }
         self.probe();
-        self.next = agree.next().min(prev).max(self.matched.next());
-        true
+        let back = if planted!(RejectionStepsNotBack) { prev.next() } else { agree.next().min(prev) };
+        self.next = back.max(self.matched.next());
     }
 
     /// An append up to `last` was sent.

@@ -5,12 +5,13 @@
 //! began; reads that come later wait for the next one, since an answer to the
 //! current round may have left its sender before they began.
 
+use crate::planted::planted;
 use crate::raft::effects::{ReadOutcome, ReadToken};
 use crate::raft::message::Round;
 use crate::types::Index;
 
 /// The reads that wait on a leader.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Reads {
     waiting: Vec<ReadToken>,
     asked: Option<AskedRound>,
@@ -19,7 +20,7 @@ pub(crate) struct Reads {
     last: Round,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct AskedRound {
     round: Round,
     index: Index,
@@ -32,7 +33,10 @@ impl Reads {
     }
 
     pub(crate) fn wait(&mut self, token: ReadToken) {
-        self.waiting.push(token);
+        match &mut self.asked {
+            Some(asked) if planted!(ReadJoinsRound) => asked.tokens.push(token),
+            _ => self.waiting.push(token),
+        }
     }
 
     /// The round that heartbeats carry.
@@ -62,6 +66,13 @@ impl Reads {
     /// Leadership is over.
     pub(crate) fn abandon(self) -> impl Iterator<Item = ReadOutcome> {
         let asked = self.asked.map_or(Vec::new(), |asked| asked.tokens);
-        asked.into_iter().chain(self.waiting).map(|token| ReadOutcome::Lost { token })
+        let all = asked.into_iter().chain(self.waiting);
+        all.map(move |token| {
+            if planted!(LostReadAnswered) {
+                ReadOutcome::Ready { token, index: Index(0) }
+            } else {
+                ReadOutcome::Lost { token }
+            }
+        })
     }
 }

@@ -1,11 +1,14 @@
 //! The roles, what each of them alone knows, and the one place that changes them.
 
+use crate::planted::planted;
 use crate::raft::core::Core;
+use crate::raft::entry::HardState;
 use crate::raft::leader::Leader;
 use crate::raft::message::{Message, RequestVote};
 use crate::raft::next::Next;
 use crate::types::{Index, NodeId, Term};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 /// What a node is.
 #[derive(Clone, Debug)]
@@ -77,6 +80,9 @@ impl Role {
     }
 
     fn follow(&mut self, core: &mut Core, leader: Option<NodeId>) {
+        if planted!(VoteForgottenOnStepDown) {
+            core.set_hard_state(HardState { vote: None, ..core.hard_state() });
+        }
         let next = Self::Follower(Follower::new(core, leader));
         if let Self::Leader(former) = std::mem::replace(self, next) {
             core.effects.reads.extend(former.into_reads().abandon());
@@ -118,7 +124,11 @@ fn ask_for_votes(core: &mut Core, term: Term, pre: bool, transfer: bool) {
     for voter in voters {
         let message = Message::RequestVote(request);
         // A pre-vote promises nothing; a candidacy is a vote for ourselves.
-        if pre { core.send(voter, message) } else { core.state(voter, message) }
+        if pre || planted!(CandidacyBeforeDurable) {
+            core.send(voter, message)
+        } else {
+            core.state(voter, message)
+        }
     }
 }
 
@@ -129,15 +139,27 @@ impl Follower {
             elapsed: 0,
             timeout: core.election_timeout(),
             // A leader holds all committed entries (Raft §5.4, leader completeness).
-            verified: core.log.commit(),
+            verified: if planted!(VerifiedUnseen) { core.log.last().index } else { core.log.commit() },
             acknowledged: Index(0),
             owes_ack: false,
         }
+    }
+
+    /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
+    pub(crate) fn fingerprint<H: Hasher>(&self, to: &mut H) {
+        let Self { leader, elapsed, timeout: _, verified, acknowledged, owes_ack } = self;
+        (leader, elapsed, verified, acknowledged, owes_ack).hash(to);
     }
 }
 
 impl Candidate {
     fn new(core: &mut Core) -> Self {
         Self { votes: BTreeMap::new(), elapsed: 0, timeout: core.election_timeout() }
+    }
+
+    /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
+    pub(crate) fn fingerprint<H: Hasher>(&self, to: &mut H) {
+        let Self { votes, elapsed, timeout: _ } = self;
+        (votes, elapsed).hash(to);
     }
 }

@@ -4,7 +4,7 @@ use crate::raft::members::Members;
 use crate::types::EntryId;
 
 /// What a snapshot covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotMeta {
     /// The last entry whose effect it includes.
     pub last: EntryId,

@@ -2,15 +2,16 @@
 //! in order, publishes what readers see, and answers who waited.
 
 use crate::kv::{self, Machine};
+use crate::planted::planted;
 use crate::raft::{Entry, Payload, SnapshotMeta};
-use crate::replica::busy::Busy;
+use crate::replica::error::InstallError;
 use crate::replica::event::{Fact, WriteReply};
-use crate::replica::fatal::Fatal;
 use crate::replica::handle::Applied;
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
-use crate::replica::worker::Worker;
-use crate::storage::{StateStore, VerifiedState, encode_members};
+use crate::replica::worker::Bench;
+use crate::storage::{VerifiedState, encode_members};
+use crate::types::{Index, Term};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -38,70 +39,79 @@ pub(crate) enum ApplyJob {
 #[derive(Debug)]
 pub(crate) struct InstallJob {
     pub(crate) meta: SnapshotMeta,
-    pub(crate) state: VerifiedState,
+    pub(crate) state: Box<dyn VerifiedState>,
     pub(crate) machine: Machine,
-    /// Told when readers see it.
-    pub(crate) done: oneshot::Sender<()>,
+    /// Given when readers see it.
+    pub(crate) answer: (Term, Index),
+    pub(crate) reply: oneshot::Sender<Result<(Term, Index), InstallError>>,
 }
 
-/// Starts the thread.
-pub(crate) fn start(
+/// See the module.
+pub struct Applier {
     machine: Machine,
-    states: Arc<StateStore>,
     published: Arc<Published>,
+    bench: Bench<ApplyJob>,
     facts: UnboundedSender<Fact>,
-    fatal: Fatal,
-) -> std::io::Result<Worker<ApplyJob>> {
-    Worker::start("applier", "the state cannot be kept", fatal, move |queue, busy| {
-        Applier { machine, states, published, busy, queue, facts }.run()
-    })
-}
-
-struct Applier {
-    machine: Machine,
-    states: Arc<StateStore>,
-    published: Arc<Published>,
-    busy: Arc<Busy>,
-    queue: mpsc::Receiver<ApplyJob>,
-    facts: UnboundedSender<Fact>,
+    /// Whether there may be garbage.
+    garbage: bool,
 }
 
 impl Applier {
-    fn run(mut self) -> Result<(), kv::TableError> {
+    pub(crate) fn new(
+        machine: Machine,
+        published: Arc<Published>,
+        bench: Bench<ApplyJob>,
+        facts: UnboundedSender<Fact>,
+    ) -> Self {
         // What a compaction before the last restart made unreachable may still be there.
-        let mut garbage = true;
+        Self { machine, published, bench, facts, garbage: true }
+    }
+
+    /// Works until nobody has jobs any more.
+    pub(crate) fn run(mut self) -> Result<(), kv::TableError> {
         loop {
-            let patience = if garbage { GARBAGE_PAUSE } else { IDLE };
-            match self.queue.recv_timeout(patience) {
-                Ok(job) => garbage |= self.take(job)?,
-                Err(mpsc::RecvTimeoutError::Timeout) if garbage => garbage = self.collect_garbage()?,
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            let patience = if self.garbage { GARBAGE_PAUSE } else { IDLE };
+            match self.bench.queue.recv_timeout(patience) {
+                Ok(job) => self.work(job)?,
+                Err(mpsc::RecvTimeoutError::Timeout) => self.collect_garbage()?,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
 
-    /// Does a job, and those that can be done together with it. Answers
-    /// whether there may be new garbage.
-    fn take(&mut self, job: ApplyJob) -> Result<bool, kv::TableError> {
+    /// Does what waits, or else one step of garbage collection. False: there is nothing to do.
+    pub fn poll(&mut self) -> Result<bool, kv::TableError> {
+        match self.bench.queue.try_recv() {
+            Ok(job) => self.work(job)?,
+            Err(_) if self.garbage => self.collect_garbage()?,
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Does a job, and those that can be done together with it.
+    fn work(&mut self, job: ApplyJob) -> Result<(), kv::TableError> {
         let compacted = self.machine.view().compact_revision();
         let mut next = Some(job);
         while let Some(job) = next.take() {
             match job {
                 ApplyJob::Apply(entries) => next = self.apply(entries)?,
                 ApplyJob::Install(job) => {
-                    self.install(*job)?;
-                    return Ok(true);
+                    self.garbage = true;
+                    return self.install(*job);
                 }
             }
         }
-        Ok(self.machine.view().compact_revision() != compacted)
+        self.garbage |= self.machine.view().compact_revision() != compacted;
+        Ok(())
     }
 
-    fn collect_garbage(&mut self) -> Result<bool, kv::TableError> {
-        let more = self.machine.collect_garbage(GARBAGE_KEYS)?;
-        self.commit()?;
-        Ok(more)
+    fn collect_garbage(&mut self) -> Result<(), kv::TableError> {
+        if self.garbage {
+            self.garbage = self.machine.collect_garbage(GARBAGE_KEYS)?;
+            self.commit()?;
+        }
+        Ok(())
     }
 
     /// Applies what waits as one group: one write to the table, one new view.
@@ -114,7 +124,7 @@ impl Applier {
         loop {
             for (entry, reply) in waiting {
                 // Per entry: the clock is for a disk that hangs, not for much work.
-                self.busy.begin();
+                self.bench.busy.begin();
                 self.apply_one(entry, reply, &mut replies)?;
                 count += 1;
                 if count % GROUP_MAX == 0 {
@@ -124,7 +134,7 @@ impl Applier {
             if count >= GROUP_MAX {
                 break;
             }
-            match self.queue.try_recv() {
+            match self.bench.queue.try_recv() {
                 Ok(ApplyJob::Apply(more)) => waiting = more,
                 Ok(job) => {
                     next = Some(job);
@@ -148,9 +158,9 @@ impl Applier {
     }
 
     fn commit(&mut self) -> Result<(), kv::TableError> {
-        self.busy.begin();
+        self.bench.busy.begin();
         let view = self.machine.commit()?;
-        self.busy.end();
+        self.bench.busy.end();
         self.published.publish(view);
         Ok(())
     }
@@ -176,18 +186,20 @@ impl Applier {
 
     fn install(
         &mut self,
-        InstallJob { meta, state, machine, done }: InstallJob,
+        InstallJob { meta, state, machine, answer, reply }: InstallJob,
     ) -> Result<(), kv::TableError> {
-        self.busy.begin();
-        state
-            .activate(&self.states)
-            .map_err(|error| kv::TableError(format!("the received state cannot be put in place: {error}")))?;
-        self.busy.end();
+        self.bench.busy.begin();
+        if !planted!(InstallNotKept) {
+            state.activate().map_err(|error| {
+                kv::TableError(format!("the received state cannot be put in place: {error}"))
+            })?;
+        }
+        self.bench.busy.end();
         self.machine = machine;
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
         self.published.publish(self.machine.view());
         let _ = self.facts.send(Fact::Installed(meta));
-        let _ = done.send(());
+        let _ = reply.send(Ok(answer)); // The sender may have gone.
         Ok(())
     }
 }

@@ -5,8 +5,10 @@
 //! one write to the log and one message per follower: the busier the node, the larger
 //! the groups (group commit).
 
+use crate::planted::planted;
 use crate::raft::{
-    Effects, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
+    Effects, FollowerProgress, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken,
+    RoleName,
 };
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
@@ -33,7 +35,6 @@ use tokio::time::Instant;
 const TURN_MAX: usize = 4096;
 
 /// Where the loop hears from the world.
-#[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) facts: mpsc::UnboundedReceiver<Fact>,
     pub(crate) messages: mpsc::Receiver<PeerMessage>,
@@ -41,7 +42,6 @@ pub(crate) struct Inbox {
 }
 
 /// Those who work for the loop.
-#[derive(Debug)]
 pub(crate) struct Workers {
     pub(crate) log_writer: Worker<LogJob>,
     pub(crate) applier: Worker<ApplyJob>,
@@ -70,8 +70,9 @@ impl Drop for Running {
 }
 
 /// See the module.
-pub(crate) struct Driver {
+pub struct Driver {
     pub(crate) running: Running,
+    pub(crate) inbox: Inbox,
     pub(crate) node: Node,
     pub(crate) cluster: ClusterId,
     pub(crate) options: ReplicaOptions,
@@ -93,7 +94,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Runs until it is told to stop.
-    pub(crate) async fn run(mut self, mut inbox: Inbox) {
+    pub(crate) async fn run(mut self) {
         let mut ticks = tokio::time::interval(self.options.tick);
         // After a pause of the process time has passed for the others, not for
         // us: making up for it would start needless elections.
@@ -101,28 +102,52 @@ impl Driver {
         while self.stopped.is_none() {
             tokio::select! {
                 biased;
-                Some(fact) = inbox.facts.recv() => self.take_fact(fact),
+                Some(fact) = self.inbox.facts.recv() => self.take_fact(fact),
                 _ = ticks.tick() => self.tick(),
-                Some(PeerMessage { from, message }) = inbox.messages.recv() => self.node.step(from, message),
-                Some(request) = inbox.requests.recv() => self.take_request(request),
+                Some(PeerMessage { from, message }) = self.inbox.messages.recv() => self.node.step(from, message),
+                Some(request) = self.inbox.requests.recv() => self.take_request(request),
             }
-            self.drain(&mut inbox);
-            self.finish_turn();
+            self.turn(Instant::now());
         }
-        self.end(inbox).await;
+        self.end().await;
     }
 
-    /// Takes what else waits.
-    fn drain(&mut self, inbox: &mut Inbox) {
-        while let Ok(fact) = inbox.facts.try_recv() {
+    /// One turn: takes all that waits and carries out what comes of it.
+    pub fn turn(&mut self, now: Instant) {
+        self.drain();
+        if planted!(CompactsUndurable) {
+            self.compact();
+        }
+        self.propose(now);
+        let effects = self.node.take_effects();
+        self.carry_out(effects);
+        self.transfers.watch(&self.node);
+        self.published.publish_status(status(&self.node));
+    }
+
+    /// A unit of logical time passed. A [`turn`](Self::turn) is to follow.
+    pub fn tick(&mut self) {
+        self.node.tick();
+        self.node.set_disk_full(!self.published.has_room_for_entries());
+        self.published.turned(self.workers.disk_silence());
+    }
+
+    /// The node that it drives.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Takes what waits.
+    fn drain(&mut self) {
+        while let Ok(fact) = self.inbox.facts.try_recv() {
             self.take_fact(fact);
         }
         for _ in 0..TURN_MAX {
-            let Ok(PeerMessage { from, message }) = inbox.messages.try_recv() else { break };
+            let Ok(PeerMessage { from, message }) = self.inbox.messages.try_recv() else { break };
             self.node.step(from, message);
         }
         for _ in 0..TURN_MAX {
-            let Ok(request) = inbox.requests.try_recv() else { break };
+            let Ok(request) = self.inbox.requests.try_recv() else { break };
             self.take_request(request);
         }
     }
@@ -136,11 +161,18 @@ impl Driver {
             }
             Fact::Installed(meta) => {
                 self.node.snapshot_installed(&meta);
-                self.pending.jump(meta.last.index);
+                if !planted!(JumpForgotten) {
+                    self.pending.jump(meta.last.index);
+                }
                 self.state_durable = self.state_durable.max(meta.last.index);
             }
             Fact::PeerLost(peer) => self.node.unreachable(peer),
-            Fact::SnapshotSent(peer, applied) => self.node.snapshot_sent(peer, applied),
+            Fact::SnapshotSent(peer, applied) => {
+                if applied.is_none() {
+                    self.needed.remove(&peer); // What it gets next will be newer.
+                }
+                self.node.snapshot_sent(peer, applied);
+            }
         }
     }
 
@@ -152,12 +184,6 @@ impl Driver {
             Request::Install(install) => self.offer_snapshot(*install),
             Request::Stop(done) => self.stopped = Some(done),
         }
-    }
-
-    fn tick(&mut self) {
-        self.node.tick();
-        self.node.set_disk_full(!self.published.has_room_for_entries());
-        self.published.turned(self.workers.disk_silence());
     }
 
     fn read(&mut self, reply: oneshot::Sender<Result<Index, ReadError>>) {
@@ -189,20 +215,11 @@ impl Driver {
         self.node.step(from, message);
     }
 
-    /// Proposes the turn's commands and carries out what the node asks for.
-    fn finish_turn(&mut self) {
-        self.propose();
-        let effects = self.node.take_effects();
-        self.carry_out(effects);
-        self.transfers.watch(&self.node);
-        self.published.publish_status(status(&self.node));
-    }
-
-    fn propose(&mut self) {
+    /// Proposes the turn's commands.
+    fn propose(&mut self, now: Instant) {
         if self.batch.is_empty() {
             return;
         }
-        let now = Instant::now();
         let unapplied = self.node.commit().0.saturating_sub(self.published.applied().0);
         let mut batch = std::mem::take(&mut self.batch);
         batch.retain(|write| !write.reply.is_closed());
@@ -252,11 +269,10 @@ impl Driver {
         }
         self.finish_install(install.as_ref());
         for peer in send_snapshots {
-            let stream = snapshot::stream(self.cluster, self.published.view());
-            match stream {
-                Ok(stream) => {
-                    self.needed.insert(peer, stream.meta.last.index);
-                    self.transport.send_snapshot(peer, self.node.hard_state().term, stream);
+            match snapshot::of(self.cluster, self.published.view()) {
+                Ok(snapshot) => {
+                    self.needed.insert(peer, snapshot.meta.last.index);
+                    self.transport.send_snapshot(peer, self.node.hard_state().term, snapshot);
                 }
                 Err(error) => {
                     tracing::error!(%peer, %error, "a snapshot cannot be made");
@@ -286,13 +302,9 @@ impl Driver {
             let _ = reply.send(Err(InstallError::Stale(why)));
             return;
         }
-        let (done, installed) = oneshot::channel();
         let answer = (self.node.hard_state().term, meta.last.index);
-        self.workers.applier.submit(ApplyJob::Install(Box::new(InstallJob { meta, state, machine, done })));
-        tokio::spawn(async move {
-            let outcome = installed.await.map(|()| answer).map_err(|_| InstallError::Stopping);
-            let _ = reply.send(outcome); // The sender may have gone.
-        });
+        let job = InstallJob { meta, state, machine, answer, reply };
+        self.workers.applier.submit(ApplyJob::Install(Box::new(job)));
     }
 
     /// The log up to here may go as far as peers are concerned that are getting a
@@ -300,8 +312,10 @@ impl Driver {
     /// they would need another one, for ever.
     fn spare(&mut self) -> Index {
         let followers = self.node.followers();
-        self.needed.retain(|peer, _| {
-            followers.iter().any(|follower| follower.node == *peer && follower.state != "replicate")
+        self.needed.retain(|peer, end| {
+            let waits =
+                |follower: &FollowerProgress| follower.state != "replicate" && follower.matched < *end;
+            followers.iter().any(|follower| follower.node == *peer && waits(follower))
         });
         let half_full = self.node.tail_bytes() > self.options.raft.tail_bytes_max / 2
             || self.node.last().index.0 - self.node.base().index.0
@@ -314,7 +328,8 @@ impl Driver {
     /// spares followers that lag a little a whole snapshot.
     fn compact(&mut self) {
         let spared = self.spare();
-        let covered = self.state_durable.min(self.node.handed_out()).min(spared).0;
+        let durable = if planted!(CompactsUndurable) { self.published.applied() } else { self.state_durable };
+        let covered = durable.min(self.node.handed_out()).min(spared).0;
         let base = self.node.base().index.0;
         let kept = self.options.retention.entries;
         let mut through = if covered.saturating_sub(base) > kept + kept / 4 { covered - kept } else { base };
@@ -328,10 +343,10 @@ impl Driver {
         }
     }
 
-    async fn end(mut self, mut inbox: Inbox) {
+    async fn end(mut self) {
         self.running.0.stop();
-        inbox.requests.close();
-        while let Ok(request) = inbox.requests.try_recv() {
+        self.inbox.requests.close();
+        while let Ok(request) = self.inbox.requests.try_recv() {
             self.take_request(request);
         }
         refuse(std::mem::take(&mut self.batch), &WriteError::Stopping);

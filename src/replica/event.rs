@@ -69,7 +69,7 @@ pub(crate) struct Install {
     pub(crate) from: NodeId,
     pub(crate) term: Term,
     pub(crate) meta: SnapshotMeta,
-    pub(crate) state: VerifiedState,
+    pub(crate) state: Box<dyn VerifiedState>,
     /// The state machine over it, opened and found to be what was announced.
     pub(crate) machine: Machine,
     pub(crate) reply: oneshot::Sender<Result<(Term, Index), InstallError>>,

@@ -1,13 +1,14 @@
 //! The way into a replica, for everybody above it.
 
 use crate::kv;
+use crate::planted::planted;
 use crate::raft::{Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
 use crate::replica::event::{Charge, Fact, PeerMessage, Request, Write};
 use crate::replica::published::Published;
-use crate::replica::snapshot::{self, SnapshotReceiver};
+use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake, SnapshotReceiver};
 use crate::replica::status::Status;
-use crate::replica::transport::{SnapshotError, SnapshotStream};
+use crate::replica::transport::{Snapshot, SnapshotError, SnapshotStream};
 use crate::storage::StateStore;
 use crate::types::{ClusterId, EntryId, Index, NodeId, Revision, Term};
 use bytes::Bytes;
@@ -38,7 +39,7 @@ pub(crate) struct Inner {
     pub(crate) messages: mpsc::Sender<PeerMessage>,
     pub(crate) facts: mpsc::UnboundedSender<Fact>,
     pub(crate) published: Arc<Published>,
-    pub(crate) states: Arc<StateStore>,
+    pub(crate) states: Arc<dyn StateStore>,
     pub(crate) receiving: Arc<Semaphore>,
     /// The bytes of commands that wait for the loop.
     pub(crate) waiting_bytes: Arc<AtomicUsize>,
@@ -82,7 +83,7 @@ impl Handle {
 
     /// Waits until the state includes `index`.
     pub async fn wait_applied(&self, index: Index) -> Result<Arc<kv::View>, ReadError> {
-        self.wait(|(applied, _)| *applied >= index).await
+        self.wait(|(applied, _)| *applied >= index || planted!(ReadBeforeApplied)).await
     }
 
     /// Waits until the store has reached `revision`.
@@ -135,18 +136,22 @@ impl Handle {
         let _ = self.inner.facts.send(Fact::PeerLost(peer));
     }
 
-    /// The sending of a snapshot ended, with the index that the peer has applied.
+    /// The sending of a snapshot ended, with the index that the peer has
+    /// applied, or without success: then another may be sent at once.
+    pub fn snapshot_ended(&self, peer: NodeId, applied: Option<Index>) {
+        let _ = self.inner.facts.send(Fact::SnapshotSent(peer, applied));
+    }
+
+    /// The same; a failure is told after a pause.
     pub fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
-        let facts = self.inner.facts.clone();
         match outcome {
-            Ok(applied) => {
-                let _ = facts.send(Fact::SnapshotSent(peer, Some(applied)));
-            }
+            Ok(applied) => self.snapshot_ended(peer, Some(applied)),
             Err(error) => {
                 tracing::warn!(%peer, %error, again_in = ?SNAPSHOT_PAUSE, "a snapshot was not delivered");
+                let this = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(SNAPSHOT_PAUSE).await;
-                    let _ = facts.send(Fact::SnapshotSent(peer, None));
+                    this.snapshot_ended(peer, None);
                 });
             }
         }
@@ -163,7 +168,7 @@ impl Handle {
 
     /// The newest state as a snapshot file, made while it is read.
     pub async fn snapshot(&self) -> Result<SnapshotStream, SnapshotError> {
-        snapshot::stream(self.inner.cluster, self.view())
+        snapshot::of(self.inner.cluster, self.view()).map(Snapshot::stream)
     }
 
     /// Begins to receive a snapshot. Refused if another is being received, or if it is stale.
@@ -173,6 +178,18 @@ impl Handle {
         term: Term,
         meta: SnapshotMeta,
     ) -> Result<SnapshotReceiver, InstallError> {
+        let this = self.clone();
+        let intake = snapshot::blocking(move || this.take_in_snapshot(from, term, meta)).await?;
+        Ok(SnapshotReceiver { handle: self.clone(), intake: Some(intake) })
+    }
+
+    /// The same, and then to be fed by a thread that may wait for the disk.
+    pub fn take_in_snapshot(
+        &self,
+        from: NodeId,
+        term: Term,
+        meta: SnapshotMeta,
+    ) -> Result<SnapshotIntake, InstallError> {
         let status = self.status();
         if term < status.term {
             let why = format!("it is of term {term}, this node is in term {}", status.term);
@@ -184,20 +201,19 @@ impl Handle {
         }
         let only_one = self.inner.receiving.clone().try_acquire_owned();
         let only_one = only_one.map_err(|_| InstallError::Busy(self.inner.published.applied()))?;
-        let states = self.inner.states.clone();
-        let staged = tokio::task::spawn_blocking(move || states.stage()).await;
-        let staged = staged.map_err(|_| InstallError::Stopping)?;
-        let staged = staged.map_err(|error| InstallError::Refused(error.to_string()))?;
-        Ok(SnapshotReceiver {
-            cluster: self.inner.cluster,
-            from,
-            term,
-            meta,
-            staged: Some(staged),
-            requests: self.inner.requests.clone(),
-            published: self.inner.published.clone(),
-            _only_one: only_one,
-        })
+        let staged = self.inner.states.stage().map_err(|error| InstallError::Refused(error.to_string()))?;
+        let (cluster, published) = (self.inner.cluster, self.inner.published.clone());
+        Ok(SnapshotIntake { cluster, from, term, meta, staged, published, only_one })
+    }
+
+    /// Installs what was received. Answers with this node's term and the index
+    /// that its state includes now.
+    pub async fn install(&self, received: ReceivedSnapshot) -> Result<(Term, Index), InstallError> {
+        let (reply, outcome) = oneshot::channel();
+        let (install, _only_one) = received.into_request(reply);
+        let request = Request::Install(Box::new(install));
+        self.inner.requests.send(request).await.map_err(|_| InstallError::Stopping)?;
+        outcome.await.map_err(|_| InstallError::Stopping)?
     }
 
     /// Ends the loop and its workers; what was applied becomes durable first.

@@ -1,14 +1,12 @@
 //! The one owner of the log on disk: a thread, since it waits for the disk.
 
 use crate::raft::Persist;
-use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
-use crate::replica::fatal::Fatal;
 use crate::replica::published::Published;
-use crate::replica::worker::Worker;
+use crate::replica::worker::Bench;
 use crate::storage::{LogStore, StorageError};
 use crate::types::EntryId;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -24,44 +22,55 @@ pub(crate) enum LogJob {
     Compact(EntryId),
 }
 
-/// Starts the thread.
-pub(crate) fn start(
+/// See the module.
+pub struct LogWriter {
     log: Box<dyn LogStore>,
+    bench: Bench<LogJob>,
+    /// A job that ended the last group.
+    next: Option<LogJob>,
     write_bytes: usize,
     published: Arc<Published>,
     facts: UnboundedSender<Fact>,
-    fatal: Fatal,
-) -> std::io::Result<Worker<LogJob>> {
-    Worker::start("log-writer", "the log cannot be written", fatal, move |queue, busy| {
-        let measured = Instant::now();
-        LogWriter { log, queue, write_bytes, published, facts, busy, measured }.run()
-    })
-}
-
-struct LogWriter {
-    log: Box<dyn LogStore>,
-    queue: mpsc::Receiver<LogJob>,
-    write_bytes: usize,
-    published: Arc<Published>,
-    facts: UnboundedSender<Fact>,
-    busy: Arc<Busy>,
     /// When the log's size was last looked at.
     measured: Instant,
 }
 
 impl LogWriter {
-    fn run(mut self) -> Result<(), StorageError> {
-        let mut next = None;
-        loop {
-            let Some(job) = next.take().or_else(|| self.queue.recv().ok()) else { return Ok(()) };
-            self.busy.begin();
-            match job {
-                LogJob::Compact(through) => self.log.compact(through)?,
-                LogJob::Write(first) => next = self.write(first)?,
-            }
-            self.measure()?;
-            self.busy.end();
+    pub(crate) fn new(
+        log: Box<dyn LogStore>,
+        bench: Bench<LogJob>,
+        write_bytes: usize,
+        published: Arc<Published>,
+        facts: UnboundedSender<Fact>,
+    ) -> Self {
+        Self { log, bench, next: None, write_bytes, published, facts, measured: Instant::now() }
+    }
+
+    /// Works until nobody has jobs any more.
+    pub(crate) fn run(mut self) -> Result<(), StorageError> {
+        while let Some(job) = self.next.take().or_else(|| self.bench.queue.recv().ok()) {
+            self.work(job)?;
         }
+        Ok(())
+    }
+
+    /// Does one job that waits, or one group of them. False: none waits.
+    pub fn poll(&mut self) -> Result<bool, StorageError> {
+        let Some(job) = self.next.take().or_else(|| self.bench.queue.try_recv().ok()) else {
+            return Ok(false);
+        };
+        self.work(job).map(|()| true)
+    }
+
+    fn work(&mut self, job: LogJob) -> Result<(), StorageError> {
+        self.bench.busy.begin();
+        match job {
+            LogJob::Compact(through) => self.log.compact(through)?,
+            LogJob::Write(first) => self.next = self.write(first)?,
+        }
+        self.measure()?;
+        self.bench.busy.end();
+        Ok(())
     }
 
     fn measure(&mut self) -> Result<(), StorageError> {
@@ -79,7 +88,7 @@ impl LogWriter {
         let mut group = vec![first];
         let mut next = None;
         while bytes < self.write_bytes {
-            match self.queue.try_recv() {
+            match self.bench.queue.try_recv() {
                 Ok(LogJob::Write(job)) => {
                     bytes += size(&job);
                     group.push(job);

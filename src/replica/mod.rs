@@ -40,11 +40,15 @@ mod transport;
 mod watchdog;
 mod worker;
 
+pub use applier::Applier;
+pub use driver::Driver;
 pub use error::{InstallError, ReadError, TransferError, WriteError};
 pub use fatal::Fatal;
 pub use handle::{Applied, Handle};
+pub use log_writer::LogWriter;
 pub use options::{ReplicaOptions, Retention};
-pub use snapshot::SnapshotReceiver;
-pub use start::{Start, StartError, start};
+pub use snapshot::{ReceivedSnapshot, SnapshotIntake, SnapshotReceiver};
+pub use start::{Parts, Start, StartError, assemble, start};
+pub use state_syncer::StateSyncer;
 pub use status::{FollowerStatus, Status};
-pub use transport::{SnapshotError, SnapshotStream, Transport};
+pub use transport::{Snapshot, SnapshotError, SnapshotStream, Transport};

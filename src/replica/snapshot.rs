@@ -2,99 +2,146 @@
 //! snapshot: a file is made while it is read, at one index, beside all writes.
 
 use crate::kv::{Machine, View};
+use crate::planted::planted;
 use crate::raft::SnapshotMeta;
 use crate::replica::error::InstallError;
-use crate::replica::event::{Install, Request};
+use crate::replica::event::Install;
+use crate::replica::handle::Handle;
 use crate::replica::published::Published;
-use crate::replica::transport::{SnapshotError, SnapshotStream};
-use crate::storage::{SnapshotHeader, StagedState, decode_members, snapshot};
+use crate::replica::transport::{Snapshot, SnapshotError, SnapshotStream};
+use crate::storage::{SnapshotHeader, StagedState, VerifiedState, decode_members, snapshot};
 use crate::types::{ClusterId, Index, NodeId, Term};
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Pieces that wait for the reader, about 256 KiB each.
 const PIECES_AHEAD: usize = 4;
 
-/// Begins to make the file of a view.
-pub(crate) fn stream(cluster: ClusterId, view: Arc<View>) -> Result<SnapshotStream, SnapshotError> {
+/// The file of a view. Nothing is read yet.
+pub(crate) fn of(cluster: ClusterId, view: Arc<View>) -> Result<Snapshot, SnapshotError> {
     let members = decode_members(view.members()).map_err(|error| SnapshotError(error.to_string()))?;
-    let header = SnapshotHeader { cluster, last: view.applied(), members, revision: view.revision() };
+    let mut last = view.applied();
+    last.index.0 += u64::from(planted!(SnapshotLabelledLater));
+    let header = SnapshotHeader { cluster, last, members, revision: view.revision() };
     let meta = header.meta();
-    let (pieces, chunks) = mpsc::channel(PIECES_AHEAD);
-    // A blocking thread: it reads the disk, and waits for its reader.
-    tokio::task::spawn_blocking(move || {
-        // This looks at every key, so not on the loop's thread.
-        let records = match view.export() {
-            Ok(records) => records,
-            Err(refusal) => {
-                // Whoever reads may have gone, and takes a newer view next time.
-                let _ = pieces.blocking_send(Err(SnapshotError(refusal.to_string())));
-                return;
+    // Looks at every key when it is first called, so not here.
+    let pieces = std::iter::once(()).flat_map(move |()| -> Box<dyn Iterator<Item = _> + Send> {
+        match view.export() {
+            Ok(records) => {
+                let pieces = snapshot::encode(&header, records);
+                Box::new(pieces.map(|piece| piece.map_err(|error| SnapshotError(error.to_string()))))
             }
-        };
-        for piece in snapshot::encode(&header, records) {
-            let failed = piece.is_err();
-            let piece = piece.map_err(|error| SnapshotError(error.to_string()));
-            if pieces.blocking_send(piece).is_err() || failed {
-                return; // The reader has gone, or there is nothing more to read.
-            }
+            // Whoever reads takes a newer view next time.
+            Err(refusal) => Box::new(std::iter::once(Err(SnapshotError(refusal.to_string())))),
         }
     });
-    Ok(SnapshotStream { meta, chunks })
+    Ok(Snapshot { meta, pieces: Box::new(pieces) })
 }
 
-/// Takes in a snapshot, one at a time. Dropping it discards what came.
+impl Snapshot {
+    /// Reads it on a thread that may wait for the disk, and for its reader.
+    pub fn stream(self) -> SnapshotStream {
+        let (sender, chunks) = mpsc::channel(PIECES_AHEAD);
+        tokio::task::spawn_blocking(move || {
+            for piece in self.pieces {
+                let failed = piece.is_err();
+                if sender.blocking_send(piece).is_err() || failed {
+                    return; // The reader has gone, or there is nothing more to read.
+                }
+            }
+        });
+        SnapshotStream { meta: self.meta, chunks }
+    }
+}
+
+/// Takes in a snapshot, one at a time. Its calls wait for the disk. Dropping it
+/// discards what came.
 #[derive(Debug)]
-pub struct SnapshotReceiver {
+pub struct SnapshotIntake {
     pub(crate) cluster: ClusterId,
     pub(crate) from: NodeId,
     pub(crate) term: Term,
     pub(crate) meta: SnapshotMeta,
-    /// `None` after a failure.
-    pub(crate) staged: Option<StagedState>,
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) staged: Box<dyn StagedState>,
     pub(crate) published: Arc<Published>,
-    pub(crate) _only_one: OwnedSemaphorePermit,
+    pub(crate) only_one: OwnedSemaphorePermit,
 }
 
-impl SnapshotReceiver {
-    /// Takes the next piece of the file; waits for the disk.
-    pub async fn push(&mut self, data: Bytes) -> Result<(), InstallError> {
-        let mut staged = self.staged.take().ok_or_else(broken)?;
+/// A snapshot that has arrived in full, was verified and is durable. Dropping it
+/// discards it.
+#[derive(Debug)]
+pub struct ReceivedSnapshot {
+    pub(crate) from: NodeId,
+    pub(crate) term: Term,
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) state: Box<dyn VerifiedState>,
+    pub(crate) machine: Machine,
+    pub(crate) only_one: OwnedSemaphorePermit,
+}
+
+impl SnapshotIntake {
+    /// Takes the next piece of the file. After an error only dropping is of use.
+    pub fn push(&mut self, data: &[u8]) -> Result<(), InstallError> {
         if !self.published.has_room_for_proposals() {
             return Err(InstallError::Refused(
                 "the disk has no room for a second state beside the reserve".into(),
             ));
         }
-        let staged = blocking(move || staged.push(&data).map(|()| staged)).await?;
-        self.staged = Some(staged);
+        self.staged.push(data).map_err(refused)
+    }
+
+    /// Verifies the whole and makes it durable.
+    pub fn finish(self) -> Result<ReceivedSnapshot, InstallError> {
+        let Self { cluster, from, term, meta, staged, only_one, .. } = self;
+        let state = staged.finish().map_err(refused)?;
+        let header = state.header();
+        if header.cluster != cluster || header.meta() != meta {
+            return Err(InstallError::Refused("the file is not what its sender announced".into()));
+        }
+        let machine = Machine::open(state.table()).map_err(refused)?;
+        // Before the old state is given up: what was announced must be what came.
+        if machine.applied() != meta.last || decode_members(machine.members()) != Ok(meta.members.clone()) {
+            return Err(InstallError::Refused("the state is not what its sender announced".into()));
+        }
+        Ok(ReceivedSnapshot { from, term, meta, state, machine, only_one })
+    }
+}
+
+/// Takes in a snapshot on threads that may wait for the disk.
+#[derive(Debug)]
+pub struct SnapshotReceiver {
+    pub(crate) handle: Handle,
+    /// `None` after a failure.
+    pub(crate) intake: Option<SnapshotIntake>,
+}
+
+impl SnapshotReceiver {
+    /// Takes the next piece of the file.
+    pub async fn push(&mut self, data: Bytes) -> Result<(), InstallError> {
+        let mut intake = self.intake.take().ok_or_else(broken)?;
+        let intake = blocking(move || intake.push(&data).map(|()| intake)).await?;
+        self.intake = Some(intake);
         Ok(())
     }
 
     /// Verifies the whole, makes it durable and installs it. Answers with this
     /// node's term and the index that its state includes now.
     pub async fn finish(mut self) -> Result<(Term, Index), InstallError> {
-        let staged = self.staged.take().ok_or_else(broken)?;
-        let state = blocking(move || staged.finish()).await?;
-        let header = state.header();
-        if header.cluster != self.cluster || header.meta() != self.meta {
-            return Err(InstallError::Refused("the file is not what its sender announced".into()));
-        }
-        let table = state.table();
-        let machine = blocking(move || Machine::open(table)).await?;
-        // Before the old state is given up: what was announced must be what came.
-        if machine.applied() != self.meta.last
-            || decode_members(machine.members()) != Ok(self.meta.members.clone())
-        {
-            return Err(InstallError::Refused("the state is not what its sender announced".into()));
-        }
-        let (reply, outcome) = oneshot::channel();
-        let (from, term, meta) = (self.from, self.term, self.meta.clone());
-        let install = Install { from, term, meta, state, machine, reply };
-        let request = Request::Install(Box::new(install));
-        self.requests.send(request).await.map_err(|_| InstallError::Stopping)?;
-        outcome.await.map_err(|_| InstallError::Stopping)?
+        let intake = self.intake.take().ok_or_else(broken)?;
+        let received = blocking(move || intake.finish()).await?;
+        self.handle.install(received).await
+    }
+}
+
+impl ReceivedSnapshot {
+    /// The request to install it; the second half is to be held until it is answered.
+    pub(crate) fn into_request(
+        self,
+        reply: tokio::sync::oneshot::Sender<Result<(Term, Index), InstallError>>,
+    ) -> (Install, OwnedSemaphorePermit) {
+        let Self { from, term, meta, state, machine, only_one } = self;
+        (Install { from, term, meta, state, machine, reply }, only_one)
     }
 }
 
@@ -102,11 +149,15 @@ fn broken() -> InstallError {
     InstallError::Refused("an earlier piece was refused".into())
 }
 
-async fn blocking<T: Send + 'static, E: ToString + Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+fn refused(error: impl ToString) -> InstallError {
+    InstallError::Refused(error.to_string())
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
 ) -> Result<T, InstallError> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| InstallError::Refused(error.to_string())),
+        Ok(done) => done,
         Err(_) => Err(InstallError::Refused("the work on it failed".into())),
     }
 }

@@ -2,15 +2,19 @@
 
 use crate::kv::{Machine, Table, TableError};
 use crate::raft::{Members, Node, Restored};
+use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::fatal::Fatal;
 use crate::replica::handle::{Handle, Inner};
+use crate::replica::log_writer::LogWriter;
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
 use crate::replica::published::Published;
+use crate::replica::state_syncer::StateSyncer;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
-use crate::replica::{applier, log_writer, state_syncer, watchdog};
+use crate::replica::watchdog;
+use crate::replica::worker::Worker;
 use crate::storage::{
     LogStore, RestoredLog, StateStore, Unfinished, decode_members, encode_members, watched,
 };
@@ -37,7 +41,7 @@ pub struct Start {
     /// What the log held.
     pub restored: RestoredLog,
     /// The state on disk.
-    pub states: StateStore,
+    pub states: Arc<dyn StateStore>,
     /// The way to the peers.
     pub transport: Arc<dyn Transport>,
     /// Ends the process.
@@ -58,11 +62,50 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
+/// A replica that is not running: no thread, no clock. Whoever calls its parts
+/// (threads, or a simulator) decides on the order of things.
+pub struct Parts {
+    /// The way in.
+    pub handle: Handle,
+    /// The loop's turns.
+    pub driver: Driver,
+    /// Owns the log.
+    pub log_writer: LogWriter,
+    /// Owns the state machine.
+    pub applier: Applier,
+    /// Makes the state durable.
+    pub state_syncer: StateSyncer,
+}
+
 /// Starts the loop on the current runtime. Blocks while the state is read.
 pub fn start(parts: Start) -> Result<Handle, StartError> {
-    let Start { cluster, node: id, founders, options, seed, log, restored, states, transport, fatal } = parts;
-    let states = Arc::new(states);
-    let mut machine = open(states.table(), options.open_timeout)?;
+    let fatal = parts.fatal.clone();
+    let machine = open(parts.states.table(), parts.options.open_timeout)?;
+    let Parts { handle, mut driver, log_writer, applier, state_syncer } = assemble(parts, machine)?;
+    let workers = &mut driver.workers;
+    let run = move || log_writer.run();
+    workers.log_writer.start("log-writer", "the log cannot be written", fatal.clone(), run)?;
+    let run = move || applier.run();
+    workers.applier.start("applier", "the state cannot be kept", fatal.clone(), run)?;
+    let run = move || state_syncer.run();
+    workers.state_syncer.start("state-syncer", "the state cannot be made durable", fatal.clone(), run)?;
+
+    let silence_max = driver.options.disk_timeout;
+    let clocks = driver.workers.clocks();
+    let published = driver.published.clone();
+    let running = tokio::spawn(driver.run());
+    watchdog::start(fatal.clone(), &published, clocks, silence_max)?;
+    tokio::spawn(async move {
+        if running.await.is_err_and(|error| error.is_panic()) {
+            fatal.fail("the loop failed: a bug in Kontiki, please report it with the lines above");
+        }
+    });
+    Ok(handle)
+}
+
+/// Makes the parts of a replica over the state machine that was opened from its state.
+pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError> {
+    let Start { cluster, node: id, founders, options, seed, log, restored, states, transport, .. } = parts;
     if machine.members().is_empty() {
         machine.found(encode_members(&founders));
         machine.commit()?;
@@ -74,31 +117,29 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
     let (facts, facts_queue) = mpsc::unbounded_channel();
     let (messages, messages_queue) = mpsc::channel(options.messages_max);
     let (requests, requests_queue) = mpsc::channel(options.requests_max);
-    let workers = Workers {
-        log_writer: log_writer::start(
-            log,
-            options.log_write_bytes,
-            published.clone(),
-            facts.clone(),
-            fatal.clone(),
-        )?,
-        applier: applier::start(machine, states.clone(), published.clone(), facts.clone(), fatal.clone())?,
-        state_syncer: state_syncer::start(
-            states.clone(),
-            published.clone(),
-            options.state_sync_interval,
-            options.disk_reserve,
-            facts.clone(),
-            fatal.clone(),
-        )?,
+    let (log_worker, log_bench) = Worker::new();
+    let (apply_worker, apply_bench) = Worker::new();
+    let (sync_worker, sync_bench) = Worker::new();
+    let log_writer =
+        LogWriter::new(log, log_bench, options.log_write_bytes, published.clone(), facts.clone());
+    let applier = Applier::new(machine, published.clone(), apply_bench, facts.clone());
+    let state_syncer = StateSyncer {
+        states: states.clone(),
+        published: published.clone(),
+        interval: options.state_sync_interval,
+        disk_reserve: options.disk_reserve,
+        bench: sync_bench,
+        facts: facts.clone(),
+        durable: Index(0),
     };
     let driver = Driver {
         running: Running(published.clone()),
+        inbox: Inbox { facts: facts_queue, messages: messages_queue, requests: requests_queue },
         node,
         cluster,
         options,
         transport,
-        workers,
+        workers: Workers { log_writer: log_worker, applier: apply_worker, state_syncer: sync_worker },
         published: published.clone(),
         pending: Pending::default(),
         reads: BTreeMap::new(),
@@ -110,20 +151,11 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
         state_durable: Index(0),
         stopped: None,
     };
-    let inbox = Inbox { facts: facts_queue, messages: messages_queue, requests: requests_queue };
-    let silence_max = driver.options.disk_timeout;
-    let clocks = driver.workers.clocks();
-    let running = tokio::spawn(driver.run(inbox));
-    watchdog::start(fatal.clone(), &published, clocks, silence_max)?;
-    tokio::spawn(async move {
-        if running.await.is_err_and(|error| error.is_panic()) {
-            fatal.fail("the loop failed: a bug in Kontiki, please report it with the lines above");
-        }
-    });
     let receiving = Arc::new(Semaphore::new(1));
     let waiting_bytes = Arc::default();
     let inner = Inner { cluster, requests, messages, facts, published, states, receiving, waiting_bytes };
-    Ok(Handle { inner: Arc::new(inner) })
+    let handle = Handle { inner: Arc::new(inner) };
+    Ok(Parts { handle, driver, log_writer, applier, state_syncer })
 }
 
 /// The first reading of everything. The engine may hang or panic over damage.

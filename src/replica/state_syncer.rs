@@ -3,11 +3,10 @@
 //! acknowledged is durable in the log.
 
 use crate::kv::TableError;
-use crate::replica::busy::Busy;
+use crate::planted::planted;
 use crate::replica::event::Fact;
-use crate::replica::fatal::Fatal;
 use crate::replica::published::{Published, Room};
-use crate::replica::worker::Worker;
+use crate::replica::worker::Bench;
 use crate::storage::StateStore;
 use crate::types::Index;
 use std::sync::{Arc, mpsc};
@@ -21,57 +20,49 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) enum NoJob {}
 
-/// Starts the thread.
-pub(crate) fn start(
-    states: Arc<StateStore>,
-    published: Arc<Published>,
-    interval: Duration,
-    disk_reserve: u64,
-    facts: UnboundedSender<Fact>,
-    fatal: Fatal,
-) -> std::io::Result<Worker<NoJob>> {
-    Worker::start("state-syncer", "the state cannot be made durable", fatal, move |queue, busy| {
-        let durable = Index(0);
-        StateSyncer { states, published, interval, disk_reserve, busy, facts, durable }.run(&queue)
-    })
-}
-
-struct StateSyncer {
-    states: Arc<StateStore>,
-    published: Arc<Published>,
-    interval: Duration,
-    disk_reserve: u64,
-    busy: Arc<Busy>,
-    facts: UnboundedSender<Fact>,
-    durable: Index,
+/// See the module.
+pub struct StateSyncer {
+    pub(crate) states: Arc<dyn StateStore>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) interval: Duration,
+    pub(crate) disk_reserve: u64,
+    pub(crate) bench: Bench<NoJob>,
+    pub(crate) facts: UnboundedSender<Fact>,
+    /// How far the state is durable.
+    pub(crate) durable: Index,
 }
 
 impl StateSyncer {
-    fn run(mut self, queue: &mpsc::Receiver<NoJob>) -> Result<(), TableError> {
+    /// Works until its queue ends.
+    pub(crate) fn run(mut self) -> Result<(), TableError> {
         let mut last_sync = Instant::now();
         loop {
             let pause = LOOK_INTERVAL.min(self.interval);
-            let last = matches!(queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
-            self.busy.begin();
+            let last =
+                matches!(self.bench.queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
+            self.bench.busy.begin();
             self.look_at_room();
             if last || last_sync.elapsed() >= self.interval {
                 self.sync()?;
                 last_sync = Instant::now();
             }
-            self.busy.end();
+            self.bench.busy.end();
             if last {
                 return Ok(());
             }
         }
     }
 
-    fn sync(&mut self) -> Result<(), TableError> {
+    /// Makes the state durable as far as it is published.
+    pub fn sync(&mut self) -> Result<(), TableError> {
         // The order matters: what this view shows was written to its table before
         // it was published. A table that is replaced meanwhile is durable already.
         let applied = self.published.view().applied().index;
         let table = self.states.table();
         if applied > self.durable {
-            table.sync()?;
+            if !planted!(StateNotSynced) {
+                table.sync()?;
+            }
             self.durable = applied;
             // The driver ends before its workers; then nobody compacts.
             let _ = self.facts.send(Fact::StateDurable(applied));
@@ -82,7 +73,7 @@ impl StateSyncer {
 
     /// A disk that is really full is the end of the engine, so writes are
     /// refused while there is room left, and taken again when there is more.
-    fn look_at_room(&self) {
+    pub fn look_at_room(&self) {
         match self.states.free_bytes() {
             Ok(free) => {
                 let reserve = self.disk_reserve;

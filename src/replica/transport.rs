@@ -3,6 +3,7 @@
 use crate::raft::{Message, SnapshotMeta};
 use crate::types::{NodeId, Term};
 use bytes::Bytes;
+use std::fmt;
 use tokio::sync::mpsc;
 
 /// Carries messages to peers. Real: [`rpc::peers`](crate::rpc), over gRPC.
@@ -14,10 +15,25 @@ pub trait Transport: Send + Sync + 'static {
     /// peer unknown, and the message is dropped.
     fn send(&self, to: NodeId, message: Message) -> bool;
 
-    /// Starts to stream a snapshot to a peer, in the background and on a
+    /// Starts to send a snapshot to a peer, in the background and on a
     /// connection of its own, and reports the outcome through
     /// [`Handle::snapshot_sent`](crate::replica::Handle::snapshot_sent).
-    fn send_snapshot(&self, to: NodeId, term: Term, snapshot: SnapshotStream);
+    fn send_snapshot(&self, to: NodeId, term: Term, snapshot: Snapshot);
+}
+
+/// A snapshot to be sent.
+pub struct Snapshot {
+    /// What it covers.
+    pub meta: SnapshotMeta,
+    /// The bytes of its file, in order, made while they are read: each call of
+    /// `next` may wait for the disk. An error means that the file broke off.
+    pub pieces: Box<dyn Iterator<Item = Result<Bytes, SnapshotError>> + Send>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("meta", &self.meta).finish_non_exhaustive()
+    }
 }
 
 /// The bytes of a snapshot file, made while they are read. Dropping it ends the making.

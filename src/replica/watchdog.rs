@@ -68,7 +68,12 @@ impl Watchdog {
             return false; // Whoever stops a replica bounds the time itself.
         };
         if let Some(reason) = self.fatal.reason() {
+            // Not to keep alive what it waits for.
+            drop(published);
             std::thread::sleep(GRACE);
+            if self.published.strong_count() == 0 {
+                return false; // All its threads have ended; so will the process.
+            }
             eprintln!("error: {reason}. The process could not end in order and ends now");
             std::process::exit(EXIT_CODE);
         }

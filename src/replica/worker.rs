@@ -7,28 +7,42 @@ use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// A thread with a queue of jobs. Dropping it ends the thread once its work is done.
+/// A queue of jobs, and the thread that does them, if it has one. Dropping it
+/// ends the thread once its work is done.
 #[derive(Debug)]
 pub(crate) struct Worker<Job> {
     jobs: mpsc::Sender<Job>,
     busy: Arc<Busy>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
-impl<Job: Send + 'static> Worker<Job> {
-    /// Starts the thread. Its failure, or its panic, is `failure` and ends the node.
-    pub(crate) fn start<E: Display>(
-        name: &str,
-        failure: &'static str,
-        fatal: Fatal,
-        work: impl FnOnce(mpsc::Receiver<Job>, Arc<Busy>) -> Result<(), E> + Send + 'static,
-    ) -> std::io::Result<Self> {
+/// Where the work comes from, for whoever does it.
+#[derive(Debug)]
+pub(crate) struct Bench<Job> {
+    pub(crate) queue: mpsc::Receiver<Job>,
+    pub(crate) busy: Arc<Busy>,
+}
+
+impl<Job> Worker<Job> {
+    /// A queue whose work nobody does yet.
+    pub(crate) fn new() -> (Self, Bench<Job>) {
         let (jobs, queue) = mpsc::channel();
         let busy = Arc::new(Busy::default());
         let clock = busy.clone();
-        let run = move || fatal.guard(failure, || work(queue, clock));
-        let thread = Builder::new().name(name.to_owned()).spawn(run)?;
-        Ok(Self { jobs, busy, thread })
+        (Self { jobs, busy, thread: None }, Bench { queue, busy: clock })
+    }
+
+    /// Starts the thread that does it. Its failure, or its panic, is `failure` and ends the node.
+    pub(crate) fn start<E: Display>(
+        &mut self,
+        name: &str,
+        failure: &'static str,
+        fatal: Fatal,
+        work: impl FnOnce() -> Result<(), E> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let run = move || fatal.guard(failure, work);
+        self.thread = Some(Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
     }
 
     /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
@@ -50,7 +64,7 @@ impl<Job: Send + 'static> Worker<Job> {
     /// Lets the thread finish.
     pub(crate) fn stop(self) {
         drop(self.jobs);
-        if self.thread.join().is_err() {
+        if self.thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a worker panicked");
         }
     }

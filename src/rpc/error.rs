@@ -326,7 +326,7 @@ impl From<kv::Refusal> for Fault {
                 .fact("requested_revision", requested)
                 .fact("current_revision", current),
             kv::Refusal::DuplicateKey { .. } => Self::new(Reason::DuplicateKey, message),
-            kv::Refusal::TooManyChanges { limit } => {
+            kv::Refusal::TooManyChanges { limit } | kv::Refusal::ChangesTooLarge { limit } => {
                 Self::new(Reason::TooManyChanges, message).fact("limit", limit)
             }
             kv::Refusal::ReplyTooLarge { limit } => {

@@ -130,6 +130,20 @@ pub enum OpenError {
         /// The newest that this version reads.
         newest: u32,
     },
+    /// An early version of Kontiki has written it.
+    #[error(
+        "{} was written in format {found}; this version of Kontiki reads format {oldest} and no older one. \
+         Run the version that wrote it",
+        path.display()
+    )]
+    OlderFormat {
+        /// The identity file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The oldest that this version reads.
+        oldest: u32,
+    },
     /// Another process uses it.
     #[error(
         "{} is in use by another process{}. A data directory serves one process; stop that one first, \

@@ -7,8 +7,9 @@ use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory that this version writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format of the whole directory that this version writes, and the only one that it reads. 2: the state's meta
+/// record keeps an inventory.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl IdentityFile {
         Ok(this)
     }
 
-    /// Reads the identity; `None` if there is no file. Whatever a newer version
+    /// Reads the identity; `None` if there is no file. Whatever another version
     /// wrote is refused before it is understood.
     pub(crate) fn load(path: &Path) -> Result<Option<Self>, OpenError> {
         let Some(value) = sealed_file::read(path)? else {
@@ -110,6 +111,13 @@ impl IdentityFile {
                 path: path.to_owned(),
                 found: version,
                 newest: FORMAT_VERSION,
+            });
+        }
+        if version < u64::from(FORMAT_VERSION) {
+            return Err(OpenError::OlderFormat {
+                path: path.to_owned(),
+                found: version,
+                oldest: FORMAT_VERSION,
             });
         }
         let damaged = |reason: String| StorageError::damaged(path, "identity", reason);

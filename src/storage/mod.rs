@@ -24,7 +24,9 @@
 //! | 7 | on a full disk writes fail but reads go on, of what never reached the disk | the first error is final: reads fail too |
 //! | 8 | a write error may leave `flush` waiting for ever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
 //! | 9 | batches take a lock of the whole process | the log needs none (see [`log`]); the state's are short |
-//! | 10 | a segment may be used again before what was moved out of it is synced | the state is synced every 8 MiB at the latest |
+//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log is synced every 512 KiB put or removed, the state every 2 MiB |
+//! | 11 | (Linux) pages whose fsync failed count as clean: whoever opens the file next reads back what was lost | the file is synced and dropped from the page cache before it is opened |
+//! | 12 | it panics when it is dropped after a failed fsync | the panic is caught: what failed is what is told |
 //!
 //! # The directory
 //!
@@ -52,8 +54,9 @@
 //!
 //! # Seams
 //!
-//! [`LogStore`] and [`kv::Table`](crate::kv::Table) are where another engine can be put in;
-//! nothing outside this folder knows which one it is. All calls block: they belong on threads of their own.
+//! Above, [`LogStore`] and [`StateStore`] (whose state is a [`kv::Table`](crate::kv::Table)) are all that the rest of
+//! the program knows. Below, [`RecordStore`](log::RecordStore) is where another engine can be put under the log's own
+//! format; the simulator does. All calls block: they belong on threads of their own.
 
 mod codec;
 mod directory;
@@ -66,6 +69,7 @@ pub mod log;
 mod peers;
 mod sealed_file;
 mod sled_db;
+mod sled_states;
 pub mod snapshot;
 mod state_store;
 mod table;
@@ -76,14 +80,15 @@ pub use error::{OpenError, StageError, StorageError};
 pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
 pub use log::{LogStore, RestoredLog};
 pub use peers::{PeerDirectories, Seen};
+pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
 pub use state_store::{StagedState, StateStore, VerifiedState};
 pub use watchdog::{Unfinished, watched};
 
 use crate::storage::directory::Directory;
-use crate::storage::log::SledLog;
+use crate::storage::log::{RunLog, SledRecords};
 use crate::storage::sled_db::SledSettings;
-use crate::storage::state_store::StateSettings;
+use crate::storage::sled_states::StateSettings;
 use crate::types::{ClusterId, NodeId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,7 +129,7 @@ pub struct Storage {
     /// What the log held.
     pub restored: RestoredLog,
     /// The state.
-    pub states: StateStore,
+    pub states: Arc<dyn StateStore>,
 }
 
 /// Opens a data directory, or makes it. Either all of it is sound and durable,
@@ -151,15 +156,16 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     };
     let state =
         StateSettings { cluster: options.cluster, cache_bytes: options.cache_bytes, fsync: options.fsync };
+    let open_log = |lock| SledRecords::open(log.clone(), &layout.witness(), lock);
     if !identity.is_complete() {
-        SledLog::create(log.clone(), options.cluster)?;
-        StateStore::create(&layout, state)?;
+        RunLog::create(&open_log(lock.clone())?, options.cluster)?;
+        SledStates::create(&layout, state)?;
         identity.mark_complete()?;
     }
     let peers = PeerDirectories::load(&layout.peers())?;
-    let (log, restored) = SledLog::open(log, options.cluster, &layout.witness(), lock.clone())?;
-    let states = StateStore::open(layout, state, lock)?;
-    Ok(Storage { identity, peers, log: Box::new(log), restored, states })
+    let (log, restored) = RunLog::open(open_log(lock.clone())?, options.cluster)?;
+    let states = SledStates::open(layout, state, lock)?;
+    Ok(Storage { identity, peers, log: Box::new(log), restored, states: Arc::new(states) })
 }
 
 impl std::fmt::Debug for Storage {

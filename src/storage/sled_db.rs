@@ -32,7 +32,7 @@ pub(crate) struct SledSettings {
 
 /// An open database. After the first error it only repeats that error.
 pub(crate) struct SledDb {
-    db: sled::Db,
+    db: Engine,
     /// A second handle of the file that holds the log, open for as long as the
     /// database is: Linux reports a failed write-back once to *each* handle
     /// that was open then, so that sled's background thread, which only logs
@@ -49,6 +49,7 @@ impl SledDb {
         let dir = settings.dir.clone();
         fs::create_dir_all(&dir).map_err(StorageError::io("create", &dir))?;
         remove_unfinished_snapshots(&dir)?;
+        drop_cache(&dir.join("db"))?;
         let db = open_unlocked(&settings)?;
         let log_path = dir.join("db");
         let log_file = File::options()
@@ -56,7 +57,13 @@ impl SledDb {
             .write(true)
             .open(&log_path)
             .map_err(StorageError::io("open", &log_path))?;
-        let this = Self { db, log_file, blobs: dir.join("blobs"), settings, failed: OnceLock::new() };
+        let this = Self {
+            db: Engine(Some(db)),
+            log_file,
+            blobs: dir.join("blobs"),
+            settings,
+            failed: OnceLock::new(),
+        };
         this.run("flush", |db| db.flush())?;
         // Fact 4: sled syncs neither its small files nor any directory.
         fsync::sync_tree(&dir)?;
@@ -76,7 +83,7 @@ impl SledDb {
         operation: impl FnOnce(&sled::Db) -> sled::Result<T>,
     ) -> Result<T, StorageError> {
         self.check()?;
-        let reason = match caught(|| operation(&self.db)) {
+        let reason = match caught(|| operation(self.db.get())) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("it panicked: {panic}"),
@@ -137,6 +144,25 @@ impl std::fmt::Debug for SledDb {
     }
 }
 
+/// The engine itself. Fact 12: it panics when it is dropped after an fsync failed; what failed was told before
+/// that, and must not be hidden by it.
+struct Engine(Option<sled::Db>);
+
+impl Engine {
+    fn get(&self) -> &sled::Db {
+        self.0.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        if let Err(panic) = caught(|| drop(db)) {
+            tracing::warn!(%panic, "the engine could not be closed in order");
+        }
+    }
+}
+
 /// Fact 5: a crash while sled writes its start-up snapshot leaves a file that every
 /// later open takes for damage. The older, whole one is still there.
 fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
@@ -148,6 +174,21 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
         }
     }
     fsync::sync_dir(dir)
+}
+
+/// Fact 11. After a failed fsync, Linux keeps the pages that it could not write and calls them clean: a process
+/// that starts again would read there, and promise, what is on no disk. So what
+/// can be written is, and then the file is read from the disk. (With that, a start-up snapshot of the engine is never
+/// durable before the log that it was made of, either.)
+fn drop_cache(path: &Path) -> Result<(), StorageError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(StorageError::io("open", path))?,
+    };
+    file.sync_all().map_err(StorageError::io("fsync", path))?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+        .map_err(std::io::Error::from)
+        .map_err(StorageError::io("drop the cache of", path))
 }
 
 /// sled gives its file lock back a moment after the last handle is gone, by a

@@ -1,231 +1,49 @@
-//! The state in use, and its replacement by a received snapshot.
-//!
-//! ```text
-//! stage()     state-000002/ is made      a crash: left over, removed at the next open
-//! push(..)    records go in              likewise
-//! finish()    all verified and synced    likewise
-//! activate()  CURRENT → state-000002     one rename: before it the old state, after it the new one
-//!             state-000001/ goes with its last reader
-//! ```
+//! Where a replica keeps its state, and how a received one takes its place:
+//! the seam for another engine.
 
 use crate::kv::Table;
-use crate::storage::directory::Layout;
-use crate::storage::error::{OpenError, StageError, StorageError};
-use crate::storage::generation::Generations;
-use crate::storage::lock::DirectoryLock;
-use crate::storage::sealed_file;
-use crate::storage::sled_db::{SledDb, SledSettings};
-use crate::storage::snapshot::{Decoder, SnapshotHeader};
-use crate::storage::table::{SEGMENT_BYTES, SledTable};
-use crate::types::{ClusterId, EntryId};
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use crate::storage::error::{StageError, StorageError};
+use crate::storage::snapshot::SnapshotHeader;
+use crate::types::EntryId;
+use std::fmt::Debug;
+use std::sync::Arc;
 
-/// How often sled tidies the state's files up. It does so between its own writes and at
-/// most half of the time.
-const COLLECT_EVERY: Duration = Duration::from_millis(500);
-
-/// Records gathered before they are written; bounds the memory of an incoming snapshot.
-const LOAD_BYTES: usize = 1 << 20;
-
-/// What a state's database needs to know.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StateSettings {
-    pub cluster: ClusterId,
-    pub cache_bytes: u64,
-    pub fsync: bool,
-}
-
-/// The content of `CURRENT`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Pointer {
-    generation: u64,
-    /// The term and index of the last entry of the snapshot that it was made from.
-    #[serde(default)]
-    installed: Option<(u64, u64)>,
-}
-
-/// The state in use.
-#[derive(Debug)]
-pub struct StateStore {
-    generations: Arc<Generations>,
-    settings: StateSettings,
-    /// As found at the start.
-    installed: Option<EntryId>,
-    current: Mutex<Arc<SledTable>>,
-}
-
-impl StateStore {
-    /// Makes the first, empty state. Durable when it returns.
-    pub(crate) fn create(layout: &Layout, settings: StateSettings) -> Result<(), StorageError> {
-        const FIRST: u64 = 1;
-        open_db(layout, FIRST, settings)?.make_durable()?;
-        sealed_file::write(&layout.current(), &Pointer { generation: FIRST, installed: None })
-    }
-
-    /// Opens the state that `CURRENT` names and removes all others.
-    pub(crate) fn open(
-        layout: Layout,
-        settings: StateSettings,
-        lock: Arc<DirectoryLock>,
-    ) -> Result<Self, OpenError> {
-        let Pointer { generation: number, installed } = read_pointer(&layout)?;
-        let installed = installed.map(|(term, index)| EntryId::new(term, index));
-        let path = layout.state(number);
-        if !path.join("db").exists() {
-            return Err(OpenError::Missing { path });
-        }
-        let generations = Generations::new(layout, lock);
-        let generation = generations.existing(number);
-        let db = open_db(generations.layout(), number, settings)?;
-        let table = Arc::new(SledTable::new(db, generation)?);
-        // What was loaded counts as synced from here on, synced before the crash or not.
-        table.make_durable()?;
-        generations.remove_unused()?;
-        Ok(Self { generations, settings, installed, current: Mutex::new(table) })
-    }
-
-    /// The state in use. A reader that holds it keeps its files.
-    pub fn table(&self) -> Arc<dyn Table> {
-        self.current()
-    }
+/// The state in use. Two true implementations: sled, and the simulator's disk.
+pub trait StateStore: Debug + Send + Sync + 'static {
+    /// Its records. A reader that holds them keeps them, replaced or not.
+    fn table(&self) -> Arc<dyn Table>;
 
     /// The last entry of the snapshot that the state in use was made from, if it
-    /// was, as found when the directory was opened. Only such a state may be ahead of the log.
-    pub fn installed(&self) -> Option<EntryId> {
-        self.installed
-    }
+    /// was, as found when the store was opened. Only such a state may be ahead of the log.
+    fn installed(&self) -> Option<EntryId>;
 
-    /// The room on the disk that holds the data directory, in bytes.
-    pub fn free_bytes(&self) -> Result<u64, StorageError> {
-        let root = self.generations.layout().root();
-        let room = rustix::fs::statvfs(root)
-            .map_err(std::io::Error::from)
-            .map_err(StorageError::io("look for room on the disk of", root))?;
-        Ok(room.f_bavail.saturating_mul(room.f_frsize))
-    }
+    /// The room left on the disk, in bytes.
+    fn free_bytes(&self) -> Result<u64, StorageError>;
 
-    /// Begins to take in a snapshot, in a directory of its own. Removes what
+    /// Begins to take in a snapshot, beside the state in use. Removes what
     /// earlier attempts have left.
-    pub fn stage(&self) -> Result<StagedState, StorageError> {
-        self.generations.remove_unused()?;
-        let generation = self.generations.fresh()?;
-        let db = open_db(self.generations.layout(), generation.number(), self.settings)?;
-        let table = SledTable::new(db, generation)?;
-        Ok(StagedState {
-            table,
-            cluster: self.settings.cluster,
-            decoder: Decoder::new(),
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-        })
-    }
-
-    fn current(&self) -> Arc<SledTable> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn activate(&self, table: Arc<SledTable>, last: EntryId) -> Result<Arc<dyn Table>, StorageError> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // From here on the directory may be named by CURRENT, whatever the next line returns.
-        table.generation().keep();
-        let installed = Some((last.term.get(), last.index.get()));
-        let pointer = Pointer { generation: table.generation().number(), installed };
-        sealed_file::write(&self.generations.layout().current(), &pointer)?;
-        current.generation().condemn();
-        *current = table.clone();
-        Ok(table)
-    }
+    fn stage(&self) -> Result<Box<dyn StagedState>, StorageError>;
 }
 
 /// A snapshot on its way in. Dropping it discards what has come.
-#[derive(Debug)]
-pub struct StagedState {
-    table: SledTable,
-    cluster: ClusterId,
-    decoder: Decoder,
-    waiting: Vec<(Bytes, Bytes)>,
-    waiting_bytes: usize,
-}
-
-impl StagedState {
+pub trait StagedState: Debug + Send {
     /// Takes the next bytes of the file, in whatever pieces they come. After an
     /// error only dropping is of use.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), StageError> {
-        let records = self.decoder.push(bytes)?;
-        if let Some(header) = self.decoder.header()
-            && header.cluster != self.cluster
-        {
-            return Err(StageError::OtherCluster { found: header.cluster, expected: self.cluster });
-        }
-        self.waiting_bytes += records.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        self.waiting.extend(records);
-        if self.waiting_bytes >= LOAD_BYTES {
-            self.load()?;
-        }
-        Ok(())
-    }
-
-    /// How many bytes of the file have come, for an answer that lets the sender resume.
-    pub fn received_bytes(&self) -> u64 {
-        self.decoder.offset()
-    }
+    fn push(&mut self, bytes: &[u8]) -> Result<(), StageError>;
 
     /// Verifies the whole, and makes it durable.
-    pub fn finish(mut self) -> Result<VerifiedState, StageError> {
-        self.load()?;
-        let summary = self.decoder.finish()?;
-        self.table.make_durable()?;
-        Ok(VerifiedState { table: Arc::new(self.table), header: summary.header })
-    }
-
-    fn load(&mut self) -> Result<(), StorageError> {
-        self.waiting_bytes = 0;
-        self.table.load(std::mem::take(&mut self.waiting))
-    }
+    fn finish(self: Box<Self>) -> Result<Box<dyn VerifiedState>, StageError>;
 }
 
 /// A snapshot that is whole and durable, but not in use. Dropping it discards it.
-#[derive(Debug)]
-pub struct VerifiedState {
-    table: Arc<SledTable>,
-    header: SnapshotHeader,
-}
-
-impl VerifiedState {
+pub trait VerifiedState: Debug + Send {
     /// What it covers.
-    pub fn header(&self) -> &SnapshotHeader {
-        &self.header
-    }
+    fn header(&self) -> &SnapshotHeader;
 
     /// Its records, to be looked at before it is put in place.
-    pub fn table(&self) -> Arc<dyn Table> {
-        self.table.clone()
-    }
+    fn table(&self) -> Arc<dyn Table>;
 
     /// Puts it in the place of the state in use. When it returns, that is
     /// durable; after a crash before, either the old or the new state is there, whole.
-    pub fn activate(self, store: &StateStore) -> Result<Arc<dyn Table>, StorageError> {
-        store.activate(self.table, self.header.last)
-    }
-}
-
-fn open_db(layout: &Layout, number: u64, settings: StateSettings) -> Result<SledDb, StorageError> {
-    SledDb::open(SledSettings {
-        dir: layout.state(number),
-        segment_bytes: SEGMENT_BYTES,
-        cache_bytes: settings.cache_bytes,
-        collect_every: Some(COLLECT_EVERY),
-        fsync: settings.fsync,
-    })
-}
-
-fn read_pointer(layout: &Layout) -> Result<Pointer, OpenError> {
-    let path = layout.current();
-    let value = sealed_file::read(&path)?.ok_or_else(|| OpenError::Missing { path: path.clone() })?;
-    let pointer = serde_json::from_value(value)
-        .map_err(|error| StorageError::damaged(&path, "the name of the state in use", error.to_string()))?;
-    Ok(pointer)
+    fn activate(self: Box<Self>) -> Result<(), StorageError>;
 }

@@ -10,8 +10,8 @@
 //! segment goes to a file that is never synced. All is in one tree, as a batch of
 //! sled is atomic only within a tree. Nothing of it shows outside.
 //!
-//! Batches take sled's process-wide lock. So do not make them long: a few
-//! hundred changes take well under a millisecond.
+//! Batches take sled's process-wide lock, and a batch cannot be synced before it is whole. So the state machine
+//! keeps them short, but for what a single command changes, which is bounded.
 
 use crate::kv::{Batch, Scan, Table, TableError};
 use crate::storage::error::StorageError;
@@ -20,7 +20,7 @@ use crate::storage::sled_db::SledDb;
 use bytes::Bytes;
 use sled::IVec;
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Not as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -32,17 +32,19 @@ const PIECEWISE: u8 = 1;
 /// The largest that sled allows, since keys and values may be large.
 pub(crate) const SEGMENT_BYTES: usize = 16 << 20;
 
-/// What of a value goes into one record: 21 of them with their keys (a full
-/// page) stay below a quarter of a segment.
-const PIECE_BYTES: usize = 128 << 10;
+/// What of a value goes into one record. 21 of them with their keys (a full page)
+/// stay far below a quarter of a segment, since sled rewrites a page as a whole.
+const PIECE_BYTES: usize = 16 << 10;
 
 /// The longest key: 321 of them (a full index page) stay below a quarter of a segment.
 const KEY_BYTES_MAX: usize = 12 << 10;
 
-/// Sync at the latest after so many bytes. sled may use a segment again once its
-/// live pages were *written* elsewhere, synced or not; so never let more than
-/// half a segment be written between two syncs.
-const BYTES_BETWEEN_SYNCS: u64 = 8 << 20;
+/// Sync at the latest after so many bytes; see fact 10 in [`storage`](crate::storage). sled
+/// writes about seven times as much: it rewrites a page with all its records every few changes.
+const BYTES_BETWEEN_SYNCS: u64 = 2 << 20;
+
+/// What a change counts for beside its bytes, a removal too.
+const CHANGE_BYTES: usize = 512;
 
 /// The changes of a batch in sled's keys; the last change of a key counts.
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -54,18 +56,28 @@ pub(crate) struct SledTable {
     db: SledDb,
     generation: Generation,
     /// The keys with large values, and how many pieces they have. Few: each
-    /// stands for more than 128 KiB on disk.
+    /// stands for more than 16 KiB on disk.
     large: Mutex<BTreeMap<Vec<u8>, u32>>,
     /// Tells the pieces of one value from those of the value it replaced.
     next_stamp: AtomicU64,
-    bytes_since_sync: AtomicU64,
+    /// What was written and is not known to be synced.
+    unsynced_bytes: AtomicU64,
+    /// Held for a sync. Of two threads that sync at the same time Linux tells only one that it failed.
+    syncing: Mutex<()>,
 }
 
 impl SledTable {
     pub(crate) fn new(db: SledDb, generation: Generation) -> Result<Self, StorageError> {
         let large = Mutex::new(find_large(&db)?);
         let next_stamp = AtomicU64::new(fastrand::u64(..));
-        Ok(Self { db, generation, large, next_stamp, bytes_since_sync: AtomicU64::new(0) })
+        Ok(Self {
+            db,
+            generation,
+            large,
+            next_stamp,
+            unsynced_bytes: AtomicU64::new(0),
+            syncing: Mutex::new(()),
+        })
     }
 
     pub(crate) fn generation(&self) -> &Generation {
@@ -77,18 +89,30 @@ impl SledTable {
     pub(crate) fn load(&self, records: Vec<(Bytes, Bytes)>) -> Result<(), StorageError> {
         let batch = Batch { changes: records.into_iter().map(|(key, value)| (key, Some(value))).collect() };
         for (key, value) in self.changes(batch)? {
-            match value {
-                Some(value) => self.db.run("write", |db| db.insert(key, value))?,
-                None => self.db.run("remove", |db| db.remove(key))?,
-            };
+            self.write_alone(key, value)?;
         }
+        Ok(())
+    }
+
+    /// Changes one of sled's records.
+    fn write_alone(&self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), StorageError> {
+        let bytes = self.cost(&key, value.as_deref())?;
+        self.make_room(bytes)?;
+        match value {
+            Some(value) => self.db.run("write", |db| db.insert(key, value))?,
+            None => self.db.run("remove", |db| db.remove(key))?,
+        };
+        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
     /// Flushes and fsyncs.
     pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
-        self.bytes_since_sync.store(0, Ordering::Relaxed);
-        self.db.make_durable()
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let covered = self.unsynced_bytes.load(Ordering::Relaxed);
+        self.db.make_durable()?; // It fails too if the one before has failed.
+        self.unsynced_bytes.fetch_sub(covered, Ordering::Relaxed);
+        Ok(())
     }
 
     fn changes(&self, batch: Batch) -> Result<Changes, StorageError> {
@@ -196,14 +220,45 @@ impl SledTable {
         let mut bytes = 0;
         let mut writes = sled::Batch::default();
         for (key, value) in self.changes(batch)? {
-            bytes += (key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
+            if value.is_some() && self.goes_ahead(&key)? {
+                self.write_alone(key, value)?;
+                continue;
+            }
+            bytes += self.cost(&key, value.as_deref())?;
             match value {
                 Some(value) => writes.insert(key, value),
                 None => writes.remove(key),
             }
         }
+        self.make_room(bytes)?;
         self.db.run("write", |db| db.apply_batch(writes))?;
-        if self.bytes_since_sync.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_BETWEEN_SYNCS {
+        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether this is a piece of a value whose record does not exist yet: nobody sees it before that, so it need not
+    /// be written together with it. A crash in between leaves a piece that the same value, written again, replaces.
+    fn goes_ahead(&self, key: &[u8]) -> Result<bool, StorageError> {
+        match key {
+            [PIECES, key @ .., _, _] => Ok(self.db.run("read", |db| db.contains_key(record_key(key)))?.not()),
+            _ => Ok(false),
+        }
+    }
+
+    /// What a change of one of sled's records counts for. A removal rewrites a page as an insertion of what is
+    /// removed would.
+    fn cost(&self, key: &[u8], value: Option<&[u8]>) -> Result<u64, StorageError> {
+        let bytes = match value {
+            Some(value) => value.len(),
+            None if key.first() == Some(&PIECES) => PIECE_BYTES,
+            None => self.db.run("read", |db| db.get(key))?.map_or(0, |value| value.len()),
+        };
+        Ok((CHANGE_BYTES + key.len() + bytes) as u64)
+    }
+
+    /// Syncs before more is written than may be unsynced: so a large batch has all the room for itself.
+    fn make_room(&self, bytes: u64) -> Result<(), StorageError> {
+        if self.unsynced_bytes.load(Ordering::Relaxed) + bytes > BYTES_BETWEEN_SYNCS {
             self.make_durable()?;
         }
         Ok(())
@@ -250,6 +305,17 @@ impl Table for SledTable {
 
     fn sync(&self) -> Result<(), TableError> {
         self.make_durable().map_err(told)
+    }
+
+    fn weight(&self, key: &[u8]) -> Result<usize, TableError> {
+        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
+        match large {
+            Some(pieces) => Ok(pieces as usize * PIECE_BYTES),
+            None => {
+                let record = self.db.run("read", |db| db.get(record_key(key))).map_err(told)?;
+                Ok(record.map_or(0, |record| record.len()))
+            }
+        }
     }
 
     fn size_on_disk(&self) -> Result<u64, TableError> {

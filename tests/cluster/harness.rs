@@ -45,11 +45,13 @@ pub struct Setup {
     pub arguments: Vec<String>,
     /// A command before the program's path, such as strace; `{log}` is replaced.
     pub prefix: Vec<String>,
+    /// The nodes' data directories; without any they lie together in a temporary one.
+    pub data: Vec<PathBuf>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { size: 3, arguments: Vec::new(), prefix: Vec::new() }
+        Self { size: 3, arguments: Vec::new(), prefix: Vec::new(), data: Vec::new() }
     }
 }
 
@@ -73,11 +75,11 @@ impl Cluster {
             .zip(ports.chunks(2))
             .map(|(name, port)| format!("{name}=http://127.0.0.1:{}", port[1]))
             .collect();
-        let nodes = names.iter().zip(ports.chunks(2)).map(|(name, port)| Node {
+        let nodes = names.iter().zip(ports.chunks(2)).enumerate().map(|(place, (name, port))| Node {
             name: name.clone(),
             client_port: port[0],
             peer_port: port[1],
-            data: dir.path().join(name),
+            data: setup.data.get(place).cloned().unwrap_or_else(|| dir.path().join(name)),
             log: dir.path().join(format!("{name}.log")),
             arguments: [
                 &["--initial-cluster".to_owned(), members.join(",")][..],
@@ -180,6 +182,11 @@ impl Node {
 
     pub fn is_running(&self) -> bool {
         self.child.is_some()
+    }
+
+    /// Whether it was started and has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,7 +3,7 @@
 mod damage;
 mod durability;
 mod failover;
-mod harness;
+pub mod harness;
 mod service;
 mod snapshots;
-mod writer;
+pub mod writer;

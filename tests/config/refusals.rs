@@ -113,7 +113,7 @@ fn limits_have_limits_that_say_why() {
         ),
         (
             ["--max-request-size", "20MiB"],
-            "max-request-size: 20971520 B is more than 8388608 B: nodes take at most 16 MiB in one message, and a larger write could never be replicated",
+            "max-request-size: 20971520 B is more than 4194304 B: what a request puts is written to the state in one piece",
         ),
         (
             ["--max-page-size", "65MiB"],
@@ -127,7 +127,7 @@ fn limits_have_limits_that_say_why() {
         let error = refusal(&flags);
         assert!(error.starts_with(expected), "{flags:?}: {error}");
     }
-    let largest = ["--max-key-size", "64KiB", "--max-request-size", "8MiB", "--max-page-size", "64MiB"];
+    let largest = ["--max-key-size", "64KiB", "--max-request-size", "4MiB", "--max-page-size", "64MiB"];
     assert!(Sources::flags(&largest).load().is_ok());
     assert!(Sources::flags(&["--max-scan-chunk-size", "4MiB"]).load().is_ok());
 }

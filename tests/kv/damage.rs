@@ -1,6 +1,6 @@
 //! A table that does not keep its word.
 
-use crate::kv::support::{Store, everything};
+use crate::kv::support::{Store, compact, everything};
 use bytes::Bytes;
 use kontiki::kv::{Batch, Machine, ReadError, Table};
 use kontiki::types::Revision;
@@ -52,6 +52,31 @@ fn a_missing_record_is_damage() {
     );
     assert!(matches!(view.hash(None), Err(ReadError::Table(error)) if error.0.contains("1 records")));
     assert!(view.hash(Some(Revision(1))).is_ok());
+}
+
+#[test]
+fn a_start_misses_what_is_gone() {
+    let store = sample();
+    let record = store.table.get(&record_of(2)).unwrap();
+    set(&*store.table, record_of(2), None);
+    let error = Machine::open(store.table.clone()).unwrap_err();
+    assert!(error.0.contains("speaks of 2 records, 1 are there"), "{error}");
+    set(&*store.table, record_of(2), record);
+    assert!(Machine::open(store.table).is_ok());
+}
+
+#[test]
+fn a_start_knows_what_was_collected() {
+    let mut store = sample();
+    store.put("a", "3");
+    store.done(compact(4));
+    store.commit();
+    while store.machine.collect_garbage(10).unwrap() {
+        store.commit();
+    }
+    store.commit();
+    assert_eq!(store.table.get(&record_of(2)).unwrap(), None);
+    assert!(Machine::open(store.table).is_ok());
 }
 
 #[test]

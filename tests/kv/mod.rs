@@ -11,5 +11,5 @@ mod generate;
 mod history;
 mod keys;
 mod model;
-mod support;
+pub mod support;
 mod txn;

@@ -177,6 +177,21 @@ fn too_large_an_answer_leaves_no_trace() {
 }
 
 #[test]
+fn one_command_removes_so_many_bytes_of_keys_and_no_more() {
+    let mut store = Store::new();
+    let long = "k".repeat(8000);
+    for number in 0..525 {
+        store.put(&format!("{number:05}{long}"), "v");
+    }
+    let before = store.commit().state_hash();
+    let too_large = Refusal::ChangesTooLarge { limit: 4 << 20 };
+    assert_eq!(store.refused(Command::Delete(delete(KeyRange::all()))), too_large);
+    assert_eq!(store.commit().state_hash(), before, "nothing was changed");
+    store.delete(KeyRange::span("", Some(bytes("00523"))));
+    assert_eq!(show(&store.commit().range(&everything()).unwrap().kvs).len(), 2);
+}
+
+#[test]
 fn one_command_changes_so_many_keys_and_no_more() {
     let mut store = Store::new();
     for number in 0..16_385 {

@@ -3,7 +3,7 @@
 use crate::peers::node::{Heard, Node, Plan, heartbeat};
 use bytes::Bytes;
 use kontiki::raft::{Members, SnapshotMeta};
-use kontiki::replica::{SnapshotError, SnapshotStream, Transport as _};
+use kontiki::replica::{Snapshot, SnapshotError, Transport as _};
 use kontiki::rpc::proto::raft as pb;
 use kontiki::rpc::proto::raft::install_snapshot_request::Message as Piece;
 use kontiki::types::{EntryId, Index, NodeId, Term};
@@ -16,16 +16,10 @@ fn meta(index: u64) -> SnapshotMeta {
     SnapshotMeta { last: EntryId::new(1, index), members: Members::of_voters([NodeId(1), NodeId(2)]) }
 }
 
-/// A stream of these pieces, which then ends as told.
-fn stream(index: u64, pieces: &[Bytes], end: Option<SnapshotError>) -> SnapshotStream {
-    let (sender, chunks) = mpsc::channel(pieces.len() + 1);
-    for piece in pieces {
-        sender.try_send(Ok(piece.clone())).unwrap();
-    }
-    if let Some(error) = end {
-        sender.try_send(Err(error)).unwrap();
-    }
-    SnapshotStream { meta: meta(index), chunks }
+/// A snapshot of these pieces, which then ends as told.
+fn snapshot(index: u64, pieces: &[Bytes], end: Option<SnapshotError>) -> Snapshot {
+    let pieces: Vec<_> = pieces.iter().cloned().map(Ok).chain(end.map(Err)).collect();
+    Snapshot { meta: meta(index), pieces: Box::new(pieces.into_iter()) }
 }
 
 fn bytes(length: usize) -> Bytes {
@@ -39,7 +33,7 @@ fn a_snapshot_arrives_as_it_was_sent() {
     let file = bytes(3_000_000);
     // Pieces of any size, empty ones too, are cut to chunks.
     let pieces = [file.slice(..1), file.slice(1..1), file.slice(1..1_500_000), file.slice(1_500_000..)];
-    one.peers.send_snapshot(two.id, Term(1), stream(42, &pieces, None));
+    one.peers.send_snapshot(two.id, Term(1), snapshot(42, &pieces, None));
     one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Ok(Index(42))));
     let heard = two.listener.heard.lock().unwrap().clone();
     assert_eq!(heard, [Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)), Heard::SnapshotInstalled(file),]);
@@ -53,7 +47,7 @@ fn a_snapshot_is_sent_no_faster_than_told() {
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     one.send_until_heard(&two, &heartbeat(1));
     let started = Instant::now();
-    one.peers.send_snapshot(two.id, Term(1), stream(42, &[bytes(2 << 20)], None));
+    one.peers.send_snapshot(two.id, Term(1), snapshot(42, &[bytes(2 << 20)], None));
     two.listener.wait_for(&Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)));
     assert!(one.peers.send(two.id, heartbeat(2)));
     two.listener.wait_for(&Heard::Message(NodeId(1), heartbeat(2)));
@@ -67,7 +61,7 @@ fn a_snapshot_that_breaks_off_is_discarded_and_reported() {
     let plan = Plan::of(2);
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     let error = SnapshotError("the disk of n1 is gone".into());
-    one.peers.send_snapshot(two.id, Term(1), stream(42, &[bytes(1000)], Some(error.clone())));
+    one.peers.send_snapshot(two.id, Term(1), snapshot(42, &[bytes(1000)], Some(error.clone())));
     one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Err(error)));
     two.listener.wait_for(&Heard::SnapshotDiscarded);
     assert_eq!(two.listener.count(|heard| matches!(heard, Heard::SnapshotInstalled(_))), 0);
@@ -77,7 +71,7 @@ fn a_snapshot_that_breaks_off_is_discarded_and_reported() {
 fn a_receiver_that_needs_none_says_so() {
     let plan = Plan::of(2);
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
-    one.peers.send_snapshot(two.id, Term(1), stream(1, &[bytes(1000)], None));
+    one.peers.send_snapshot(two.id, Term(1), snapshot(1, &[bytes(1000)], None));
     let error = one.listener.wait("the refusal", |heard| {
         heard.iter().find_map(|heard| match heard {
             Heard::SnapshotSent(_, Err(error)) => Some(error.clone()),
@@ -91,9 +85,13 @@ fn a_receiver_that_needs_none_says_so() {
 fn a_killed_receiver_is_reported() {
     let plan = Plan::of(2);
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
-    let (source, chunks) = mpsc::channel(1);
-    source.try_send(Ok(bytes(1000))).unwrap();
-    one.peers.send_snapshot(two.id, Term(1), SnapshotStream { meta: meta(42), chunks });
+    let (source, pieces) = std::sync::mpsc::channel();
+    source.send(Ok(bytes(1000))).unwrap();
+    one.peers.send_snapshot(
+        two.id,
+        Term(1),
+        Snapshot { meta: meta(42), pieces: Box::new(pieces.into_iter()) },
+    );
     two.listener.wait_for(&Heard::SnapshotBegun(NodeId(1), Term(1), meta(42)));
     drop(two);
     one.listener.wait("the report", |heard| {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Checker {
     leaders: BTreeMap<Term, NodeId>,
-    /// The entries that some leader has committed, from index 1 on.
-    committed: Vec<EntryId>,
+    /// The entries that some leader has committed, from index 1 on, each with that leader's term.
+    committed: Vec<(EntryId, Term)>,
     /// How much of it each server's present life has been compared with.
     compared: BTreeMap<NodeId, Index>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
@@ -27,7 +27,8 @@ impl Checker {
     }
 
     fn committed_at(&self, index: Index) -> Option<EntryId> {
-        self.committed.get(usize::try_from(index.0).expect("small").checked_sub(1)?).copied()
+        let place = usize::try_from(index.0).expect("small").checked_sub(1)?;
+        self.committed.get(place).map(|(id, _)| *id)
     }
 
     /// A server begins with a state that was made by hand.
@@ -35,7 +36,7 @@ impl Checker {
         for entry in &disk.entries {
             let next = self.committed().next();
             if entry.id.index == next && next <= disk.state.applied.index {
-                self.committed.push(entry.id);
+                self.committed.push((entry.id, entry.id.term));
             }
         }
         self.hashes.insert(disk.state.applied.index, disk.state.hash);
@@ -50,6 +51,8 @@ impl Checker {
         if node.role() == RoleName::Leader {
             self.observe_leader(node);
         }
+        let is_empty = node.base() == node.last();
+        assert_eq!(node.tail_bytes() == 0, is_empty, "n{}: a tail of {} bytes", node.id(), node.tail_bytes());
         let from = self.compared.get(&node.id()).copied().unwrap_or_default().max(node.base().index);
         if node.commit() > from {
             if node.commit() > self.committed() {
@@ -76,7 +79,10 @@ impl Checker {
             return;
         }
         self.leaders.insert(term, node.id());
-        for id in self.committed.iter().filter(|id| id.index >= node.base().index) {
+        // Whoever wins an election late need not know what a later term has committed.
+        let due =
+            |(id, committed_in): &&(EntryId, Term)| *committed_in <= term && id.index >= node.base().index;
+        for (id, _) in self.committed.iter().filter(due) {
             let here = node.term_at(id.index);
             assert_eq!(here, Some(id.term), "n{} leads without {id} (leader completeness)", node.id());
         }
@@ -91,7 +97,7 @@ impl Checker {
             let id = EntryId { term: node.term_at(index).expect("above the base"), index };
             let durable = |voter| disks(voter).holds(id);
             assert!(node.members().is_quorum(durable), "{id} is committed but not durable on a majority");
-            self.committed.push(id);
+            self.committed.push((id, node.hard_state().term));
         }
     }
 

@@ -3,9 +3,10 @@
 use kontiki::raft::{Entry, HardState, Mark, Members, Payload, Persist, Restored};
 use kontiki::types::{EntryId, Index};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 /// A state machine that remembers the order of everything it was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     pub applied: EntryId,
     pub members: Members,
@@ -33,8 +34,21 @@ enum Job {
     Forget(EntryId),
 }
 
+impl Hash for Job {
+    fn hash<H: Hasher>(&self, to: &mut H) {
+        std::mem::discriminant(self).hash(to);
+        match self {
+            // Its mark follows from its place.
+            Self::Write(Persist { mark: _, hard_state, reset, entries }) => {
+                (hard_state, reset, entries).hash(to)
+            }
+            Self::Forget(base) => base.hash(to),
+        }
+    }
+}
+
 /// A disk: what is durable, and the jobs that are not done yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Disk {
     pub hard_state: HardState,
     pub base: EntryId,

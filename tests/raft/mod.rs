@@ -5,12 +5,14 @@
 //!   write, every tick. [`disk`] and [`checker`] belong to it.
 //! * [`runner`]: the language of the scripts in `scripts/`. Each opens with what it shows.
 //! * [`random`]: the same world, driven by a seed.
+//! * [`fingerprints`]: what the model checker relies on.
 //! * [`quorum`]: the arithmetic of majorities against brute force.
 
 mod checker;
-mod disk;
+pub mod disk;
+mod fingerprints;
 mod quorum;
-mod random;
+pub mod random;
 mod runner;
-mod words;
+pub mod words;
 mod world;

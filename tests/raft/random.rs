@@ -308,12 +308,18 @@ impl Chance {
     }
 }
 
+/// What this seed found wrong, if anything.
+pub fn failure(seed: u64) -> Option<String> {
+    let panic = std::panic::catch_unwind(|| Chance::new(seed, false).run()).err()?;
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    Some(text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned())
+}
+
 fn run(seed: u64) -> Result<(), String> {
-    let outcome = std::panic::catch_unwind(|| Chance::new(seed, false).run());
-    outcome.map_err(|_| {
-        format!(
-            "seed {seed} failed; KONTIKI_SEED={seed} cargo test --test suite raft::random tells its story"
-        )
+    failure(seed).map_or(Ok(()), |reason| {
+        Err(format!(
+            "seed {seed}: {reason}; KONTIKI_SEED={seed} cargo test --test suite raft::random tells its story"
+        ))
     })
 }
 
@@ -346,7 +352,8 @@ fn chance_breaks_nothing() {
         }
         None => 0..500,
     };
-    let failed: Vec<String> = seeds.filter_map(|seed| run(seed).err()).collect();
+    // A broken core fails most of them; a few are enough to begin with.
+    let failed: Vec<String> = seeds.filter_map(|seed| run(seed).err()).take(5).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 

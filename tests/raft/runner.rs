@@ -106,6 +106,9 @@ enum Command {
         /// The most entries in a log's tail.
         #[arg(key)]
         tail: Option<usize>,
+        /// The most reads that may wait.
+        #[arg(key)]
+        reads: Option<usize>,
     },
     /// server n1 log=1/1/2 term=3 — the server begins with entries of these terms.
     Server {
@@ -187,6 +190,7 @@ enum Command {
     /// restart n1 — it starts from its disk.
     Restart { id: Id },
     /// disk n1 hold, step, release — writes wait; the oldest ends; all do, from now on.
+    /// disk n1 full, roomy — it has no room for entries; it has again.
     Disk { id: Id, what: String },
     /// propose n1 a b — commands, as one batch; `count=9` makes c1 to c9.
     Propose {
@@ -403,12 +407,13 @@ impl goldenscript::Runner for Runner {
 impl Runner {
     fn carry_out(&mut self, command: &Command) -> Result<(), Box<dyn Error>> {
         match command {
-            Command::Cluster { voters, learners, appends, bytes, entries, tail } => {
+            Command::Cluster { voters, learners, appends, bytes, entries, tail, reads } => {
                 let mut options = options();
                 options.inflight_appends_max = appends.unwrap_or(options.inflight_appends_max);
                 options.inflight_bytes_max = bytes.unwrap_or(options.inflight_bytes_max);
                 options.append_entries_max = entries.unwrap_or(options.append_entries_max);
                 options.tail_entries_max = tail.unwrap_or(options.tail_entries_max);
+                options.reads_max = reads.unwrap_or(options.reads_max);
                 self.world = World::new(options, *voters, *learners);
                 self.held.clear();
             }
@@ -435,6 +440,7 @@ impl Runner {
                 "hold" => self.world.hold_disk(id.0),
                 "step" => self.world.finish_write(id.0),
                 "release" => self.world.release_disk(id.0),
+                "full" | "roomy" => drop(self.world.act(id.0, |node| node.set_disk_full(what == "full"))),
                 other => return Err(format!("a disk cannot '{other}'").into()),
             },
             Command::Crash { id } => self.world.crash(id.0),

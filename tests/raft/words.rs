@@ -111,6 +111,7 @@ pub fn role(of: &Node) -> String {
         (RoleName::Leader, _) => format!("leads t{term}"),
         (RoleName::PreCandidate, _) => format!("asks whether it could win, in t{term}"),
         (RoleName::Candidate, _) => format!("stands for t{term}"),
+        (RoleName::Learner, Some(leader)) => format!("learns from {} in t{term}", node(leader)),
         (_, Some(leader)) => format!("follows {} in t{term}", node(leader)),
         (_, None) => format!("follows nobody in t{term}"),
     }
@@ -131,6 +132,12 @@ pub fn status(of: &Node) -> String {
     for follower in of.followers() {
         let id = node(follower.node);
         line += &format!("; {id} {} {}/{}", follower.state, follower.matched, follower.next);
+    }
+    if let Some(to) = of.transferring() {
+        line += &format!("; hands over to {}", node(to));
+    }
+    if of.is_disk_stalled() {
+        line += "; its disk is silent";
     }
     line
 }

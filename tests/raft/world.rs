@@ -62,9 +62,8 @@ impl World {
             snapshots: BTreeMap::new(),
         };
         let members = Members {
-            voters: (1..=voters).map(NodeId).collect(),
-            outgoing: BTreeSet::new(),
             learners: (voters + 1..=voters + learners).map(NodeId).collect(),
+            ..Members::of_voters((1..=voters).map(NodeId))
         };
         for id in members.all() {
             let state = State { members: members.clone(), ..State::default() };

@@ -2,7 +2,7 @@
 //! Only the peers are played.
 
 use kontiki::raft::Members;
-use kontiki::replica::{Fatal, Handle, ReplicaOptions, Retention, SnapshotStream, Start, Transport, start};
+use kontiki::replica::{Fatal, Handle, ReplicaOptions, Retention, Snapshot, Start, Transport, start};
 use kontiki::rpc::context::{Bounds, Context};
 use kontiki::rpc::listener::serve_clients;
 use kontiki::rpc::peer_calls::{MemberInfo, PeerCalls};
@@ -77,7 +77,7 @@ impl Transport for Silence {
         true
     }
 
-    fn send_snapshot(&self, _to: NodeId, _term: Term, _snapshot: SnapshotStream) {}
+    fn send_snapshot(&self, _to: NodeId, _term: Term, _snapshot: Snapshot) {}
 }
 
 impl Node {
@@ -121,6 +121,8 @@ impl Node {
         let timing = Timing::fast();
         let mut options = ReplicaOptions::new(&timing, Retention::default());
         options.disk_reserve = 0;
+        // A node that gives up ends its process, and here that is the whole suite's.
+        options.disk_timeout = Duration::from_secs(60);
         let handle = start(Start {
             cluster,
             node: SELF,

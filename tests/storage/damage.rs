@@ -85,7 +85,18 @@ fn a_tail_that_was_acknowledged_is_missed() {
         remove(dir.path(), &run_key(7, part));
     }
     let message = refusal(&options(dir.path()));
-    assert!(message.contains("it ends at 6@1 with write 2, but write 3 was once durable"), "{message}");
+    assert!(message.contains("it ends at 6@1 with record 4, but record 5 was once durable"), "{message}");
+}
+
+#[test]
+fn the_first_record_of_a_write_does_not_vouch_for_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    three_runs(dir.path());
+    // One write of several records: term, base, what is left of a run, the new run.
+    drop(open(dir.path()).log.write(&[append(2, 3..=4)]));
+    remove(dir.path(), &run_key(3, 0));
+    let message = refusal(&options(dir.path()));
+    assert!(message.contains("it ends at 2@1 with record 8, but record 9 was once durable"), "{message}");
 }
 
 #[test]

@@ -71,12 +71,15 @@ fn another_cluster_or_node_is_refused_with_both_named() {
 }
 
 #[test]
-fn a_newer_format_is_refused_before_it_is_understood() {
+fn another_format_is_refused_before_it_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    seal(&dir.path().join("identity"), "{\"format_version\": 2, \"what\": \"unknown\"}\n");
-    let message = refusal(&options(dir.path()));
-    assert!(message.contains("format 2") && message.contains("up to format 1"), "{message}");
+    for (found, expected) in [(3, "up to format 2"), (1, "format 2 and no older")] {
+        let identity = format!("{{\"format_version\": {found}, \"what\": \"unknown\"}}\n");
+        seal(&dir.path().join("identity"), &identity);
+        let message = refusal(&options(dir.path()));
+        assert!(message.contains(&format!("format {found}")) && message.contains(expected), "{message}");
+    }
 }
 
 #[test]

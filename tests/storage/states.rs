@@ -18,7 +18,7 @@ fn records() -> Vec<(Bytes, Bytes)> {
     records
 }
 
-fn receive(states: &StateStore) -> VerifiedState {
+fn receive(states: &dyn StateStore) -> Box<dyn VerifiedState> {
     let mut staged = states.stage().unwrap();
     for piece in file(&records()).chunks(100_000) {
         staged.push(piece).unwrap();
@@ -45,11 +45,12 @@ fn a_snapshot_replaces_the_state_and_survives() {
     let storage = open(dir.path());
     let old = storage.states.table();
     old.write(set("old", "1")).unwrap();
-    let verified = receive(&storage.states);
+    let verified = receive(&*storage.states);
     assert_eq!(*verified.header(), header());
     assert_eq!(all(&*storage.states.table()).len(), 1, "nothing has changed yet");
-    let new = verified.activate(&storage.states).unwrap();
-    assert!(all(&*new) == records() && all(&*storage.states.table()) == records());
+    verified.activate().unwrap();
+    let new = storage.states.table();
+    assert!(all(&*new) == records());
     assert_eq!(all(&*old).len(), 1, "a reader keeps what it had");
     assert_eq!(state_dirs(dir.path()), ["state-000001", "state-000002"]);
     drop(old);
@@ -62,10 +63,9 @@ fn a_snapshot_replaces_the_state_and_survives() {
 fn what_is_not_activated_is_discarded() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());
-    drop(receive(&storage.states));
+    drop(receive(&*storage.states));
     let mut half = storage.states.stage().unwrap();
     half.push(&file(&records())[..300_000]).unwrap();
-    assert_eq!(half.received_bytes(), 300_000);
     assert!(matches!(half.finish(), Err(StageError::File(SnapshotFileError::Truncated { offset: 300_000 }))));
     wait_for_state_dirs(dir.path(), &["state-000001"]);
 }
@@ -91,7 +91,7 @@ fn a_crash_before_the_pointer_moves_leaves_the_old_state() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());
     storage.states.table().write(set("old", "1")).unwrap();
-    let verified = receive(&storage.states);
+    let verified = receive(&*storage.states);
     let left_over = dir.path().join("state-000002");
     let saved = tempfile::tempdir().unwrap();
     copy(&left_over, &saved.path().join("state"));
@@ -104,7 +104,7 @@ fn a_crash_before_the_pointer_moves_leaves_the_old_state() {
     let storage = open(dir.path());
     assert_eq!(all(&*storage.states.table()).len(), 1);
     assert_eq!(state_dirs(dir.path()), ["state-000001"]);
-    receive(&storage.states).activate(&storage.states).unwrap();
+    receive(&*storage.states).activate().unwrap();
     drop(storage);
     assert!(all(&*open(dir.path()).states.table()) == records());
 }
@@ -113,7 +113,7 @@ fn a_crash_before_the_pointer_moves_leaves_the_old_state() {
 fn a_crash_after_the_pointer_has_moved_leaves_the_new_state() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());
-    receive(&storage.states).activate(&storage.states).unwrap();
+    receive(&*storage.states).activate().unwrap();
     wait_for_state_dirs(dir.path(), &["state-000002"]);
     drop(storage);
     // The crash: the old state was removed in part only.

@@ -59,7 +59,7 @@ pub use refusal::{Reason, Refusal};
 pub use settings::PeerSettings;
 
 use crate::raft::Message;
-use crate::replica::{SnapshotStream, Transport};
+use crate::replica::{Snapshot, Transport};
 use crate::rpc::peer_calls::{MemberInfo, PeerCalls};
 use crate::rpc::peers::identity::Gate;
 use crate::rpc::peers::link::Link;
@@ -218,7 +218,7 @@ impl Transport for Peers {
         }
     }
 
-    fn send_snapshot(&self, to: NodeId, term: Term, snapshot: SnapshotStream) {
+    fn send_snapshot(&self, to: NodeId, term: Term, snapshot: Snapshot) {
         if let Some(link) = self.link(to) {
             let task = snapshot_sender::run(self.clone(), link.clone(), term, snapshot);
             link.sends_snapshot(self.inner.runtime.spawn(task).abort_handle());

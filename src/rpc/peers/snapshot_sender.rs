@@ -6,7 +6,7 @@
 //! checksum, and closed by the checksum of the whole. A stream that breaks off
 //! has no trailer, and the receiver discards it; the core starts another.
 
-use crate::replica::{SnapshotError, SnapshotStream};
+use crate::replica::{Snapshot, SnapshotError};
 use crate::rpc::peers::calls;
 use crate::rpc::peers::connection;
 use crate::rpc::peers::link::Link;
@@ -31,7 +31,7 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 const BURST: Duration = Duration::from_millis(100);
 
 /// Sends the snapshot and reports the outcome.
-pub async fn run(peers: Peers, link: Arc<Link>, term: Term, snapshot: SnapshotStream) {
+pub async fn run(peers: Peers, link: Arc<Link>, term: Term, snapshot: Snapshot) {
     let (peer, last) = (&link.address.name, snapshot.meta.last);
     tracing::info!(peer, %last, "sending a snapshot");
     let started = Instant::now();
@@ -47,12 +47,7 @@ pub async fn run(peers: Peers, link: Arc<Link>, term: Term, snapshot: SnapshotSt
     }
 }
 
-async fn send(
-    peers: &Peers,
-    link: &Link,
-    term: Term,
-    snapshot: SnapshotStream,
-) -> Result<Index, SnapshotError> {
+async fn send(peers: &Peers, link: &Link, term: Term, snapshot: Snapshot) -> Result<Index, SnapshotError> {
     let settings = peers.settings();
     let connect = tokio::time::timeout(settings.connect_timeout, link.endpoint.connect());
     let channel = connect
@@ -62,6 +57,7 @@ async fn send(
     // Nothing of the state goes to a stranger.
     calls::introduce(peers, link, channel.clone()).await.map_err(|error| SnapshotError(error.to_string()))?;
 
+    let snapshot = snapshot.stream();
     let header = wire::snapshot_header(term, &snapshot.meta, peers.gate().own().sender(link.node()));
     let progress = Arc::new(Mutex::new(Progress::begin()));
     let pieces = pieces(header, snapshot.chunks, settings, progress.clone());

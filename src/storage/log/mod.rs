@@ -31,7 +31,7 @@
 //! # Damage
 //!
 //! Each record carries its version, a CRC32C over its key and content, the
-//! cluster, and the number of the write that made it; a run also the entry that
+//! cluster, and a number that rises with every record; a run also the entry that
 //! comes before it. So these are told apart:
 //!
 //! * *A torn tail*: parts of the last run are missing. Its write never ended,
@@ -43,11 +43,15 @@
 
 mod load;
 mod record;
-mod sled_log;
+mod record_store;
+mod run_log;
+mod sled_records;
 mod witness;
 
-pub(crate) use sled_log::SEGMENT_BYTES;
-pub use sled_log::SledLog;
+pub use record_store::{RecordStore, Visitor};
+pub use run_log::RunLog;
+pub(crate) use run_log::SEGMENT_BYTES;
+pub use sled_records::SledRecords;
 
 use crate::raft::{Entry, HardState, Persist};
 use crate::storage::error::StorageError;

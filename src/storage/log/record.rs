@@ -16,11 +16,11 @@ const VERSION: u8 = 1;
 /// Version, checksum, cluster, sequence.
 const ENVELOPE_BYTES: usize = 1 + 4 + 8 + 8;
 
-/// The cluster and the write that a record belongs to.
+/// The cluster that a record belongs to, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub cluster: ClusterId,
-    /// Rises with every write; see the witness.
+    /// Rises with every record; see the witness.
     pub sequence: u64,
 }
 

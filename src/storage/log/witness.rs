@@ -2,9 +2,9 @@
 //!
 //! sled cannot tell a flipped bit near the end of its file from a torn write:
 //! it drops everything behind it without a word, entries and votes that were
-//! acknowledged among it. So after each durable write its number goes into a
+//! acknowledged among it. So after each durable write the number of its last record goes into a
 //! small file beside the database. If the log comes back without a record of that
-//! write or a later one, it has lost data, and the node must not start.
+//! number or a higher one, it has lost data, and the node must not start.
 //!
 //! The note is written *after* the log is durable, so it never claims too much, and is itself
 //! not synced, so it costs no wait: a killed process leaves it exact, a power
@@ -36,7 +36,7 @@ impl Witness {
         Ok(Self { file, path: path.to_owned() })
     }
 
-    /// The last write known to have been durable. An unreadable note claims nothing.
+    /// The last record known to have been durable. An unreadable note claims nothing.
     pub(crate) fn read(path: &Path) -> u64 {
         let sequence = fs::read(path).ok().and_then(|bytes| decode(&bytes));
         if sequence.is_none() && path.exists() {
@@ -45,7 +45,7 @@ impl Witness {
         sequence.unwrap_or(0)
     }
 
-    /// Notes that the write `sequence` is durable.
+    /// Notes that the record `sequence` is durable.
     pub(crate) fn note(&self, sequence: u64) -> Result<(), StorageError> {
         self.file.write_all_at(&encode(sequence), 0).map_err(StorageError::io("write", &self.path))
     }

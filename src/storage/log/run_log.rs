@@ -1,18 +1,15 @@
-//! The log in sled. The order of the operations is the matter here; see the
-//! table in [`log`](crate::storage::log).
+//! The log as runs of entries. The order of the operations is the matter here;
+//! see the table in [`log`](crate::storage::log).
 
+use crate::planted::planted;
 use crate::raft::{Entry, HardState, Persist};
 use crate::storage::error::StorageError;
-use crate::storage::lock::DirectoryLock;
 use crate::storage::log::load::{self, Extent, Loaded};
 use crate::storage::log::record::{self, Base, Stamp};
-use crate::storage::log::witness::Witness;
+use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::{LogStore, RestoredLog};
-use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 /// Where a run ends. Large enough that sled's cost per record is spread over many
 /// entries, small enough that rewriting one at a truncation is cheap.
@@ -25,62 +22,62 @@ const PART_BYTES: usize = 80 << 10;
 /// Segments are what the log's disk space comes in; it levels off at about five.
 pub(crate) const SEGMENT_BYTES: usize = 8 << 20;
 
-/// The log in a sled database of its own.
+/// The log over some engine.
 #[derive(Debug)]
-pub struct SledLog {
-    db: SledDb,
+pub struct RunLog<R> {
+    records: R,
     cluster: ClusterId,
     base: Base,
     runs: BTreeMap<Index, Extent>,
-    /// The number of the last write.
+    /// The number of the last record written.
     sequence: u64,
-    /// None without fsync: there is then nothing to bear witness to.
-    witness: Option<Witness>,
-    _lock: Arc<DirectoryLock>,
 }
 
-impl SledLog {
+impl<R: RecordStore> RunLog<R> {
     /// Makes an empty log. Durable when it returns.
-    pub(crate) fn create(settings: SledSettings, cluster: ClusterId) -> Result<(), StorageError> {
-        let db = SledDb::open(settings)?;
+    pub fn create(records: &R, cluster: ClusterId) -> Result<(), StorageError> {
         let stamp = Stamp { cluster, sequence: 0 };
         let base = record::encode_base(stamp, Base { epoch: 0, id: EntryId::ZERO });
-        db.run("write", |db| db.insert(record::BASE_KEY, base))?;
+        records.insert(record::BASE_KEY, base)?;
         let hard_state = record::encode_hard_state(stamp, HardState::default());
-        db.run("write", |db| db.insert(record::HARD_STATE_KEY, hard_state))?;
-        db.make_durable()
+        records.insert(record::HARD_STATE_KEY, hard_state)?;
+        records.make_durable()
     }
 
     /// Opens a log that [`create`](Self::create) made, and removes what a crash left over.
-    pub(crate) fn open(
-        settings: SledSettings,
-        cluster: ClusterId,
-        witness: &Path,
-        lock: Arc<DirectoryLock>,
-    ) -> Result<(Self, RestoredLog), StorageError> {
-        let fsync = settings.fsync;
-        let db = SledDb::open(settings)?;
-        let Loaded { log, base, sequence, runs, leftovers } =
-            load::load(&db, cluster, Witness::read(witness))?;
+    pub fn open(records: R, cluster: ClusterId) -> Result<(Self, RestoredLog), StorageError> {
+        let Loaded { log, base, sequence, runs, leftovers } = load::load(&records, cluster)?;
         for key in leftovers {
-            db.run("remove", |db| db.remove(key))?;
+            records.remove(&key)?;
         }
         // Also what was loaded is promised from here on, synced before the crash or not.
-        db.make_durable()?;
-        let witness = if fsync { Some(Witness::open(witness)?) } else { None };
-        Ok((Self { db, cluster, base, runs, sequence, witness, _lock: lock }, log))
+        records.make_durable()?;
+        Ok((Self { records, cluster, base, runs, sequence }, log))
     }
 
     fn last(&self) -> EntryId {
         self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last)
     }
 
-    fn stamp(&self) -> Stamp {
+    /// For the next record. Each has a number of its own: were it one for a whole write, the
+    /// first record of a write could vouch for the last, which a damaged end has taken.
+    fn stamp(&mut self) -> Stamp {
+        self.sequence += 1;
         Stamp { cluster: self.cluster, sequence: self.sequence }
     }
 
-    fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StorageError> {
-        self.db.run("write", |db| db.insert(key, value)).map(drop)
+    fn put_base(&mut self, base: Base) -> Result<(), StorageError> {
+        let record = record::encode_base(self.stamp(), base);
+        self.records.insert(record::BASE_KEY, record)?;
+        self.base = base;
+        Ok(())
+    }
+
+    /// The last of them speaks for all.
+    fn put_hard_state(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
+        let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) else { return Ok(()) };
+        let record = record::encode_hard_state(self.stamp(), hard_state);
+        self.records.insert(record::HARD_STATE_KEY, record)
     }
 
     /// Removes the parts from the last to the first: what a crash leaves is then
@@ -88,20 +85,25 @@ impl SledLog {
     fn remove_run(&mut self, first: Index) -> Result<(), StorageError> {
         if let Some(extent) = self.runs.remove(&first) {
             for part in (0..extent.parts).rev() {
-                self.db.run("remove", |db| db.remove(record::run_key(first, part)))?;
+                self.records.remove(&record::run_key(first, part))?;
             }
         }
         Ok(())
     }
 
     fn reset(&mut self, id: EntryId) -> Result<(), StorageError> {
-        let base = Base { epoch: self.base.epoch + 1, id };
-        self.put(record::BASE_KEY, record::encode_base(self.stamp(), base))?;
-        self.base = base;
+        self.put_base(Base { epoch: self.base.epoch + 1, id })?;
         while let Some((first, _)) = self.runs.last_key_value() {
             self.remove_run(*first)?;
         }
         Ok(())
+    }
+
+    /// The topmost run that reaches up to `from`.
+    fn next_above(&self, from: Index) -> Option<(Index, Extent)> {
+        let runs = self.runs.iter().rev().map(|(first, extent)| (*first, *extent));
+        let mut above = runs.take_while(|(_, extent)| extent.last.index >= from);
+        if planted!(TruncatesBottomUp) { above.last() } else { above.next() }
     }
 
     /// Removes the entries from `from` on.
@@ -109,20 +111,17 @@ impl SledLog {
         if self.last().index < from {
             return Ok(());
         }
-        // The number of this write must be in the log before the run that carries the
-        // one before it goes: a crash in between would look like a lost tail.
-        self.put(record::BASE_KEY, record::encode_base(self.stamp(), self.base))?;
-        while let Some((&first, &extent)) = self.runs.last_key_value() {
-            if extent.last.index < from {
-                break;
-            }
+        // A higher number must be in the log before the run that carries the highest
+        // goes: a crash in between would look like a lost tail.
+        self.put_base(self.base)?;
+        while let Some((first, extent)) = self.next_above(from) {
             if first >= from {
                 self.remove_run(first)?;
                 continue;
             }
             // Only a run of several entries can straddle, and that has one part: the
             // rewriting is one operation of sled.
-            let run = load::read_run(&self.db, self.cluster, first, extent.parts)?;
+            let run = load::read_run(&self.records, self.cluster, first, extent.parts)?;
             let kept: Vec<&Entry> = run.entries.iter().filter(|entry| entry.id.index < from).collect();
             self.put_run(run.previous, &kept)?;
         }
@@ -156,7 +155,7 @@ impl SledLog {
         let record = record::encode_run(self.stamp(), self.base.epoch, previous, entries);
         let mut parts = 0;
         for (part, bytes) in load::split(&record, PART_BYTES) {
-            self.put(&record::run_key(first, part), bytes)?;
+            self.records.insert(&record::run_key(first, part), bytes)?;
             parts = part + 1;
         }
         self.runs.insert(first, Extent { previous, last, parts });
@@ -164,12 +163,11 @@ impl SledLog {
     }
 
     fn write_jobs(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
-        self.sequence += 1;
-        // The last one speaks for all, and goes first: entries never stand in the
-        // log without the term in which they were accepted. Being early is
-        // harmless, since nobody is told of it before the end.
-        if let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) {
-            self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.stamp(), hard_state))?;
+        // It goes first: entries never stand in the log without the term in which
+        // they were accepted. Being early is harmless, since nobody is told of it
+        // before the end.
+        if !planted!(HardStateAfterEntries) {
+            self.put_hard_state(jobs)?;
         }
         // Entries that continue each other become one run, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
@@ -189,11 +187,13 @@ impl SledLog {
             pending.extend(&job.entries);
         }
         self.append(&pending)?;
-        self.db.make_durable()?;
-        if let Some(witness) = &self.witness {
-            witness.note(self.sequence)?;
+        if planted!(HardStateAfterEntries) {
+            self.put_hard_state(jobs)?;
         }
-        Ok(())
+        if !planted!(WriteNotSynced) {
+            self.records.make_durable()?;
+        }
+        self.records.note(self.sequence)
     }
 
     fn id_at(&self, index: Index) -> Result<Option<EntryId>, StorageError> {
@@ -203,45 +203,48 @@ impl SledLog {
         if extent.last.index == index {
             return Ok(Some(extent.last));
         }
-        let run = load::read_run(&self.db, self.cluster, first, extent.parts)?;
+        let run = load::read_run(&self.records, self.cluster, first, extent.parts)?;
         Ok(run.entries.iter().map(|entry| entry.id).find(|id| id.index == index))
     }
 
     fn compact_to(&mut self, through: EntryId) -> Result<(), StorageError> {
         assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
-        self.sequence += 1;
         let base = Base { id: through, ..self.base };
-        self.put(record::BASE_KEY, record::encode_base(self.stamp(), base))?;
-        self.base = base;
+        if !planted!(CompactsRunsFirst) {
+            self.put_base(base)?;
+        }
         while let Some((&first, extent)) = self.runs.first_key_value() {
             if extent.last.index > through.index {
                 break;
             }
             self.remove_run(first)?;
         }
+        if planted!(CompactsRunsFirst) {
+            self.put_base(base)?;
+        }
         Ok(())
     }
 }
 
-impl LogStore for SledLog {
+impl<R: RecordStore> LogStore for RunLog<R> {
     fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
-        self.db.check()?;
+        self.records.check()?;
         if jobs.iter().all(|job| job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()) {
             return Ok(());
         }
-        self.write_jobs(jobs).map_err(|error| self.db.fail(error))
+        self.write_jobs(jobs).map_err(|error| self.records.fail(error))
     }
 
     fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
-        self.db.check()?;
+        self.records.check()?;
         if through.index <= self.base.id.index {
             return Ok(());
         }
-        self.compact_to(through).map_err(|error| self.db.fail(error))
+        self.compact_to(through).map_err(|error| self.records.fail(error))
     }
 
     fn size_on_disk(&self) -> Result<u64, StorageError> {
-        self.db.size_on_disk()
+        self.records.size_on_disk()
     }
 }
 

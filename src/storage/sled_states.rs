@@ -1,0 +1,220 @@
+//! The state in use, and its replacement by a received snapshot.
+//!
+//! ```text
+//! stage()     state-000002/ is made      a crash: left over, removed at the next open
+//! push(..)    records go in              likewise
+//! finish()    all verified and synced    likewise
+//! activate()  CURRENT → state-000002     one rename: before it the old state, after it the new one
+//!             state-000001/ goes with its last reader
+//! ```
+
+use crate::kv::Table;
+use crate::storage::directory::Layout;
+use crate::storage::error::{OpenError, StageError, StorageError};
+use crate::storage::generation::Generations;
+use crate::storage::lock::DirectoryLock;
+use crate::storage::sealed_file;
+use crate::storage::sled_db::{SledDb, SledSettings};
+use crate::storage::snapshot::{Decoder, SnapshotHeader};
+use crate::storage::state_store::{StagedState, StateStore, VerifiedState};
+use crate::storage::table::{SEGMENT_BYTES, SledTable};
+use crate::types::{ClusterId, EntryId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often sled tidies the state's files up. It does so between its own writes and at
+/// most half of the time.
+const COLLECT_EVERY: Duration = Duration::from_millis(500);
+
+/// Records gathered before they are written; bounds the memory of an incoming snapshot.
+const LOAD_BYTES: usize = 1 << 20;
+
+/// What a state's database needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateSettings {
+    pub cluster: ClusterId,
+    pub cache_bytes: u64,
+    pub fsync: bool,
+}
+
+/// The content of `CURRENT`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pointer {
+    generation: u64,
+    /// The term and index of the last entry of the snapshot that it was made from.
+    #[serde(default)]
+    installed: Option<(u64, u64)>,
+}
+
+/// The state in use, in a sled database of its own.
+#[derive(Debug)]
+pub struct SledStates {
+    shared: Arc<Shared>,
+    /// As found at the start.
+    installed: Option<EntryId>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    generations: Arc<Generations>,
+    settings: StateSettings,
+    current: Mutex<Arc<SledTable>>,
+}
+
+impl SledStates {
+    /// Makes the first, empty state. Durable when it returns.
+    pub(crate) fn create(layout: &Layout, settings: StateSettings) -> Result<(), StorageError> {
+        const FIRST: u64 = 1;
+        open_db(layout, FIRST, settings)?.make_durable()?;
+        sealed_file::write(&layout.current(), &Pointer { generation: FIRST, installed: None })
+    }
+
+    /// Opens the state that `CURRENT` names and removes all others.
+    pub(crate) fn open(
+        layout: Layout,
+        settings: StateSettings,
+        lock: Arc<DirectoryLock>,
+    ) -> Result<Self, OpenError> {
+        let Pointer { generation: number, installed } = read_pointer(&layout)?;
+        let installed = installed.map(|(term, index)| EntryId::new(term, index));
+        let path = layout.state(number);
+        if !path.join("db").exists() {
+            return Err(OpenError::Missing { path });
+        }
+        let generations = Generations::new(layout, lock);
+        let generation = generations.existing(number);
+        let db = open_db(generations.layout(), number, settings)?;
+        let table = Arc::new(SledTable::new(db, generation)?);
+        // What was loaded counts as synced from here on, synced before the crash or not.
+        table.make_durable()?;
+        generations.remove_unused()?;
+        let shared = Arc::new(Shared { generations, settings, current: Mutex::new(table) });
+        Ok(Self { shared, installed })
+    }
+}
+
+impl StateStore for SledStates {
+    fn table(&self) -> Arc<dyn Table> {
+        self.shared.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn installed(&self) -> Option<EntryId> {
+        self.installed
+    }
+
+    fn free_bytes(&self) -> Result<u64, StorageError> {
+        let root = self.shared.generations.layout().root();
+        let room = rustix::fs::statvfs(root)
+            .map_err(std::io::Error::from)
+            .map_err(StorageError::io("look for room on the disk of", root))?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
+    fn stage(&self) -> Result<Box<dyn StagedState>, StorageError> {
+        let Shared { generations, settings, .. } = &*self.shared;
+        generations.remove_unused()?;
+        let generation = generations.fresh()?;
+        let db = open_db(generations.layout(), generation.number(), *settings)?;
+        let table = SledTable::new(db, generation)?;
+        Ok(Box::new(Staged {
+            table,
+            shared: self.shared.clone(),
+            decoder: Decoder::new(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        }))
+    }
+}
+
+/// A snapshot on its way in.
+#[derive(Debug)]
+struct Staged {
+    table: SledTable,
+    shared: Arc<Shared>,
+    decoder: Decoder,
+    waiting: Vec<(Bytes, Bytes)>,
+    waiting_bytes: usize,
+}
+
+impl Staged {
+    fn load(&mut self) -> Result<(), StorageError> {
+        self.waiting_bytes = 0;
+        self.table.load(std::mem::take(&mut self.waiting))
+    }
+}
+
+impl StagedState for Staged {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), StageError> {
+        let records = self.decoder.push(bytes)?;
+        let expected = self.shared.settings.cluster;
+        if let Some(header) = self.decoder.header()
+            && header.cluster != expected
+        {
+            return Err(StageError::OtherCluster { found: header.cluster, expected });
+        }
+        self.waiting_bytes += records.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        self.waiting.extend(records);
+        if self.waiting_bytes >= LOAD_BYTES {
+            self.load()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Box<dyn VerifiedState>, StageError> {
+        self.load()?;
+        let summary = self.decoder.finish()?;
+        self.table.make_durable()?;
+        Ok(Box::new(Verified { table: Arc::new(self.table), shared: self.shared, header: summary.header }))
+    }
+}
+
+/// A snapshot that is whole and durable, but not in use.
+#[derive(Debug)]
+struct Verified {
+    table: Arc<SledTable>,
+    shared: Arc<Shared>,
+    header: SnapshotHeader,
+}
+
+impl VerifiedState for Verified {
+    fn header(&self) -> &SnapshotHeader {
+        &self.header
+    }
+
+    fn table(&self) -> Arc<dyn Table> {
+        self.table.clone()
+    }
+
+    fn activate(self: Box<Self>) -> Result<(), StorageError> {
+        let Self { table, shared, header } = *self;
+        let mut current = shared.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // From here on the directory may be named by CURRENT, whatever the next line returns.
+        table.generation().keep();
+        let installed = Some((header.last.term.get(), header.last.index.get()));
+        let pointer = Pointer { generation: table.generation().number(), installed };
+        sealed_file::write(&shared.generations.layout().current(), &pointer)?;
+        current.generation().condemn();
+        *current = table;
+        Ok(())
+    }
+}
+
+fn open_db(layout: &Layout, number: u64, settings: StateSettings) -> Result<SledDb, StorageError> {
+    SledDb::open(SledSettings {
+        dir: layout.state(number),
+        segment_bytes: SEGMENT_BYTES,
+        cache_bytes: settings.cache_bytes,
+        collect_every: Some(COLLECT_EVERY),
+        fsync: settings.fsync,
+    })
+}
+
+fn read_pointer(layout: &Layout) -> Result<Pointer, OpenError> {
+    let path = layout.current();
+    let value = sealed_file::read(&path)?.ok_or_else(|| OpenError::Missing { path: path.clone() })?;
+    let pointer = serde_json::from_value(value)
+        .map_err(|error| StorageError::damaged(&path, "the name of the state in use", error.to_string()))?;
+    Ok(pointer)
+}
