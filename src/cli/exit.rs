@@ -10,10 +10,11 @@ use tonic::Code;
 pub(super) const HELP: &str = "\
 Exit codes:
   0  done
-  1  the answer is no: key absent, cluster unhealthy, hashes differ; or a local failure
+  1  the answer is no: key absent, cluster unhealthy, hashes differ, history not
+     linearizable; or a local failure (of verify: 2)
   2  wrong usage or configuration
   3  no node could be reached, or the cluster has no leader; nothing was done
-  4  no answer in time, or the outcome of a write is unknown
+  4  no answer in time, the outcome of a write is unknown, or verify is undecided
   5  the server refused the request
   6  conflict: a condition did not hold, and nothing was done (or the else branch was)
 

@@ -34,6 +34,7 @@ mod status;
 mod text;
 mod transfer_leader;
 mod txn;
+mod verify;
 
 pub use exit::{CliError, Exit};
 pub use output::Format;
@@ -86,6 +87,7 @@ enum Command {
     Hash(hash::HashArgs),
     Health(health::HealthArgs),
     Bench(bench::BenchArgs),
+    Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Completions(completions::CompletionsArgs),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
         }
         Command::Serve(command) => serve::run(&command),
         Command::Config(command) => config::run(&command, &output),
+        Command::Verify(args) => verify::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &mut Program::command()),
         Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
         command => global.context(output).and_then(|context| on_runtime(command, &context)),
@@ -143,6 +146,7 @@ async fn ask(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Serve(_)
         | Command::Dev(_)
         | Command::Bench(_)
+        | Command::Verify(_)
         | Command::Config(_)
         | Command::Completions(_)
         | Command::Snapshot(snapshot::SnapshotCommand::Inspect(_)) => {

@@ -3,6 +3,7 @@
 
 mod commands;
 mod snapshots;
+mod verify;
 
 use serde_json::Value;
 use std::process::Stdio;

@@ -1,0 +1,131 @@
+//! The fewest operations that still contradict each other.
+//!
+//! To leave an operation out would prove nothing: without the write of 1, the
+//! read of 1 is wrong by itself. So an operation is never left out but made
+//! *optional*: it may have a place, at any time after its call, or none. That
+//! can only make a history easier to explain; what then still has no order is
+//! contradicted by the operations that are left as they were, whatever became of
+//! the others. (A read or a refused swap changed nothing; made optional, it is
+//! nothing.)
+
+use crate::verify::check::Limits;
+use crate::verify::register::{NEVER, Register, Step};
+use crate::verify::search::{Budget, Found, search};
+use std::collections::HashSet;
+
+/// Of a register without an order, the places in the history of a set of
+/// operations without one, the answer that came last at the end. None of them
+/// can be made optional. The search for its order did not get behind `reached`.
+///
+/// It is the shortest such window that ends with the first answer that cannot
+/// be explained, as far as searches of bounded cost can tell.
+pub(super) fn shrink(register: &Register, reached: u64, limits: &Limits) -> Vec<usize> {
+    let shrinker = Shrinker::new(register, limits);
+    let mut ends: Vec<u64> = register.required.iter().map(|step| step.completed).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let last = ends.len() - 1;
+    // Both are monotone: a longer beginning, and an earlier start, only add what must hold.
+    let guess = ends.partition_point(|end| *end < reached);
+    let end = first(last, guess, |end| shrinker.contradicts(&shrinker.until(ends[end])));
+    let short = shrinker.until(ends[end]);
+    let start = end - first(end, 0, |back| shrinker.contradicts(&since(&short, ends[end - back])));
+    let mut core = shrinker.fewest(since(&short, ends[start]));
+    core.required.sort_by_key(|step| (step.completed, step.invoked));
+    core.required.iter().map(|step| step.index).collect()
+}
+
+/// What each of the many searches may cost: a smaller window is not worth an hour.
+const BUDGET: Budget = Budget { configurations: 1 << 18, looks: 1 << 27 };
+
+/// An order of a long register must still be found.
+const LOOKS_PER_OPERATION: u64 = 1 << 6;
+
+struct Shrinker<'a> {
+    register: &'a Register,
+    budget: Budget,
+}
+
+impl<'a> Shrinker<'a> {
+    fn new(register: &'a Register, limits: &Limits) -> Self {
+        let configurations = BUDGET.configurations.min(limits.configurations);
+        let looks = BUDGET.looks.max(register.required.len() as u64 * LOOKS_PER_OPERATION);
+        Self { register, budget: Budget { configurations, looks } }
+    }
+
+    /// Whether there is certainly no order. One that costs too much to tell is
+    /// no smaller contradiction.
+    fn contradicts(&self, register: &Register) -> bool {
+        matches!(search(register, self.budget), Found::Nothing { .. })
+    }
+
+    /// What was known at a time: what was called later is not there, and what
+    /// was open may have any outcome. Without an order for this, the whole has none.
+    fn until(&self, end: u64) -> Register {
+        let called = |steps: &[Step]| steps.iter().filter(|step| step.invoked <= end).copied().collect();
+        let all = Register {
+            required: called(&self.register.required),
+            optional: called(&self.register.optional),
+            values: self.register.values,
+        };
+        weaken(&all, |step| step.completed > end)
+    }
+
+    /// Makes optional what can be, in halves, then quarters, and so on.
+    fn fewest(&self, mut register: Register) -> Register {
+        let mut size = register.required.len().div_ceil(2);
+        while size > 0 {
+            let mut from = 0;
+            while from < register.required.len() {
+                let chunk: HashSet<usize> =
+                    register.required[from..].iter().take(size).map(|step| step.index).collect();
+                let weaker = weaken(&register, |step| chunk.contains(&step.index));
+                if self.contradicts(&weaker) {
+                    register = weaker;
+                } else {
+                    from += size;
+                }
+            }
+            size /= 2;
+        }
+        register
+    }
+}
+
+/// With everything optional that was answered before a time.
+fn since(register: &Register, start: u64) -> Register {
+    weaken(register, |step| step.completed < start)
+}
+
+fn weaken(register: &Register, which: impl Fn(&Step) -> bool) -> Register {
+    let (weaker, required): (Vec<Step>, Vec<Step>) = register.required.iter().partition(|step| which(step));
+    let mut optional = register.optional.clone();
+    optional.extend(
+        weaker.into_iter().filter(|step| step.gives.is_some()).map(|step| Step { completed: NEVER, ..step }),
+    );
+    let mut register = Register { required, optional, values: register.values };
+    register.tidy();
+    register
+}
+
+/// The first number up to `high` that holds, if those after it hold too; `high`
+/// is known to. It is looked for around a guess, in steps that double.
+fn first(mut high: usize, guess: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut step) = (0, 1);
+    let (mut above, mut below) = (false, false);
+    let mut probe = guess.min(high.saturating_sub(1));
+    while low < high {
+        if holds(probe) {
+            (high, above) = (probe, true);
+        } else {
+            (low, below) = (probe + 1, true);
+        }
+        probe = match (below, above) {
+            (true, true) => low.midpoint(high),
+            (true, false) => (low + step).min(high.saturating_sub(1)),
+            _ => high.saturating_sub(step),
+        };
+        step *= 2;
+    }
+    high
+}

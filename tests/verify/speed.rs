@@ -1,0 +1,64 @@
+//! Long histories. Small here; `make histories` takes a million operations of each kind.
+
+use super::generate::{Shape, right};
+use fastrand::Rng;
+use kontiki::verify::{Answer, Call, History, Limits, Operation, Outcome, Verdict, check, read, write};
+use std::time::{Duration, Instant};
+
+/// So many must be checked within a minute, where nothing else keeps the machine busy.
+const MANY: usize = 1_000_000;
+
+fn size() -> usize {
+    std::env::var("VERIFY_OPERATIONS").map_or(20_000, |text| text.parse().unwrap())
+}
+
+fn long(name: &str, shape: Shape) -> History {
+    let history = right(&mut Rng::with_seed(1), Shape { operations: size(), ..shape });
+    let start = Instant::now();
+    assert_eq!(check(&history, &Limits::default()), Verdict::Linearizable, "{name}");
+    let took = start.elapsed();
+    println!("{name}: {} operations in {took:?}", size());
+    assert!(size() < MANY || took < Duration::from_secs(60), "{name}: a million operations take {took:?}");
+    history
+}
+
+const SHAPE: Shape =
+    Shape { processes: 16, operations: 0, keys: 100, values: 0, unknown: 50, lasts: 10, revisions: false };
+
+#[test]
+fn with_revisions() {
+    let history = long("with revisions, 100 keys", Shape { revisions: true, ..SHAPE });
+    let start = Instant::now();
+    let mut text = Vec::new();
+    write(&history, &mut text).unwrap();
+    println!("written as {} bytes in {:?}", text.len(), start.elapsed());
+    let start = Instant::now();
+    assert_eq!(read(&text[..]).unwrap().len(), history.len());
+    println!("read in {:?}", start.elapsed());
+    long("with revisions, 1 key", Shape { revisions: true, keys: 1, ..SHAPE });
+}
+
+#[test]
+fn without_revisions() {
+    long("searched, 100 keys", SHAPE);
+    long("searched, 1 key, 16 processes", Shape { keys: 1, ..SHAPE });
+    long("searched, 1 key, 16 processes, 5 values", Shape { keys: 1, values: 5, unknown: 0, ..SHAPE });
+    long("searched, 1 key, 5 values, unknown", Shape { keys: 1, values: 5, ..SHAPE });
+}
+
+#[test]
+fn a_wrong_answer_at_the_end() {
+    let mut rng = Rng::with_seed(1);
+    let history = right(&mut rng, Shape { operations: size(), keys: 1, ..SHAPE });
+    let mut operations = history.operations().to_vec();
+    let end = operations.iter().filter_map(Operation::completed_ns).max().unwrap();
+    let seen = operations.iter().rev().skip(100).find(|one| one.is_effect()).unwrap();
+    let answer = Answer::Read(seen.brings().unwrap().clone());
+    let outcome = Outcome::Ok { completed_ns: end + 20, answer, revision: None };
+    let key = operations[0].key.clone();
+    operations.push(Operation { process: 99, key, call: Call::Read, invoked_ns: end + 10, outcome });
+    let start = Instant::now();
+    let violation = super::violation(&operations.into_iter().collect());
+    println!("a stale read after {} operations: {:?}", size(), start.elapsed());
+    assert!(violation.operations.len() <= 4, "{violation:#?}");
+}
