@@ -1,0 +1,164 @@
+//! Do the tests see bugs? Each planted bug runs in simulated clusters until something objects.
+//!
+//! `make calibrate` prints, for each bug, how many seeds that took and what was said.
+//! A bug that nobody sees within [`SEEDS`] seeds is a hole in the tests, and so is a
+//! seed that objects to nothing at all.
+//!
+//! `KONTIKI_BUGS=VoteBeforeDurable,CommitsOldTerm make calibrate` looks for these alone.
+
+use crate::raft::random;
+use crate::sim::{Failure, RunOptions, quietly, run_seed};
+use kontiki::planted::{Bug, Watch, choose};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// By then each bug must have been seen, unless `KONTIKI_SEEDS` says otherwise.
+const SEEDS: u64 = 2000;
+
+fn seeds() -> u64 {
+    let asked = std::env::var("KONTIKI_SEEDS").ok().filter(|seeds| !seeds.is_empty());
+    asked.map_or(SEEDS, |seeds| seeds.parse().expect("KONTIKI_SEEDS is a number"))
+}
+
+/// An objection: who made it, if that is known, and what was said.
+#[derive(Debug, PartialEq)]
+struct Objection {
+    by: Option<Watch>,
+    said: String,
+}
+
+/// What a seed found wrong, if anything.
+type Detector = fn(seed: u64) -> Option<Objection>;
+
+/// What became of one bug.
+struct Finding {
+    bug: Bug,
+    /// How many seeds it took, and the objection.
+    seen: Option<(u64, Objection)>,
+}
+
+/// A whole cluster, its disks, its clients and what they were told.
+fn cluster(seed: u64) -> Option<Objection> {
+    let Failure { words, .. } = run_seed(seed, &RunOptions::default()).err()?;
+    Some(Objection { by: Some(watch(words.place())), said: gist(&words.message) })
+}
+
+/// The core alone, in its own small world.
+fn small_world(seed: u64) -> Option<Objection> {
+    let said = quietly(|| random::failure(seed)).unwrap_or_else(|words| Some(words.message))?;
+    Some(Objection { by: None, said: gist(&said) })
+}
+
+/// Who objected, by the source file of the objection.
+fn watch(place: &str) -> Watch {
+    const HISTORY: [&str; 5] = ["answers.rs", "reads.rs", "history.rs", "clients.rs", "front.rs"];
+    // A node that refuses to start where it must not says so in `processes.rs`.
+    const NODE: [&str; 1] = ["processes.rs"];
+    let file = place.rsplit('/').next().unwrap_or_default();
+    match file {
+        _ if !place.starts_with("tests/") || NODE.contains(&file) => Watch::Node,
+        "phases.rs" => Watch::Progress,
+        _ if HISTORY.contains(&file) => Watch::History,
+        _ => Watch::Cluster,
+    }
+}
+
+/// The first line of what was said; a panic's first line only says where.
+fn gist(said: &str) -> String {
+    let line = said.lines().find(|line| !line.starts_with("panicked at"));
+    line.unwrap_or_default().chars().take(120).collect()
+}
+
+fn look_for(bug: Bug, detector: Detector) -> Finding {
+    choose(Some(bug));
+    let seen = (0..seeds()).find_map(|seed| detector(seed).map(|said| (seed + 1, said)));
+    choose(None);
+    Finding { bug, seen }
+}
+
+/// Looks for all of them, one on each core, since a bug is planted on one thread only.
+fn look_for_all(bugs: &[Bug], detector: Detector) -> Vec<Finding> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let findings = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let finding = look_for(*bug, detector);
+                    println!("{}", row(&finding));
+                    findings.lock().unwrap().push(finding);
+                }
+            });
+        }
+    });
+    let mut findings = findings.into_inner().unwrap();
+    findings.sort_by_key(|finding| finding.bug as usize);
+    findings
+}
+
+fn row(Finding { bug, seen }: &Finding) -> String {
+    let (name, expected) = (format!("{bug:?}"), format!("{:?}", bug.watch()));
+    match seen {
+        Some((seeds, Objection { by, said })) => {
+            let by = by.map_or_else(String::new, |by| format!("{by:?}"));
+            format!("{name:26} {seeds:>5}  {expected:8}  {by:8}  {said}")
+        }
+        None => format!("{name:26} {:>5}  {expected:8}  {:8}  {}", "-", "nobody", bug.about()),
+    }
+}
+
+fn print(title: &str, findings: &[Finding]) {
+    println!("\n{title}\n{:26} {:>5}  {:8}  {:8}  what was said", "bug", "seeds", "expected", "objected");
+    for finding in findings {
+        println!("{}", row(finding));
+    }
+    let mut seeds: Vec<u64> =
+        findings.iter().filter_map(|finding| finding.seen.as_ref()).map(|(seeds, _)| *seeds).collect();
+    seeds.sort_unstable();
+    let as_expected = |finding: &&Finding| {
+        finding.seen.as_ref().is_some_and(|(_, objection)| objection.by == Some(finding.bug.watch()))
+    };
+    println!(
+        "{} of {} seen, {} of them first by whom we expected; seeds needed: median {}, at most {}",
+        seeds.len(),
+        findings.len(),
+        findings.iter().filter(as_expected).count(),
+        seeds.get(seeds.len() / 2).copied().unwrap_or_default(),
+        seeds.last().copied().unwrap_or_default(),
+    );
+}
+
+fn chosen_bugs() -> Vec<Bug> {
+    let names = std::env::var("KONTIKI_BUGS").unwrap_or_default();
+    let named = |bug: &&Bug| names.is_empty() || names.split(',').any(|name| name == format!("{bug:?}"));
+    let bugs: Vec<Bug> = Bug::ALL.iter().filter(named).copied().collect();
+    assert!(!bugs.is_empty(), "KONTIKI_BUGS names no bug: {names}");
+    bugs
+}
+
+#[test]
+#[ignore = "takes long: for `make calibrate`"]
+fn every_planted_bug_is_seen() {
+    let findings = look_for_all(&chosen_bugs(), cluster);
+    print("Simulated clusters", &findings);
+    let longest = findings.iter().filter_map(|finding| finding.seen.as_ref()).map(|(seeds, _)| *seeds).max();
+    for seed in 0..longest.unwrap_or_default() {
+        assert_eq!(cluster(seed), None, "seed {seed} objects to what has no planted bug");
+    }
+    let missed: Vec<&str> =
+        findings.iter().filter(|finding| finding.seen.is_none()).map(|finding| finding.bug.about()).collect();
+    assert!(missed.is_empty(), "nobody saw these within {} seeds:\n{}", seeds(), missed.join("\n"));
+}
+
+/// The consensus core alone, in its own small world: which of its bugs show there
+/// already. No more than a picture: the small world knows neither state machine nor disk.
+#[test]
+#[ignore = "takes long: for `make calibrate`"]
+fn what_the_small_world_sees() {
+    let bugs = chosen_bugs();
+    let findings = look_for_all(&bugs, small_world);
+    let seen: Vec<Finding> = findings.into_iter().filter(|finding| finding.seen.is_some()).collect();
+    print("The core's small world", &seen);
+    assert!(bugs.len() < Bug::ALL.len() || seen.len() >= 30, "the small world has gone blind");
+}

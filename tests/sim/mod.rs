@@ -1,0 +1,52 @@
+//! Whole clusters in one thread, from one number.
+//!
+//! A seed decides everything: how large the cluster is, what its clients do, what
+//! is lost, late, torn, cut off, wiped or slow, and in which order all of it
+//! happens. The nodes are the real ones (consensus core, loop, log writer, applier,
+//! state machine, log format and loader, snapshots), taken apart so that no thread, clock,
+//! socket or disk decides anything. After every step the [`ledger`] looks for
+//! anything that must not be; when the faults are over the cluster must work
+//! again; and the history of all clients must be linearizable.
+//!
+//! ```text
+//! swarm ─▶ world ─┬─ processes ─▶ server: disk + the real replica     ledger looks at each step
+//!                 ├─ carriage, transfers ─▶ network
+//!                 ├─ clients ─▶ front ─▶ replica                       history ─▶ kontiki::verify
+//!                 └─ nemesis, strangers
+//! ```
+//!
+//! * `make sim SEEDS=3000` runs many seeds on all cores.
+//! * `make sim SEED=7` replays one, bit for bit, and tells its story; `STEPS=5000` ends its
+//!   faults after so many steps.
+//!
+//! What is simulated instead of run: the wire between nodes (messages travel as values, on
+//! lossy links), and how requests are forwarded ([`front`]). What of the peers' handshake must keep
+//! strangers out is the real code ([`strangers`]).
+
+mod accounts;
+mod carriage;
+mod clients;
+mod clock;
+mod disk;
+mod front;
+mod history;
+mod ledger;
+mod nemesis;
+mod network;
+mod phases;
+mod processes;
+mod random;
+mod regressions;
+mod report;
+mod runner;
+mod server;
+mod spy;
+mod strangers;
+mod swarm;
+mod trace;
+mod transfers;
+mod wire;
+mod world;
+
+#[cfg(feature = "planted-bugs")]
+pub use runner::{Failure, RunOptions, quietly, run_seed};
