@@ -1,0 +1,201 @@
+//! The process that loses its disk: it opens a directory, tells what it found, and takes step after step.
+
+use super::model::{Digest, Known, Log, Records, Step, digest};
+use bytes::Bytes;
+use fastrand::Rng;
+use kontiki::kv::Batch;
+use kontiki::raft::{HardState, Members};
+use kontiki::storage::snapshot::{SnapshotHeader, encode};
+use kontiki::storage::{self, Options, Storage};
+use kontiki::types::{ClusterId, EntryId, NodeId, Revision, Term};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write as _;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a worker does; handed over in an environment variable.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Task {
+    pub dir: PathBuf,
+    /// Where it tells what it does: a file on another disk.
+    pub report: PathBuf,
+    pub seed: u64,
+    pub steps: u64,
+    pub fsync: bool,
+}
+
+/// A line of the report.
+#[derive(Serialize, Deserialize)]
+pub enum Line {
+    Opened {
+        milliseconds: u64,
+        busy_milliseconds: u64,
+        log: FoundLog,
+        records: Vec<(Vec<u8>, Digest)>,
+    },
+    /// The step was taken and has returned.
+    Done,
+    Failed(String),
+    /// There are no more steps; the directory is still open.
+    Waiting,
+}
+
+/// A log as it was found.
+#[derive(Serialize, Deserialize)]
+pub struct FoundLog {
+    term: u64,
+    vote: Option<u64>,
+    base: (u64, u64),
+    entries: Vec<(u64, u64, Digest)>,
+}
+
+const TASK: &str = "KONTIKI_TEST_POWER_TASK";
+
+/// Starts a worker: this very program, told to run one test only.
+pub fn start(task: &Task) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["power::worker::work", "--exact", "--nocapture"])
+        .env(TASK, serde_json::to_string(task).unwrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(task.report.with_extension("stderr")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+/// Does nothing unless it was started as a worker.
+#[test]
+fn work() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let task: Task = serde_json::from_str(&task).unwrap();
+    let mut report = Report(File::create(&task.report).unwrap());
+    let error = match run(&task, &mut report) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    report.tell(&Line::Failed(error));
+    // Nothing is closed in good order.
+    std::process::exit(3);
+}
+
+struct Report(File);
+
+impl Report {
+    fn tell(&mut self, line: &Line) {
+        let mut text = serde_json::to_vec(line).unwrap();
+        text.push(b'\n');
+        self.0.write_all(&text).unwrap();
+    }
+}
+
+fn run(task: &Task, report: &mut Report) -> Result<std::convert::Infallible, String> {
+    let started = Instant::now();
+    let mut storage = storage::open(&options(task)).map_err(|error| error.to_string())?;
+    let milliseconds = started.elapsed().as_millis() as u64;
+    // The process has done nothing else yet.
+    let busy = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let busy_milliseconds = busy.tv_sec as u64 * 1000 + busy.tv_nsec as u64 / 1_000_000;
+    let mut records = Vec::new();
+    for record in storage.states.table().scan(Bound::Unbounded, Bound::Unbounded) {
+        let (key, value) = record.map_err(|error| error.to_string())?;
+        records.push((key.to_vec(), digest(&value)));
+    }
+    let mut known = Known { log: Log::of(&storage.restored), changes: changes(&storage)? };
+    report.tell(&Line::Opened { milliseconds, busy_milliseconds, log: FoundLog::of(&known.log), records });
+    let mut rng = Rng::with_seed(task.seed);
+    for _ in 0..task.steps {
+        let step = known.next(&mut rng);
+        take(&mut storage, &step)?;
+        known.follow(&step);
+        report.tell(&Line::Done);
+    }
+    report.tell(&Line::Waiting);
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+/// The counter in the table.
+fn changes(storage: &Storage) -> Result<u64, String> {
+    let counter = storage.states.table().get(super::model::COUNTER).map_err(|error| error.to_string())?;
+    Ok(counter.map_or(0, |bytes| u64::from_be_bytes(bytes[..].try_into().expect("eight bytes"))))
+}
+
+fn take(storage: &mut Storage, step: &Step) -> Result<(), String> {
+    match step {
+        Step::Log(jobs) => storage.log.write(jobs).map_err(|error| error.to_string()),
+        Step::Compact(through) => storage.log.compact(*through).map_err(|error| error.to_string()),
+        Step::Table(changes) => {
+            let batch = Batch { changes: changes.clone() };
+            storage.states.table().write(batch).map_err(|error| error.to_string())
+        }
+        Step::Sync => storage.states.table().sync().map_err(|error| error.to_string()),
+        Step::Install(records) => install(storage, records),
+    }
+}
+
+fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> {
+    let members = Members { voters: [NodeId(1)].into(), ..Members::default() };
+    let header =
+        SnapshotHeader { cluster: ClusterId(7), last: EntryId::new(1, 1), members, revision: Revision(1) };
+    let mut staged = storage.states.stage().map_err(|error| error.to_string())?;
+    for piece in encode(&header, records.iter().cloned().map(Ok)) {
+        let piece = piece.map_err(|error| error.to_string())?;
+        staged.push(&piece).map_err(|error| error.to_string())?;
+    }
+    let verified = staged.finish().map_err(|error| error.to_string())?;
+    verified.activate().map_err(|error| error.to_string())
+}
+
+fn options(task: &Task) -> Options {
+    Options {
+        dir: task.dir.clone(),
+        cluster: ClusterId(7),
+        cluster_token: "test".into(),
+        node: NodeId(1),
+        name: "n1".into(),
+        fsync: task.fsync,
+        cache_bytes: 8 << 20,
+        open_timeout: Duration::from_secs(30),
+    }
+}
+
+/// Whether a worker has opened its directory: the first line is whole.
+pub fn has_opened(report: &Path) -> bool {
+    std::fs::read(report).is_ok_and(|text| text.contains(&b'\n'))
+}
+
+/// What a worker has told so far; a last line may be cut short.
+pub fn read_report(path: &Path) -> Vec<Line> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
+}
+
+impl FoundLog {
+    fn of(log: &Log) -> Self {
+        let entries = log.entries.iter().map(|(index, (term, digest))| (*index, *term, *digest));
+        Self {
+            term: log.hard_state.term.get(),
+            vote: log.hard_state.vote.map(NodeId::get),
+            base: (log.base.term.get(), log.base.index.get()),
+            entries: entries.collect(),
+        }
+    }
+
+    pub fn into_log(self) -> Log {
+        let entries = self.entries.into_iter().map(|(index, term, digest)| (index, (term, digest)));
+        Log {
+            hard_state: HardState { term: Term(self.term), vote: self.vote.map(NodeId) },
+            base: EntryId::new(self.base.0, self.base.1),
+            entries: entries.collect(),
+        }
+    }
+}
+
+/// The records as a map.
+pub fn into_records(records: Vec<(Vec<u8>, Digest)>) -> Records {
+    records.into_iter().collect()
+}
