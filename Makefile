@@ -13,6 +13,8 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kontiki-tools
 VENV := $(TOOLS)/venv-$(shell sha256sum tests/requirements.txt | cut -c 1-12)
 BIN := $(VENV)/bin
 CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION)
 
 # The program that the tests in other languages run. `cargo test` has built it.
 PROGRAM ?= target/debug/kontiki
@@ -21,7 +23,7 @@ IMAGE ?= kontiki:latest
 IMAGE_PROFILE ?= release
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
-SHELL_SCRIPTS := .ci/run tests/containers/base-images
+SHELL_SCRIPTS := .ci/run tests/containers/base-images tests/mutants/assemble
 PYTHON_SCRIPTS := tests/containers/cluster-test tests/foreign/run tests/foreign/*.py tests/manifests/validate
 
 .PHONY: help
@@ -47,6 +49,7 @@ fmt:
 .PHONY: clippy
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features planted-bugs -- -D warnings
 
 .PHONY: doc
 doc:
@@ -84,6 +87,43 @@ manifests: $(VENV)/complete ## Kubernetes manifests and the compose file
 containers: $(VENV)/complete ## the image, and a cluster of containers that is hurt in several ways
 	tests/containers/cluster-test --client $(PROGRAM) --grpcurl $(BIN)/grpcurl --profile $(IMAGE_PROFILE)
 
+## Faults. All of these run the suite in a profile that is fast and keeps every assertion.
+
+SUITE := cargo test --locked --profile sim --test suite
+
+.PHONY: sim
+sim: ## whole clusters in virtual time: SEEDS=n [START=n], or SEED=n to replay one with its story; [STEPS=n]
+	KONTIKI_SEED=$(SEED) KONTIKI_SEEDS=$(or $(SEEDS),3000) KONTIKI_SEED_START=$(START) KONTIKI_STEPS=$(STEPS) \
+	    $(SUITE) sim::runner::no_seed -- --nocapture
+
+.PHONY: model
+model: ## every order of events in small worlds: SCOPE=medium, or large: nine minutes of CPU
+	$(SUITE) model::$(or $(SCOPE),medium)_scopes -- --ignored --nocapture
+
+.PHONY: power
+power: ## power cuts, failed and hung fsyncs, full disks: CUTS=n [SEED=n]; needs root and /dev/fuse
+	KONTIKI_TEST_ALL=1 KONTIKI_POWER_CUTS=$(or $(CUTS),100) KONTIKI_POWER_SEED=$(or $(SEED),1) \
+	    $(SUITE) power:: -- --nocapture --test-threads 1
+
+.PHONY: chaos
+chaos: ## real processes under faults: MINUTES=n [SEED=n] [NODES=3|5]; all kinds of faults need root
+	KONTIKI_CHAOS_MINUTES=$(or $(MINUTES),3) KONTIKI_CHAOS_SEED=$(SEED) KONTIKI_CHAOS_NODES=$(NODES) \
+	    $(SUITE) chaos:: -- --ignored --nocapture
+
+.PHONY: histories
+histories: ## the checker itself: how long a million operations take it
+	VERIFY_OPERATIONS=1000000 $(SUITE) verify::speed -- --nocapture
+
+.PHONY: calibrate
+calibrate: ## plants one bug at a time, and counts the seeds until the simulator objects
+	$(SUITE) --features planted-bugs calibration -- --ignored --nocapture
+
+.PHONY: mutants
+# Some changes never end, and some of those eat memory until then. In place: the copy is ours, and keeps what was built.
+mutants: $(CARGO_MUTANTS) ## changes the consensus core line by line: which changes does no test see?
+	tests/mutants/assemble target/mutants/core
+	ulimit -v 8388608; RUST_BACKTRACE=0 $< mutants --dir target/mutants/core --output target/mutants --in-place
+
 ## What changes files, or makes something.
 
 .PHONY: fix
@@ -118,3 +158,7 @@ $(VENV)/complete:
 $(CARGO_DENY):
 	cargo install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
 	mv $(TOOLS)/bin/cargo-deny $@
+
+$(CARGO_MUTANTS):
+	cargo install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_MUTANTS_VERSION) cargo-mutants
+	mv $(TOOLS)/bin/cargo-mutants $@

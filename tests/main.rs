@@ -2,13 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+#[cfg(feature = "planted-bugs")]
+mod calibration;
+mod chaos;
 mod cli;
 mod client;
 mod cluster;
 mod config;
+mod faults;
 mod kv;
+mod model;
 mod peers;
+mod power;
 mod raft;
 mod rpc;
+mod sim;
 mod storage;
 mod tidy;
+mod verify;

@@ -44,15 +44,26 @@ fn no_arrow_runs_back_up() {
         for folder in floor.split('|') {
             let above = LAYERS[height + 1..].iter().flat_map(|floor| floor.split('|'));
             let beside = floor.split('|').filter(|other| *other != folder);
-            for other in above.chain(beside).chain(["cli", "client"]) {
+            for other in above.chain(beside).chain(["cli", "client", "verify"]) {
                 wrong.extend(mentions(folder, &format!("crate::{other}")));
             }
         }
     }
-    for other in ["raft", "kv", "storage", "replica", "server", "cli"] {
+    for other in ["raft", "kv", "storage", "replica", "server", "cli", "verify"] {
         wrong.extend(mentions("client", &format!("crate::{other}::")));
     }
     assert!(wrong.is_empty(), "these lines name a layer above or beside their own:\n{}", wrong.join("\n"));
+}
+
+/// Who shares code with what is checked shares its mistakes.
+#[test]
+fn the_checker_stands_alone() {
+    let mut wrong: Vec<String> = mentions("verify", "crate::");
+    wrong.retain(|line| !line.contains("crate::verify"));
+    for library in ["tokio", "tonic", "sled", "clap", "bytes", "imbl"] {
+        wrong.extend(mentions("verify", &format!("{library}::")));
+    }
+    assert!(wrong.is_empty(), "the checker knows nothing of the store:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -101,7 +112,7 @@ fn wire_types_stop_at_the_edge() {
 #[test]
 fn files_hold_one_thought() {
     let mut long = Vec::new();
-    for folder in ["raft", "kv", "storage", "replica", "rpc", "client", "cli", "server", "config"] {
+    for folder in ["raft", "kv", "storage", "replica", "rpc", "client", "cli", "server", "config", "verify"] {
         for (path, text) in sources(folder) {
             let lines = text.lines().count();
             if lines > 600 {
