@@ -38,8 +38,8 @@ pub(super) fn shrink(register: &Register, reached: u64, limits: &Limits) -> Vec<
 /// What each of the many searches may cost: a smaller window is not worth an hour.
 const BUDGET: Budget = Budget { configurations: 1 << 18, looks: 1 << 27 };
 
-/// An order of a long register must still be found.
-const LOOKS_PER_OPERATION: u64 = 1 << 6;
+/// And for each operation, since even an order that is found at once costs as much.
+const PER_OPERATION: Budget = Budget { configurations: 4, looks: 1 << 6 };
 
 struct Shrinker<'a> {
     register: &'a Register,
@@ -48,8 +48,10 @@ struct Shrinker<'a> {
 
 impl<'a> Shrinker<'a> {
     fn new(register: &'a Register, limits: &Limits) -> Self {
-        let configurations = BUDGET.configurations.min(limits.configurations);
-        let looks = BUDGET.looks.max(register.required.len() as u64 * LOOKS_PER_OPERATION);
+        let operations = register.required.len();
+        let configurations = BUDGET.configurations + PER_OPERATION.configurations * operations;
+        let looks = BUDGET.looks + PER_OPERATION.looks * operations as u64;
+        let configurations = configurations.min(limits.configurations);
         Self { register, budget: Budget { configurations, looks } }
     }
 
