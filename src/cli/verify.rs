@@ -98,11 +98,10 @@ pub(super) fn run(args: &VerifyArgs, output: &Output) -> Result<Exit, CliError> 
             told(say(output, &facts, "linearizable", &json!({}), &words), Exit::Ok)
         }
         Verdict::NotLinearizable(violation) => {
-            if let Some(path) = &args.picture {
-                draw(path, &violation)?;
-            }
             let words = format!("NOT linearizable: {}\n{}", facts.words(), in_words(&violation));
-            told(say(output, &facts, "not_linearizable", &as_json(&violation), &words), Exit::No)
+            let told = told(say(output, &facts, "not_linearizable", &as_json(&violation), &words), Exit::No);
+            // Whoever cannot have the picture still has the words.
+            args.picture.as_deref().map_or(Ok(()), |path| draw(path, &violation)).and(told)
         }
         Verdict::Undecided(why) => {
             let words = format!("Undecided: {}\n{why}; try more --configurations", facts.words());

@@ -61,7 +61,7 @@ pub fn check(history: &History, limits: &Limits) -> Verdict {
             continue;
         }
         let register = Register::new(places.iter().map(|place| (*place, &operations[*place])));
-        match search(&register, limits.budget()) {
+        match search(&register, &mut limits.budget()) {
             Found::Order(_) => {}
             Found::GaveUp => undecided = undecided.or(Some(key)),
             Found::Nothing { reached } => {

@@ -117,7 +117,7 @@ impl<'a> Revisions<'a> {
             self.relabel(step);
         }
         register.tidy();
-        match search(&register, limits.budget()) {
+        match search(&register, &mut limits.budget()) {
             Found::GaveUp => Claim::Silent,
             Found::Nothing { reached } => Claim::Contradicted(shrink(&register, reached, limits)),
             Found::Order(order) => match keeps_time(self.operations, &order) {

@@ -45,9 +45,12 @@ pub(super) struct Budget {
     pub looks: u64,
 }
 
-/// Searches for an order.
-pub(super) fn search(register: &Register, budget: Budget) -> Found {
-    Search::new(register).run(budget)
+/// Searches for an order, and takes what that cost in looks from the budget.
+pub(super) fn search(register: &Register, budget: &mut Budget) -> Found {
+    let mut search = Search::new(register);
+    let found = search.run(*budget);
+    budget.looks = budget.looks.saturating_sub(search.looks);
+    found
 }
 
 /// No number of a value: there is no such state.
@@ -124,7 +127,7 @@ impl<'a> Search<'a> {
             fingerprint: 0,
             seen: HashSet::default(),
             choices: Vec::new(),
-            looks: 0,
+            looks: (register.required.len() + register.optional.len()) as u64,
             reached: 0,
         };
         for step in &register.required {
@@ -161,7 +164,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(mut self, budget: Budget) -> Found {
+    fn run(&mut self, budget: Budget) -> Found {
         if let Some(reached) = self.hopeless() {
             return Found::Nothing { reached };
         }

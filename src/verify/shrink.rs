@@ -11,6 +11,7 @@
 use crate::verify::check::Limits;
 use crate::verify::register::{NEVER, Register, Step};
 use crate::verify::search::{Budget, Found, search};
+use std::cell::Cell;
 use std::collections::HashSet;
 
 /// Of a register without an order, the places in the history of a set of
@@ -41,9 +42,14 @@ const BUDGET: Budget = Budget { configurations: 1 << 18, looks: 1 << 27 };
 /// And for each operation, since even an order that is found at once costs as much.
 const PER_OPERATION: Budget = Budget { configurations: 4, looks: 1 << 6 };
 
+/// What they may cost together: about a minute. The verdict is known, and should be told.
+const LOOKS: u64 = 1 << 32;
+
 struct Shrinker<'a> {
     register: &'a Register,
     budget: Budget,
+    /// What all searches together may still look at.
+    left: Cell<u64>,
 }
 
 impl<'a> Shrinker<'a> {
@@ -52,13 +58,17 @@ impl<'a> Shrinker<'a> {
         let configurations = BUDGET.configurations + PER_OPERATION.configurations * operations;
         let looks = BUDGET.looks + PER_OPERATION.looks * operations as u64;
         let configurations = configurations.min(limits.configurations);
-        Self { register, budget: Budget { configurations, looks } }
+        Self { register, budget: Budget { configurations, looks }, left: Cell::new(LOOKS) }
     }
 
     /// Whether there is certainly no order. One that costs too much to tell is
     /// no smaller contradiction.
     fn contradicts(&self, register: &Register) -> bool {
-        matches!(search(register, self.budget), Found::Nothing { .. })
+        let granted = self.budget.looks.min(self.left.get());
+        let mut budget = Budget { looks: granted, ..self.budget };
+        let found = search(register, &mut budget);
+        self.left.set(self.left.get() - (granted - budget.looks));
+        matches!(found, Found::Nothing { .. })
     }
 
     /// What was known at a time: what was called later is not there, and what

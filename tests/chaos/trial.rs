@@ -93,7 +93,14 @@ impl Trial {
         workload.finish().await;
         let end = start.elapsed();
 
-        let mut problems = Vec::new();
+        // Where everything must be tested, nothing is left out.
+        let lacks = if std::env::var_os("KONTIKI_TEST_ALL").is_some() {
+            nemesis.arena.lacks.clone()
+        } else {
+            Vec::new()
+        };
+        let mut problems: Vec<String> =
+            lacks.into_iter().map(|lack| format!("missing here: {lack}")).collect();
         let found = convergence::require(&nemesis.arena, &recorder).await;
         self.end(&mut nemesis, started, &mut problems).await;
         problems.append(&mut nemesis.deeds.offences);

@@ -127,17 +127,19 @@ fn one_disk(trouble: Trouble, seed: u64, cuts: u64, summary: &mut Summary) -> Re
     let mut promised = Promised::new();
     let enough = summary.cuts + cuts;
     for life in 0.. {
-        if summary.cuts >= enough {
-            break;
-        }
+        // The last life only reads: what a cut has left is what the next one finds.
+        let is_last = summary.cuts >= enough;
         let task = Task {
             dir: disk.join("data"),
             report: reports.path().join(format!("{life}")),
             seed: rng.u64(..),
-            steps: 400,
+            steps: if is_last { 0 } else { 400 },
             fsync: trouble.fsync,
         };
-        let moment = Moment::random(&mut rng, trouble.failed_fsyncs && life % 2 == 0);
+        let moment = match is_last {
+            true => Moment::Never,
+            false => Moment::random(&mut rng, trouble.failed_fsyncs && life % 2 == 0),
+        };
         let before = disk.counters();
         let ended = until_cut(&disk, moment, trouble.loss, &task);
         let after = disk.counters();
@@ -151,6 +153,9 @@ fn one_disk(trouble: Trouble, seed: u64, cuts: u64, summary: &mut Summary) -> Re
         disk.heal();
         let told = ended.and_then(|()| judge(&task, &mut promised, summary));
         told.map_err(|reason| format!("life {life} ({moment:?}): {reason}"))?;
+        if is_last {
+            break;
+        }
     }
     Ok(())
 }
@@ -160,6 +165,8 @@ fn one_disk(trouble: Trouble, seed: u64, cuts: u64, summary: &mut Summary) -> Re
 enum Moment {
     AfterStart(u64),
     AfterOpen(u64),
+    /// Not at all: the process has nothing to do but open the directory.
+    Never,
     /// Not at all: the process is killed so many milliseconds after it has opened the directory, and the
     /// system writes nothing back. The next one reads what was never synced, and may be cut before it syncs it.
     Killed(u64),
@@ -187,7 +194,7 @@ fn until_cut(disk: &Disk, moment: Moment, loss: Loss, task: &Task) -> Result<(),
     match moment {
         Moment::AfterStart(operations) => disk.cut_after(operations, loss),
         Moment::FailedFsyncAfterStart(fsyncs) => disk.fail_fsync_after(fsyncs),
-        Moment::AfterOpen(_) | Moment::Killed(_) | Moment::FailedFsyncAfterOpen(_) => {}
+        Moment::AfterOpen(_) | Moment::Never | Moment::Killed(_) | Moment::FailedFsyncAfterOpen(_) => {}
     }
     let failed_fsyncs = disk.counters().failed_syncs;
     let mut worker = worker::start(task);

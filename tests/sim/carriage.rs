@@ -134,6 +134,9 @@ impl World {
     pub fn begin_wish(&mut self, client: usize) {
         if self.busy && !self.clients.is_busy(client) {
             let next = self.clients.begin(self.now, client);
+            if matches!(&next, Move::Send { request, .. } if request.deadline <= self.now) {
+                crate::sim::report::count(&mut self.summary.faults, "no time given", 1);
+            }
             self.follow(client, next);
         }
     }
@@ -183,6 +186,9 @@ impl World {
                     Caller::Client(_) => self.clients.slowness(),
                     Caller::Node(..) => Time::ZERO,
                 };
+                if slowness > Time::ZERO {
+                    crate::sim::report::count(&mut self.summary.faults, "slow client", 1);
+                }
                 if let Some(at) = arrival {
                     self.agenda.plan(at + slowness, Event::Answer { caller, call, answer: Box::new(answer) });
                 }

@@ -237,7 +237,11 @@ impl World {
             Fault::CrashInWrite => disk::Fault::Crash { after: after * 3 },
             Fault::WriteError => disk::Fault::WriteError { part, after },
             Fault::FsyncError => disk::Fault::SyncError { part, after },
-            Fault::BitFlip => disk::Fault::Flip { part, place },
+            Fault::BitFlip => match self.random.number(0..8) {
+                0 => disk::Fault::Unreadable { part },
+                1 => disk::Fault::LoseWitness,
+                _ => disk::Fault::Flip { part, place },
+            },
             Fault::Misdirected => disk::Fault::Misdirect { part, after },
             Fault::ReadFlip => disk::Fault::ReadFlip { part, after },
             Fault::DiskFull => return self.fill(node),

@@ -184,7 +184,7 @@ fn assert_not_vacuous(summary: &Summary, seeds: u64) {
         "long outage",
     ];
     /// Rarer ones, for longer runs.
-    const OFTEN: [&str; 40] = [
+    const OFTEN: [&str; 45] = [
         "all at once",
         "bit flip in a value",
         "bit flip in any frame",
@@ -193,6 +193,7 @@ fn assert_not_vacuous(summary: &Summary, seeds: u64) {
         "cache dropped",
         "clients cut off",
         "cloned directory",
+        "clock too fast or too slow",
         "clogged link",
         "compact, ok",
         "death in an operation",
@@ -208,10 +209,12 @@ fn assert_not_vacuous(summary: &Summary, seeds: u64) {
         "message repeated",
         "message very late",
         "misdirected write",
+        "no time given",
         "one-way partition",
         "partial partition",
         "pause",
         "restart storm",
+        "slow client",
         "snapshot chunk lost",
         "snapshot chunk repeated",
         "snapshot stream broken",
@@ -221,9 +224,11 @@ fn assert_not_vacuous(summary: &Summary, seeds: u64) {
         "states compared",
         "sync error",
         "txn, ok",
+        "unreadable sector",
         "unsynced sector lost",
         "wiped member",
         "witness back in time",
+        "witness lost",
         "write error",
     ];
     let often: &[&str] = if seeds >= 300 { &OFTEN } else { &[] };

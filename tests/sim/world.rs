@@ -131,6 +131,9 @@ impl World {
         let nodes: Vec<NodeId> = members.all().collect();
         let network = Network::new(swarm.network.clone(), random.fork());
         let clients = Clients::new(swarm.clients, nodes.clone(), random.fork());
+        let mut summary = Summary { seeds: 1, ..Summary::default() };
+        let wrong_clocks = servers.values().filter(|server| server.rate != 1.0).count();
+        crate::sim::report::count(&mut summary.faults, "clock too fast or too slow", wrong_clocks as u64);
         Self {
             beginning: Instant::now(),
             now: Time::ZERO,
@@ -150,7 +153,7 @@ impl World {
             healed: None,
             busy: true,
             steps: 0,
-            summary: Summary { seeds: 1, ..Summary::default() },
+            summary,
             swarm,
         }
     }
