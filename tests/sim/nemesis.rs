@@ -230,7 +230,8 @@ impl World {
     }
 
     fn strike_disk(&mut self, fault: Fault, node: NodeId, any: NodeId) -> bool {
-        let part = self.random.weighted(&[(Part::Log, 2), (Part::State, 1)]);
+        let state = if fault == Fault::BitFlip { 2 } else { 1 };
+        let part = self.random.weighted(&[(Part::Log, 2), (Part::State, state)]);
         let after = u32::try_from(self.random.number(0..12)).expect("small");
         let place = self.random.one_of(&[Place::End, Place::Anywhere, Place::Value]);
         let armed = match fault {
@@ -249,7 +250,12 @@ impl World {
         };
         let node = if armed.is_damage() { any } else { node };
         let server = &self.servers[&node];
-        server.lost.is_none() && server.disk.arm(armed)
+        let struck = server.lost.is_none() && server.disk.arm(armed);
+        // What lies on the platter shows at a start; a day of use would write over most of it.
+        if struck && fault == Fault::BitFlip && self.random.chance(0.5) {
+            self.crash_for(node, false, millis(20)..millis(3000));
+        }
+        struck
     }
 
     fn fill(&mut self, node: NodeId) -> bool {

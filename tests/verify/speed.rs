@@ -48,23 +48,43 @@ fn without_revisions() {
 
 /// Where the wrong answer is decides how much must be looked at to find its window.
 #[test]
-fn one_wrong_answer() {
-    for part in [0.01, 0.5, 1.0] {
-        let history = right(&mut Rng::with_seed(1), Shape { operations: size(), keys: 1, ..SHAPE });
-        let mut operations = history.operations().to_vec();
-        let place = (size() as f64 * part) as usize - 1;
-        let end = operations[..place].iter().filter_map(Operation::completed_ns).max().unwrap();
-        let overwritten = |one: &&Operation| one.is_effect() && one.completed_ns().is_some();
-        let seen = operations[..place].iter().rev().skip(100).find(overwritten).unwrap();
-        let answer = Answer::Read(seen.brings().unwrap().clone());
-        let outcome = Outcome::Ok { completed_ns: end + 20, answer, revision: None };
-        let key = operations[0].key.clone();
-        operations.push(Operation { process: 99, key, call: Call::Read, invoked_ns: end + 10, outcome });
-        let start = Instant::now();
-        let violation = super::violation(&operations.into_iter().collect());
-        let took = start.elapsed();
-        println!("a stale read after {part} of {} operations: {took:?}", size());
-        assert_eq!(violation.culprit().process, 99);
-        assert!(violation.operations.len() <= 4, "{violation:#?}");
+fn one_stale_read() {
+    for revisions in [false, true] {
+        for part in [0.01, 0.5, 1.0] {
+            let shape = Shape { operations: size(), keys: 1, revisions, ..SHAPE };
+            let mut operations = right(&mut Rng::with_seed(1), shape).operations().to_vec();
+            let before = &operations[..(size() as f64 * part) as usize - 1];
+            let end = before.iter().filter_map(Operation::completed_ns).max().unwrap();
+            let overwritten = |one: &&Operation| one.is_effect() && one.completed_ns().is_some();
+            let seen = before.iter().rev().skip(100).find(overwritten).unwrap();
+            let (answer, revision) = (Answer::Read(seen.brings().unwrap().clone()), seen.revision());
+            operations.push(read_at(end + 10, answer, revision));
+            let name = format!("a stale read after {part} of them, revisions: {revisions}");
+            finds_the_window(&name, operations, 4);
+        }
     }
+}
+
+/// Few values, so that nearly any answer could be right.
+#[test]
+fn one_wrong_read_of_few_values() {
+    let shape = Shape { operations: size(), keys: 1, values: 5, unknown: 0, ..SHAPE };
+    let mut operations = right(&mut Rng::with_seed(1), shape).operations().to_vec();
+    let end = operations.iter().filter_map(Operation::completed_ns).max().unwrap();
+    operations.push(read_at(end + 10, Answer::Read(1.into()), None));
+    operations.push(read_at(end + 40, Answer::Read(2.into()), None));
+    finds_the_window("another value read, and nothing written", operations, 8);
+}
+
+fn read_at(invoked_ns: u64, answer: Answer, revision: Option<u64>) -> Operation {
+    let outcome = Outcome::Ok { completed_ns: invoked_ns + 10, answer, revision };
+    Operation { process: 99, key: "k0".into(), call: Call::Read, invoked_ns, outcome }
+}
+
+fn finds_the_window(name: &str, operations: Vec<Operation>, most: usize) {
+    let start = Instant::now();
+    let violation = super::violation(&operations.into_iter().collect());
+    println!("{name}: {} of {} operations in {:?}", violation.operations.len(), size(), start.elapsed());
+    assert_eq!(violation.culprit().process, 99);
+    assert!(violation.operations.len() <= most, "{violation:#?}");
 }
