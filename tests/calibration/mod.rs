@@ -156,7 +156,7 @@ fn every_planted_bug_is_seen() {
 #[ignore = "for `make calibrate-sample`, where bugs are planted"]
 fn most_planted_bugs_are_seen_at_once() {
     const AT_ONCE: usize = 40;
-    let findings = look_for_all(&Bug::ALL, cluster, 10);
+    let findings = look_for_all(Bug::ALL, cluster, 10);
     print("Simulated clusters, ten seeds", &findings);
     let seen = findings.iter().filter(|finding| finding.seen.is_some()).count();
     assert!(seen >= AT_ONCE, "{seen} bugs were seen, not {AT_ONCE}");
