@@ -6,7 +6,7 @@ use crate::verify::revisions::{Claim, Revisions};
 use crate::verify::search::{Budget, Found, search};
 use crate::verify::shrink::shrink;
 use crate::verify::violation::{Kind, Violation};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// How much may be spent before the answer is "undecided".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,7 @@ pub fn check(history: &History, limits: &Limits) -> Verdict {
 
 /// Puts a core into words, among all operations of its key.
 fn violation(operations: &[Operation], places: &[usize], core: &[usize], kind: Kind) -> Violation {
-    let others = places.iter().filter(|place| !core.contains(place)).map(|place| &operations[*place]);
+    let known: HashSet<&usize> = core.iter().collect();
+    let others = places.iter().filter(|place| !known.contains(place)).map(|place| &operations[*place]);
     Violation::new(kind, core.iter().map(|place| &operations[*place]), others)
 }

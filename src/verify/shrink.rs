@@ -42,8 +42,10 @@ const BUDGET: Budget = Budget { configurations: 1 << 18, looks: 1 << 27 };
 /// And for each operation, since even an order that is found at once costs as much.
 const PER_OPERATION: Budget = Budget { configurations: 4, looks: 1 << 6 };
 
-/// What they may cost together: about a minute. The verdict is known, and should be told.
-const LOOKS: u64 = 1 << 32;
+/// What they may cost together, at least and for each operation: seconds, and a minute for a million of
+/// them. The verdict is known, and should be told.
+const ALL_LOOKS: u64 = 1 << 29;
+const ALL_LOOKS_PER_OPERATION: u64 = 1 << 12;
 
 struct Shrinker<'a> {
     register: &'a Register,
@@ -58,7 +60,8 @@ impl<'a> Shrinker<'a> {
         let configurations = BUDGET.configurations + PER_OPERATION.configurations * operations;
         let looks = BUDGET.looks + PER_OPERATION.looks * operations as u64;
         let configurations = configurations.min(limits.configurations);
-        Self { register, budget: Budget { configurations, looks }, left: Cell::new(LOOKS) }
+        let left = Cell::new(ALL_LOOKS + ALL_LOOKS_PER_OPERATION * operations as u64);
+        Self { register, budget: Budget { configurations, looks }, left }
     }
 
     /// Whether there is certainly no order. One that costs too much to tell is
@@ -83,12 +86,15 @@ impl<'a> Shrinker<'a> {
         weaken(&all, |step| step.completed > end)
     }
 
-    /// Makes optional what can be, in halves, then quarters, and so on.
+    /// Makes optional what can be, in halves, then quarters, and so on, while there is some of the budget left.
     fn fewest(&self, mut register: Register) -> Register {
         let mut size = register.required.len().div_ceil(2);
         while size > 0 {
             let mut from = 0;
             while from < register.required.len() {
+                if self.left.get() == 0 {
+                    return register;
+                }
                 let chunk: HashSet<usize> =
                     register.required[from..].iter().take(size).map(|step| step.index).collect();
                 let weaker = weaken(&register, |step| chunk.contains(&step.index));

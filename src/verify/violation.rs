@@ -2,6 +2,7 @@
 
 use crate::verify::history::{Answer, Call, Operation, Outcome};
 use crate::verify::value::Value;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Violation {
         let last = operations.last().expect("a contradiction has operations").clone();
         operations.sort_by_key(|operation| (operation.invoked_ns, operation.completed_ns()));
         let culprit = operations.iter().position(|operation| *operation == last).unwrap_or_default();
-        let seen: Vec<&Value> = operations.iter().filter_map(Operation::saw).collect();
+        let seen: HashSet<&Value> = operations.iter().filter_map(Operation::saw).collect();
         let mut context: Vec<Operation> = others
             .filter(|other| other.brings().is_some_and(|value| seen.contains(&value)))
             .cloned()

@@ -65,17 +65,6 @@ fn one_stale_read() {
     }
 }
 
-/// Few values, so that nearly any answer could be right.
-#[test]
-fn one_wrong_read_of_few_values() {
-    let shape = Shape { operations: size(), keys: 1, values: 5, unknown: 0, ..SHAPE };
-    let mut operations = right(&mut Rng::with_seed(1), shape).operations().to_vec();
-    let end = operations.iter().filter_map(Operation::completed_ns).max().unwrap();
-    operations.push(read_at(end + 10, Answer::Read(1.into()), None));
-    operations.push(read_at(end + 40, Answer::Read(2.into()), None));
-    finds_the_window("another value read, and nothing written", operations, 8);
-}
-
 fn read_at(invoked_ns: u64, answer: Answer, revision: Option<u64>) -> Operation {
     let outcome = Outcome::Ok { completed_ns: invoked_ns + 10, answer, revision };
     Operation { process: 99, key: "k0".into(), call: Call::Read, invoked_ns, outcome }
