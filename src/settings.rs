@@ -73,6 +73,16 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// The preset with this name: `lan`, `fast` or `wan`.
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "lan" => Some(Self::default()),
+            "fast" => Some(Self::fast()),
+            "wan" => Some(Self::wan()),
+            _ => None,
+        }
+    }
+
     /// One rack, idle machines: failover in about a tenth of a second.
     pub fn fast() -> Self {
         Self {

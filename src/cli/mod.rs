@@ -13,12 +13,10 @@
 //! text      keys, values, sizes and durations for people and for JSON
 //! ```
 
-pub mod bench;
 mod compact;
 mod completions;
 mod config;
 mod delete;
-pub mod dev;
 mod exit;
 mod get;
 mod global;
@@ -39,6 +37,7 @@ mod verify;
 pub use exit::{CliError, Exit};
 pub use output::Format;
 
+use crate::{bench, dev};
 use clap::{CommandFactory, Parser, Subcommand};
 use global::{Context, GlobalArgs};
 use std::process::ExitCode;

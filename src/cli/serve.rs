@@ -1,8 +1,8 @@
 //! `kontiki serve`
 
-use crate::cli::dev::parent_gone;
 use crate::cli::exit::{CliError, Exit};
 use crate::config::{ServeArgs, ServeConfig};
+use crate::dev::parent_gone;
 use crate::{server, telemetry};
 use std::io;
 use tokio::runtime::{Builder, Runtime};

@@ -1,11 +1,8 @@
 //! The flags of `serve`, made from the table.
 
-use crate::config::sources::{self, Settings};
 use crate::config::table::{CONFIG_VARIABLE, SETTINGS};
-use crate::config::{ConfigError, ServeConfig};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The flags that were given, as text.
@@ -16,23 +13,6 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Merges the flags with `environment` and the file. The lookup is an
-    /// argument so that tests need not touch the process.
-    pub fn resolve(&self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Settings, ConfigError> {
-        sources::resolve(self, environment)
-    }
-
-    /// The checked configuration, from the flags, the process's environment and the file.
-    pub fn load(&self) -> Result<ServeConfig, ConfigError> {
-        self.resolve(&|name| std::env::var_os(name))?.check()
-    }
-
-    /// Which of the variables `names` look like settings and are none, as a
-    /// misspelt one does: worth a warning, but not an error, since others may set them.
-    pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
-        sources::unknown_variables(names)
-    }
-
     /// Reads flags that are known to be right; for tests.
     #[cfg(test)]
     pub(super) fn from_flags(flags: &[&str]) -> Self {

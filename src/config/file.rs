@@ -1,9 +1,9 @@
 //! The TOML file: flat, the keys are the settings' words. `initial-cluster`
 //! may also be a table: `[initial-cluster]` with `n1 = "http://host:2380"`.
 
-use crate::config::sources::{Given, Origin};
+use crate::config::error::{ConfigError, Problem};
+use crate::config::origin::{Given, Origin};
 use crate::config::table::{self, SETTINGS};
-use crate::config::{ConfigError, Problem};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;
@@ -61,25 +61,9 @@ fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
 }
 
 fn unknown(word: &str) -> String {
-    let nearest = SETTINGS.iter().map(|setting| (distance(word, setting.key), setting.key)).min();
+    let nearest = SETTINGS.iter().map(|setting| (strsim::levenshtein(word, setting.key), setting.key)).min();
     match nearest {
         Some((distance, key)) if distance <= 3 => format!("there is no such setting; did you mean `{key}`?"),
         _ => "there is no such setting; `kontiki serve --help` lists them".to_owned(),
     }
-}
-
-/// How many letters must be put in, taken out or replaced to make `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }

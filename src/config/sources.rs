@@ -1,66 +1,14 @@
 //! The merge: which of the sources says what a setting is, and the memory of it.
 
 use crate::config::arguments::ServeArgs;
+use crate::config::error::{ConfigError, Problem};
+use crate::config::file;
+use crate::config::origin::{Given, Origin};
 use crate::config::table::{CONFIG_VARIABLE, SETTINGS};
-use crate::config::{ConfigError, Problem, ServeConfig, check, file};
+use crate::settings::Timing;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
-
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nothing set it.
-    Default,
-    /// It follows from another setting, or from a preset.
-    Derived(String),
-    /// A line of the configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// An environment variable.
-    Environment(String),
-    /// A flag.
-    Flag(String),
-}
-
-impl Origin {
-    /// One word for its kind, for JSON.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Derived(_) => "derived",
-            Self::File { .. } => "file",
-            Self::Environment(_) => "environment",
-            Self::Flag(_) => "flag",
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => write!(f, "default"),
-            Self::Derived(from) => write!(f, "from {from}"),
-            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Environment(name) => write!(f, "environment {name}"),
-            Self::Flag(name) => write!(f, "flag --{name}"),
-        }
-    }
-}
-
-/// A value as it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    /// The text.
-    pub text: String,
-    /// Where it came from.
-    pub origin: Origin,
-}
 
 /// Every setting's value with its origin, not yet checked.
 #[derive(Clone, Debug)]
@@ -72,11 +20,6 @@ impl Settings {
     /// All settings in the order of the help.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Given)> {
         SETTINGS.iter().filter_map(|setting| Some((setting.key, self.values.get(setting.key)?)))
-    }
-
-    /// Checks all values and the rules between them.
-    pub fn check(&self) -> Result<ServeConfig, ConfigError> {
-        check::check(self)
     }
 
     /// The value of a setting. Every setting of the table has one.
@@ -93,7 +36,21 @@ impl Settings {
     }
 }
 
-pub(super) fn resolve(
+impl ServeArgs {
+    /// Merges the flags with `environment` and the file. The lookup is an
+    /// argument so that tests need not touch the process.
+    pub fn resolve(&self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Settings, ConfigError> {
+        resolve(self, environment)
+    }
+
+    /// Which of the variables `names` look like settings and are none, as a
+    /// misspelt one does: worth a warning, but not an error, since others may set them.
+    pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+        unknown_variables(names)
+    }
+}
+
+fn resolve(
     args: &ServeArgs,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Settings, ConfigError> {
@@ -148,8 +105,7 @@ const OTHER_VARIABLES: [&str; 6] = [
     "KONTIKI_EXIT_WITH_PARENT",
 ];
 
-/// Which of the names look like settings and are none.
-pub(super) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = |name: &str| {
         OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|setting| setting.variable() == name)
     };
@@ -190,7 +146,7 @@ fn derive(settings: &mut Settings) {
 
     let preset = settings.text("timing").unwrap_or_default();
     // A preset that does not exist is told by the check; the default fills in until then.
-    let timing = check::preset(&preset).unwrap_or_default();
+    let timing = Timing::preset(&preset).unwrap_or_default();
     for (key, duration) in [
         ("tick-ms", timing.tick),
         ("heartbeat-ms", timing.heartbeat),

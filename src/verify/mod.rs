@@ -20,6 +20,7 @@
 //! history    operations: what was called and what came of it
 //! lines      histories as JSON lines
 //! register   the model: one key as a list of small numbers
+//! limits     what a search may cost
 //! search     memoised Wing–Gong–Lowe search for an order
 //! revisions  the order that the revisions claim
 //! shrink     the fewest operations that still contradict each other
@@ -30,6 +31,7 @@
 
 mod check;
 mod history;
+mod limits;
 mod lines;
 pub mod picture;
 mod register;
@@ -39,8 +41,9 @@ mod shrink;
 mod value;
 mod violation;
 
-pub use check::{Limits, Verdict, check};
+pub use check::{Verdict, check};
 pub use history::{Answer, Call, History, Operation, Outcome};
+pub use limits::Limits;
 pub use lines::{Malformed, read, write};
 pub use value::Value;
 pub use violation::{Kind, Violation};

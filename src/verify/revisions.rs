@@ -17,8 +17,8 @@
 //! Revisions promise more than linearizable keys: one order for the whole
 //! store, in which no two changes share a number ([`Revisions::contradiction`]).
 
-use crate::verify::check::Limits;
 use crate::verify::history::Operation;
+use crate::verify::limits::Limits;
 use crate::verify::register::{NEVER, Register, Step};
 use crate::verify::search::{Found, search};
 use crate::verify::shrink::shrink;

@@ -8,7 +8,7 @@
 //! the others. (A read or a refused swap changed nothing; made optional, it is
 //! nothing.)
 
-use crate::verify::check::Limits;
+use crate::verify::limits::Limits;
 use crate::verify::register::{NEVER, Register, Step};
 use crate::verify::search::{Budget, Found, search};
 use std::cell::Cell;

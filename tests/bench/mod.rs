@@ -6,8 +6,8 @@ mod fake;
 
 use clap::Parser;
 use fake::{Fake, Fault};
-use kontiki::cli::bench::report::Report;
-use kontiki::cli::bench::{BenchArgs, execute};
+use kontiki::bench::report::Report;
+use kontiki::bench::{BenchArgs, execute};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 

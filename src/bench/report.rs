@@ -1,12 +1,12 @@
 //! The result as data. Its JSON form is read by programs: fields are added, never renamed.
 
-use crate::cli::bench::args::{Target, Workload};
-use crate::cli::bench::load::Run;
-use crate::cli::bench::machine;
-use crate::cli::bench::plan::{Order, Plan};
-use crate::cli::bench::recorder::{Kind, Meter};
-use crate::cli::bench::target::{Cluster, Leader};
-use crate::cli::bench::verify::Verification;
+use crate::bench::args::{Target, Workload};
+use crate::bench::load::Run;
+use crate::bench::machine;
+use crate::bench::plan::{Order, Plan};
+use crate::bench::recorder::{Kind, Meter};
+use crate::bench::target::{Cluster, Leader};
+use crate::bench::verify::Verification;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;

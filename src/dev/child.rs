@@ -1,7 +1,7 @@
 //! One node as a child process: started, watched, stopped.
 
-use crate::cli::dev::layout::NodePlan;
-use crate::cli::dev::parent::EXIT_WITH_PARENT;
+use crate::dev::layout::NodePlan;
+use crate::dev::parent::EXIT_WITH_PARENT;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::OpenOptions;

@@ -1,7 +1,7 @@
 //! Who listens where: names, ports, directories and the flags of each node.
 
-use crate::cli::dev::args::DevArgs;
-use crate::cli::dev::directory::Marker;
+use crate::dev::args::DevArgs;
+use crate::dev::directory::Marker;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! What the nodes say of themselves: nothing that `kontiki dev` prints about
 //! roles and leaders comes from anywhere else.
 
-use crate::cli::dev::layout::NodePlan;
+use crate::dev::layout::NodePlan;
 use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::rpc::proto::v1::{NodeRole, NodeStatus, StatusRequest};
 use std::time::Duration;

@@ -39,16 +39,16 @@ pub mod text;
 pub mod verify;
 pub mod workload;
 
-pub use crate::cli::bench::args::{BenchArgs, Output};
+pub use crate::bench::args::{BenchArgs, Output};
 
-use crate::cli::bench::args::Workload;
-use crate::cli::bench::error::BenchError;
-use crate::cli::bench::load::Run;
-use crate::cli::bench::plan::Plan;
-use crate::cli::bench::report::{LeaderChange, Outcome, Report};
-use crate::cli::bench::target::Cluster;
-use crate::cli::bench::verify::Verification;
-use crate::cli::bench::workload::Shapes;
+use crate::bench::args::Workload;
+use crate::bench::error::BenchError;
+use crate::bench::load::Run;
+use crate::bench::plan::Plan;
+use crate::bench::report::{LeaderChange, Outcome, Report};
+use crate::bench::target::Cluster;
+use crate::bench::verify::Verification;
+use crate::bench::workload::Shapes;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use tokio::sync::watch;

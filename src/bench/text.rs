@@ -1,6 +1,6 @@
 //! The result for people.
 
-use crate::cli::bench::report::{Figures, Outcome, Report};
+use crate::bench::report::{Figures, Outcome, Report};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
@@ -137,7 +137,7 @@ fn notes_on(outcome: &Outcome) -> Vec<String> {
         notes.push(format!("{} failed with {reason}, the first saying {:?}", errors.count, errors.example));
     }
     if let Some(change) = &outcome.leader_change {
-        let name = |leader: &Option<crate::cli::bench::target::Leader>| {
+        let name = |leader: &Option<crate::bench::target::Leader>| {
             leader.as_ref().map_or("nobody".to_owned(), |l| format!("{} in term {}", l.name, l.term))
         };
         notes.push(format!(

@@ -1,10 +1,10 @@
 //! Writes every key once, in transactions as large as the cluster takes.
 
-use crate::cli::bench::client::deadline;
-use crate::cli::bench::error::BenchError;
-use crate::cli::bench::plan::Plan;
-use crate::cli::bench::target::{Cluster, request_size};
-use crate::cli::bench::workload::Shapes;
+use crate::bench::client::deadline;
+use crate::bench::error::BenchError;
+use crate::bench::plan::Plan;
+use crate::bench::target::{Cluster, request_size};
+use crate::bench::workload::Shapes;
 use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -27,8 +27,8 @@ pub mod ports;
 pub mod session;
 pub mod words;
 
-pub use crate::cli::dev::args::DevArgs;
-pub use crate::cli::dev::parent::parent_gone;
+pub use crate::dev::args::DevArgs;
+pub use crate::dev::parent::parent_gone;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! The flags, checked: everything that follows can rely on the numbers.
 
-use crate::cli::bench::args::{BenchArgs, Target, Workload, with_scheme};
-use crate::cli::bench::error::BenchError;
+use crate::bench::args::{BenchArgs, Target, Workload, with_scheme};
+use crate::bench::error::BenchError;
 use serde::Serialize;
 use std::time::Duration;
 

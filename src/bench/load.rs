@@ -4,15 +4,15 @@
 //! note into one [`Recorder`]; as only one of them runs at a time, that takes
 //! a `RefCell` and no lock.
 
-use crate::cli::bench::args::Workload;
-use crate::cli::bench::client::{Client, Desk};
-use crate::cli::bench::error::BenchError;
-use crate::cli::bench::machine::{MachineTime, own_cpu};
-use crate::cli::bench::pace::{self, Timetable};
-use crate::cli::bench::plan::Plan;
-use crate::cli::bench::recorder::Recorder;
-use crate::cli::bench::target;
-use crate::cli::bench::workload::{Generator, Shapes};
+use crate::bench::args::Workload;
+use crate::bench::client::{Client, Desk};
+use crate::bench::error::BenchError;
+use crate::bench::machine::{MachineTime, own_cpu};
+use crate::bench::pace::{self, Schedule, Timetable};
+use crate::bench::plan::Plan;
+use crate::bench::recorder::Recorder;
+use crate::bench::target;
+use crate::bench::workload::{Generator, Shapes};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,17 +35,6 @@ pub struct Run {
     pub own_cpu: Duration,
     /// The share of the machine's time that the hypervisor took meanwhile.
     pub stolen: Option<f64>,
-}
-
-/// When a workload is measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Schedule {
-    /// Requests are sent from here on, …
-    pub start: Instant,
-    /// … measured from here on, …
-    pub measure: Instant,
-    /// … and no more are sent from here on.
-    pub end: Instant,
 }
 
 /// What one thread needs. It moves there as a whole.
@@ -259,7 +248,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        args: crate::cli::bench::BenchArgs,
+        args: crate::bench::BenchArgs,
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is sent: keys, values and requests, all from a seed.
 
-use crate::cli::bench::args::Workload;
-use crate::cli::bench::plan::{Order, Plan};
+use crate::bench::args::Workload;
+use crate::bench::plan::{Order, Plan};
 use crate::rpc::proto::v1::{
     EchoRequest, GetRequest, PutRequest, ReadLevel, TxnOp, TxnRequest, get_request, put_request, txn_op,
 };
@@ -192,7 +192,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        args: crate::cli::bench::BenchArgs,
+        args: crate::bench::BenchArgs,
     }
 
     fn plan(line: &str) -> Plan {

@@ -5,10 +5,10 @@
 //! answered with says which was last. A value can be made again from its key
 //! and its tag, so only the tag had to be kept.
 
-use crate::cli::bench::client::deadline;
-use crate::cli::bench::recorder::Recorder;
-use crate::cli::bench::sample::Acknowledged;
-use crate::cli::bench::workload::Shapes;
+use crate::bench::client::deadline;
+use crate::bench::recorder::Recorder;
+use crate::bench::sample::Acknowledged;
+use crate::bench::workload::Shapes;
 use crate::rpc::proto::v1::key_value::ValueForm;
 use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
 use crate::rpc::proto::v1::{KeyValue, ReadLevel};
@@ -138,7 +138,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        args: crate::cli::bench::BenchArgs,
+        args: crate::bench::BenchArgs,
     }
 
     fn shapes() -> Shapes {

@@ -1,11 +1,10 @@
 //! One client: sends a request, waits for its answer, notes it, and again.
 
-use crate::cli::bench::load::Schedule;
-use crate::cli::bench::pace::Timetable;
-use crate::cli::bench::plan::Plan;
-use crate::cli::bench::recorder::{Kind, Recorder, outcome_is_unknown};
-use crate::cli::bench::sample::Acknowledged;
-use crate::cli::bench::workload::{Generator, Request, Shapes, Write};
+use crate::bench::pace::{Schedule, Timetable};
+use crate::bench::plan::Plan;
+use crate::bench::recorder::{Kind, Recorder, outcome_is_unknown};
+use crate::bench::sample::Acknowledged;
+use crate::bench::workload::{Generator, Request, Shapes, Write};
 use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
 use crate::rpc::proto::v1::maintenance_service_client::MaintenanceServiceClient;
 use std::cell::{Cell, RefCell};

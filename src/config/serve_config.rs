@@ -1,43 +1,7 @@
-//! From flags, environment and a file to a checked configuration.
-//!
-//! Every setting has one word, used in three spellings: `listen-client` is the
-//! key in the TOML file, `--listen-client` the flag and `KONTIKI_LISTEN_CLIENT`
-//! the environment variable. A flag wins over the environment, that over the
-//! file, that over the default; an empty variable counts as not set.
-//!
-//! ```text
-//! table      what settings there are, with their defaults and help
-//! arguments  the flags of `serve`, made from the table
-//! file       the TOML file, with the line of each key
-//! sources    the merge: each value with its origin
-//! check      text -> numbers, addresses, durations; and the rules between them
-//! ```
-//!
-//! What comes out is checked, not repaired: a value that breaks a rule is
-//! refused with its origin, and all such problems are told at once.
-//!
-//! Three presets set how fast a cluster reacts ([`Timing`]); each number may
-//! be set on its own too:
-//!
-//! | preset | heartbeat | election timeout | for |
-//! |---|---|---|---|
-//! | `lan` (default) | 50 ms | 300–600 ms | one data centre |
-//! | `fast` | 20 ms | 100–200 ms | one rack with idle machines and fast disks |
-//! | `wan` | 250 ms | 1.5–3 s | between regions, round trips up to about 200 ms |
-
-mod arguments;
-mod check;
-mod file;
-mod sources;
-mod table;
-
-pub use arguments::ServeArgs;
-pub use check::validate;
-pub use sources::{Given, Origin, Settings};
+//! The checked configuration, and what follows from it: ids and the fingerprint.
 
 use crate::settings::{Limits, Timing};
 use crate::types::{ClusterId, NodeId};
-use std::fmt;
 use std::path::PathBuf;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -181,59 +145,10 @@ fn hash_words(words: &[&str]) -> u64 {
     hash.digest().max(1)
 }
 
-/// One thing that is wrong with one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The setting's key.
-    pub key: String,
-    /// What is wrong with it, and what would be right.
-    pub message: String,
-    /// Where the value came from, if it came from anywhere.
-    pub origin: Option<Origin>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)?;
-        match &self.origin {
-            Some(origin) => write!(f, " ({origin})"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// There is no usable configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read at all.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no TOML. The message shows the line.
-    #[error("{}: {message}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What the parser says, with line and column.
-        message: String,
-    },
-    /// Settings are wrong; all that are, in the order of the table.
-    #[error("{}", list(.0))]
-    Invalid(Vec<Problem>),
-}
-
-fn list(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ServeArgs;
 
     fn config(arguments: &[&str]) -> ServeConfig {
         ServeArgs::from_flags(arguments).resolve(&|_| None).unwrap().check().unwrap()

@@ -1,4 +1,4 @@
-//! The open loop: when requests are due.
+//! When a workload is measured, and in the open loop when its requests are due.
 //!
 //! Requests are due at a fixed rate, whatever the answers take. Request `k` of
 //! all is due at `start + k / rate` and belongs to thread `k % threads`, where
@@ -16,6 +16,17 @@ use tokio::sync::{Semaphore, watch};
 const SHORTEST_NAP: Duration = Duration::from_micros(100);
 /// The longest: it also looks whether it should stop.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
+
+/// When a workload is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Requests are sent from here on, …
+    pub start: Instant,
+    /// … measured from here on, …
+    pub measure: Instant,
+    /// … and no more are sent from here on.
+    pub end: Instant,
+}
 
 /// When each request is due.
 #[derive(Clone, Copy, Debug)]

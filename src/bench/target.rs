@@ -1,8 +1,8 @@
 //! What is measured: the cluster as it says it is, and the way to it.
 
-use crate::cli::bench::args::Target;
-use crate::cli::bench::error::BenchError;
-use crate::cli::bench::plan::Plan;
+use crate::bench::args::Target;
+use crate::bench::error::BenchError;
+use crate::bench::plan::Plan;
 use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::rpc::proto::v1::{Limits, NodeRole, NodeStatus, StatusRequest};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! What a thread notes while it runs. Each thread has its own, and they are
 //! merged at the end: the way of a request takes no lock.
 
-use crate::cli::bench::sample::Sample;
+use crate::bench::sample::Sample;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;

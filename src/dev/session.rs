@@ -1,12 +1,12 @@
 //! One run of `kontiki dev`, from the first check to the last process.
 
-use crate::cli::dev::args::DevArgs;
-use crate::cli::dev::child::{Node, ending};
-use crate::cli::dev::directory::{Directory, DirectoryError};
-use crate::cli::dev::layout::{self, NodePlan};
-use crate::cli::dev::observe::{Leader, Leadership, News, Picture, leader_of, observe};
-use crate::cli::dev::words::say;
-use crate::cli::dev::{logs, ports, words};
+use crate::dev::args::DevArgs;
+use crate::dev::child::{Node, ending};
+use crate::dev::directory::{Directory, DirectoryError};
+use crate::dev::layout::{self, NodePlan};
+use crate::dev::observe::{Leader, Leadership, News, Picture, leader_of, observe};
+use crate::dev::words::say;
+use crate::dev::{logs, ports, words};
 use rustix::process::Signal;
 use std::io;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! What `kontiki dev` says, as text.
 
-use crate::cli::dev::child::Node;
-use crate::cli::dev::directory::Directory;
-use crate::cli::dev::observe::{Leader, Picture};
+use crate::dev::child::Node;
+use crate::dev::directory::Directory;
+use crate::dev::observe::{Leader, Picture};
 use crate::rpc::proto::v1::{NodeRole, NodeStatus};
 use comfy_table::{Table, presets};
 use std::fmt::Display;

@@ -1,0 +1,152 @@
+//! The rules between settings.
+
+use crate::address::NodeUrl;
+use crate::config::serve_config::ServeConfig;
+use crate::settings::Timing;
+use std::time::Duration;
+
+/// More voters cost more than they protect (each write waits for a majority).
+const MOST_MEMBERS: usize = 15;
+
+/// A key is in every index entry and page token.
+const MOST_KEY_BYTES: u64 = 64 << 10;
+
+/// What a request puts is written to the state at once, and the engine, which makes three times as much of it,
+/// must not have 16 MiB unsynced.
+const MOST_REQUEST_BYTES: u64 = 4 << 20;
+
+/// Clients take no larger answer.
+const MOST_PAGE_BYTES: u64 = 64 << 20;
+
+/// A chunk is what a stream holds in memory at a time.
+const MOST_CHUNK_BYTES: u64 = 4 << 20;
+
+/// What is wrong, each with the key to change.
+type Broken = Vec<(&'static str, String)>;
+
+/// The rules between settings: each that is broken, with the key to change.
+pub(super) fn broken(config: &ServeConfig) -> Broken {
+    let mut broken = Vec::new();
+    cluster_rules(config, &mut broken);
+    address_rules(config, &mut broken);
+    timing_rules(&config.timing, &mut broken);
+    limit_rules(config, &mut broken);
+    broken
+}
+
+fn cluster_rules(config: &ServeConfig, broken: &mut Broken) {
+    let members = &config.initial_cluster;
+    let mut names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    let mut urls: Vec<&str> = members.iter().map(|member| member.peer_url.as_str()).collect();
+    names.sort_unstable();
+    urls.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        broken.push(("initial-cluster", format!("names `{}` twice", twice[0])));
+    }
+    if let Some(twice) = urls.windows(2).find(|pair| pair[0] == pair[1]) {
+        broken.push(("initial-cluster", format!("has two nodes at {}", twice[0])));
+    }
+    if members.len() > MOST_MEMBERS {
+        let message = format!("has {} nodes; at most {MOST_MEMBERS} may vote", members.len());
+        broken.push(("initial-cluster", message));
+    }
+    match members.iter().find(|member| member.name == config.name) {
+        None => broken.push((
+            "name",
+            format!("`{}` is not in initial-cluster, which has {}", config.name, names.join(", ")),
+        )),
+        Some(own) if own.peer_url != config.advertise_peer => broken.push((
+            "advertise-peer",
+            format!(
+                "is {}, but initial-cluster says that {} is at {}",
+                config.advertise_peer, own.name, own.peer_url
+            ),
+        )),
+        Some(_) => {}
+    }
+}
+
+fn address_rules(config: &ServeConfig, broken: &mut Broken) {
+    for (key, url) in
+        [("advertise-client", &config.advertise_client), ("advertise-peer", &config.advertise_peer)]
+    {
+        if NodeUrl::parse(url).is_ok_and(|url| url.0.is_wildcard()) {
+            let message =
+                format!("{url} is every machine's own address; set {key} to one that others can reach");
+            broken.push((key, message));
+        }
+    }
+    if config.listen_client == config.listen_peer {
+        let message = format!("is {}, as is listen-client; they need a port each", config.listen_peer);
+        broken.push(("listen-peer", message));
+    }
+}
+
+fn timing_rules(timing: &Timing, broken: &mut Broken) {
+    let Timing { tick, heartbeat, election_min, election_max } = timing;
+    let shown = |duration: &Duration| format!("{} ms", duration.as_millis());
+    if tick > heartbeat {
+        let message = format!("{} is longer than the heartbeat of {}", shown(tick), shown(heartbeat));
+        broken.push(("tick-ms", message));
+    }
+    if *heartbeat * 2 > *election_min {
+        let message = format!(
+            "{} is less than two heartbeats of {}: one lost message would start an election",
+            shown(election_min),
+            shown(heartbeat)
+        );
+        broken.push(("election-min-ms", message));
+    }
+    if election_min >= election_max {
+        let message = format!(
+            "{} must be more than election-min-ms, {}: nodes that wait equally long split the vote",
+            shown(election_max),
+            shown(election_min)
+        );
+        broken.push(("election-max-ms", message));
+    }
+}
+
+fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
+    let limits = &config.limits;
+    for (key, bytes, most, why) in [
+        (
+            "max-key-size",
+            limits.key_bytes as u64,
+            MOST_KEY_BYTES,
+            "every node searches its index by whole keys",
+        ),
+        (
+            "max-request-size",
+            limits.request_bytes as u64,
+            MOST_REQUEST_BYTES,
+            "what a request puts is written to the state in one piece",
+        ),
+        ("max-page-size", limits.page_bytes, MOST_PAGE_BYTES, "a page is built in memory; a scan streams"),
+        (
+            "max-scan-chunk-size",
+            limits.scan_chunk_bytes,
+            MOST_CHUNK_BYTES,
+            "each open scan holds a chunk in memory",
+        ),
+    ] {
+        if bytes > most {
+            broken.push((key, format!("{bytes} B is more than {most} B: {why}")));
+        }
+    }
+    if limits.key_bytes >= limits.request_bytes {
+        let message =
+            format!("{} B must be less than max-request-size, {} B", limits.key_bytes, limits.request_bytes);
+        broken.push(("max-key-size", message));
+    }
+    if limits.scan_chunk_bytes > limits.page_bytes {
+        let message = format!(
+            "{} B must not be more than max-page-size, {} B",
+            limits.scan_chunk_bytes, limits.page_bytes
+        );
+        broken.push(("max-scan-chunk-size", message));
+    }
+    if config.worker_threads > 256 {
+        broken.push(("worker-threads", format!("{} is more than 256", config.worker_threads)));
+    }
+}
