@@ -3,23 +3,27 @@
 //! A folder imports only folders below it:
 //!
 //! ```text
-//! cli ─▶ server ─▶ rpc ─▶ replica ─▶ storage ─▶ raft, kv ─▶ types, settings
-//!  ├───▶ client ─▶ (generated code in rpc::proto)
+//! cli ─▶ server ─▶ grpc, peers ─▶ api ─▶ replica ─▶ storage ─▶ raft, kv ─▶ types, settings, reason, proto
+//!  ├───▶ client ─▶ proto, reason, types
 //!  ├───▶ bench, dev: programs of their own behind a command
 //!  └───▶ verify (knows nothing of the others)
 //! ```
 
 pub mod address;
+pub mod api;
 pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod dev;
+pub mod grpc;
 pub mod kv;
+pub mod peers;
 pub mod planted;
+pub mod proto;
 pub mod raft;
+pub mod reason;
 pub mod replica;
-pub mod rpc;
 pub mod server;
 pub mod settings;
 pub mod storage;

@@ -5,7 +5,7 @@ use crate::bench::error::BenchError;
 use crate::bench::plan::Plan;
 use crate::bench::target::{Cluster, request_size};
 use crate::bench::workload::Shapes;
-use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
+use crate::proto::v1::kv_service_client::KvServiceClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

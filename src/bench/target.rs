@@ -3,8 +3,8 @@
 use crate::bench::args::Target;
 use crate::bench::error::BenchError;
 use crate::bench::plan::Plan;
-use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
-use crate::rpc::proto::v1::{Limits, NodeRole, NodeStatus, StatusRequest};
+use crate::proto::v1::cluster_service_client::ClusterServiceClient;
+use crate::proto::v1::{Limits, NodeRole, NodeStatus, StatusRequest};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::error::Error as _;

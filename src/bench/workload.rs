@@ -2,7 +2,7 @@
 
 use crate::bench::args::Workload;
 use crate::bench::plan::{Order, Plan};
-use crate::rpc::proto::v1::{
+use crate::proto::v1::{
     EchoRequest, GetRequest, PutRequest, ReadLevel, TxnOp, TxnRequest, get_request, put_request, txn_op,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};

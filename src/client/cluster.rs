@@ -6,8 +6,8 @@ use crate::client::error::Error;
 use crate::client::kv::answer;
 use crate::client::model::{Answer, ClusterStatus, Leader, Member, Role};
 use crate::client::wire;
-use crate::rpc::proto::v1 as pb;
-use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
+use crate::proto::v1 as pb;
+use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 
 impl Client {
     /// How all nodes are, asked from one of them. Learns from it who leads.

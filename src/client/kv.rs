@@ -5,8 +5,8 @@ use crate::client::error::Error;
 use crate::client::model::{Answer, Delete, Deleted, Get, KeyValue, Page, Put, Range};
 use crate::client::txn::{Txn, TxnAnswer};
 use crate::client::wire;
-use crate::rpc::proto::v1 as pb;
-use crate::rpc::proto::v1::kv_service_client::KvServiceClient;
+use crate::proto::v1 as pb;
+use crate::proto::v1::kv_service_client::KvServiceClient;
 use crate::types::Revision;
 use tonic::transport::Channel;
 

@@ -8,7 +8,7 @@ use crate::client::kv;
 use crate::client::model::{KeyValue, Keys, Meta, Order, ReadLevel, ScanOptions, after};
 use crate::client::retry::{self, Kind, Next};
 use crate::client::wire;
-use crate::rpc::proto::v1::ScanResponse;
+use crate::proto::v1::ScanResponse;
 use std::time::Duration;
 use tonic::Streaming;
 

@@ -9,7 +9,7 @@ use crate::client::model::{
 };
 use crate::client::txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};
 use crate::client::{Delete, Get, Put, Range, ScanOptions};
-use crate::rpc::proto::v1 as pb;
+use crate::proto::v1 as pb;
 use crate::types::Revision;
 use bytes::Bytes;
 use std::time::Duration;

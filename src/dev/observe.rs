@@ -2,8 +2,8 @@
 //! roles and leaders comes from anywhere else.
 
 use crate::dev::layout::NodePlan;
-use crate::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
-use crate::rpc::proto::v1::{NodeRole, NodeStatus, StatusRequest};
+use crate::proto::v1::cluster_service_client::ClusterServiceClient;
+use crate::proto::v1::{NodeRole, NodeStatus, StatusRequest};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

@@ -3,7 +3,7 @@
 use crate::dev::child::Node;
 use crate::dev::directory::Directory;
 use crate::dev::observe::{Leader, Picture};
-use crate::rpc::proto::v1::{NodeRole, NodeStatus};
+use crate::proto::v1::{NodeRole, NodeStatus};
 use comfy_table::{Table, presets};
 use std::fmt::Display;
 use std::io::Write as _;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::fmt;
 use tokio::sync::mpsc;
 
-/// Carries messages to peers. Real: [`rpc::peers`](crate::rpc), over gRPC.
+/// Carries messages to peers. Real: [`peers`](crate::peers), over gRPC.
 ///
 /// What it carries may be lost (Raft repairs that), but what it knows to be
 /// lost it reports through [`Handle::peer_lost`](crate::replica::Handle::peer_lost).

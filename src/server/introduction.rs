@@ -2,8 +2,8 @@
 //! the other members, who it is.
 
 use crate::config::ServeConfig;
-use crate::rpc::listener;
-use crate::rpc::peers::Peers;
+use crate::grpc::listener;
+use crate::peers::Peers;
 use crate::server::{ServeError, given};
 use crate::storage::IdentityFile;
 use std::time::Duration;

@@ -11,14 +11,14 @@ mod introduction;
 mod leaders;
 
 use crate::config::ServeConfig;
-use crate::raft::{Members, RoleName};
-use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start, StartError};
-use crate::rpc::context::{Bounds, Context};
-use crate::rpc::listener;
-use crate::rpc::peers::{
+use crate::grpc::context::{Bounds, Context};
+use crate::grpc::listener;
+use crate::grpc::wire::header::Answerer;
+use crate::peers::{
     BadAddress, Identity, IntroduceError, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError,
 };
-use crate::rpc::wire::header::Answerer;
+use crate::raft::{Members, RoleName};
+use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start, StartError};
 use crate::server::introduction::EarlyClients;
 use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
 use crate::types::{DirectoryId, NodeId};

@@ -1,10 +1,10 @@
 //! A store of one node in memory, over real gRPC, that can misbehave on request.
 
 use bytes::Bytes;
-use kontiki::rpc::proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
-use kontiki::rpc::proto::v1::kv_service_server::{KvService, KvServiceServer};
-use kontiki::rpc::proto::v1::maintenance_service_server::{MaintenanceService, MaintenanceServiceServer};
-use kontiki::rpc::proto::v1::*;
+use kontiki::proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use kontiki::proto::v1::kv_service_server::{KvService, KvServiceServer};
+use kontiki::proto::v1::maintenance_service_server::{MaintenanceService, MaintenanceServiceServer};
+use kontiki::proto::v1::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;

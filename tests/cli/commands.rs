@@ -2,7 +2,7 @@
 
 use super::{kontiki, kontiki_with_input};
 use crate::client::fake::{Fake, Step, closed_port, header, kv, refusal, refusal_with};
-use kontiki::rpc::proto::v1 as pb;
+use kontiki::proto::v1 as pb;
 use serde_json::Value;
 use std::time::Duration;
 use tonic::Code;

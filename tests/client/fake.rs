@@ -1,10 +1,10 @@
 //! A node that answers as told, and remembers what it was asked.
 
 use bytes::Bytes;
-use kontiki::rpc::proto::v1 as pb;
-use kontiki::rpc::proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
-use kontiki::rpc::proto::v1::kv_service_server::{KvService, KvServiceServer};
-use kontiki::rpc::proto::v1::maintenance_service_server::{MaintenanceService, MaintenanceServiceServer};
+use kontiki::proto::v1 as pb;
+use kontiki::proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use kontiki::proto::v1::kv_service_server::{KvService, KvServiceServer};
+use kontiki::proto::v1::maintenance_service_server::{MaintenanceService, MaintenanceServiceServer};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::client::fake::{Fake, Step, closed_port, refusal, refusal_with};
 use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put};
-use kontiki::rpc::proto::v1 as pb;
+use kontiki::proto::v1 as pb;
 use std::time::Duration;
 use tonic::{Code, Status};
 

@@ -2,7 +2,7 @@
 
 use crate::client::fake::{Fake, header, kv};
 use kontiki::client::{Client, Keys, Options, Order, ReadLevel, ScanOptions};
-use kontiki::rpc::proto::v1 as pb;
+use kontiki::proto::v1 as pb;
 use kontiki::types::Revision;
 use tonic::Status;
 

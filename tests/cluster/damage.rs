@@ -1,7 +1,7 @@
 //! Directories that are wrong, damaged or full: refused in words, never taken for something else.
 
 use super::harness::{Cluster, Setup, free_ports, get, put, text, until};
-use kontiki::rpc::proto::v1;
+use kontiki::proto::v1;
 use std::process::Command;
 use tonic_types::StatusExt;
 

@@ -1,7 +1,7 @@
 //! What an acknowledged write is worth.
 
 use super::harness::{Cluster, Node, Setup, get, put, text, until};
-use kontiki::rpc::proto::v1;
+use kontiki::proto::v1;
 use std::process::Command;
 
 /// The proof that a kill cannot give: killed processes leave the page cache

@@ -2,7 +2,7 @@
 
 use super::harness::{Cluster, get, put, text, until};
 use super::writer::Writers;
-use kontiki::rpc::proto::v1;
+use kontiki::proto::v1;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]

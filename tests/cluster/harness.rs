@@ -1,10 +1,10 @@
 //! A real cluster: processes of the program under test on loopback, with real
 //! directories, that tests start, kill, pause and ask.
 
-use kontiki::rpc::proto::v1;
-use kontiki::rpc::proto::v1::cluster_service_client::ClusterServiceClient;
-use kontiki::rpc::proto::v1::kv_service_client::KvServiceClient;
-use kontiki::rpc::proto::v1::maintenance_service_client::MaintenanceServiceClient;
+use kontiki::proto::v1;
+use kontiki::proto::v1::cluster_service_client::ClusterServiceClient;
+use kontiki::proto::v1::kv_service_client::KvServiceClient;
+use kontiki::proto::v1::maintenance_service_client::MaintenanceServiceClient;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! What clients are served, on any node.
 
 use super::harness::{Cluster, get, put, text, until};
-use kontiki::rpc::proto::v1;
+use kontiki::proto::v1;
 use tonic_types::StatusExt;
 
 #[tokio::test(flavor = "multi_thread")]

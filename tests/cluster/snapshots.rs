@@ -83,7 +83,7 @@ async fn streams_to(cluster: &Cluster, leader: usize, follower: usize) {
     let name = cluster.nodes[follower].name.clone();
     until(&format!("a snapshot is on its way to {name}"), || async {
         let status =
-            cluster.nodes[leader].cluster().status(kontiki::rpc::proto::v1::StatusRequest::default()).await;
+            cluster.nodes[leader].cluster().status(kontiki::proto::v1::StatusRequest::default()).await;
         let nodes = status.ok()?.into_inner().nodes;
         let id =
             nodes.iter().filter_map(|node| node.member.as_ref()).find(|member| member.name == name)?.node_id;

@@ -1,8 +1,8 @@
 //! A client that writes all the time and remembers what was promised to it.
 
 use super::harness::{Cluster, get, put, text, until};
-use kontiki::rpc::proto::v1;
-use kontiki::rpc::proto::v1::kv_service_client::KvServiceClient;
+use kontiki::proto::v1;
+use kontiki::proto::v1::kv_service_client::KvServiceClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

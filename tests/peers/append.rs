@@ -2,9 +2,9 @@
 
 use crate::peers::node::{Heard, Node, Plan, append, heartbeat};
 use bytes::Bytes;
+use kontiki::proto::raft as pb;
 use kontiki::raft::{Message, Round};
 use kontiki::replica::Transport as _;
-use kontiki::rpc::proto::raft as pb;
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! Strangers are refused, each with a reason that names what differs.
 
 use crate::peers::node::{Heard, Node, Plan, heartbeat};
+use kontiki::peers::{Reason, Refusal};
+use kontiki::proto::raft as pb;
 use kontiki::replica::Transport as _;
-use kontiki::rpc::peers::{Reason, Refusal};
-use kontiki::rpc::proto::raft as pb;
 use kontiki::types::NodeId;
 use std::time::Duration;
 

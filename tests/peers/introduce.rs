@@ -1,9 +1,9 @@
 //! A new data directory asks the others before it takes part.
 
 use crate::peers::node::{Node, Plan};
-use kontiki::rpc::peer_calls::PeerCalls as _;
-use kontiki::rpc::peers::{IntroduceError, Reason, Refusal};
-use kontiki::rpc::proto::raft as pb;
+use kontiki::api::peer_calls::PeerCalls as _;
+use kontiki::peers::{IntroduceError, Reason, Refusal};
+use kontiki::proto::raft as pb;
 use kontiki::types::{ClusterId, NodeId};
 use std::time::Duration;
 

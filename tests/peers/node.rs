@@ -1,12 +1,12 @@
 //! A node that has connections to peers and nothing behind them.
 
 use bytes::Bytes;
-use kontiki::raft::{Append, Entry, Heartbeat, Message, Payload, Round, SnapshotMeta, Vote};
-use kontiki::replica::{InstallError, ReadError, SnapshotError, Transport as _};
-use kontiki::rpc::peers::{
+use kontiki::peers::{
     Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
 };
-use kontiki::rpc::proto::raft::raft_service_client::RaftServiceClient;
+use kontiki::proto::raft::raft_service_client::RaftServiceClient;
+use kontiki::raft::{Append, Entry, Heartbeat, Message, Payload, Round, SnapshotMeta, Vote};
+use kontiki::replica::{InstallError, ReadError, SnapshotError, Transport as _};
 use kontiki::types::{ClusterId, DirectoryId, EntryId, Index, NodeId, Term};
 use std::collections::HashMap;
 use std::net::TcpListener;

@@ -2,10 +2,10 @@
 
 use crate::peers::node::{Heard, Node, Plan, heartbeat};
 use bytes::Bytes;
+use kontiki::proto::raft as pb;
+use kontiki::proto::raft::install_snapshot_request::Message as Piece;
 use kontiki::raft::{Members, SnapshotMeta};
 use kontiki::replica::{Snapshot, SnapshotError, Transport as _};
-use kontiki::rpc::proto::raft as pb;
-use kontiki::rpc::proto::raft::install_snapshot_request::Message as Piece;
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! Votes, transfers and read indexes.
 
 use crate::peers::node::{Heard, Node, Plan};
+use kontiki::api::peer_calls::PeerCalls as _;
 use kontiki::raft::{Message, RequestVote, Vote};
 use kontiki::replica::Transport as _;
-use kontiki::rpc::peer_calls::PeerCalls as _;
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! The wire form of messages: what goes out comes in again, and nothing else does.
 
 use bytes::Bytes;
+use kontiki::peers::wire;
+use kontiki::proto::raft as pb;
 use kontiki::raft::{Append, Entry, Heartbeat, Members, Message, Payload, RequestVote, Round, Vote};
-use kontiki::rpc::proto::raft as pb;
-use kontiki::rpc::wire::raft as wire;
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use super::nodes::Powered;
 use crate::cluster::harness::{PATIENCE, get, put, text, until};
 use crate::cluster::writer::{Promises, Writers};
 use crate::faults::disk::{self, Loss};
-use kontiki::rpc::proto::v1;
+use kontiki::proto::v1;
 use std::time::{Duration, Instant};
 
 /// The exit code of a process that could not end in order.

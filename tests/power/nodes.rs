@@ -3,8 +3,8 @@
 use crate::cluster::harness::{Cluster, Setup};
 use crate::faults::disk::{Disk, Loss};
 use fastrand::Rng;
+use kontiki::proto::v1;
 use kontiki::raft::HardState;
-use kontiki::rpc::proto::v1;
 use kontiki::storage::{self, Options};
 use kontiki::types::{ClusterId, NodeId};
 use std::collections::BTreeMap;

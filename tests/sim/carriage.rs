@@ -11,7 +11,7 @@ use crate::sim::front::{Answer, CallId, Caller, Here, Outgoing, Refusal, Request
 use crate::sim::network::End;
 use crate::sim::world::{Event, World};
 use kontiki::raft::Message;
-use kontiki::rpc::reason::Reason;
+use kontiki::reason::Reason;
 use kontiki::types::NodeId;
 
 /// How much later than its deadline a client stops to wait.

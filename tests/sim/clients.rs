@@ -12,7 +12,7 @@ use bytes::Bytes;
 use kontiki::kv::{
     Command, Compact, Compare, Delete, KeyRange, Op, Outcome, Put, Relation, Target, Txn, TxnResult,
 };
-use kontiki::rpc::reason::Reason;
+use kontiki::reason::Reason;
 use kontiki::types::{NodeId, Revision};
 use std::collections::BTreeMap;
 

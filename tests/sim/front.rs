@@ -1,16 +1,16 @@
 //! What a node does with requests between the wire and the replica: the part of
 //! `rpc` that waits for leaders, forwards writes and asks for read indexes
-//! (`rpc/forward.rs`, `rpc/read_path.rs`, `rpc/leader.rs`), without its sockets.
+//! (`grpc/forward.rs`, `grpc/read_path.rs`, `grpc/leader.rs`), without its sockets.
 //!
 //! The replica's own futures are polled by hand, and what its errors mean for a
-//! write (certainly not applied, or unknown) is asked of the real table in `rpc/error.rs`.
+//! write (certainly not applied, or unknown) is asked of the real table in `grpc/error.rs`.
 
 use crate::sim::clock::{Time, millis};
 use bytes::Bytes;
+use kontiki::grpc::error::Fault;
 use kontiki::kv::{self, KeyRange, KeyValue, Range, View};
+use kontiki::reason::{Outcome as Fate, Reason};
 use kontiki::replica::{Applied, Handle, ReadError, WriteError};
-use kontiki::rpc::error::{Fault, Outcome as Fate};
-use kontiki::rpc::reason::Reason;
 use kontiki::types::{EntryId, Index, NodeId, Revision};
 use std::future::Future;
 use std::pin::Pin;
@@ -325,7 +325,7 @@ impl Front {
     }
 }
 
-/// See [`kontiki::rpc::deadline`].
+/// See [`kontiki::grpc::deadline`].
 const LOOSE: Time = millis(12);
 
 /// Tries again what was certainly not executed and may go better in a moment; else the answer.

@@ -1,10 +1,10 @@
 //! Nodes that must not be listened to: of another cluster, wiped, cloned. The real
-//! gate of the peers' listener (`rpc/peers/identity.rs`) decides; what it lets in,
+//! gate of the peers' listener (`peers/identity.rs`) decides; what it lets in,
 //! the core would hear.
 
 use crate::sim::server::CLUSTER;
-use kontiki::rpc::peers::identity::{Gate, Identity, KnownDirectories, RememberError};
-use kontiki::rpc::proto::raft as pb;
+use kontiki::peers::identity::{Gate, Identity, KnownDirectories, RememberError};
+use kontiki::proto::raft as pb;
 use kontiki::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,121 @@
+//! A long answer as a stream, whose client may read slowly, but not stop reading.
+//!
+//! A task of its own makes the parts; a few wait in a queue. What such an answer
+//! pins (a view, a permit, a thread) is let go as soon as the task ends: when
+//! all is given, when the client has gone or takes nothing any more, and when
+//! the node stops. The reason for an early end does not stand in the queue,
+//! which may be full at that very moment: it is kept beside it and follows the
+//! last part that was given. So a stream never breaks off as if it were whole.
+
+use crate::grpc::context::Context;
+use crate::grpc::deadline::Deadline;
+use crate::grpc::error::Fault;
+use crate::reason::Reason;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_stream::Stream;
+use tonic::Status;
+
+/// How many parts wait for the client.
+const PARTS_WAITING: usize = 2;
+
+/// What makes an answer of many parts.
+#[derive(Debug)]
+pub struct Answering {
+    /// What the answer is, in words: "scan".
+    pub what: &'static str,
+    /// The client's own deadline. Without one the answer may take as long as it is read.
+    pub deadline: Option<Deadline>,
+    /// Given back when the answer ends.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Begins an answer: `work` gives its parts to the reader.
+pub fn start<T, W>(
+    context: Arc<Context>,
+    answering: Answering,
+    work: impl FnOnce(Reader<T>) -> W,
+) -> AnswerStream<T>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<(), Fault>> + Send + 'static,
+{
+    let Answering { what, deadline, permit } = answering;
+    let (parts, waiting) = mpsc::channel(PARTS_WAITING);
+    let (end, ended) = oneshot::channel();
+    let patience = context.bounds.reader_patience;
+    let work = work(Reader { parts, what, deadline, patience });
+    tokio::spawn(async move {
+        let _permit = permit;
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = context.shut_down() => {
+                let message = format!("the node is stopping; begin the {what} again on another one");
+                Err(Fault::new(Reason::Stopping, message))
+            }
+        };
+        if let Err(fault) = outcome {
+            // An error means that the client has gone.
+            let _ = end.send(fault.into());
+        }
+    });
+    AnswerStream { parts: waiting, ended: Some(ended) }
+}
+
+/// The client, as the work sees it.
+#[derive(Debug)]
+pub struct Reader<T> {
+    parts: mpsc::Sender<T>,
+    what: &'static str,
+    deadline: Option<Deadline>,
+    patience: Duration,
+}
+
+impl<T> Reader<T> {
+    /// Hands over the next part as soon as there is room. False: the client has gone away.
+    pub async fn give(&self, part: T) -> Result<bool, Fault> {
+        let patience = self.deadline.map_or(self.patience, |deadline| deadline.left().min(self.patience));
+        match self.parts.send_timeout(part, patience).await {
+            Ok(()) => Ok(true),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Ok(false),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(self.too_slow()),
+        }
+    }
+
+    fn too_slow(&self) -> Fault {
+        let what = self.what;
+        if self.deadline.is_some_and(|deadline| deadline.has_passed()) {
+            return Fault::deadline(&format!("the client read the {what}"));
+        }
+        let message = format!(
+            "nothing of the {what} was read for {:?}, and the state it shows cannot be kept for ever; begin it again",
+            self.patience
+        );
+        Fault::new(Reason::SlowReader, message)
+    }
+}
+
+/// The parts, and the fault that ended them early, if one did.
+#[derive(Debug)]
+pub struct AnswerStream<T> {
+    parts: mpsc::Receiver<T>,
+    /// `None` once it was told.
+    ended: Option<oneshot::Receiver<Status>>,
+}
+
+impl<T> Stream for AnswerStream<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(part) = ready!(self.parts.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(part)));
+        }
+        let Some(ended) = &mut self.ended else { return Poll::Ready(None) };
+        let fault = ready!(Pin::new(ended).poll(context)).ok();
+        self.ended = None;
+        Poll::Ready(fault.map(Err))
+    }
+}

@@ -1,0 +1,213 @@
+//! The listener for clients, and the services that the peer listener offers to
+//! other nodes for forwarded requests.
+
+use crate::grpc::cluster_service::Cluster;
+use crate::grpc::context::{Context, FORWARDED};
+use crate::grpc::deadline::LONGEST;
+use crate::grpc::error::Fault;
+use crate::grpc::kv_service::Kv;
+use crate::grpc::layers::{Gate, explain};
+use crate::grpc::maintenance_service::Maintenance;
+use crate::grpc::starting::{self, StartingHealth};
+use crate::grpc::{health, reflection};
+use crate::proto::DESCRIPTORS;
+use crate::proto::v1::cluster_service_server::ClusterServiceServer;
+use crate::proto::v1::kv_service_server::KvServiceServer;
+use crate::proto::v1::maintenance_service_server::MaintenanceServiceServer;
+use crate::reason::Reason;
+use crate::settings::Limits;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::Stream;
+use tonic::service::{InterceptorLayer, LayerExt as _, Routes};
+use tonic::transport::Server;
+use tonic::{Request, Status};
+use tower::ServiceBuilder;
+
+/// By so much a message may be over the limit and still be read: our own check
+/// then refuses it, with the reason that belongs to it.
+const DECODE_SLACK_BYTES: usize = 64 << 10;
+
+/// The transport's limit of answers. The real limits are those of pages and
+/// replies; this one must never strike, since the write is done by then.
+const ENCODE_BYTES_MAX: usize = 256 << 20;
+
+/// Requests of an operator's kind that one node takes at a time.
+const CLUSTER_REQUESTS_MAX: usize = 256;
+
+/// How long open connections may take to finish when the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The same, when the node has started: what is refused is refused at once.
+const STARTING_DRAIN: Duration = Duration::from_millis(500);
+
+/// Serves clients until `shutdown`, then lets what is under way finish for a
+/// while (a client that watches health would hold the connection for ever).
+pub async fn serve_clients(
+    context: Arc<Context>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
+    let limits = context.limits.clone();
+    let routes = client_routes(context).await;
+    serve(routes, &limits, listener, shutdown, DRAIN).await
+}
+
+/// Serves clients while this node, which has a new data directory, waits for
+/// the other members to accept it: health (alive, not ready) and reflection,
+/// and a refusal with [`Reason::Starting`] for everything else. Ends promptly
+/// after `shutdown`: connections are told to go away, so that clients come back
+/// to the listener that serves all.
+///
+/// [`Reason::Starting`]: crate::reason::Reason::Starting
+pub async fn serve_starting(
+    name: &str,
+    limits: &Limits,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
+    let health = StartingHealth::new().await;
+    let routes = with_reflection(starting::refusing(name).add_service(health.service()));
+    let shutdown = async move {
+        shutdown.await;
+        health.end().await;
+    };
+    serve(routes, limits, listener, shutdown, STARTING_DRAIN).await
+}
+
+async fn serve(
+    routes: Routes,
+    limits: &Limits,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    drain: Duration,
+) -> Result<(), tonic::transport::Error> {
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let signal = async move {
+        shutdown.await;
+        let _ = stopping.send(());
+    };
+    let serve = builder(limits)
+        .layer(ServiceBuilder::new().map_response(explain(limits)).into_inner())
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections(listener), signal);
+    tokio::select! {
+        outcome = serve => outcome,
+        () = async {
+            let _ = stopped.await;
+            tokio::time::sleep(drain).await;
+        } => {
+            tracing::info!("some client connections were still open and are cut");
+            Ok(())
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> Server {
+    Server::builder()
+        // Only a backstop: handlers answer before their deadline, with details.
+        .timeout(LONGEST)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        // A peer that lost power never says goodbye.
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .trace_fn(|request| tracing::debug_span!("rpc", method = request.uri().path()))
+}
+
+/// Accepts for ever. Running out of file descriptors must not end the
+/// listener, nor make it spin.
+pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
+    futures_util::stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok((connection, _)) => {
+                    // Without it small answers wait for the client's acknowledgement: 40 ms for nothing.
+                    if let Err(error) = connection.set_nodelay(true) {
+                        tracing::debug!(%error, "TCP_NODELAY");
+                    }
+                    return Some((Ok(connection), listener));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    })
+}
+
+/// All services of the client listener. Health and reflection stay outside of
+/// the gate: an overloaded node must not be restarted for it.
+pub async fn client_routes(context: Arc<Context>) -> Routes {
+    let limits = &context.limits;
+    let health = health::service(Arc::clone(&context)).await;
+    let requests = Gate::new(limits.requests_in_flight);
+    let operators = Gate::new(CLUSTER_REQUESTS_MAX);
+    let Services { kv, cluster, maintenance } = Services::new(&context);
+    let routes = Routes::new(requests.named_layer(kv))
+        .add_service(requests.named_layer(maintenance))
+        .add_service(operators.named_layer(cluster))
+        .add_service(health);
+    with_reflection(routes)
+}
+
+fn with_reflection(routes: Routes) -> Routes {
+    reflection::add_to(
+        routes,
+        // With the forms of error details, so that tools show them in words.
+        &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET],
+    )
+}
+
+/// What the peer listener offers beside Raft: the same services, for requests
+/// that other nodes forward, and only for those. Add `RaftService` to them.
+pub fn forwarded_routes(context: &Arc<Context>) -> Routes {
+    // Gates of their own: what clients ask of this node must not keep out what they ask by others.
+    let requests = Gate::new(context.limits.requests_in_flight);
+    let operators = Gate::new(CLUSTER_REQUESTS_MAX);
+    let marked = InterceptorLayer::new(only_forwarded(context));
+    let Services { kv, cluster, maintenance } = Services::new(context);
+    Routes::new(marked.named_layer(requests.named_layer(kv)))
+        .add_service(marked.named_layer(requests.named_layer(maintenance)))
+        .add_service(marked.named_layer(operators.named_layer(cluster)))
+}
+
+/// Refuses a client that has taken this listener for its own: it would lose
+/// forwarding, the checks of that listener, and its health.
+fn only_forwarded(context: &Context) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone + use<> {
+    let (name, url) = (context.answerer.name.clone(), context.client_url.clone());
+    move |request| {
+        if request.metadata().contains_key(FORWARDED) {
+            return Ok(request);
+        }
+        let message =
+            format!("this is where {name} listens for other nodes; it listens for clients at {url}");
+        Err(Fault::new(Reason::NotForwarded, message).not_applied().fact("client_url", &url).into())
+    }
+}
+
+struct Services {
+    kv: KvServiceServer<Kv>,
+    cluster: ClusterServiceServer<Cluster>,
+    maintenance: MaintenanceServiceServer<Maintenance>,
+}
+
+impl Services {
+    fn new(context: &Arc<Context>) -> Self {
+        let decode = context.limits.request_bytes + DECODE_SLACK_BYTES;
+        Self {
+            kv: KvServiceServer::new(Kv::new(Arc::clone(context)))
+                .max_decoding_message_size(decode)
+                .max_encoding_message_size(ENCODE_BYTES_MAX),
+            cluster: ClusterServiceServer::new(Cluster::new(Arc::clone(context)))
+                .max_decoding_message_size(DECODE_SLACK_BYTES)
+                .max_encoding_message_size(ENCODE_BYTES_MAX),
+            maintenance: MaintenanceServiceServer::new(Maintenance::new(Arc::clone(context)))
+                .max_decoding_message_size(decode)
+                .max_encoding_message_size(ENCODE_BYTES_MAX),
+        }
+    }
+}

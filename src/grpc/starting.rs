@@ -1,0 +1,65 @@
+//! What clients hear from a node that is not yet a member of anything.
+//!
+//! A node with a new data directory takes part only after the others have
+//! accepted it, which may take as long as they are away. Meanwhile it is alive,
+//! and its client listener says so: health is served, so that no orchestrator
+//! restarts it for its patience; reflection too; and every other method is
+//! refused in words.
+
+use crate::grpc::error::Fault;
+use crate::grpc::health::{LIVENESS, READINESS, publish};
+use crate::reason::Reason;
+use std::time::Duration;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// After so long it is worth while to ask again: introductions are repeated about as often.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Health as it is meanwhile.
+#[derive(Clone)]
+pub struct StartingHealth {
+    reporter: HealthReporter,
+}
+
+impl StartingHealth {
+    /// Alive, but not ready.
+    pub async fn new() -> Self {
+        let reporter = HealthReporter::new();
+        publish(&reporter, true, false).await;
+        Self { reporter }
+    }
+
+    /// Ends the streams of those who watch, or their connections would never
+    /// end; they come back and find the node that has started.
+    pub async fn end(mut self) {
+        for name in READINESS.into_iter().chain([LIVENESS]) {
+            self.reporter.clear_service_status(name).await;
+        }
+    }
+
+    /// The service.
+    pub fn service(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+    }
+}
+
+/// Routes that refuse every method, but those of the services that are added.
+pub fn refusing(name: &str) -> Routes {
+    let refusal = Status::from(refusal(name));
+    let refuse = move || {
+        let refusal = refusal.clone();
+        async move { refusal.into_http::<Body>() }
+    };
+    Routes::from(Routes::default().into_axum_router().fallback(refuse))
+}
+
+fn refusal(name: &str) -> Fault {
+    let message = format!(
+        "{name} is starting: it reads its state, or it is new and waits for the other members to accept it; ask another node, or try again in a moment"
+    );
+    Fault::new(Reason::Starting, message).not_applied().retry_after(ASK_AGAIN)
+}

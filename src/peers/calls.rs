@@ -1,0 +1,137 @@
+//! The unary calls to a peer, each on a task of its own: elections and
+//! transfers are rare, and read indexes are asked for together.
+
+use crate::peers::connection;
+use crate::peers::link::Link;
+use crate::peers::links::Links;
+use crate::peers::refusal::Refusal;
+use crate::peers::wire;
+use crate::proto::raft as pb;
+use crate::proto::raft::raft_service_client::RaftServiceClient;
+use crate::raft::{Message, RequestVote};
+use crate::types::{Index, Term};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+/// Makes a call in the background. False: enough are under way to this peer,
+/// and this one is dropped.
+pub fn start(
+    runtime: &tokio::runtime::Handle,
+    link: &Link,
+    call: impl Future<Output = Result<(), Status>> + Send + 'static,
+) -> bool {
+    let Ok(permit) = link.outgoing.clone().try_acquire_owned() else {
+        return false;
+    };
+    let name = link.address.name.clone();
+    runtime.spawn(async move {
+        if let Err(status) = call.await {
+            tracing::debug!(peer = name, code = ?status.code(), "call failed: {}", status.message());
+        }
+        drop(permit);
+    });
+    true
+}
+
+/// Asks for a vote, and delivers the answer.
+pub async fn ask_vote(links: Links, link: Arc<Link>, request: RequestVote) -> Result<(), Status> {
+    let limit = links.settings().call_timeout;
+    let answer = within(limit, async {
+        let mut client = client(&links, &link).await?;
+        let message = wire::vote_request(request, links.gate().own().sender(link.node()));
+        client.request_vote(timed(message, limit)).await
+    });
+    let vote = wire::checked_vote_response(answer.await?.into_inner(), &request)?;
+    links.events()?.deliver(link.node(), Message::Vote(vote));
+    Ok(())
+}
+
+/// Tells the peer to stand for election.
+pub async fn hand_over(links: Links, link: Arc<Link>, term: Term) -> Result<(), Status> {
+    let limit = links.settings().call_timeout;
+    within(limit, async {
+        let mut client = client(&links, &link).await?;
+        let sender = Some(links.gate().own().sender(link.node()));
+        client.timeout_now(timed(pb::TimeoutNowRequest { sender, term: term.get() }, limit)).await
+    })
+    .await?;
+    Ok(())
+}
+
+/// Asks the leader for a read index.
+pub async fn read_index(links: Links, link: Arc<Link>, deadline: Instant) -> Result<Index, Status> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    // One call that hangs must not hold up the line behind it until its readers' last deadline.
+    let limit = left.min(links.settings().call_timeout);
+    let answer = within(limit, async {
+        let mut client = client(&links, &link).await?;
+        let sender = Some(links.gate().own().sender(link.node()));
+        client.read_index(timed(pb::ReadIndexRequest { sender }, limit)).await
+    });
+    Ok(wire::checked_index(answer.await?.into_inner().index)?)
+}
+
+/// Compares identities over a channel.
+pub async fn introduce(links: &Links, link: &Link, channel: Channel) -> Result<(), IntroduceFailure> {
+    let limit = links.settings().handshake_timeout;
+    let sender = Some(links.gate().own().sender(link.node()));
+    let mut client = connection::client(channel, links.settings());
+    let request = timed(pb::IntroduceRequest { sender }, limit);
+    let answer =
+        within(limit, client.introduce(request)).await.map_err(|status| match Refusal::of(&status) {
+            Some(refusal) => IntroduceFailure::Refused(refusal),
+            None => IntroduceFailure::Unreachable(connection::describe_status(&status)),
+        })?;
+    let peer = links.gate().admit_as(link.node(), answer.into_inner().sender).await;
+    link.met(&peer.map_err(IntroduceFailure::Unacceptable)?);
+    Ok(())
+}
+
+/// Identities could not be compared, or do not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntroduceFailure {
+    /// There was no answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The peer does not listen to us.
+    #[error("it refuses this node: {0}")]
+    Refused(Refusal),
+    /// We do not listen to the peer.
+    #[error("refused: {0}")]
+    Unacceptable(Refusal),
+}
+
+impl From<IntroduceFailure> for Status {
+    fn from(failure: IntroduceFailure) -> Self {
+        match failure {
+            IntroduceFailure::Unreachable(why) => Status::unavailable(why),
+            IntroduceFailure::Refused(refusal) | IntroduceFailure::Unacceptable(refusal) => refusal.into(),
+        }
+    }
+}
+
+/// A client of the peer, whose identity is checked first if it was lost since.
+async fn client(links: &Links, link: &Link) -> Result<RaftServiceClient<Channel>, Status> {
+    if !link.is_acquainted() {
+        introduce(links, link, link.calls.clone()).await?;
+    }
+    Ok(connection::client(link.calls.clone(), links.settings()))
+}
+
+/// A request that the server may abandon after `limit`.
+fn timed<T>(message: T, limit: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}
+
+/// Bounds a call at our end, where also resolving and connecting count.
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    tokio::time::timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {limit:?}"))))
+}

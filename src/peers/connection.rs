@@ -1,0 +1,95 @@
+//! How connections between peers are made, on both ends.
+
+use crate::peers::settings::PeerSettings;
+use crate::proto::raft::raft_service_client::RaftServiceClient;
+use std::error::Error;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint, Server};
+
+/// The window of a connection. At 100 MB/s it lasts for a round trip of 160 ms.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// The window of one stream.
+const STREAM_WINDOW: u32 = 8 << 20;
+/// The largest frame: fewer, larger ones cost less.
+const FRAME_BYTES: u32 = 256 << 10;
+/// The most calls at once on one connection; writes that a peer forwards are among them.
+const CALLS_MAX: u32 = 4096;
+
+/// An address to connect to. Its name is resolved anew for each connection.
+pub fn endpoint(url: &str, settings: &PeerSettings) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
+        .connect_timeout(settings.connect_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .keep_alive_while_idle(true)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_frame_size(FRAME_BYTES))
+}
+
+/// The other end: a server for the peer listener, to which services are added.
+pub fn server(settings: &PeerSettings) -> Server {
+    Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(settings.keepalive_interval))
+        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_frame_size(FRAME_BYTES)
+        .max_concurrent_streams(CALLS_MAX)
+}
+
+/// A client of a peer's `RaftService`.
+pub fn client(channel: Channel, settings: &PeerSettings) -> RaftServiceClient<Channel> {
+    RaftServiceClient::new(channel).max_decoding_message_size(settings.message_bytes)
+}
+
+/// Why a call failed, in words: the whole chain of causes, each said once.
+pub fn describe_status(status: &Status) -> String {
+    let said = match status.message() {
+        "" => status.code().description().to_owned(),
+        message => message.to_owned(),
+    };
+    describe_chain(vec![said], status.source())
+}
+
+/// Why a connection failed, likewise.
+pub fn describe(error: &(dyn Error + 'static)) -> String {
+    describe_chain(Vec::new(), Some(error))
+}
+
+fn describe_chain(mut parts: Vec<String>, mut cause: Option<&(dyn Error + 'static)>) -> String {
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if part == "dns error" {
+            return "its name does not resolve yet".into();
+        }
+        if !parts.iter().any(|said| said.contains(&part)) {
+            parts.push(part);
+        }
+        cause = error.source();
+    }
+    if parts.len() > 1 {
+        // It says nothing that its cause does not.
+        parts.retain(|part| part != "transport error");
+    }
+    parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn trouble_with(url: &str) -> String {
+        describe(&endpoint(url, &PeerSettings::default()).unwrap().connect().await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn says_in_plain_words_why_a_peer_is_not_reached() {
+        // Port 1 is refused, and the name is reserved never to exist (RFC 2606).
+        let refused = trouble_with("http://127.0.0.1:1").await;
+        assert!(refused.contains("refused") && !refused.contains("transport error"), "{refused}");
+        assert_eq!(trouble_with("http://n3.invalid:2380").await, "its name does not resolve yet");
+    }
+}

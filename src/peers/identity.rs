@@ -1,0 +1,232 @@
+//! Who speaks, and whether we listen.
+//!
+//! Each call opens with a [`pb::Sender`], and each side checks the other's
+//! before a message of it may reach the core. What is compared:
+//!
+//! | fact | guards against |
+//! |---|---|
+//! | cluster id | two clusters whose addresses were mixed up |
+//! | recipient | an address that now belongs to another node |
+//! | node id | a node that is no member |
+//! | settings | members with other timings or limits |
+//! | directory id | a member that lost its disk: it forgot its votes and its log, and would break promises |
+
+use crate::peers::refusal::{Reason, Refusal};
+use crate::proto::raft as pb;
+use crate::types::{ClusterId, DirectoryId, NodeId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The longest name or URL that a peer may send, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// Its data directory.
+    pub directory: DirectoryId,
+    /// Its name.
+    pub name: String,
+    /// Where clients reach it.
+    pub client_url: String,
+    /// A hash over the settings that all members must share.
+    pub settings_fingerprint: u64,
+}
+
+impl Identity {
+    /// As said to a peer.
+    pub fn sender(&self, recipient: NodeId) -> pb::Sender {
+        pb::Sender {
+            cluster_id: self.cluster.get(),
+            node_id: self.node.get(),
+            directory_id: self.directory.get(),
+            recipient_id: recipient.get(),
+            settings_fingerprint: self.settings_fingerprint,
+            name: self.name.clone(),
+            client_url: self.client_url.clone(),
+        }
+    }
+}
+
+/// Which data directory each peer had when it was first met. Must outlive a
+/// restart: an answer of `Ok` is a durable fact.
+pub trait KnownDirectories: Send + Sync + 'static {
+    /// Compares the directory with the known one, or stores it if there is
+    /// none. May block on the disk.
+    fn remember(&self, peer: NodeId, directory: DirectoryId) -> Result<(), RememberError>;
+}
+
+/// A peer's directory was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RememberError {
+    /// The peer is known with another one.
+    #[error("it is known with data directory {known:016x}", known = .known.0)]
+    Differs {
+        /// That one.
+        known: DirectoryId,
+    },
+    /// It could not be stored; the peer may try again.
+    #[error("its data directory could not be noted: {0}")]
+    NotStored(String),
+}
+
+/// A peer that was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquaintance {
+    /// Its id.
+    pub node: NodeId,
+    /// Where clients reach it.
+    pub client_url: String,
+}
+
+/// Decides who is let in.
+pub struct Gate {
+    own: Identity,
+    members: BTreeSet<NodeId>,
+    known: Arc<dyn KnownDirectories>,
+    /// Directories that `known` has confirmed since the start, so that only the
+    /// first call of a peer waits for the disk. 0: none yet.
+    confirmed: Vec<(NodeId, AtomicU64)>,
+}
+
+impl Gate {
+    /// A gate for this node, open to the members.
+    pub fn new(
+        own: Identity,
+        members: impl IntoIterator<Item = NodeId>,
+        known: Arc<dyn KnownDirectories>,
+    ) -> Self {
+        let members: BTreeSet<NodeId> = members.into_iter().collect();
+        let confirmed = members.iter().map(|node| (*node, AtomicU64::new(0))).collect();
+        Self { own, members, known, confirmed }
+    }
+
+    /// Who this node is.
+    pub fn own(&self) -> &Identity {
+        &self.own
+    }
+
+    /// Checks who speaks. The first time it waits for the disk.
+    pub async fn admit(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, Refusal> {
+        let Some(sender) = sender else {
+            return Err(Refusal::new(Reason::UnknownMember, "the message does not say who sends it".into()));
+        };
+        self.compare(&sender)?;
+        let node = NodeId(sender.node_id);
+        self.confirm(node, DirectoryId(sender.directory_id), &sender.name).await?;
+        Ok(Acquaintance { node, client_url: sender.client_url })
+    }
+
+    /// Checks who answered a call to `expected`.
+    pub async fn admit_as(
+        &self,
+        expected: NodeId,
+        sender: Option<pb::Sender>,
+    ) -> Result<Acquaintance, Refusal> {
+        if let Some(sender) = &sender
+            && sender.cluster_id == self.own.cluster.get()
+            && sender.node_id != expected.get()
+        {
+            let text = format!(
+                "node {} ({:?}) answers at the address of node {expected}; check --initial-cluster on both",
+                sender.node_id, sender.name
+            );
+            return Err(Refusal::new(Reason::WrongRecipient, text));
+        }
+        self.admit(sender).await
+    }
+
+    fn compare(&self, sender: &pb::Sender) -> Result<(), Refusal> {
+        let refuse = |reason, text| Err(Refusal::new(reason, text));
+        if sender.name.len() > TEXT_BYTES_MAX || sender.client_url.len() > TEXT_BYTES_MAX {
+            return refuse(
+                Reason::UnknownMember,
+                format!("a name or URL of more than {TEXT_BYTES_MAX} bytes"),
+            );
+        }
+        let Identity { cluster, node, name, settings_fingerprint, .. } = &self.own;
+        if sender.cluster_id != cluster.get() {
+            return refuse(
+                Reason::WrongCluster,
+                format!(
+                    "{:?} is of cluster {:016x}, {name:?} is of cluster {:016x}; \
+                     check --initial-cluster and --cluster-token of both, and their data directories",
+                    sender.name,
+                    sender.cluster_id,
+                    cluster.get()
+                ),
+            );
+        }
+        if sender.recipient_id != node.get() {
+            return refuse(
+                Reason::WrongRecipient,
+                format!(
+                    "{:?} speaks to node {}, but this is node {node} ({name:?}); check --initial-cluster of both",
+                    sender.name, sender.recipient_id
+                ),
+            );
+        }
+        let peer = NodeId(sender.node_id);
+        if peer == *node || !self.members.contains(&peer) {
+            return refuse(
+                Reason::UnknownMember,
+                format!(
+                    "{:?} (node {peer}) is no other member of the cluster that {name:?} knows; \
+                     check --name and --initial-cluster of both",
+                    sender.name
+                ),
+            );
+        }
+        if sender.settings_fingerprint != *settings_fingerprint {
+            return refuse(
+                Reason::SettingsDiffer,
+                format!(
+                    "{:?} and {name:?} differ in settings that all members must share (timing and limits); \
+                     compare `kontiki config show` of both",
+                    sender.name
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    async fn confirm(&self, peer: NodeId, directory: DirectoryId, name: &str) -> Result<(), Refusal> {
+        let confirmed = self.confirmed.iter().find(|(node, _)| *node == peer).map(|(_, id)| id);
+        if directory == DirectoryId(0) {
+            let text = format!("{name:?} has no data directory id");
+            return Err(Refusal::new(Reason::UnknownMember, text));
+        }
+        if confirmed.is_some_and(|id| id.load(Ordering::Acquire) == directory.get()) {
+            return Ok(());
+        }
+        let known = self.known.clone();
+        let outcome = tokio::task::spawn_blocking(move || known.remember(peer, directory)).await;
+        match outcome {
+            Ok(Ok(())) => {
+                if let Some(id) = confirmed {
+                    id.store(directory.get(), Ordering::Release);
+                }
+                Ok(())
+            }
+            Ok(Err(error @ RememberError::Differs { .. })) => Err(Refusal::new(
+                Reason::MemberWiped,
+                format!(
+                    "{name:?} (node {peer}) comes with data directory {:016x}, but {error}: it lost what it \
+                     promised and must not take part as the same member. Bring its old data directory back. \
+                     (Members cannot be replaced yet; a cluster that never held data may be started anew by \
+                     removing the data directories of all its nodes)",
+                    directory.get()
+                ),
+            )),
+            Ok(Err(error @ RememberError::NotStored(_))) => {
+                Err(Refusal::new(Reason::NotReady, format!("{name:?} (node {peer}): {error}")))
+            }
+            Err(_) => Err(Refusal::new(Reason::NotReady, "this node is stopping".into())),
+        }
+    }
+}

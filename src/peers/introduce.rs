@@ -1,0 +1,109 @@
+//! The first words of a new data directory.
+//!
+//! A node that lost its disk would, as the same member, vote twice in a term
+//! and deny entries that it had acknowledged. The others remember its old
+//! directory; so a new directory takes part only after a majority of the
+//! others has accepted it. The lost one was accepted by a majority of the others
+//! too, before it took part in anything, and two such majorities overlap.
+
+use crate::peers::calls::{self, IntroduceFailure};
+use crate::peers::link::Link;
+use crate::peers::links::Links;
+use crate::peers::patience::{Backoff, Murmur};
+use crate::peers::refusal::{Reason, Refusal};
+use crate::raft::majority;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// This node may not take part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntroduceError {
+    /// Another member refuses it for good.
+    #[error("{peer} refuses this node: {refusal}")]
+    Refused {
+        /// That member's name.
+        peer: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Introduces this node to the others, and waits until a majority of them
+/// has accepted it, however long that takes. Says in the log for whom it waits.
+pub async fn run(links: &Links) -> Result<(), IntroduceError> {
+    tokio::select! {
+        outcome = introduce_to_majority(links) => outcome,
+        () = links.stopped() => Err(IntroduceError::Stopping),
+    }
+}
+
+async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
+    let others = links.all().count();
+    let mut missing = if others == 0 { 0 } else { majority(others) };
+    let (report, mut reports) = mpsc::channel(others.max(1));
+    // Dropped, and so ended, with this future.
+    let mut tasks = JoinSet::new();
+    for link in links.all() {
+        tasks.spawn(introduce_to(links.clone(), link.clone(), report.clone()));
+    }
+    let mut murmur = Murmur::new(links.settings().log_interval);
+    let mut troubles = BTreeMap::new();
+    while missing > 0 {
+        let Some((link, outcome)) = reports.recv().await else {
+            return Err(IntroduceError::Stopping);
+        };
+        let address = &link.address;
+        match outcome {
+            Ok(()) => {
+                missing -= 1;
+                troubles.remove(&address.node);
+                tracing::info!(peer = address.name, missing, "introduced to {}", address.name);
+            }
+            Err(IntroduceFailure::Refused(refusal))
+                if matches!(refusal.reason, Reason::MemberWiped | Reason::WrongCluster) =>
+            {
+                return Err(IntroduceError::Refused { peer: address.name.clone(), refusal });
+            }
+            Err(trouble) => {
+                let trouble = format!("{} ({}): {trouble}", address.name, address.peer_url);
+                troubles.insert(address.node, trouble);
+                let troubles: Vec<&str> = troubles.values().map(String::as_str).collect();
+                let line =
+                    format!("waiting for {missing} of {others} other members: {}", troubles.join("; "));
+                if murmur.is_due(&line) {
+                    tracing::info!("{line}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reports each attempt, until one succeeds.
+async fn introduce_to(
+    links: Links,
+    link: Arc<Link>,
+    report: mpsc::Sender<(Arc<Link>, Result<(), IntroduceFailure>)>,
+) {
+    let settings = links.settings();
+    let mut backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
+    loop {
+        let outcome = calls::introduce(&links, &link, link.calls.clone()).await;
+        let (done, refused) = match &outcome {
+            Ok(()) => (true, false),
+            Err(IntroduceFailure::Unreachable(_)) => (false, false),
+            Err(IntroduceFailure::Refused(refusal)) => (false, refusal.reason != Reason::NotReady),
+            Err(IntroduceFailure::Unacceptable(_)) => (false, true),
+        };
+        if report.send((link.clone(), outcome)).await.is_err() || done {
+            return;
+        }
+        let pause = if refused { settings.refused_pause } else { backoff.pause() };
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,197 @@
+//! All that this node holds about one peer: the ways to it and what waits there.
+
+use crate::peers::connection;
+use crate::peers::identity::Acquaintance;
+use crate::peers::lane::{LaneReceiver, LaneSender, lane};
+use crate::peers::read_index::ReadIndexLine;
+use crate::peers::settings::PeerSettings;
+use crate::raft::{Message, Vote};
+use crate::types::NodeId;
+use arc_swap::ArcSwapOption;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::task::AbortHandle;
+use tonic::transport::{Channel, Endpoint};
+
+/// The most unary consensus calls to a peer, and from it, at once. Elections
+/// need one or two; more pile up only where nobody answers.
+const CALLS_AT_ONCE: usize = 8;
+
+/// Where a member is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// Its id.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its peer listener.
+    pub peer_url: String,
+}
+
+/// One peer.
+pub struct Link {
+    /// Where it is reached.
+    pub address: PeerAddress,
+    /// The address to connect to.
+    pub endpoint: Endpoint,
+    /// For all calls but the append stream and snapshots, so that no call waits behind those.
+    pub calls: Channel,
+    /// Bounds the calls that [`Transport::send`](crate::replica::Transport::send) starts.
+    pub outgoing: Arc<Semaphore>,
+    /// Bounds the vote requests of the peer that wait for an answer.
+    pub incoming: Semaphore,
+    /// The votes that our core casts for the peer; listened to by the calls that ask for one.
+    pub votes: broadcast::Sender<Vote>,
+    /// Reads that wait for the peer's read index.
+    pub reads: ReadIndexLine,
+    /// Our append stream to the peer, or the attempt to open one.
+    requests: ArcSwapOption<LaneSender>,
+    /// The peer's newest append stream to us: its answers.
+    replies: ArcSwapOption<InboundStream>,
+    /// Numbers the peer's append streams. Held only while one replaces another.
+    newest_inbound: Mutex<u64>,
+    /// Whether the node at the peer's address was checked to be the peer since the last loss.
+    acquainted: AtomicBool,
+    /// Whether a loss was reported since a stream was last opened.
+    lost: AtomicBool,
+    client_url: ArcSwapOption<String>,
+    /// The snapshot that is being sent.
+    snapshot: Mutex<Option<AbortHandle>>,
+    queue: (usize, usize),
+}
+
+struct InboundStream {
+    lane: LaneSender,
+    /// Dropped with this: ends the stream.
+    _replaced: oneshot::Sender<()>,
+}
+
+/// What the server of a newly opened inbound append stream works with.
+pub struct InboundOpen {
+    /// Tells the streams of a peer apart.
+    pub number: u64,
+    /// The answers that our core gives.
+    pub lane: LaneReceiver,
+    /// Ends when a newer stream replaces this one.
+    pub replaced: oneshot::Receiver<()>,
+}
+
+impl Link {
+    /// A link; nothing is connected yet. Must be called within a tokio runtime.
+    pub fn new(address: PeerAddress, settings: &PeerSettings) -> Result<Self, tonic::transport::Error> {
+        let endpoint = connection::endpoint(&address.peer_url, settings)?;
+        Ok(Self {
+            calls: endpoint.connect_lazy(),
+            endpoint,
+            address,
+            outgoing: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            incoming: Semaphore::new(CALLS_AT_ONCE),
+            votes: broadcast::Sender::new(2 * CALLS_AT_ONCE),
+            reads: ReadIndexLine::default(),
+            requests: ArcSwapOption::empty(),
+            replies: ArcSwapOption::empty(),
+            newest_inbound: Mutex::new(0),
+            acquainted: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            client_url: ArcSwapOption::empty(),
+            snapshot: Mutex::new(None),
+            queue: (settings.queue_messages, settings.queue_bytes),
+        })
+    }
+
+    /// The peer's id.
+    pub fn node(&self) -> NodeId {
+        self.address.node
+    }
+
+    /// Queues an append or heartbeat. False: dropped.
+    pub fn send_request(&self, message: Message) -> bool {
+        self.requests.load().as_ref().is_some_and(|lane| lane.send(message))
+    }
+
+    /// Queues an answer to an append or heartbeat. False: dropped.
+    pub fn send_reply(&self, message: Message) -> bool {
+        self.replies.load().as_ref().is_some_and(|stream| stream.lane.send(message))
+    }
+
+    /// Opens an empty lane for requests. What an older one still held is
+    /// dropped: it was lost, and Raft sends it again.
+    pub fn open_requests(&self) -> LaneReceiver {
+        let (sender, receiver) = lane(self.queue.0, self.queue.1);
+        self.requests.store(Some(Arc::new(sender)));
+        receiver
+    }
+
+    /// Ends the lane for requests, and with it the stream that drains it.
+    pub fn close_requests(&self) {
+        self.requests.store(None);
+    }
+
+    /// Notes a new append stream of the peer, which replaces an older one.
+    pub fn open_inbound(&self) -> InboundOpen {
+        let (sender, receiver) = lane(self.queue.0, self.queue.1);
+        let (guard, replaced) = oneshot::channel();
+        let mut newest = held(&self.newest_inbound);
+        *newest += 1;
+        self.replies.store(Some(Arc::new(InboundStream { lane: sender, _replaced: guard })));
+        InboundOpen { number: *newest, lane: receiver, replaced }
+    }
+
+    /// Notes the end of an append stream of the peer. False: it had been replaced.
+    pub fn close_inbound(&self, number: u64) -> bool {
+        let newest = held(&self.newest_inbound);
+        let is_newest = *newest == number;
+        if is_newest {
+            self.replies.store(None);
+        }
+        is_newest
+    }
+
+    /// The peer spoke, and was let in.
+    pub fn heard_from(&self, peer: &Acquaintance) {
+        let known = self.client_url.load();
+        if !peer.client_url.is_empty() && known.as_ref().is_none_or(|url| **url != peer.client_url) {
+            self.client_url.store(Some(Arc::new(peer.client_url.clone())));
+        }
+    }
+
+    /// The node that answers at the peer's address was checked to be the peer.
+    pub fn met(&self, peer: &Acquaintance) {
+        self.heard_from(peer);
+        self.acquainted.store(true, Ordering::Release);
+    }
+
+    /// Whether the node at the peer's address was checked since the last loss.
+    pub fn is_acquainted(&self) -> bool {
+        self.acquainted.load(Ordering::Acquire)
+    }
+
+    /// A stream was opened: the next loss is news.
+    pub fn opened(&self) {
+        self.lost.store(false, Ordering::Release);
+    }
+
+    /// A stream broke. True if that is news: a peer that dies breaks both of its streams.
+    pub fn broke(&self) -> bool {
+        self.acquainted.store(false, Ordering::Release);
+        !self.lost.swap(true, Ordering::AcqRel)
+    }
+
+    /// Where clients reach the peer, once it was heard from.
+    pub fn client_url(&self) -> Option<String> {
+        self.client_url.load().as_deref().cloned()
+    }
+
+    /// Notes the task that sends a snapshot; an older one is stopped.
+    pub fn sends_snapshot(&self, task: AbortHandle) {
+        if let Some(older) = held(&self.snapshot).replace(task) {
+            older.abort();
+        }
+    }
+}
+
+/// A lock whose holders only read and assign, so that nobody waits and poison means nothing.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

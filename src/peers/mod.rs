@@ -1,0 +1,65 @@
+//! The connections to the other nodes.
+//!
+//! The core speaks in messages that may be lost; gRPC speaks in calls. This
+//! module maps one to the other, for each peer on a [`link`] of its own:
+//!
+//! | the core says | it travels as |
+//! |---|---|
+//! | append, heartbeat | our outbound `AppendEntries` stream to the peer ([`dialer`], [`append_stream`]) |
+//! | accepted, rejected, heartbeat ack | the way back on the peer's newest inbound `AppendEntries` stream |
+//! | request vote, vote | a unary call and its answer ([`calls`], [`votes`]) |
+//! | timeout now | a unary call ([`calls`]) |
+//! | a snapshot | a client stream on a connection of its own, at a limited rate ([`snapshot_sender`], [`snapshot_receiver`]) |
+//!
+//! A peer has up to three connections, so that nothing small waits behind
+//! something large: one for the append stream, one for calls (forwarded writes
+//! are among them), and one for a snapshot while it is sent.
+//!
+//! *Nothing waits in the loop.* [`Transport::send`] queues or drops. Each
+//! [`lane`] is bounded in messages and bytes and lives as long as its stream:
+//! what a broken stream still held is dropped, since the core will send it
+//! again when it learns of the loss. Heartbeats overtake the queue.
+//!
+//! *Losses are news.* A stream that ends is reported at once
+//! ([`PeerEvents::peer_lost`]): a follower whose leader's process was killed
+//! sees the end of its stream within a millisecond and need not wait out the
+//! election timeout. A peer that falls silent without an end is found by the
+//! keepalive of the connection. A loss is reported once, although it breaks
+//! both directions.
+//!
+//! *Strangers are refused.* Both ends check the other's [`identity`] before a
+//! message may reach the core. A new data directory first [`introduce`]s itself.
+//!
+//! The listener may be served before there is a replica: until
+//! [`Peers::start`], `Introduce` is answered and everything else refused with
+//! `NOT_READY`.
+
+pub mod append_stream;
+pub mod calls;
+pub mod connection;
+pub mod dialer;
+pub mod events;
+pub mod identity;
+pub mod introduce;
+pub mod lane;
+pub mod link;
+pub mod links;
+pub mod patience;
+pub mod raft_service;
+pub mod read_index;
+pub mod refusal;
+pub mod settings;
+pub mod snapshot_receiver;
+pub mod snapshot_sender;
+pub mod transport;
+pub mod votes;
+pub mod wire;
+
+pub use events::{PeerEvents, SnapshotSink};
+pub use identity::{Identity, KnownDirectories, RememberError};
+pub use introduce::IntroduceError;
+pub use link::PeerAddress;
+pub use links::BadAddress;
+pub use refusal::{Reason, Refusal};
+pub use settings::PeerSettings;
+pub use transport::Peers;

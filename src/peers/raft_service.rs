@@ -1,0 +1,105 @@
+//! What this node answers its peers. Each call is checked for who makes it and
+//! for form; then it is the replica's.
+
+use crate::peers::append_stream::{self, Replies};
+use crate::peers::links::Links;
+use crate::peers::read_index;
+use crate::peers::refusal::{Reason, Refusal};
+use crate::peers::wire;
+use crate::peers::{snapshot_receiver, votes};
+use crate::proto::raft as pb;
+use crate::proto::raft::raft_service_server;
+use crate::raft::Message;
+use crate::types::NodeId;
+use tonic::{Request, Response, Status, Streaming};
+
+/// The server of `kontiki.raft.v1.RaftService`; made by [`Peers::service`].
+pub struct RaftService {
+    links: Links,
+}
+
+impl RaftService {
+    pub(in crate::peers) fn new(links: Links) -> Self {
+        Self { links }
+    }
+
+    /// Checks who calls, and refuses while there is no replica to ask.
+    async fn admit(&self, sender: Option<pb::Sender>) -> Result<NodeId, Refusal> {
+        let peer = self.links.gate().admit(sender).await?;
+        self.links.events()?;
+        Ok(peer.node)
+    }
+}
+
+#[tonic::async_trait]
+impl raft_service_server::RaftService for RaftService {
+    async fn introduce(
+        &self,
+        request: Request<pb::IntroduceRequest>,
+    ) -> Result<Response<pb::IntroduceResponse>, Status> {
+        // Answered before there is a replica: new nodes wait for each other here.
+        let peer = self.links.gate().admit(request.into_inner().sender).await.inspect_err(log_refusal)?;
+        if let Some(link) = self.links.get(peer.node) {
+            link.heard_from(&peer);
+        }
+        let sender = Some(self.links.gate().own().sender(peer.node));
+        Ok(Response::new(pb::IntroduceResponse { sender }))
+    }
+
+    async fn request_vote(
+        &self,
+        request: Request<pb::RequestVoteRequest>,
+    ) -> Result<Response<pb::RequestVoteResponse>, Status> {
+        let mut request = request.into_inner();
+        let peer = self.admit(request.sender.take()).await?;
+        let question = wire::checked_vote_request(&request)?;
+        let link = self.links.get(peer).ok_or_else(no_such_member)?;
+        let vote = votes::answer(&self.links, link, question).await?;
+        Ok(Response::new(wire::vote_response(vote)))
+    }
+
+    type AppendEntriesStream = Replies;
+
+    async fn append_entries(
+        &self,
+        request: Request<Streaming<pb::AppendEntriesRequest>>,
+    ) -> Result<Response<Replies>, Status> {
+        Ok(Response::new(append_stream::serve(&self.links, request.into_inner()).await?))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<pb::InstallSnapshotRequest>>,
+    ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
+        Ok(Response::new(snapshot_receiver::serve(&self.links, request.into_inner()).await?))
+    }
+
+    async fn timeout_now(
+        &self,
+        request: Request<pb::TimeoutNowRequest>,
+    ) -> Result<Response<pb::TimeoutNowResponse>, Status> {
+        let mut request = request.into_inner();
+        let peer = self.admit(request.sender.take()).await?;
+        let term = wire::checked_timeout_now(&request)?;
+        self.links.events()?.deliver(peer, Message::TimeoutNow { term });
+        Ok(Response::new(pb::TimeoutNowResponse {}))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<pb::ReadIndexRequest>,
+    ) -> Result<Response<pb::ReadIndexResponse>, Status> {
+        self.admit(request.into_inner().sender).await?;
+        let events = self.links.events()?;
+        let index = events.read_index().await.map_err(|error| read_index::refusal(&error))?;
+        Ok(Response::new(pb::ReadIndexResponse { index: index.get(), term: events.term().get() }))
+    }
+}
+
+fn log_refusal(refusal: &Refusal) {
+    tracing::debug!(reason = refusal.reason.name(), "refused a peer's introduction: {}", refusal.text);
+}
+
+fn no_such_member() -> Status {
+    Refusal::new(Reason::UnknownMember, "no such member".into()).into()
+}

@@ -1,0 +1,102 @@
+//! Why a peer is not listened to, on both ends of the wire.
+
+use std::collections::HashMap;
+use std::fmt;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The domain of the reasons in an `ErrorInfo`.
+const DOMAIN: &str = "kontiki";
+
+/// The kind of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The peer is of another cluster.
+    WrongCluster,
+    /// The peer meant another node.
+    WrongRecipient,
+    /// The peer is no member.
+    UnknownMember,
+    /// The peer's shared settings are others.
+    SettingsDiffer,
+    /// The peer is a member whose data directory was replaced.
+    MemberWiped,
+    /// Not now: the node is starting, stopping, or cannot note the peer's directory.
+    NotReady,
+}
+
+impl Reason {
+    const ALL: [Self; 6] = [
+        Self::WrongCluster,
+        Self::WrongRecipient,
+        Self::UnknownMember,
+        Self::SettingsDiffer,
+        Self::MemberWiped,
+        Self::NotReady,
+    ];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WrongCluster => "WRONG_CLUSTER",
+            Self::WrongRecipient => "WRONG_RECIPIENT",
+            Self::UnknownMember => "UNKNOWN_MEMBER",
+            Self::SettingsDiffer => "SETTINGS_DIFFER",
+            Self::MemberWiped => "MEMBER_WIPED",
+            Self::NotReady => "NOT_READY",
+        }
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::NotReady => Code::Unavailable,
+            _ => Code::FailedPrecondition,
+        }
+    }
+}
+
+/// A peer is not listened to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    /// The kind.
+    pub reason: Reason,
+    /// What differs, and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.name(), self.text)
+    }
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(reason: Reason, text: String) -> Self {
+        Self { reason, text }
+    }
+
+    /// The refusal that a peer answered, if the status is one.
+    pub fn of(status: &Status) -> Option<Self> {
+        let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
+        let reason = Reason::ALL.into_iter().find(|reason| reason.name() == info.reason)?;
+        Some(Self { reason, text: status.message().to_owned() })
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let details = ErrorDetails::with_error_info(refusal.reason.name(), DOMAIN, HashMap::new());
+        Status::with_error_details(refusal.reason.code(), refusal.text, details)
+    }
+}
+
+/// A status with a reason that no refusal is about.
+pub(in crate::peers) fn status(
+    code: Code,
+    reason: &str,
+    text: String,
+    metadata: HashMap<String, String>,
+) -> Status {
+    Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
+}

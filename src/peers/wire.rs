@@ -1,0 +1,308 @@
+//! The peers' protocol, between the wire and the domain.
+//!
+//! [`Malformed`] says which rule a message broke. A peer that sends such a
+//! message is broken or of another version; its stream is closed, and nothing
+//! of the message reaches the core.
+
+use crate::proto::raft as pb;
+use crate::raft::{
+    Append, Entry, Heartbeat, Members, Message, Payload, RequestVote, Round, SnapshotMeta, Vote,
+};
+use crate::types::{EntryId, Index, NodeId, Term};
+use std::collections::BTreeSet;
+
+/// The most entries in one message. The core batches by bytes; this bounds the
+/// memory that a message of empty entries could take once it is decoded.
+pub const ENTRIES_MAX: usize = 1 << 16;
+
+/// The most nodes in one set of members.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// Terms and indexes stay below this, so that counting on can never overflow.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
+/// A message from a peer breaks a rule of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed message from a peer: {0}")]
+pub struct Malformed(pub String);
+
+impl From<Malformed> for tonic::Status {
+    fn from(malformed: Malformed) -> Self {
+        Self::invalid_argument(malformed.to_string())
+    }
+}
+
+fn malformed<T>(what: impl Into<String>) -> Result<T, Malformed> {
+    Err(Malformed(what.into()))
+}
+
+// Outward.
+
+/// An append or a heartbeat as a message of the stream; `None` for any other.
+pub fn append_request(message: Message) -> Option<pb::AppendEntriesRequest> {
+    use pb::append_entries_request::Message as Wire;
+    let wire = match message {
+        Message::Append(append) => Wire::Append(append_to_wire(append)),
+        Message::Heartbeat(Heartbeat { term, commit, round }) => {
+            Wire::Heartbeat(pb::Heartbeat { term: term.get(), commit_index: commit.get(), round: round.0 })
+        }
+        _ => return None,
+    };
+    Some(pb::AppendEntriesRequest { message: Some(wire) })
+}
+
+/// An answer to an append or a heartbeat as a message of the stream back; `None` for any other.
+pub fn append_response(message: Message) -> Option<pb::AppendEntriesResponse> {
+    use pb::append_entries_response::Message as Wire;
+    let wire = match message {
+        Message::Accepted { term, matched } => {
+            Wire::Accepted(pb::AppendAccepted { term: term.get(), match_index: matched.get() })
+        }
+        Message::Rejected { term, prev, hint } => Wire::Rejected(pb::AppendRejected {
+            term: term.get(),
+            prev_index: prev.get(),
+            hint: Some(entry_id_to_wire(hint)),
+        }),
+        Message::HeartbeatAck { term, round } => {
+            Wire::Heartbeat(pb::HeartbeatAck { term: term.get(), round: round.0 })
+        }
+        _ => return None,
+    };
+    Some(pb::AppendEntriesResponse { message: Some(wire) })
+}
+
+/// A candidate's question.
+pub fn vote_request(request: RequestVote, sender: pb::Sender) -> pb::RequestVoteRequest {
+    pb::RequestVoteRequest {
+        sender: Some(sender),
+        term: request.term.get(),
+        last: Some(entry_id_to_wire(request.last)),
+        pre_vote: request.pre,
+        leadership_transfer: request.transfer,
+    }
+}
+
+/// A voter's answer.
+pub fn vote_response(vote: Vote) -> pb::RequestVoteResponse {
+    pb::RequestVoteResponse { term: vote.term.get(), granted: vote.granted, pre_vote: vote.pre }
+}
+
+/// The opening of a snapshot stream.
+pub fn snapshot_header(term: Term, meta: &SnapshotMeta, sender: pb::Sender) -> pb::SnapshotHeader {
+    pb::SnapshotHeader {
+        sender: Some(sender),
+        term: term.get(),
+        last: Some(entry_id_to_wire(meta.last)),
+        members: Some(members_to_wire(&meta.members)),
+    }
+}
+
+fn append_to_wire(append: Append) -> pb::Append {
+    pb::Append {
+        term: append.term.get(),
+        prev: Some(entry_id_to_wire(append.prev)),
+        entries: append.entries.into_iter().map(entry_to_wire).collect(),
+        commit_index: append.commit.get(),
+    }
+}
+
+fn entry_to_wire(entry: Entry) -> pb::Entry {
+    use pb::entry::Payload as Wire;
+    let payload = match entry.payload {
+        Payload::Noop => Wire::Noop(pb::NoOp {}),
+        Payload::Command(bytes) => Wire::Command(bytes),
+        Payload::Members(members) => Wire::Members(members_to_wire(&members)),
+    };
+    pb::Entry { term: entry.id.term.get(), payload: Some(payload) }
+}
+
+fn entry_id_to_wire(id: EntryId) -> pb::EntryId {
+    pb::EntryId { term: id.term.get(), index: id.index.get() }
+}
+
+fn members_to_wire(members: &Members) -> pb::Members {
+    let numbers = |nodes: &BTreeSet<NodeId>| nodes.iter().map(|node| node.get()).collect();
+    pb::Members {
+        voters: numbers(&members.voters),
+        outgoing_voters: numbers(&members.outgoing),
+        learners: numbers(&members.learners),
+    }
+}
+
+// Inward.
+
+/// A message of an append stream after its `hello`.
+pub fn checked_append_request(request: pb::AppendEntriesRequest) -> Result<Message, Malformed> {
+    use pb::append_entries_request::Message as Wire;
+    match request.message {
+        Some(Wire::Append(append)) => checked_append(append).map(Message::Append),
+        Some(Wire::Heartbeat(heartbeat)) => Ok(Message::Heartbeat(Heartbeat {
+            term: leader_term(heartbeat.term)?,
+            commit: index(heartbeat.commit_index)?,
+            round: Round(heartbeat.round),
+        })),
+        Some(Wire::Hello(_)) => malformed("a second hello in an append stream"),
+        None => malformed("an append stream's message is empty or of an unknown kind"),
+    }
+}
+
+/// A message of the stream back after its `hello`.
+pub fn checked_append_response(response: pb::AppendEntriesResponse) -> Result<Message, Malformed> {
+    use pb::append_entries_response::Message as Wire;
+    match response.message {
+        Some(Wire::Accepted(accepted)) => {
+            Ok(Message::Accepted { term: leader_term(accepted.term)?, matched: index(accepted.match_index)? })
+        }
+        Some(Wire::Rejected(rejected)) => Ok(Message::Rejected {
+            term: leader_term(rejected.term)?,
+            prev: index(rejected.prev_index)?,
+            hint: entry_id(rejected.hint, "the hint of a rejection")?,
+        }),
+        Some(Wire::Heartbeat(ack)) => {
+            Ok(Message::HeartbeatAck { term: leader_term(ack.term)?, round: Round(ack.round) })
+        }
+        Some(Wire::Hello(_)) => malformed("a second hello in an append stream's answers"),
+        None => malformed("an append stream's answer is empty or of an unknown kind"),
+    }
+}
+
+/// A candidate's question. Its sender is checked apart.
+pub fn checked_vote_request(request: &pb::RequestVoteRequest) -> Result<RequestVote, Malformed> {
+    let term = leader_term(request.term)?;
+    let last = entry_id(request.last, "the end of a candidate's log")?;
+    if last.term >= term {
+        // A candidate stands in a term above all that it has seen (Raft §5.2).
+        return malformed(format!("a candidate of term {term} whose log ends in term {}", last.term));
+    }
+    Ok(RequestVote { term, last, pre: request.pre_vote, transfer: request.leadership_transfer })
+}
+
+/// A voter's answer to the question `asked`.
+pub fn checked_vote_response(
+    response: pb::RequestVoteResponse,
+    asked: &RequestVote,
+) -> Result<Vote, Malformed> {
+    if response.pre_vote != asked.pre {
+        return malformed("a vote answers a pre-vote, or the reverse");
+    }
+    // A voter that never saw an election refuses in term 0.
+    let term = term(response.term)?;
+    if response.granted && term != asked.term {
+        return malformed(format!("a vote for term {term} answers a question about term {}", asked.term));
+    }
+    Ok(Vote { term, granted: response.granted, pre: response.pre_vote })
+}
+
+/// The opening of a snapshot stream. Its sender is checked apart.
+pub fn checked_snapshot_header(header: pb::SnapshotHeader) -> Result<(Term, SnapshotMeta), Malformed> {
+    let term = leader_term(header.term)?;
+    let last = entry_id(header.last, "the last entry of a snapshot")?;
+    if last == EntryId::ZERO || last.term > term {
+        return malformed(format!("a snapshot up to {last} from a leader of term {term}"));
+    }
+    let Some(members) = header.members else {
+        return malformed("a snapshot without members");
+    };
+    Ok((term, SnapshotMeta { last, members: checked_members(members)? }))
+}
+
+/// The term of a `TimeoutNow`.
+pub fn checked_timeout_now(request: &pb::TimeoutNowRequest) -> Result<Term, Malformed> {
+    leader_term(request.term)
+}
+
+/// An index that a peer names.
+pub fn checked_index(number: u64) -> Result<Index, Malformed> {
+    index(number)
+}
+
+fn checked_append(append: pb::Append) -> Result<Append, Malformed> {
+    let term = leader_term(append.term)?;
+    let prev = entry_id(append.prev, "the entry before an append")?;
+    if prev.term > term {
+        return malformed(format!("an append of term {term} behind {prev}"));
+    }
+    if append.entries.len() > ENTRIES_MAX {
+        return malformed(format!("{} entries in one message, limit {ENTRIES_MAX}", append.entries.len()));
+    }
+    index(prev.index.get() + append.entries.len() as u64)?;
+    let mut before = prev;
+    let mut entries = Vec::with_capacity(append.entries.len());
+    for wire in append.entries {
+        let entry = checked_entry(wire, before, term)?;
+        before = entry.id;
+        entries.push(entry);
+    }
+    Ok(Append { term, prev, entries, commit: index(append.commit_index)? })
+}
+
+/// An entry that follows `before` in the log of a leader of `leader_term`.
+fn checked_entry(wire: pb::Entry, before: EntryId, leader_term: Term) -> Result<Entry, Malformed> {
+    use pb::entry::Payload as Wire;
+    let id = EntryId { term: Term(wire.term), index: before.index.next() };
+    if id.term == Term(0) || id.term < before.term || id.term > leader_term {
+        // Terms never fall along a log, and none is above its leader's (Raft §5.3).
+        return malformed(format!("entry {id} behind {before} from a leader of term {leader_term}"));
+    }
+    let payload = match wire.payload {
+        Some(Wire::Noop(pb::NoOp {})) => Payload::Noop,
+        Some(Wire::Command(bytes)) => Payload::Command(bytes),
+        Some(Wire::Members(members)) => Payload::Members(checked_members(members)?),
+        None => return malformed(format!("entry {id} is empty or of an unknown kind")),
+    };
+    Ok(Entry { id, payload })
+}
+
+fn checked_members(wire: pb::Members) -> Result<Members, Malformed> {
+    let members = Members {
+        voters: nodes(wire.voters, "voters")?,
+        outgoing: nodes(wire.outgoing_voters, "outgoing voters")?,
+        learners: nodes(wire.learners, "learners")?,
+    };
+    if members.voters.is_empty() {
+        return malformed("members without a voter");
+    }
+    if let Some(node) = members.learners.iter().find(|node| members.voters.contains(node)) {
+        return malformed(format!("node {node} is a voter and a learner"));
+    }
+    Ok(members)
+}
+
+fn nodes(numbers: Vec<u64>, what: &str) -> Result<BTreeSet<NodeId>, Malformed> {
+    if numbers.len() > MEMBERS_MAX {
+        return malformed(format!("{} {what}, limit {MEMBERS_MAX}", numbers.len()));
+    }
+    let count = numbers.len();
+    let nodes: BTreeSet<NodeId> = numbers.into_iter().map(NodeId).collect();
+    if nodes.len() != count || nodes.contains(&NodeId(0)) {
+        return malformed(format!("{what} with a node twice or node 0"));
+    }
+    Ok(nodes)
+}
+
+fn entry_id(wire: Option<pb::EntryId>, what: &str) -> Result<EntryId, Malformed> {
+    let Some(wire) = wire else {
+        return malformed(format!("{what} is missing"));
+    };
+    let id = EntryId { term: term(wire.term)?, index: index(wire.index)? };
+    if (id.term == Term(0)) != (id.index == Index(0)) {
+        return malformed(format!("{what} is {id}: only the place before the first entry has term 0"));
+    }
+    Ok(id)
+}
+
+/// A term in which somebody leads or stands.
+fn leader_term(number: u64) -> Result<Term, Malformed> {
+    match term(number)? {
+        Term(0) => malformed("term 0 is before the first election"),
+        term => Ok(term),
+    }
+}
+
+fn term(number: u64) -> Result<Term, Malformed> {
+    if number > NUMBER_MAX { malformed(format!("term {number} is out of range")) } else { Ok(Term(number)) }
+}
+
+fn index(number: u64) -> Result<Index, Malformed> {
+    if number > NUMBER_MAX { malformed(format!("index {number} is out of range")) } else { Ok(Index(number)) }
+}

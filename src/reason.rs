@@ -1,0 +1,227 @@
+//! Why a request fails, and what became of it: the words that the server, the
+//! client and the command line share. The reasons are a closed list, since
+//! programs decide by them.
+
+use std::fmt;
+
+/// What became of a write that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was certainly not applied and never will be.
+    NotApplied,
+    /// It may have been applied, may yet be, or never.
+    Unknown,
+}
+
+impl Outcome {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplied => "NOT_APPLIED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// The outcome of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::NotApplied, Self::Unknown].into_iter().find(|outcome| outcome.as_str() == name)
+    }
+}
+
+/// The kinds of failure, by gRPC's names. Each protocol has its own code for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request itself is wrong.
+    InvalidArgument,
+    /// The request is right, but not here and now.
+    FailedPrecondition,
+    /// What was asked for is not there any more, or not yet.
+    OutOfRange,
+    /// There is no such method.
+    Unimplemented,
+    /// Somebody who is needed is away. Sending it again may help.
+    Unavailable,
+    /// A bound is reached.
+    ResourceExhausted,
+    /// The time is up.
+    DeadlineExceeded,
+    /// What was begun was given up.
+    Aborted,
+    /// Stored data is damaged.
+    DataLoss,
+    /// A bug.
+    Internal,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $kind:ident;)+) => {
+        /// Why a request failed. The name on the wire is the upper-case form;
+        /// neither it nor its kind ever changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// All there are, for documentation and tests.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The name on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            /// What kind of failure it is.
+            pub const fn kind(self) -> Kind {
+                match self {
+                    $(Self::$name => Kind::$kind,)+
+                }
+            }
+
+            /// The reason of that name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+            }
+        }
+    };
+}
+
+reasons! {
+    // What the request itself is. Sending it again does not help.
+
+    /// A key is required and was not given.
+    KeyMissing = "KEY_MISSING", InvalidArgument;
+    /// A key has no bytes.
+    KeyEmpty = "KEY_EMPTY", InvalidArgument;
+    /// A key, prefix or bound is longer than a key may be.
+    KeyTooLong = "KEY_TOO_LONG", InvalidArgument;
+    /// No form of the selector is set.
+    SelectorMissing = "SELECTOR_MISSING", InvalidArgument;
+    /// A prefix has no bytes; `all` says that every key is meant.
+    PrefixEmpty = "PREFIX_EMPTY", InvalidArgument;
+    /// A span's end is not behind its start.
+    RangeInverted = "RANGE_INVERTED", InvalidArgument;
+    /// `all` is set to false, which names no keys.
+    AllFalse = "ALL_FALSE", InvalidArgument;
+    /// An enum has a value that this version does not know, or none where one is required.
+    EnumUnknown = "ENUM_UNKNOWN", InvalidArgument;
+    /// A revision or limit is below the least that makes sense.
+    NumberTooSmall = "NUMBER_TOO_SMALL", InvalidArgument;
+    /// A page of more keys was asked for than a page may have.
+    PageTooLarge = "PAGE_TOO_LARGE", InvalidArgument;
+    /// The page token is damaged, or belongs to another range, order or revision.
+    PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
+    /// The request is larger than a request may be.
+    RequestTooLarge = "REQUEST_TOO_LARGE", InvalidArgument;
+    /// The answer would be larger than an answer may be.
+    ReplyTooLarge = "REPLY_TOO_LARGE", InvalidArgument;
+    /// A branch of a transaction has too many operations.
+    TooManyOps = "TOO_MANY_OPS", InvalidArgument;
+    /// The request would remove too many keys at once.
+    TooManyChanges = "TOO_MANY_CHANGES", InvalidArgument;
+    /// A transaction has too many compares.
+    TooManyCompares = "TOO_MANY_COMPARES", InvalidArgument;
+    /// Transactions are nested too deeply.
+    TooDeep = "TOO_DEEP", InvalidArgument;
+    /// An operation of a transaction is of no kind.
+    OpMissing = "OP_MISSING", InvalidArgument;
+    /// A compare's operand is absent, or of the wrong type for its target.
+    OperandMismatch = "OPERAND_MISMATCH", InvalidArgument;
+    /// A field is set that has no meaning together with the others.
+    FieldNotAllowed = "FIELD_NOT_ALLOWED", InvalidArgument;
+    /// A transaction would change one key twice.
+    DuplicateKey = "DUPLICATE_KEY", InvalidArgument;
+    /// Leadership cannot be handed to this node: it is unknown, no voter, or leads already.
+    BadTransferTarget = "BAD_TRANSFER_TARGET", InvalidArgument;
+    /// A client asked on the listener for other nodes; the details say where clients ask.
+    NotForwarded = "NOT_FORWARDED", FailedPrecondition;
+    /// The bytes are no message of this type.
+    Malformed = "MALFORMED", InvalidArgument;
+    /// The server has no such service or method, or not with this encoding.
+    MethodUnknown = "METHOD_UNKNOWN", Unimplemented;
+
+    // What the store is at the moment.
+
+    /// The revision was compacted: read a newer one.
+    Compacted = "COMPACTED", OutOfRange;
+    /// The revision has not happened yet.
+    FutureRevision = "FUTURE_REVISION", OutOfRange;
+
+    // What the cluster is at the moment. Sending it again may help.
+
+    /// This node does not lead, and the request was already forwarded once.
+    NotLeader = "NOT_LEADER", Unavailable;
+    /// No leader is known: an election is under way, or there is no majority.
+    NoLeader = "NO_LEADER", Unavailable;
+    /// Leadership is being handed over.
+    LeadershipTransfer = "LEADERSHIP_TRANSFER", Unavailable;
+    /// A new leader replaced the write before it was committed.
+    Superseded = "SUPERSEDED", Unavailable;
+    /// The node that had the write can no longer say what became of it. The outcome is UNKNOWN.
+    LeadershipLost = "LEADERSHIP_LOST", Unavailable;
+    /// The leader could not be reached, or the connection broke.
+    LeaderUnreachable = "LEADER_UNREACHABLE", Unavailable;
+    /// The node is new and waits for the other members to accept it; other nodes may well serve.
+    Starting = "STARTING", Unavailable;
+    /// The node is stopping.
+    Stopping = "STOPPING", Unavailable;
+    /// Too much is waiting on this node.
+    Overloaded = "OVERLOADED", ResourceExhausted;
+    /// The leader's disk is nearly full: writes are refused until there is room again, reads go on.
+    NoSpace = "NO_SPACE", ResourceExhausted;
+    /// The client does not take what it asked for.
+    SlowReader = "SLOW_READER", ResourceExhausted;
+    /// The deadline passed.
+    Deadline = "DEADLINE", DeadlineExceeded;
+    /// The target of a leadership transfer did not take over in time.
+    TransferTimedOut = "TRANSFER_TIMED_OUT", Aborted;
+
+    // What is broken.
+
+    /// The storage engine failed or found damage; the node is about to stop.
+    Storage = "STORAGE", DataLoss;
+    /// The snapshot could not be made.
+    SnapshotFailed = "SNAPSHOT_FAILED", Internal;
+    /// The server broke a rule of its own: a bug.
+    Internal = "INTERNAL", Internal;
+}
+
+impl Reason {
+    /// Whether the same request may well succeed in a moment, on this node or
+    /// the next leader, provided that it was certainly not applied.
+    pub const fn is_passing(self) -> bool {
+        matches!(
+            self,
+            Self::NotLeader
+                | Self::NoLeader
+                | Self::LeadershipTransfer
+                | Self::Superseded
+                | Self::LeaderUnreachable
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_lead_back() {
+        let names: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(Reason::named(reason.as_str()), Some(*reason));
+        }
+        assert_eq!(Reason::named("NO_SUCH_REASON"), None);
+        assert_eq!(Outcome::named(Outcome::Unknown.as_str()), Some(Outcome::Unknown));
+    }
+}

@@ -1,0 +1,128 @@
+//! Each refusal over the wire: its code, its reason, its facts, its outcome.
+
+use super::node::{Node, get, put};
+use kontiki::proto::v1;
+use kontiki::settings::Limits;
+use std::time::{Duration, Instant};
+use tonic::{Code, Request, Status};
+use tonic_types::{ErrorInfo, StatusExt as _};
+
+fn info(status: &Status) -> ErrorInfo {
+    status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
+}
+
+fn fact<'a>(info: &'a ErrorInfo, name: &str) -> &'a str {
+    info.metadata.get(name).map(String::as_str).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn bad_input_names_field_limit_and_actual_value() {
+    let node = Node::alone().await;
+    let refused = node.kv().put(put(&"k".repeat(9000), "v")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let info = info(&refused);
+    assert_eq!((&*info.reason, &*info.domain), ("KEY_TOO_LONG", "kontiki"));
+    assert_eq!((fact(&info, "limit"), fact(&info, "actual")), ("8192", "9000"));
+    assert_eq!(fact(&info, "outcome"), "NOT_APPLIED");
+    let bad = refused.get_details_bad_request().unwrap();
+    assert_eq!(bad.field_violations[0].field, "key");
+    assert_eq!(node.handle.view().revision().get(), 1, "nothing was written");
+}
+
+/// A little over the limit our own check refuses, far over it the transport
+/// does: the client sees the same.
+#[tokio::test]
+async fn a_request_over_the_limit_is_refused_alike_by_whomever() {
+    let node = Node::alone().await;
+    for size in [(1536 << 10) + 1, 8 << 20] {
+        let refused = node.kv().put(put("k", &"v".repeat(size))).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        let info = info(&refused);
+        assert_eq!((&*info.reason, fact(&info, "limit")), ("REQUEST_TOO_LARGE", "1572864"));
+        assert!(fact(&info, "actual").parse::<usize>().unwrap() > size);
+        assert_eq!(fact(&info, "outcome"), "NOT_APPLIED");
+    }
+    assert_eq!(node.put("k", &"v".repeat(1536 << 10 >> 1)).await, 2);
+}
+
+#[tokio::test]
+async fn an_unknown_method_says_where_to_look() {
+    let node = Node::alone().await;
+    for path in ["/kontiki.v1.KvService/Frobnicate", "/no.such.Service/Method"] {
+        let mut grpc = tonic::client::Grpc::new(node.channel.clone());
+        grpc.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<v1::EchoRequest, v1::EchoResponse>::default();
+        let path = path.parse().unwrap();
+        let refused = grpc.unary(Request::new(v1::EchoRequest::default()), path, codec).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented);
+        assert_eq!(info(&refused).reason, "METHOD_UNKNOWN");
+    }
+}
+
+#[tokio::test]
+async fn revisions_that_are_not_there_are_told_with_those_that_are() {
+    let node = Node::alone().await;
+    for value in ["1", "2", "3"] {
+        node.put("k", value).await;
+    }
+    let future = v1::GetRequest { revision: 99, ..get("k") };
+    let refused = node.kv().get(future).await.unwrap_err();
+    assert_eq!((refused.code(), &*info(&refused).reason), (Code::OutOfRange, "FUTURE_REVISION"));
+    assert_eq!(fact(&info(&refused), "current_revision"), "4");
+
+    node.kv().compact(v1::CompactRequest { revision: 3 }).await.unwrap();
+    let past = v1::GetRequest { revision: 2, ..get("k") };
+    let refused = node.kv().get(past).await.unwrap_err();
+    assert_eq!((refused.code(), &*info(&refused).reason), (Code::OutOfRange, "COMPACTED"));
+    assert_eq!(fact(&info(&refused), "compact_revision"), "3");
+    let again = node.kv().compact(v1::CompactRequest { revision: 2 }).await.unwrap_err();
+    assert_eq!(&*info(&again).reason, "COMPACTED");
+    assert_eq!(fact(&info(&again), "outcome"), "NOT_APPLIED");
+}
+
+/// The answer must come before the client's own clock gives up, and say how far the store is.
+#[tokio::test]
+async fn a_deadline_is_answered_in_time_and_with_details() {
+    let node = Node::alone().await;
+    node.put("k", "v").await;
+    let at_least = v1::GetRequest { read_level: v1::ReadLevel::AtLeast.into(), min_revision: 99, ..get("k") };
+    let mut request = Request::new(at_least);
+    request.set_timeout(Duration::from_millis(400));
+    let begin = Instant::now();
+    let refused = node.kv().get(request).await.unwrap_err();
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    assert_eq!(refused.code(), Code::DeadlineExceeded);
+    let info = info(&refused);
+    assert_eq!((&*info.reason, fact(&info, "current_revision")), ("DEADLINE", "2"));
+}
+
+#[tokio::test]
+async fn one_request_too_many_is_refused_at_once_but_not_a_health_check() {
+    let node = Node::alone_with(Limits { requests_in_flight: 1, ..Limits::default() }).await;
+    let slow = v1::GetRequest { read_level: v1::ReadLevel::AtLeast.into(), min_revision: 2, ..get("k") };
+    let mut kv = node.kv();
+    let waiting = tokio::spawn(async move { kv.get(slow).await });
+    let refused = loop {
+        assert!(!waiting.is_finished(), "the probe below took the only place first");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        match node.kv().get(get("k")).await {
+            Ok(_) => {}
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((refused.code(), &*info(&refused).reason), (Code::ResourceExhausted, "OVERLOADED"));
+    assert_eq!(fact(&info(&refused), "outcome"), "NOT_APPLIED");
+    assert!(refused.get_details_retry_info().is_some());
+
+    let mut health = tonic_health::pb::health_client::HealthClient::new(node.channel.clone());
+    let service = "liveness".to_owned();
+    health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap();
+    waiting.abort();
+    // The place becomes free when the waiting request is gone.
+    let again = async {
+        while node.kv().put(put("k", "v")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
+}
