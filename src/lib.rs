@@ -19,7 +19,6 @@ pub mod dev;
 pub mod grpc;
 pub mod kv;
 pub mod peers;
-pub mod planted;
 pub mod proto;
 pub mod raft;
 pub mod reason;

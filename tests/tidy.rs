@@ -88,6 +88,13 @@ fn the_core_is_pure() {
     assert!(wrong.is_empty(), "consensus and state machine know no world:\n{}", wrong.join("\n"));
 }
 
+/// Bugs for the calibration are planted into a copy (`tests/calibration/plants/`).
+#[test]
+fn the_sources_have_no_planted_bugs() {
+    let wrong = mentions("", "planted!");
+    assert!(wrong.is_empty(), "these lines belong into tests/calibration/plants:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn only_storage_names_the_engine() {
     let wrong: Vec<String> =

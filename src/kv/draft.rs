@@ -1,7 +1,7 @@
 //! What one command does to the state.
 
 use crate::kv::conflict;
-use crate::kv::history::{KeyHistory, Version};
+use crate::kv::history::Version;
 use crate::kv::index::NEWEST;
 use crate::kv::model::{
     Command, Compact, Delete, DeleteResult, KeyValue, Op, OpResult, Outcome, Put, PutResult, Refusal, Txn,
@@ -13,7 +13,6 @@ use crate::kv::staged::Staged;
 use crate::kv::state::{State, Values};
 use crate::kv::table::Table;
 use crate::kv::txn::Plan;
-use crate::planted::planted;
 use crate::types::Revision;
 use bytes::Bytes;
 
@@ -86,16 +85,13 @@ impl<'a> Draft<'a> {
             Some(version) if put.return_previous => Some(self.previous(&put.key, &version)?),
             _ => None,
         };
-        let mut version = Version {
+        let version = Version {
             revision: self.next.revision,
             sub: self.next.sub,
             value_bytes: u32::try_from(put.value.len()).expect("a command is far smaller than 4 GiB"),
             create_revision: replaced.map_or(self.next.revision, |replaced| replaced.create_revision),
             version: replaced.map_or(1, |replaced| replaced.version + 1),
         };
-        if planted!(VersionFromHistory) {
-            version.version = self.state.index.history(&put.key).map_or(0, KeyHistory::len) as u64 + 1;
-        }
         self.write(&put.key, &put.value, version);
         Ok(PutResult { previous })
     }

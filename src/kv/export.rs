@@ -7,7 +7,6 @@ use crate::kv::record::{self, Position, Record};
 use crate::kv::retention::Pin;
 use crate::kv::table::TableError;
 use crate::kv::view::View;
-use crate::planted::planted;
 use crate::types::Revision;
 use bytes::Bytes;
 use std::ops::Bound;
@@ -35,14 +34,7 @@ impl Export {
     pub(crate) fn new(view: &View) -> Result<Self, Refusal> {
         let records = Readable::new(view, view.revision())?;
         // What this node has not collected yet is not part of the copy.
-        let mut meta = Meta { inventory: readable(view, view.revision()), ..view.state.meta.clone() };
-        meta.applied.index.0 += u64::from(planted!(SnapshotLabelledLater));
-        if planted!(SnapshotForgetsCompaction) {
-            meta.compact_revision = Revision(0);
-        }
-        if planted!(SnapshotForgetsMembers) {
-            meta.members = Bytes::new();
-        }
+        let meta = Meta { inventory: readable(view, view.revision()), ..view.state.meta.clone() };
         Ok(Self { meta: Some(meta.encode()), records })
     }
 }

@@ -1,7 +1,6 @@
 //! What a node has in every role: term and vote, the log, and the rule that
 //! statements wait for the disk.
 
-use crate::planted::planted;
 use crate::raft::effects::{Effects, Mark, Persist};
 use crate::raft::entry::HardState;
 use crate::raft::log::Log;
@@ -137,10 +136,7 @@ impl Core {
             return None;
         }
         let mark = self.next_mark();
-        let hard_state = self.disk.hard_state_changed.then_some(HardState {
-            vote: self.vote().filter(|_| !planted!(VoteNotPersisted)),
-            ..self.hard_state
-        });
+        let hard_state = self.disk.hard_state_changed.then_some(self.hard_state);
         if hard_state.is_some() {
             self.disk.hard_state = mark;
             self.disk.hard_state_changed = false;
@@ -155,10 +151,7 @@ impl Core {
         self.disk.persisted = mark;
         self.disk.silent_ticks = 0;
         self.log.persisted(mark);
-        while let Some((_, to, message)) = self
-            .held
-            .pop_front_if(|(needed, ..)| needed.0 <= mark.0 + u64::from(planted!(StatementOneMarkEarly)))
-        {
+        while let Some((_, to, message)) = self.held.pop_front_if(|(needed, ..)| *needed <= mark) {
             self.send(to, message);
         }
     }

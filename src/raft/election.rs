@@ -1,6 +1,5 @@
 //! Elections: who asks, who gives, and who has won (Raft §5.2, §5.4.1; thesis §4.2.3, §9.6).
 
-use crate::planted::planted;
 use crate::raft::core::Core;
 use crate::raft::members::Tally;
 use crate::raft::message::{Message, RequestVote, Vote};
@@ -15,7 +14,7 @@ pub(crate) fn handle_request(core: &mut Core, role: &mut Role, from: NodeId, req
     // A rejection carries our term, so that a candidate that is behind learns of it.
     let term = if request.pre && granted { request.term } else { core.term() };
     let answer = Message::Vote(Vote { term, granted, pre: request.pre });
-    if request.pre && granted || planted!(VoteBeforeDurable) {
+    if request.pre && granted {
         // "I would" binds nobody: it needs no disk.
         core.send(from, answer);
     } else {
@@ -65,18 +64,12 @@ fn vote(core: &mut Core, role: &mut Role, from: NodeId, request: RequestVote) ->
 /// Raft §5.4.1: the later last term wins, then the longer log. The order of
 /// `EntryId` is exactly that.
 fn is_up_to_date(core: &Core, request: RequestVote) -> bool {
-    let (theirs, ours) = (request.last, core.log.last());
-    theirs >= ours
-        || planted!(LogCheckByLength) && theirs.index >= ours.index
-        || planted!(LogCheckByTerm) && theirs.term >= ours.term
+    request.last >= core.log.last()
 }
 
 impl Candidate {
     /// A voter answered.
     pub(crate) fn handle_vote(&mut self, core: &Core, from: NodeId, granted: bool) {
-        if planted!(RepeatedVoteCounts) && self.votes.contains_key(&from) {
-            self.votes.extend(core.peers().into_iter().map(|peer| (peer, granted)));
-        }
         // The first answer counts: repeats of it change nothing.
         self.votes.entry(from).or_insert(granted);
         debug_assert!(core.log.members().contains(core.id));

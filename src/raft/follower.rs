@@ -1,6 +1,5 @@
 //! What a follower does with what its leader says (Raft §5.3).
 
-use crate::planted::planted;
 use crate::raft::core::Core;
 use crate::raft::entry::Entry;
 use crate::raft::message::{Append, Heartbeat, Message};
@@ -27,13 +26,12 @@ impl Follower {
     }
 
     pub(crate) fn handle_append(&mut self, core: &mut Core, from: NodeId, append: Append) {
-        if core.installing.is_some() && !planted!(AppendsDuringInstall) {
+        if core.installing.is_some() {
             return;
         }
         let Append { prev, entries, commit, .. } = append;
         let (prev, entries) = skip_committed(core, prev, entries);
-        let known = planted!(PrevByIndexOnly) && core.log.term_at(prev.index).is_some();
-        if !core.log.matches(prev) && !known {
+        if !core.log.matches(prev) {
             let hint = core.log.last_agreeable(prev);
             let message = Message::Rejected { term: core.term(), prev: prev.index, hint };
             return core.state(from, message);
@@ -41,8 +39,7 @@ impl Follower {
         let Some(accepted) = self.accept(core, prev, entries) else { return };
         self.verified = self.verified.max(accepted);
         // Beyond what was verified our log may still differ from the leader's.
-        let limit = if planted!(CommitsUnverified) { core.log.last().index } else { self.verified };
-        core.log.commit_to(commit.min(limit));
+        core.log.commit_to(commit.min(self.verified));
         self.owes_ack = true;
     }
 
@@ -50,10 +47,7 @@ impl Follower {
     /// now. `None` if no leader can have sent them.
     fn accept(&self, core: &mut Core, prev: EntryId, entries: Vec<Entry>) -> Option<Index> {
         let last = entries.last().map_or(prev, |entry| entry.id);
-        if core.log.matches(last) && !planted!(TruncatesWithoutConflict) {
-            if let (true, Some(leader)) = (planted!(AcksRepeatBeforeDurable), self.leader) {
-                core.send(leader, Message::Accepted { term: core.term(), matched: last.index });
-            }
+        if core.log.matches(last) {
             return Some(last.index);
         }
         if last.term > core.term() || !follow_each_other(prev, &entries) {
@@ -86,14 +80,10 @@ impl Follower {
     /// A snapshot has arrived and was verified.
     pub(crate) fn handle_snapshot(&mut self, core: &mut Core, meta: SnapshotMeta) {
         self.owes_ack = true;
-        if core.installing.is_some()
-            || meta.last.index <= core.log.commit() && !planted!(StaleSnapshotInstalled)
-            || meta.last.term > core.term()
-        {
+        if core.installing.is_some() || meta.last.index <= core.log.commit() || meta.last.term > core.term() {
             return; // Stale, or another is being installed.
         }
-        let kept = !planted!(SnapshotDropsAcknowledged) && !planted!(StaleSnapshotInstalled);
-        if core.log.matches(meta.last) && kept {
+        if core.log.matches(meta.last) {
             // Everything it could tell is in the log already.
             core.log.commit_to(meta.last.index);
             self.verified = self.verified.max(meta.last.index);
@@ -110,8 +100,7 @@ impl Follower {
         if !self.owes_ack || core.installing.is_some() || !core.is_hard_state_durable() {
             return;
         }
-        let durable = if planted!(AcksBeforeDurable) { self.verified } else { core.log.durable() };
-        let matched = self.verified.min(durable);
+        let matched = self.verified.min(core.log.durable());
         self.owes_ack = matched < self.verified;
         if !self.owes_ack || matched > self.acknowledged {
             self.acknowledged = matched;

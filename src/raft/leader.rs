@@ -1,6 +1,5 @@
 //! What a leader does: replicate, count, confirm, hand over (Raft §5.3, §5.4; thesis §3.10, §6).
 
-use crate::planted::planted;
 use crate::raft::core::Core;
 use crate::raft::entry::Payload;
 use crate::raft::message::{Append, Heartbeat, Message, Round};
@@ -98,13 +97,13 @@ impl Leader {
         for progress in self.progress.values_mut() {
             progress.active = false;
         }
-        has_quorum || planted!(NoCheckQuorum)
+        has_quorum
     }
 
     fn tick_transfer(&mut self, core: &Core) {
         if let Some(transfer) = &mut self.transfer {
             transfer.elapsed += 1;
-            if transfer.elapsed >= core.options.election_ticks_max && !planted!(TransferNeverAborted) {
+            if transfer.elapsed >= core.options.election_ticks_max {
                 self.transfer = None;
             }
         }
@@ -147,18 +146,17 @@ impl Leader {
     pub(crate) fn handle_heartbeat_ack(&mut self, core: &mut Core, from: NodeId, round: Round) {
         let asked = self.reads.round();
         let Some(progress) = self.heard(from) else { return };
-        if round > asked && !planted!(OldRoundCounts) {
+        if round > asked {
             return; // A round that was never asked for.
         }
         progress.round = progress.round.max(round);
         // It lives, so what it has not answered for long was lost on the way.
-        if progress.is_stuck(core.options.election_ticks_min) && !planted!(LostAppendNotRepeated) {
+        if progress.is_stuck(core.options.election_ticks_min) {
             progress.probe();
         }
         // A probe is sent again too, but not while its answer may be on the way.
         if let State::Probe { sent } = &mut progress.state
             && progress.quiet_ticks >= core.options.heartbeat_ticks
-            && !planted!(LostProbeNotRepeated)
         {
             *sent = None;
         }
@@ -177,9 +175,7 @@ impl Leader {
     /// The sending of a snapshot ended; on success the peer's state includes `applied`.
     pub(crate) fn snapshot_sent(&mut self, core: &mut Core, peer: NodeId, applied: Option<Index>) {
         let Some(progress) = self.progress.get_mut(&peer) else { return };
-        if !matches!(progress.state, State::Snapshot)
-            || planted!(FailedSnapshotNotRepeated) && applied.is_none()
-        {
+        if !matches!(progress.state, State::Snapshot) {
             return;
         }
         progress.probe();
@@ -197,18 +193,13 @@ impl Leader {
     pub(crate) fn advance_commit(&mut self, core: &mut Core) {
         let matched = |node| {
             if node == core.id {
-                if planted!(CountsOwnUnwritten) { core.log.last().index } else { core.log.durable() }
+                core.log.durable()
             } else {
                 self.progress.get(&node).map_or(Index(0), |progress| progress.matched)
             }
         };
-        let members = core.log.members();
-        let helped =
-            |node| members.learners.iter().map(|node| matched(*node)).fold(matched(node), Index::max);
-        let index =
-            members.quorum_index(|node| if planted!(LearnersCount) { helped(node) } else { matched(node) });
-        let own = core.log.term_at(index) == Some(core.term()) || planted!(CommitsOldTerm);
-        if index > core.log.commit() && own {
+        let index = core.log.members().quorum_index(matched);
+        if index > core.log.commit() && core.log.term_at(index) == Some(core.term()) {
             core.log.commit_to(index);
         }
     }
@@ -216,10 +207,9 @@ impl Leader {
     fn confirm_reads(&mut self, core: &mut Core) {
         let confirmed = |round: Round| {
             let answered = |node| {
-                let needed = Round(round.0 - u64::from(planted!(OlderRoundConfirms)));
-                node == core.id || self.progress.get(&node).is_some_and(|progress| progress.round >= needed)
+                node == core.id || self.progress.get(&node).is_some_and(|progress| progress.round >= round)
             };
-            core.log.members().is_quorum(answered) || planted!(ReadUnconfirmed)
+            core.log.members().is_quorum(answered)
         };
         let ready = self.reads.confirm(confirmed);
         core.effects.reads.extend(ready);
@@ -245,7 +235,7 @@ impl Leader {
     pub(crate) fn flush(&mut self, core: &mut Core) {
         // Before our first entry is committed we may not know all that our
         // predecessor acknowledged (thesis §6.4).
-        let knows_all = core.log.commit() >= self.first || planted!(ReadWithoutOwnCommit);
+        let knows_all = core.log.commit() >= self.first;
         let begins = knows_all && self.reads.begin(core.log.commit());
         let round = self.reads.round();
         for (peer, progress) in &mut self.progress {
@@ -264,8 +254,7 @@ impl Leader {
 /// A heartbeat to one peer.
 fn tell_commit(core: &mut Core, peer: NodeId, progress: &mut Progress, round: Round) {
     // Not above what the follower is known to hold: it could not check the rest.
-    let cap = if planted!(HeartbeatCommitUncapped) { core.log.commit() } else { progress.matched };
-    let commit = core.log.commit().min(cap);
+    let commit = core.log.commit().min(progress.matched);
     progress.commit_told = progress.commit_told.max(commit);
     core.send(peer, Message::Heartbeat(Heartbeat { term: core.term(), commit, round }));
 }

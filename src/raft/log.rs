@@ -10,7 +10,6 @@
 //! * `base ≤ handed out ≤ min(commit, durable)`, `commit ≤ last`, `durable ≤ last`;
 //! * each run that is being written ends above `durable` and above the run before.
 
-use crate::planted::planted;
 use crate::raft::effects::Mark;
 use crate::raft::entry::{Entry, Payload};
 use crate::raft::members::Members;
@@ -57,9 +56,6 @@ impl Log {
         assert!(base.index <= applied && applied <= last, "the state is outside of the log");
         // What is applied was committed; later members may yet be rolled back.
         (log.commit, log.handed_out) = (applied, applied);
-        if planted!(RestartCommitsAll) {
-            log.commit = last;
-        }
         (log.durable, log.unwritten) = (last, last.next());
         let committed = log.entries.iter().take_while(|entry| entry.id.index <= applied);
         log.committed_bytes = committed.map(Entry::size).sum();
@@ -178,14 +174,7 @@ impl Log {
     /// only where they conflict: an old, short append must not cut off what was
     /// acknowledged since (Raft §5.3).
     pub(crate) fn merge(&mut self, entries: Vec<Entry>) {
-        let Some(new) =
-            entries.iter().position(|entry| !self.matches(entry.id) || planted!(TruncatesWithoutConflict))
-        else {
-            return;
-        };
-        if planted!(ConflictByIndexOnly) && self.term_at(entries[new].id.index).is_some() {
-            return;
-        }
+        let Some(new) = entries.iter().position(|entry| !self.matches(entry.id)) else { return };
         self.truncate(entries[new].id.index);
         for entry in entries.into_iter().skip(new) {
             self.append(entry);
@@ -208,14 +197,10 @@ impl Log {
             self.bytes -= dropped.size();
         }
         let kept = from.previous();
-        if !planted!(DurableNotLowered) {
-            self.durable = self.durable.min(kept);
-        }
-        if !planted!(OverwritingNotWritten) {
-            self.unwritten = self.unwritten.min(from);
-        }
+        self.durable = self.durable.min(kept);
+        self.unwritten = self.unwritten.min(from);
         for run in &mut self.writing {
-            run.last = if planted!(LateMarkCounts) { run.last } else { run.last.min(kept) };
+            run.last = run.last.min(kept);
         }
         // A run of which nothing is left has nothing to say when it ends.
         let mut reached = self.durable;
@@ -242,17 +227,15 @@ impl Log {
 
     /// Entries that may now be applied: committed, and durable here.
     pub(crate) fn take_committed(&mut self) -> Vec<Entry> {
-        let durable = if planted!(AppliesBeforeDurable) { self.commit } else { self.durable };
-        let end = self.commit.min(durable);
+        let end = self.commit.min(self.durable);
         let start = self.handed_out.next();
         if end < start {
             return Vec::new();
         }
-        self.handed_out = if planted!(CommittedTwice) && end > start { end.previous() } else { end };
+        self.handed_out = end;
         let position = self.position(start).expect("what is not applied is not compacted");
         let count = usize::try_from(end.0 - start.0 + 1).expect("fits in memory");
-        let skipped = usize::from(planted!(CommittedSkipped) && count > 2);
-        self.entries.range(position + skipped..position + count).cloned().collect()
+        self.entries.range(position..position + count).cloned().collect()
     }
 
     /// Entries that the disk has not been given yet. They become durable with `mark`.

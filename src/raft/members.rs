@@ -1,6 +1,5 @@
 //! Who takes part in decisions, and what a majority of them is.
 
-use crate::planted::planted;
 use crate::types::{Index, NodeId};
 use std::collections::BTreeSet;
 
@@ -84,7 +83,7 @@ impl Members {
 
 /// The smallest number of `n` voters that any other such number overlaps.
 pub fn majority(n: usize) -> usize {
-    if planted!(HalfIsEnough) { n.div_ceil(2) } else { n / 2 + 1 }
+    n / 2 + 1
 }
 
 fn tally(voters: &BTreeSet<NodeId>, answer: impl Fn(NodeId) -> Option<bool>) -> Tally {
@@ -102,9 +101,7 @@ fn tally(voters: &BTreeSet<NodeId>, answer: impl Fn(NodeId) -> Option<bool>) -> 
 
 fn quorum_index(voters: &BTreeSet<NodeId>, matched: impl Fn(NodeId) -> Index) -> Index {
     let mut reached: Vec<Index> = voters.iter().map(|voter| matched(*voter)).collect();
-    if !planted!(QuorumUnsorted) {
-        reached.sort_unstable_by(|a, b| b.cmp(a));
-    }
+    reached.sort_unstable_by(|a, b| b.cmp(a));
     // No voters decide nothing.
     reached.get(majority(voters.len()) - 1).copied().unwrap_or_default()
 }

@@ -1,6 +1,5 @@
 //! The node: facts go in through doors, one plain value comes out.
 
-use crate::planted::planted;
 use crate::raft::core::Core;
 use crate::raft::effects::{Effects, Mark, ReadToken};
 use crate::raft::election;
@@ -104,9 +103,6 @@ impl Node {
         // Compaction follows the durable state. A state from before the log is a
         // damaged one: to begin there would forget what was acknowledged.
         assert!(base.index <= applied.index, "the state ends at {applied}, the log begins behind {base}");
-        if planted!(VoteForgottenOnRestart) {
-            hard_state.vote = None;
-        }
         let holds = |id: EntryId| id == base || entries.iter().any(|entry| entry.id == id);
         // A crash between the installing of a snapshot and the reset of the log
         // leaves a log that the state has overtaken: the state is what is committed.
@@ -124,9 +120,7 @@ impl Node {
         let mut core = Core::new(id, options, seed, hard_state, log);
         if overtaken {
             core.set_hard_state(hard_state);
-            if !planted!(OvertakenLogStays) {
-                core.reset_log_on_disk();
-            }
+            core.reset_log_on_disk();
         }
         let role = Role::Follower(Follower::new(&mut core, None));
         #[cfg(any(test, debug_assertions))]
@@ -226,9 +220,7 @@ impl Node {
         let installing = self.core.installing.take();
         assert_eq!(installing.as_ref(), Some(meta), "only what was asked for is installed");
         self.core.log.reset(meta.last, meta.members.clone());
-        if !planted!(LogResetForgotten) {
-            self.core.reset_log_on_disk();
-        }
+        self.core.reset_log_on_disk();
         if let Role::Follower(follower) = &mut self.role {
             follower.verified = meta.last.index;
             follower.owes_ack = true;
@@ -409,10 +401,7 @@ impl Node {
     /// False if there is nothing more to do.
     fn enter_term_of(&mut self, from: NodeId, message: &Message) -> bool {
         let term = message.term();
-        let counts = planted!(OldVoteCounts) && matches!(message, Message::Vote(_))
-            || planted!(OldAckCounts) && matches!(message, Message::Accepted { .. })
-            || planted!(OldRoundCounts) && matches!(message, Message::HeartbeatAck { .. });
-        if term < self.core.term() && !counts {
+        if term < self.core.term() {
             self.answer_stale(from, message);
             return false;
         }
@@ -432,7 +421,6 @@ impl Node {
                 self.role.enter_term(&mut self.core, term, Some(from));
                 true
             }
-            _ if planted!(LeaderIgnoresHigherTerm) && self.role() == RoleName::Leader => true,
             _ => {
                 self.role.enter_term(&mut self.core, term, None);
                 true
@@ -527,10 +515,7 @@ impl Node {
         // Answers of another election, late ones included, count for nothing.
         let asked = match &self.role {
             Role::PreCandidate(_) => vote.pre && (!vote.granted || vote.term == self.core.term().next()),
-            Role::Candidate(_) => {
-                (!vote.pre || planted!(PreVoteCountsAsVote))
-                    && (vote.term == self.core.term() || planted!(OldVoteCounts))
-            }
+            Role::Candidate(_) => !vote.pre && vote.term == self.core.term(),
             Role::Follower(_) | Role::Leader(_) => false,
         };
         if !asked {

@@ -1,6 +1,5 @@
 //! What a leader knows of one follower, and how much it sends to it.
 
-use crate::planted::planted;
 use crate::raft::message::Round;
 use crate::types::Index;
 use std::collections::VecDeque;
@@ -101,8 +100,7 @@ impl Progress {
             return;
         }
         self.probe();
-        let back = if planted!(RejectionStepsNotBack) { prev.next() } else { agree.next().min(prev) };
-        self.next = back.max(self.matched.next());
+        self.next = agree.next().min(prev).max(self.matched.next());
     }
 
     /// An append up to `last` was sent.

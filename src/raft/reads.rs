@@ -5,7 +5,6 @@
 //! began; reads that come later wait for the next one, since an answer to the
 //! current round may have left its sender before they began.
 
-use crate::planted::planted;
 use crate::raft::effects::{ReadOutcome, ReadToken};
 use crate::raft::message::Round;
 use crate::types::Index;
@@ -33,10 +32,7 @@ impl Reads {
     }
 
     pub(crate) fn wait(&mut self, token: ReadToken) {
-        match &mut self.asked {
-            Some(asked) if planted!(ReadJoinsRound) => asked.tokens.push(token),
-            _ => self.waiting.push(token),
-        }
+        self.waiting.push(token);
     }
 
     /// The round that heartbeats carry.
@@ -67,12 +63,6 @@ impl Reads {
     pub(crate) fn abandon(self) -> impl Iterator<Item = ReadOutcome> {
         let asked = self.asked.map_or(Vec::new(), |asked| asked.tokens);
         let all = asked.into_iter().chain(self.waiting);
-        all.map(move |token| {
-            if planted!(LostReadAnswered) {
-                ReadOutcome::Ready { token, index: Index(0) }
-            } else {
-                ReadOutcome::Lost { token }
-            }
-        })
+        all.map(|token| ReadOutcome::Lost { token })
     }
 }

@@ -1,8 +1,6 @@
 //! The roles, what each of them alone knows, and the one place that changes them.
 
-use crate::planted::planted;
 use crate::raft::core::Core;
-use crate::raft::entry::HardState;
 use crate::raft::leader::Leader;
 use crate::raft::message::{Message, RequestVote};
 use crate::raft::next::Next;
@@ -80,9 +78,6 @@ impl Role {
     }
 
     fn follow(&mut self, core: &mut Core, leader: Option<NodeId>) {
-        if planted!(VoteForgottenOnStepDown) {
-            core.set_hard_state(HardState { vote: None, ..core.hard_state() });
-        }
         let next = Self::Follower(Follower::new(core, leader));
         if let Self::Leader(former) = std::mem::replace(self, next) {
             core.effects.reads.extend(former.into_reads().abandon());
@@ -124,11 +119,7 @@ fn ask_for_votes(core: &mut Core, term: Term, pre: bool, transfer: bool) {
     for voter in voters {
         let message = Message::RequestVote(request);
         // A pre-vote promises nothing; a candidacy is a vote for ourselves.
-        if pre || planted!(CandidacyBeforeDurable) {
-            core.send(voter, message)
-        } else {
-            core.state(voter, message)
-        }
+        if pre { core.send(voter, message) } else { core.state(voter, message) }
     }
 }
 
@@ -139,7 +130,7 @@ impl Follower {
             elapsed: 0,
             timeout: core.election_timeout(),
             // A leader holds all committed entries (Raft §5.4, leader completeness).
-            verified: if planted!(VerifiedUnseen) { core.log.last().index } else { core.log.commit() },
+            verified: core.log.commit(),
             acknowledged: Index(0),
             owes_ack: false,
         }

@@ -2,7 +2,6 @@
 //! in order, publishes what readers see, and answers who waited.
 
 use crate::kv::{self, Machine};
-use crate::planted::planted;
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
 use crate::replica::event::{Fact, WriteReply};
@@ -189,11 +188,9 @@ impl Applier {
         InstallJob { meta, state, machine, answer, reply }: InstallJob,
     ) -> Result<(), kv::TableError> {
         self.bench.busy.begin();
-        if !planted!(InstallNotKept) {
-            state.activate().map_err(|error| {
-                kv::TableError(format!("the received state cannot be put in place: {error}"))
-            })?;
-        }
+        state
+            .activate()
+            .map_err(|error| kv::TableError(format!("the received state cannot be put in place: {error}")))?;
         self.bench.busy.end();
         self.machine = machine;
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");

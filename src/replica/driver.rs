@@ -5,7 +5,6 @@
 //! one write to the log and one message per follower: the busier the node, the larger
 //! the groups (group commit).
 
-use crate::planted::planted;
 use crate::raft::{
     Effects, FollowerProgress, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken,
     RoleName,
@@ -115,9 +114,6 @@ impl Driver {
     /// One turn: takes all that waits and carries out what comes of it.
     pub fn turn(&mut self, now: Instant) {
         self.drain();
-        if planted!(CompactsUndurable) {
-            self.compact();
-        }
         self.propose(now);
         let effects = self.node.take_effects();
         self.carry_out(effects);
@@ -161,9 +157,7 @@ impl Driver {
             }
             Fact::Installed(meta) => {
                 self.node.snapshot_installed(&meta);
-                if !planted!(JumpForgotten) {
-                    self.pending.jump(meta.last.index);
-                }
+                self.pending.jump(meta.last.index);
                 self.state_durable = self.state_durable.max(meta.last.index);
             }
             Fact::PeerLost(peer) => self.node.unreachable(peer),
@@ -328,8 +322,7 @@ impl Driver {
     /// spares followers that lag a little a whole snapshot.
     fn compact(&mut self) {
         let spared = self.spare();
-        let durable = if planted!(CompactsUndurable) { self.published.applied() } else { self.state_durable };
-        let covered = durable.min(self.node.handed_out()).min(spared).0;
+        let covered = self.state_durable.min(self.node.handed_out()).min(spared).0;
         let base = self.node.base().index.0;
         let kept = self.options.retention.entries;
         let mut through = if covered.saturating_sub(base) > kept + kept / 4 { covered - kept } else { base };

@@ -1,7 +1,6 @@
 //! The way into a replica, for everybody above it.
 
 use crate::kv;
-use crate::planted::planted;
 use crate::raft::{Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
 use crate::replica::event::{Charge, Fact, PeerMessage, Request, Write};
@@ -83,7 +82,7 @@ impl Handle {
 
     /// Waits until the state includes `index`.
     pub async fn wait_applied(&self, index: Index) -> Result<Arc<kv::View>, ReadError> {
-        self.wait(|(applied, _)| *applied >= index || planted!(ReadBeforeApplied)).await
+        self.wait(|(applied, _)| *applied >= index).await
     }
 
     /// Waits until the store has reached `revision`.

@@ -1,6 +1,5 @@
 //! Who waits for which entry.
 
-use crate::planted::planted;
 use crate::raft::Entry;
 use crate::replica::error::WriteError;
 use crate::replica::event::WriteReply;
@@ -38,7 +37,7 @@ impl Pending {
                 break;
             }
             let reply = first.remove();
-            if id == entry.id || planted!(AnswersOverwritten) && index == entry.id.index {
+            if id == entry.id {
                 waiter = Some(reply);
             } else {
                 // The waiter may have gone; nobody else needs to know.

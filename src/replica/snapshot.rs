@@ -2,7 +2,6 @@
 //! snapshot: a file is made while it is read, at one index, beside all writes.
 
 use crate::kv::{Machine, View};
-use crate::planted::planted;
 use crate::raft::SnapshotMeta;
 use crate::replica::error::InstallError;
 use crate::replica::event::Install;
@@ -21,8 +20,7 @@ const PIECES_AHEAD: usize = 4;
 /// The file of a view. Nothing is read yet.
 pub(crate) fn of(cluster: ClusterId, view: Arc<View>) -> Result<Snapshot, SnapshotError> {
     let members = decode_members(view.members()).map_err(|error| SnapshotError(error.to_string()))?;
-    let mut last = view.applied();
-    last.index.0 += u64::from(planted!(SnapshotLabelledLater));
+    let last = view.applied();
     let header = SnapshotHeader { cluster, last, members, revision: view.revision() };
     let meta = header.meta();
     // Looks at every key when it is first called, so not here.

@@ -1,14 +1,20 @@
 //! Do the tests see bugs? Each planted bug runs in simulated clusters until something objects.
 //!
-//! `make calibrate` prints, for each bug, how many seeds that took and what was said.
+//! The bugs are changes to the sources (`plants.rs`, `plants/`). `make calibrate` puts all of them into a copy
+//! (`assemble.rs`), and prints for each bug how many seeds it took and what was said.
 //! A bug that nobody sees within [`SEEDS`] seeds is a hole in the tests, and so is a
 //! seed that objects to nothing at all.
 //!
 //! `KONTIKI_BUGS=VoteBeforeDurable,CommitsOldTerm make calibrate` looks for these alone.
 
+mod choice;
+mod plants;
+
 use crate::raft::random;
 use crate::sim::{Failure, RunOptions, quietly, run_seed};
-use kontiki::planted::{Bug, Watch, choose};
+use choice::choose;
+use plants::{Bug, Plants, Watch};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -69,11 +75,11 @@ fn gist(said: &str) -> String {
     line.unwrap_or_default().chars().take(120).collect()
 }
 
-fn look_for(bug: Bug, detector: Detector, seeds: u64) -> Finding {
-    choose(Some(bug));
+fn look_for(bug: &Bug, detector: Detector, seeds: u64) -> Finding {
+    choose(Some(&bug.name));
     let seen = (0..seeds).find_map(|seed| detector(seed).map(|said| (seed + 1, said)));
     choose(None);
-    Finding { bug, seen }
+    Finding { bug: bug.clone(), seen }
 }
 
 /// Looks for all of them, one on each core, since a bug is planted on one thread only.
@@ -85,7 +91,7 @@ fn look_for_all(bugs: &[Bug], detector: Detector, seeds: u64) -> Vec<Finding> {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let finding = look_for(*bug, detector, seeds);
+                    let finding = look_for(bug, detector, seeds);
                     println!("{}", row(&finding));
                     findings.lock().unwrap().push(finding);
                 }
@@ -93,18 +99,19 @@ fn look_for_all(bugs: &[Bug], detector: Detector, seeds: u64) -> Vec<Finding> {
         }
     });
     let mut findings = findings.into_inner().unwrap();
-    findings.sort_by_key(|finding| finding.bug as usize);
+    let place = |finding: &Finding| bugs.iter().position(|bug| *bug == finding.bug);
+    findings.sort_by_key(place);
     findings
 }
 
 fn row(Finding { bug, seen }: &Finding) -> String {
-    let (name, expected) = (format!("{bug:?}"), format!("{:?}", bug.watch()));
+    let (name, expected) = (&bug.name, format!("{:?}", bug.watch));
     match seen {
         Some((seeds, Objection { by, said })) => {
             let by = by.map_or_else(String::new, |by| format!("{by:?}"));
             format!("{name:26} {seeds:>5}  {expected:8}  {by:8}  {said}")
         }
-        None => format!("{name:26} {:>5}  {expected:8}  {:8}  {}", "-", "nobody", bug.about()),
+        None => format!("{name:26} {:>5}  {expected:8}  {:8}  {}", "-", "nobody", bug.about),
     }
 }
 
@@ -117,7 +124,7 @@ fn print(title: &str, findings: &[Finding]) {
         findings.iter().filter_map(|finding| finding.seen.as_ref()).map(|(seeds, _)| *seeds).collect();
     seeds.sort_unstable();
     let as_expected = |finding: &&Finding| {
-        finding.seen.as_ref().is_some_and(|(_, objection)| objection.by == Some(finding.bug.watch()))
+        finding.seen.as_ref().is_some_and(|(_, objection)| objection.by == Some(finding.bug.watch))
     };
     println!(
         "{} of {} seen, {} of them first by whom we expected; seeds needed: median {}, at most {}",
@@ -129,12 +136,28 @@ fn print(title: &str, findings: &[Finding]) {
     );
 }
 
+fn all_bugs() -> Vec<Bug> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/calibration/plants");
+    Plants::load(&folder).unwrap().bugs
+}
+
 fn chosen_bugs() -> Vec<Bug> {
     let names = std::env::var("KONTIKI_BUGS").unwrap_or_default();
-    let named = |bug: &&Bug| names.is_empty() || names.split(',').any(|name| name == format!("{bug:?}"));
-    let bugs: Vec<Bug> = Bug::ALL.iter().filter(named).copied().collect();
+    let mut bugs = all_bugs();
+    bugs.retain(|bug| names.is_empty() || names.split(',').any(|name| name == bug.name));
     assert!(!bugs.is_empty(), "KONTIKI_BUGS names no bug: {names}");
     bugs
+}
+
+#[test]
+fn each_plant_fits_the_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let plants = Plants::load(&root.join("tests/calibration/plants")).unwrap();
+    let files = plants.apply(root).unwrap_or_else(|misfits| panic!("{misfits}"));
+    assert!(plants.bugs.len() >= 70 && files.len() >= 20, "plants were lost");
+    let mut names: Vec<&str> = plants.bugs.iter().map(|bug| bug.name.as_str()).collect();
+    names.sort_unstable();
+    assert!(names.is_sorted_by(|a, b| a < b), "two bugs have the same name: {names:?}");
 }
 
 #[test]
@@ -146,8 +169,11 @@ fn every_planted_bug_is_seen() {
     for seed in 0..longest.unwrap_or_default() {
         assert_eq!(cluster(seed), None, "seed {seed} objects to what has no planted bug");
     }
-    let missed: Vec<&str> =
-        findings.iter().filter(|finding| finding.seen.is_none()).map(|finding| finding.bug.about()).collect();
+    let missed: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.seen.is_none())
+        .map(|finding| finding.bug.about.as_str())
+        .collect();
     assert!(missed.is_empty(), "nobody saw these within {} seeds:\n{}", seeds(), missed.join("\n"));
 }
 
@@ -156,7 +182,7 @@ fn every_planted_bug_is_seen() {
 #[ignore = "for `make calibrate-sample`, where bugs are planted"]
 fn most_planted_bugs_are_seen_at_once() {
     const AT_ONCE: usize = 40;
-    let findings = look_for_all(Bug::ALL, cluster, 10);
+    let findings = look_for_all(&all_bugs(), cluster, 10);
     print("Simulated clusters, ten seeds", &findings);
     let seen = findings.iter().filter(|finding| finding.seen.is_some()).count();
     assert!(seen >= AT_ONCE, "{seen} bugs were seen, not {AT_ONCE}");
@@ -171,5 +197,5 @@ fn what_the_small_world_sees() {
     let findings = look_for_all(&bugs, small_world, seeds());
     let seen: Vec<Finding> = findings.into_iter().filter(|finding| finding.seen.is_some()).collect();
     print("The core's small world", &seen);
-    assert!(bugs.len() < Bug::ALL.len() || seen.len() >= 30, "the small world has gone blind");
+    assert!(bugs.len() < all_bugs().len() || seen.len() >= 30, "the small world has gone blind");
 }

@@ -1,5 +1,4 @@
 //! The consensus core, cut out of the program for mutation testing (see README.md beside this file).
 
-pub mod planted;
 pub mod raft;
 pub mod types;

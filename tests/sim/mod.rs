@@ -48,5 +48,4 @@ mod transfers;
 mod wire;
 mod world;
 
-#[cfg(feature = "planted-bugs")]
 pub use runner::{Failure, RunOptions, quietly, run_seed};

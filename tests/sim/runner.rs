@@ -34,7 +34,6 @@ pub struct Words {
     pub message: String,
 }
 
-#[cfg(feature = "planted-bugs")]
 impl Words {
     /// The source file that it said it in.
     pub fn place(&self) -> &str {
@@ -67,7 +66,6 @@ pub fn run_seed(seed: u64, options: &RunOptions) -> Result<Summary, Failure> {
 }
 
 /// Runs something of which a panic is a finding, not to be told by anybody else.
-#[cfg(feature = "planted-bugs")]
 pub fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Words> {
     caught(true, run)
 }

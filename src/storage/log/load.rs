@@ -1,6 +1,5 @@
 //! Reading a log back, and telling what a crash leaves from what damage leaves.
 
-use crate::planted::planted;
 use crate::raft::{Entry, HardState};
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
@@ -210,7 +209,7 @@ impl Loader<'_> {
 
     fn check_end(&self, loaded: &Loaded, hard_state: HardState) -> Result<(), StorageError> {
         let last = loaded.log.last();
-        let witnessed = if planted!(WitnessIgnored) { 0 } else { self.records.noted() };
+        let witnessed = self.records.noted();
         if loaded.sequence < witnessed {
             let reason = format!(
                 "it ends at {last} with record {}, but record {witnessed} was once durable: acknowledged entries or votes are lost",

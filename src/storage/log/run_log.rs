@@ -1,7 +1,6 @@
 //! The log as runs of entries. The order of the operations is the matter here;
 //! see the table in [`log`](crate::storage::log).
 
-use crate::planted::planted;
 use crate::raft::{Entry, HardState, Persist};
 use crate::storage::error::StorageError;
 use crate::storage::log::load::{self, Extent, Loaded};
@@ -102,8 +101,7 @@ impl<R: RecordStore> RunLog<R> {
     /// The topmost run that reaches up to `from`.
     fn next_above(&self, from: Index) -> Option<(Index, Extent)> {
         let runs = self.runs.iter().rev().map(|(first, extent)| (*first, *extent));
-        let mut above = runs.take_while(|(_, extent)| extent.last.index >= from);
-        if planted!(TruncatesBottomUp) { above.last() } else { above.next() }
+        runs.take_while(|(_, extent)| extent.last.index >= from).next()
     }
 
     /// Removes the entries from `from` on.
@@ -166,9 +164,7 @@ impl<R: RecordStore> RunLog<R> {
         // It goes first: entries never stand in the log without the term in which
         // they were accepted. Being early is harmless, since nobody is told of it
         // before the end.
-        if !planted!(HardStateAfterEntries) {
-            self.put_hard_state(jobs)?;
-        }
+        self.put_hard_state(jobs)?;
         // Entries that continue each other become one run, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
         for job in jobs {
@@ -187,12 +183,7 @@ impl<R: RecordStore> RunLog<R> {
             pending.extend(&job.entries);
         }
         self.append(&pending)?;
-        if planted!(HardStateAfterEntries) {
-            self.put_hard_state(jobs)?;
-        }
-        if !planted!(WriteNotSynced) {
-            self.records.make_durable()?;
-        }
+        self.records.make_durable()?;
         self.records.note(self.sequence)
     }
 
@@ -209,18 +200,12 @@ impl<R: RecordStore> RunLog<R> {
 
     fn compact_to(&mut self, through: EntryId) -> Result<(), StorageError> {
         assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
-        let base = Base { id: through, ..self.base };
-        if !planted!(CompactsRunsFirst) {
-            self.put_base(base)?;
-        }
+        self.put_base(Base { id: through, ..self.base })?;
         while let Some((&first, extent)) = self.runs.first_key_value() {
             if extent.last.index > through.index {
                 break;
             }
             self.remove_run(first)?;
-        }
-        if planted!(CompactsRunsFirst) {
-            self.put_base(base)?;
         }
         Ok(())
     }
