@@ -5,11 +5,10 @@
 //! removed at each node's leisure. Where a node stands with that is not part
 //! of its state: neither a read nor a hash can tell.
 
-use crate::kv::index::Index;
-use crate::kv::model::KeyRange;
-use crate::kv::record::Position;
+use crate::kv::index::{CHUNK_KEYS, SharedIndex};
+use crate::kv::version::Position;
 use crate::types::Revision;
-use bytes::Bytes;
+use std::ops::ControlFlow;
 
 /// Walks over all keys once for each compaction (or once for several that
 /// came close together) and drops what is garbage.
@@ -25,13 +24,7 @@ pub(crate) struct Collector {
 
 struct Sweep {
     target: Revision,
-    next: Bytes,
-}
-
-/// What a step found: versions to drop, by key; and where the next step begins, if any.
-struct Findings {
-    drop: Vec<(Bytes, usize)>,
-    next: Option<Bytes>,
+    next: Box<[u8]>,
 }
 
 impl Collector {
@@ -40,34 +33,20 @@ impl Collector {
         self.sweep.is_some() || self.swept < target
     }
 
-    /// The revision below which reads may miss something, once the garbage
-    /// found so far is removed.
-    pub(crate) fn reach(&self) -> Revision {
-        self.sweep.as_ref().map_or(self.swept, |sweep| sweep.target)
-    }
-
-    /// Walks on for `budget` keys and garbage versions. What it finds may be removed from
-    /// the table only after the compaction at `target` is in it, or a crash
+    /// Walks on for `budget` keys and garbage versions. No read may begin below `target` any more, and none be under way.
+    ///
+    /// What it finds may be removed from the table only after the compaction at `target` is in it, or a crash
     /// could undo the compaction but not the removal.
-    pub(crate) fn step(&mut self, index: &mut Index, target: Revision, budget: usize) {
-        if !self.is_behind(target) || budget == 0 {
-            return;
-        }
-        let sweep = self.sweep.get_or_insert_with(|| Sweep { target, next: Bytes::new() });
-        let found = sweep.find(index, budget);
-        for (key, count) in found.drop {
-            // Oldest first: were a tombstone gone before the put below it, a
-            // crash between the two would bring the key back to life.
-            let history = index.history(&key).into_iter();
-            let positions = history.flat_map(|history| (0..count).filter_map(|place| history.get(place)));
-            self.garbage.extend(positions.map(|version| version.position()));
-            index.forget(&key, count);
-        }
-        match found.next {
-            Some(next) => sweep.next = next,
-            None => {
-                self.swept = sweep.target;
-                self.sweep = None;
+    pub(crate) fn step(&mut self, index: &SharedIndex, target: Revision, budget: usize) {
+        let mut left = budget;
+        while left > 0 && self.is_behind(target) {
+            let sweep = self.sweep.get_or_insert_with(|| Sweep { target, next: Box::default() });
+            match sweep.step(index, &mut left, &mut self.garbage) {
+                Some(next) => sweep.next = next,
+                None => {
+                    self.swept = sweep.target;
+                    self.sweep = None;
+                }
             }
         }
     }
@@ -84,24 +63,29 @@ impl Collector {
 }
 
 impl Sweep {
-    fn find(&self, index: &Index, budget: usize) -> Findings {
-        let mut left = budget;
-        let mut drop = Vec::new();
-        for (key, history) in index.range(&KeyRange::span(self.next.clone(), None)) {
-            if left == 0 {
-                return Findings { drop, next: Some(key.clone()) };
+    /// Drops the garbage of a chunk of keys. Answers where the next chunk begins, if there is one.
+    fn step(&self, index: &SharedIndex, left: &mut usize, garbage: &mut Vec<Position>) -> Option<Box<[u8]>> {
+        let mut doomed: Vec<(Box<[u8]>, usize)> = Vec::new();
+        let next = index.read().walk_histories(&self.next, CHUNK_KEYS, &mut |key, history| {
+            if *left == 0 {
+                return ControlFlow::Break(());
             }
             // A hot key may have more garbage than the budget allows.
-            let garbage = history.garbage(self.target);
-            let count = garbage.min(left);
+            let all = history.garbage(self.target);
+            let count = all.min(*left);
             if count > 0 {
-                drop.push((key.clone(), count));
+                doomed.push((key.into(), count));
             }
-            left -= count.max(1);
-            if count < garbage {
-                return Findings { drop, next: Some(key.clone()) };
-            }
+            *left -= count.max(1);
+            // Oldest first: were a tombstone gone before the put below it, a
+            // crash between the two would bring the key back to life.
+            let versions = (0..count).filter_map(|place| history.get(place));
+            garbage.extend(versions.map(|version| version.position()));
+            if count < all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        for (key, count) in doomed {
+            index.write().forget(&key, count);
         }
-        Findings { drop, next: None }
+        next
     }
 }

@@ -1,20 +1,22 @@
 //! What one command does to the state.
 
 use crate::kv::conflict;
-use crate::kv::history::Version;
-use crate::kv::index::NEWEST;
+use crate::kv::horizon::{Horizon, Values};
+use crate::kv::index::{NEWEST, SharedIndex};
+use crate::kv::meta::Meta;
 use crate::kv::model::{
-    Command, Compact, Delete, DeleteResult, KeyValue, Op, OpResult, Outcome, Put, PutResult, Refusal, Txn,
+    Command, Compact, Delete, DeleteResult, KeyValue, Op, OpResult, Order, Outcome, Put, PutResult, Refusal,
+    Txn,
 };
 use crate::kv::read::{self, Allowance, answer_bytes};
 use crate::kv::read_error::ReadError;
-use crate::kv::record::{self, Position, Record};
+use crate::kv::record::{self, Record};
 use crate::kv::staged::Staged;
-use crate::kv::state::{State, Values};
 use crate::kv::table::Table;
 use crate::kv::txn::Plan;
-use crate::types::Revision;
+use crate::kv::version::{Position, Version};
 use bytes::Bytes;
+use std::ops::ControlFlow;
 
 /// The most keys that one command may change. Each entry goes to the table as one
 /// batch, which everything else waits for; the same on all nodes, as they must
@@ -27,10 +29,13 @@ pub(crate) const CHANGED_BYTES_MAX: usize = 4 << 20;
 
 /// One command being applied. If it is refused, nothing has changed.
 pub(crate) struct Draft<'a> {
-    state: &'a mut State,
+    index: &'a SharedIndex,
+    meta: &'a mut Meta,
     staged: &'a mut Staged,
     table: &'a dyn Table,
     allowance: Allowance,
+    /// The keys that were changed, in order: what is to be taken back if the command is refused in the end.
+    changed: Vec<Bytes>,
     /// Where the next change goes: all changes of a command share a revision.
     next: Position,
 }
@@ -42,7 +47,7 @@ struct Written<'a> {
 }
 
 impl Values for Written<'_> {
-    fn record(&self, at: Position, _wanted: Revision) -> Result<Record, ReadError> {
+    fn record(&self, at: Position) -> Result<Record, ReadError> {
         let bytes = match self.staged.get(at) {
             Some(bytes) => Some(bytes.clone()),
             None => self.table.get(&at.table_key())?,
@@ -56,13 +61,15 @@ impl Values for Written<'_> {
 impl<'a> Draft<'a> {
     /// Begins a command that may answer `reply_bytes`.
     pub(crate) fn new(
-        state: &'a mut State,
+        index: &'a SharedIndex,
+        meta: &'a mut Meta,
         staged: &'a mut Staged,
         table: &'a dyn Table,
         reply_bytes: u64,
     ) -> Self {
-        let next = Position::first_of(state.meta.revision.next());
-        Self { state, staged, table, allowance: Allowance::new(reply_bytes), next }
+        let next = Position::first_of(meta.revision.next());
+        let (allowance, changed) = (Allowance::new(reply_bytes), Vec::new());
+        Self { index, meta, staged, table, allowance, changed, next }
     }
 
     /// Does it.
@@ -74,13 +81,13 @@ impl<'a> Draft<'a> {
             Command::Compact(compact) => self.compact(compact)?,
         };
         if self.next.sub > 0 {
-            self.state.meta.revision = self.next.revision;
+            self.meta.revision = self.next.revision;
         }
         Ok(outcome)
     }
 
     fn put(&mut self, put: &Put) -> Result<PutResult, ReadError> {
-        let replaced = self.state.index.newest(&put.key);
+        let replaced = self.index.read().newest(&put.key);
         let previous = match replaced {
             Some(version) if put.return_previous => Some(self.previous(&put.key, &version)?),
             _ => None,
@@ -97,9 +104,12 @@ impl<'a> Draft<'a> {
     }
 
     fn delete(&mut self, delete: &Delete) -> Result<DeleteResult, ReadError> {
-        let visible = self.state.index.visible(&delete.range, NEWEST);
         let room = CHANGES_MAX.saturating_sub(self.next.sub as usize);
-        let doomed: Vec<_> = visible.take(room + 1).map(|(key, version)| (key.clone(), version)).collect();
+        let mut doomed: Vec<(Bytes, Version)> = Vec::new();
+        self.index.walk(&delete.range, NEWEST, Order::Ascending, &mut |key, version| {
+            doomed.push((Bytes::copy_from_slice(key), version));
+            if doomed.len() > room { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         if doomed.len() > room {
             return Err(Refusal::TooManyChanges { limit: CHANGES_MAX as u64 }.into());
         }
@@ -121,12 +131,12 @@ impl<'a> Draft<'a> {
 
     fn txn(&mut self, txn: &Txn) -> Result<Outcome, ReadError> {
         conflict::check(txn)?;
-        let plan = Plan::new(self.state, &self.written(), txn)?;
+        let plan = Plan::new(self.horizon(), &self.written(), txn)?;
         // Whether the answer fits shows while it is made; then all is taken back.
-        let before = self.state.index.clone();
         let result = plan.run(&mut |op| self.op(op));
         if result.is_err() {
-            self.state.index = before;
+            let mut index = self.index.write();
+            self.changed.iter().rev().for_each(|key| index.pop(key));
             self.staged.undo_entry();
         }
         result.map(Outcome::Txn)
@@ -138,31 +148,38 @@ impl<'a> Draft<'a> {
             Op::Delete(delete) => self.delete(delete).map(OpResult::Delete),
             Op::Range(range) => {
                 let values = Written { staged: self.staged, table: self.table };
-                read::range(self.state, &values, range, &mut self.allowance).map(OpResult::Range)
+                let (index, meta) = (self.index, &*self.meta);
+                let horizon = Horizon { index, meta, newest: NEWEST };
+                read::range(horizon, &values, range, &mut self.allowance).map(OpResult::Range)
             }
             Op::Txn(_) => unreachable!("a plan resolves nested transactions"),
         }
     }
 
     fn compact(&mut self, compact: &Compact) -> Result<Outcome, ReadError> {
-        let (requested, oldest) = (compact.revision, self.state.meta.compact_revision);
+        let (requested, oldest) = (compact.revision, self.meta.compact_revision);
         if requested <= oldest {
             return Err(Refusal::Compacted { requested, oldest }.into());
         }
-        self.state.readable(Some(requested))?;
-        self.state.meta.compact_revision = requested;
+        self.horizon().readable(Some(requested))?;
+        self.meta.compact_revision = requested;
         Ok(Outcome::Compact)
     }
 
     fn previous(&mut self, key: &Bytes, version: &Version) -> Result<KeyValue, ReadError> {
         self.allowance.take(answer_bytes(key, version, false))?;
-        read::fetch(&self.written(), key, version, version.revision)
+        read::fetch(&self.written(), key.clone(), version)
     }
 
-    fn write(&mut self, key: &[u8], value: &[u8], version: Version) {
+    fn write(&mut self, key: &Bytes, value: &[u8], version: Version) {
         self.staged.push(self.next, record::encode(key, value, &version));
-        self.state.index.push(key, version);
+        self.index.write().push(key, version);
+        self.changed.push(key.clone());
         self.next.sub += 1;
+    }
+
+    fn horizon(&self) -> Horizon<'_> {
+        Horizon { index: self.index, meta: self.meta, newest: NEWEST }
     }
 
     fn written(&self) -> Written<'_> {

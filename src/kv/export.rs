@@ -1,15 +1,17 @@
 //! Everything that can be read, straight from the table.
 
+use crate::kv::index::CHUNK_KEYS;
 use crate::kv::inventory::Inventory;
 use crate::kv::meta::Meta;
 use crate::kv::model::Refusal;
-use crate::kv::record::{self, Position, Record};
-use crate::kv::retention::Pin;
+use crate::kv::readers::Reading;
+use crate::kv::record::{self, Record};
 use crate::kv::table::TableError;
+use crate::kv::version::Position;
 use crate::kv::view::View;
 use crate::types::Revision;
 use bytes::Bytes;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::vec;
 
 /// A page is read at once, so that no iterator of the engine stays open while
@@ -34,7 +36,7 @@ impl Export {
     pub(crate) fn new(view: &View) -> Result<Self, Refusal> {
         let records = Readable::new(view, view.revision())?;
         // What this node has not collected yet is not part of the copy.
-        let meta = Meta { inventory: readable(view, view.revision()), ..view.state.meta.clone() };
+        let meta = Meta { inventory: readable(view, view.revision()), ..view.meta.clone() };
         Ok(Self { meta: Some(meta.encode()), records })
     }
 }
@@ -56,7 +58,7 @@ impl Iterator for Export {
 pub(crate) struct Readable {
     view: View,
     /// What makes "missing" mean "damaged".
-    _pin: Pin,
+    _reading: Reading,
     /// The key of the record that was read last, or what is before all records.
     last: Bound<Bytes>,
     /// What is behind all records.
@@ -70,11 +72,11 @@ pub(crate) struct Readable {
 impl Readable {
     pub(crate) fn new(view: &View, through: Revision) -> Result<Self, Refusal> {
         let compacted = view.compact_revision();
-        let pin = view.retention.pin(compacted)?;
+        let reading = view.readers.begin(compacted)?;
         let first = Position::first_of(Revision(0));
         Ok(Self {
             view: view.clone(),
-            _pin: pin,
+            _reading: reading,
             last: Bound::Excluded(Bytes::copy_from_slice(&first.table_key())),
             end: Position::first_of(through.next()).table_key(),
             page: Vec::new().into_iter(),
@@ -122,12 +124,13 @@ impl Readable {
     /// Garbage is left out, whether this node has removed it already or not: a
     /// version that was replaced or deleted at or below the compaction.
     fn is_readable(&self, record: &Record) -> bool {
-        let (index, compacted) = (&self.view.state.index, self.view.compact_revision());
+        let compacted = self.view.compact_revision();
         if record.version.revision > compacted {
             return true;
         }
+        let index = self.view.index.read();
         let at_compaction = index.history(&record.key).and_then(|history| history.at(compacted));
-        at_compaction == Some(&record.version) && !record.version.is_tombstone()
+        at_compaction == Some(record.version) && !record.version.is_tombstone()
     }
 
     fn end(&self) -> Result<Option<(Bytes, Bytes)>, TableError> {
@@ -153,9 +156,15 @@ impl Iterator for Readable {
 
 /// Which versions can be read, by the index.
 fn readable(view: &View, through: Revision) -> Inventory {
-    let histories = view.state.index.histories().flat_map(|(_, history)| {
-        let places = history.garbage(view.compact_revision())..history.count_through(through);
-        places.filter_map(|place| history.get(place)).map(|version| version.position())
-    });
-    histories.collect()
+    let mut inventory = Inventory::default();
+    let mut next = Some(Box::default());
+    while let Some(start) = next {
+        next = view.index.read().walk_histories(&start, CHUNK_KEYS, &mut |_, history| {
+            let places = history.garbage(view.compact_revision())..history.count_through(through);
+            let versions = places.filter_map(|place| history.get(place));
+            versions.for_each(|version| inventory.add(version.position()));
+            ControlFlow::Continue(())
+        });
+    }
+    inventory
 }

@@ -1,124 +1,166 @@
-//! The versions of one key, without their values.
+//! The versions of one key, without their values, in as few bytes as they need.
+//!
+//! Most keys have one version, and most reads want the newest: it stands in full, in the index itself. The
+//! older ones lose what their neighbours tell: within a *life* (from a creation to the next tombstone) the puts
+//! are numbered without gaps and share a create revision, which is that of the life's first put. Only where
+//! a compaction took that put must it be written down.
 
-use crate::kv::record::Position;
+use crate::kv::version::Version;
 use crate::types::Revision;
-use imbl::Vector;
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-/// What the index knows of one version of a key: enough for every question
-/// but the one for the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Version {
-    /// The revision that made it.
-    pub(crate) revision: Revision,
-    /// Its place among the changes of that revision.
-    pub(crate) sub: u32,
-    /// The size of the value in bytes.
-    pub(crate) value_bytes: u32,
-    /// The revision of the key's creation; 0 in a tombstone.
-    pub(crate) create_revision: Revision,
-    /// The number of puts since creation; 0 in a tombstone.
-    pub(crate) version: u64,
-}
-
-impl Version {
-    /// Says that the key is absent from `at` on.
-    pub(crate) fn tombstone(at: Position) -> Self {
-        Self { revision: at.revision, sub: at.sub, value_bytes: 0, create_revision: Revision(0), version: 0 }
-    }
-
-    /// Where its record is.
-    pub(crate) fn position(&self) -> Position {
-        Position { revision: self.revision, sub: self.sub }
-    }
-
-    /// Whether it says that the key is absent.
-    pub(crate) fn is_tombstone(&self) -> bool {
-        self.version == 0
-    }
-}
-
-/// From so many versions on, copying them all for a new one costs more than a tree.
-const FEW: usize = 16;
+/// Up to so many older versions are kept without room to grow.
+const FEW: usize = 32;
 
 /// The versions of one key, oldest first; never empty.
-///
-/// Immutable parts are shared with older copies: a new version costs O(1) for
-/// few versions and O(log n) for many, and most keys have just one.
 #[derive(Clone, Debug)]
-pub(crate) enum KeyHistory {
-    /// The common case: no allocation.
-    One(Version),
-    /// Up to [`FEW`]: an allocation of the exact size.
-    Few(Arc<[Version]>),
-    /// Any number. Its first chunk alone has room for 64.
-    Many(Arc<Vector<Version>>),
+pub(crate) struct KeyHistory {
+    newest: Version,
+    older: Older,
+}
+
+/// What is older than the newest version, oldest first.
+#[derive(Clone, Debug)]
+enum Older {
+    /// [`FEW`] at most, often none, and all that was left out can be told.
+    Few(Box<[Compact]>),
+    /// Any number.
+    Many(Box<Many>),
+}
+
+#[derive(Clone, Debug)]
+struct Many {
+    versions: VecDeque<Compact>,
+    /// The oldest in full: the life that it belongs to may have begun before it.
+    oldest: Version,
+}
+
+/// A version in 20 bytes. The revision is in two parts so that it needs no alignment.
+#[derive(Clone, Copy, Debug)]
+struct Compact {
+    revision: [u32; 2],
+    sub: u32,
+    value_bytes: u32,
+    /// 0 in a tombstone; the largest number stands for itself and all above.
+    version: u32,
+}
+
+const _: () = assert!(size_of::<Compact>() == 20 && size_of::<KeyHistory>() == 48);
+
+impl Compact {
+    fn revision(self) -> Revision {
+        Revision(u64::from(self.revision[0]) << 32 | u64::from(self.revision[1]))
+    }
+}
+
+impl From<Version> for Compact {
+    fn from(version: Version) -> Self {
+        let revision = version.revision.get();
+        Self {
+            revision: [(revision >> 32) as u32, revision as u32],
+            sub: version.sub,
+            value_bytes: version.value_bytes,
+            version: u32::try_from(version.version).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 impl KeyHistory {
     /// A history of one version.
     pub(crate) fn new(first: Version) -> Self {
-        Self::One(first)
+        Self { newest: first, older: Older::Few(Box::default()) }
     }
 
     /// Adds the newest version.
     pub(crate) fn push(&mut self, version: Version) {
-        debug_assert!(self.newest().position() < version.position(), "versions are added in order");
-        match self {
-            Self::One(first) => *self = Self::Few([*first, version].into()),
-            Self::Few(versions) if versions.len() < FEW => {
-                *versions = versions.iter().copied().chain([version]).collect();
+        debug_assert!(self.newest.position() < version.position(), "versions are added in order");
+        let oldest = self.oldest();
+        let old = Compact::from(std::mem::replace(&mut self.newest, version));
+        match &mut self.older {
+            Older::Few(few) if few.len() < FEW && self.newest.tells(&oldest) => {
+                *few = few.iter().copied().chain([old]).collect();
             }
-            Self::Few(versions) => {
-                *self = Self::Many(Arc::new(versions.iter().copied().chain([version]).collect()));
+            Older::Few(few) => {
+                let versions = few.iter().copied().chain([old]).collect();
+                self.older = Older::Many(Box::new(Many { versions, oldest }));
             }
-            Self::Many(versions) => Arc::make_mut(versions).push_back(version),
+            Older::Many(many) => {
+                let versions = &mut many.versions;
+                if versions.len() == versions.capacity() {
+                    // Not the double: the bytes of a version count.
+                    versions.reserve_exact(versions.len() / 16 + 1);
+                }
+                versions.push_back(old);
+            }
         }
+    }
+
+    /// Takes back the newest version, and says so with false if it was the only one.
+    #[must_use]
+    pub(crate) fn pop(&mut self) -> bool {
+        let Some(before) = self.len().checked_sub(2).and_then(|place| self.get(place)) else {
+            return false;
+        };
+        match &mut self.older {
+            Older::Few(few) => *few = few[..few.len() - 1].into(),
+            Older::Many(many) => drop(many.versions.pop_back()),
+        }
+        self.newest = before;
+        true
     }
 
     /// The number of versions.
     pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Few(versions) => versions.len(),
-            Self::Many(versions) => versions.len(),
+        1 + match &self.older {
+            Older::Few(few) => few.len(),
+            Older::Many(many) => many.versions.len(),
         }
     }
 
     /// The version at a place, counted from the oldest.
-    pub(crate) fn get(&self, place: usize) -> Option<&Version> {
-        match self {
-            Self::One(first) => (place == 0).then_some(first),
-            Self::Few(versions) => versions.get(place),
-            Self::Many(versions) => versions.get(place),
+    pub(crate) fn get(&self, place: usize) -> Option<Version> {
+        if place + 1 == self.len() {
+            return Some(self.newest);
         }
+        let compact = self.compact(place)?;
+        let (create_revision, version) = match compact.version {
+            0 => (Revision(0), 0),
+            version if version != u32::MAX && (version as usize) <= place + 1 => {
+                let first = self.compact(place + 1 - version as usize)?;
+                (first.revision(), u64::from(version))
+            }
+            // The life began before the oldest version.
+            version => match &self.older {
+                Older::Few(_) => (self.newest.create_revision, u64::from(version)),
+                Older::Many(many) => (many.oldest.create_revision, many.oldest.version + place as u64),
+            },
+        };
+        let (revision, sub, value_bytes) = (compact.revision(), compact.sub, compact.value_bytes);
+        Some(Version { revision, sub, value_bytes, create_revision, version })
     }
 
     /// The newest version.
     pub(crate) fn newest(&self) -> &Version {
-        self.get(self.len() - 1).expect("a history is never empty")
+        &self.newest
     }
 
     /// The newest version that is not newer than `revision`, be it a tombstone.
-    pub(crate) fn at(&self, revision: Revision) -> Option<&Version> {
-        let newest = self.newest();
-        if newest.revision <= revision {
-            return Some(newest);
+    pub(crate) fn at(&self, revision: Revision) -> Option<Version> {
+        if self.newest.revision <= revision {
+            return Some(self.newest);
         }
         self.get(self.count_through(revision).checked_sub(1)?)
     }
 
     /// How many versions are not newer than `revision`.
     pub(crate) fn count_through(&self, revision: Revision) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            match self.get(middle) {
-                Some(version) if version.revision <= revision => low = middle + 1,
-                _ => high = middle,
-            }
+        if self.newest.revision <= revision {
+            return self.len();
         }
-        low
+        match &self.older {
+            Older::Few(few) => few.partition_point(|version| version.revision() <= revision),
+            Older::Many(many) => many.versions.partition_point(|version| version.revision() <= revision),
+        }
     }
 
     /// How many of the oldest versions nobody can read any more once all below
@@ -136,34 +178,59 @@ impl KeyHistory {
     /// Forgets the `count` oldest versions, and says so with false if none is left.
     #[must_use]
     pub(crate) fn forget(&mut self, count: usize) -> bool {
-        let left = self.len().saturating_sub(count);
-        if left == 0 {
+        let Some(oldest) = self.get(count) else {
             return false;
-        }
-        if left == 1 {
-            *self = Self::One(*self.newest());
-        } else if left <= FEW {
-            *self = Self::Few((count..self.len()).filter_map(|place| self.get(place).copied()).collect());
-        } else if let Self::Many(versions) = self {
-            let versions = Arc::make_mut(versions);
-            *versions = versions.split_off(count);
+        };
+        match &mut self.older {
+            Older::Many(many) if self.newest.tells(&oldest) && many.versions.len() - count <= FEW => {
+                self.older = Older::Few(many.versions.iter().skip(count).copied().collect());
+            }
+            Older::Many(many) => {
+                let versions = &mut many.versions;
+                drop(versions.drain(..count));
+                if versions.capacity() > 2 * versions.len() {
+                    versions.shrink_to(versions.len() + versions.len() / 16);
+                }
+                many.oldest = oldest;
+            }
+            Older::Few(few) if self.newest.tells(&oldest) => *few = few[count..].into(),
+            Older::Few(few) => {
+                let versions = few[count..].iter().copied().collect();
+                self.older = Older::Many(Box::new(Many { versions, oldest }));
+            }
         }
         true
+    }
+
+    fn oldest(&self) -> Version {
+        self.get(0).expect("a history is never empty")
+    }
+
+    fn compact(&self, place: usize) -> Option<Compact> {
+        match &self.older {
+            Older::Few(few) => few.get(place).copied(),
+            Older::Many(many) => many.versions.get(place).copied(),
+        }
+    }
+}
+
+impl Version {
+    /// Whether all that a compact form of the `oldest` version leaves out shows in itself, or in this, the newest version.
+    fn tells(&self, oldest: &Version) -> bool {
+        let same_life = !self.is_tombstone() && self.create_revision == oldest.create_revision;
+        (oldest.version <= 1 || same_life) && self.version < u64::from(u32::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv::version::Position;
+    use proptest::prelude::*;
 
     fn put(revision: u64) -> Version {
-        Version {
-            revision: Revision(revision),
-            sub: 0,
-            value_bytes: 0,
-            create_revision: Revision(2),
-            version: revision - 1,
-        }
+        let (create_revision, version) = (Revision(2), revision / 2);
+        Version { revision: Revision(revision), sub: 7, value_bytes: 9, create_revision, version }
     }
 
     /// Versions at the revisions 2, 4, 6, …
@@ -174,37 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn the_index_stays_small() {
-        assert_eq!(size_of::<Version>(), 32);
-        assert_eq!(size_of::<KeyHistory>(), 40);
-    }
-
-    #[test]
     fn every_length_answers_alike() {
-        for length in [1, 2, 15, 16, 17, 18, 64, 65, 1000] {
+        for length in [1, 2, 31, 32, 33, 34, 35, 64, 65, 1000] {
             let history = history(length);
             assert_eq!(history.len() as u64, length);
             assert_eq!(history.at(Revision(1)), None);
             for n in 1..=length {
-                assert_eq!(history.at(Revision(2 * n)), Some(&put(2 * n)));
-                assert_eq!(history.at(Revision(2 * n + 1)), Some(&put(2 * n)));
+                assert_eq!(history.at(Revision(2 * n)), Some(put(2 * n)));
+                assert_eq!(history.at(Revision(2 * n + 1)), Some(put(2 * n)));
                 assert_eq!(history.garbage(Revision(2 * n)) as u64, n - 1);
-            }
-        }
-    }
-
-    #[test]
-    fn forgetting_keeps_the_newest() {
-        for length in [1, 2, 17, 18, 100] {
-            for count in 0..=length {
-                let mut history = history(length);
-                let left = history.forget(count as usize);
-                assert_eq!(left, count < length);
-                if left {
-                    assert_eq!(history.len() as u64, length - count);
-                    assert_eq!(history.get(0), Some(&put(2 * (count + 1))));
-                    assert_eq!(history.newest(), &put(2 * length));
-                }
             }
         }
     }
@@ -215,5 +260,90 @@ mod tests {
         history.push(Version::tombstone(Position { revision: Revision(7), sub: 3 }));
         assert_eq!(history.garbage(Revision(6)), 1);
         assert_eq!(history.garbage(Revision(7)), 3);
+    }
+
+    /// The promise is 24 bytes for each version but the first.
+    #[test]
+    fn an_older_version_takes_few_bytes() {
+        let mut history = history(1);
+        for n in 2..5000_u64 {
+            history.push(put(2 * n));
+            let bytes = match &history.older {
+                Older::Few(few) => size_of_val(&few[..]),
+                Older::Many(many) => size_of::<Many>() + many.versions.capacity() * size_of::<Compact>(),
+            };
+            assert!(bytes as u64 <= 24 * (n - 1), "{bytes} bytes for {n} versions");
+        }
+    }
+
+    /// A version that counts beyond what the compact form can hold.
+    #[test]
+    fn a_key_may_be_put_more_often_than_32_bits_count() {
+        let many = |n: u64| Version { version: u64::from(u32::MAX) - 3 + n, ..put(2 * n) };
+        let mut history = KeyHistory::new(many(1));
+        (2..40).for_each(|n| history.push(many(n)));
+        for forgotten in 0..38 {
+            assert_eq!(history.get(0), Some(many(forgotten + 1)));
+            assert_eq!(history.at(Revision(79)), Some(many(39)));
+            assert!(history.forget(1));
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put,
+        Delete,
+        Forget(usize),
+        Pop,
+    }
+
+    proptest! {
+        /// Against a list of whole versions.
+        #[test]
+        fn nothing_is_lost_in_the_compact_form(
+            first in 1..4_u64,
+            steps in proptest::collection::vec(
+                prop_oneof![
+                    6 => Just(Step::Put),
+                    1 => Just(Step::Delete),
+                    1 => (0..12_usize).prop_map(Step::Forget),
+                    1 => Just(Step::Pop)
+                ],
+                0..150
+            )
+        ) {
+            let create_revision = Revision(5 - first);
+            let mut list = vec![Version { create_revision, version: first, ..put(4) }];
+            let mut history = KeyHistory::new(list[0]);
+            for (n, step) in (5..).zip(steps) {
+                let newest = list[list.len() - 1];
+                match step {
+                    Step::Put => {
+                        let revision = Revision(n);
+                        let create_revision = if newest.is_tombstone() { revision } else { newest.create_revision };
+                        let version = newest.version + 1;
+                        list.push(Version { revision, create_revision, version, sub: 1, value_bytes: n as u32 });
+                        history.push(list[list.len() - 1]);
+                    }
+                    Step::Delete if newest.is_tombstone() => {}
+                    Step::Delete => {
+                        list.push(Version::tombstone(Position::first_of(Revision(n))));
+                        history.push(list[list.len() - 1]);
+                    }
+                    Step::Forget(count) if count < list.len() => {
+                        list.drain(..count);
+                        prop_assert!(history.forget(count));
+                    }
+                    Step::Forget(count) => prop_assert!(!history.forget(count)),
+                    Step::Pop if list.len() > 1 => {
+                        list.pop();
+                        prop_assert!(history.pop());
+                    }
+                    Step::Pop => prop_assert!(!history.pop()),
+                }
+                let held: Vec<_> = (0..history.len()).filter_map(|place| history.get(place)).collect();
+                prop_assert_eq!(&held, &list);
+            }
+        }
     }
 }

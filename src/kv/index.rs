@@ -1,91 +1,388 @@
-//! The ordered index over all keys, in memory.
+//! The ordered index over all keys, in memory: one for the writer and all readers.
+//!
+//! A reader fixes a revision, and versions above it are invisible to it: so the index may go on beside it.
+//! It is behind a lock that is held for a short while: a write holds it for one version, a walk over many keys
+//! is cut into chunks, between which everybody else gets in.
+//!
+//! Keys whose newest version is a tombstone stand apart, so that a read of the present never meets what was
+//! deleted long ago. What was deleted a moment ago it may have to see (the newest revision that was published is
+//! a little behind the writer): of the last deletes there is a list.
 
-use crate::kv::history::{KeyHistory, Version};
-use crate::kv::model::KeyRange;
+use crate::kv::history::KeyHistory;
+use crate::kv::model::{KeyRange, Order};
+use crate::kv::version::Version;
 use crate::types::Revision;
 use bytes::Bytes;
-use imbl::OrdMap;
-use std::ops::Bound;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Bound, ControlFlow};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Reads at this revision see everything.
 pub(crate) const NEWEST: Revision = Revision(u64::MAX);
 
-/// Key to versions. Cloning it is free, and a clone never changes: that is
-/// what lets readers work beside the writer without a lock. A write copies the
-/// few nodes on the way to its key if a clone still shares them.
-#[derive(Clone, Default)]
+/// How many keys a walk looks at before it lets others in: some tens of microseconds.
+pub(crate) const CHUNK_KEYS: usize = 512;
+
+/// Of so many deletes it is known which they were. A read from before them looks at all deleted keys.
+const RECENT_DELETES: usize = 32_768;
+
+type Histories = BTreeMap<Box<[u8]>, KeyHistory>;
+
+/// Key to versions.
+#[derive(Default)]
 pub(crate) struct Index {
-    map: OrdMap<Bytes, KeyHistory>,
-    /// How many keys are present; the map also holds those that were deleted
-    /// and whose history can still be read.
-    present: u64,
+    /// Keys whose newest version is a put.
+    present: Histories,
+    /// Keys whose newest version is a tombstone, as long as their past can be read.
+    deleted: Histories,
+    /// The keys of the last deletes, oldest first; some may be present again.
+    recent: VecDeque<(Revision, Box<[u8]>)>,
+    /// All deletes above this revision are among them.
+    recent_above: Revision,
 }
 
 impl Index {
     /// The number of keys that are present.
     pub(crate) fn present(&self) -> u64 {
-        self.present
+        self.present.len() as u64
     }
 
     /// All versions of a key.
     pub(crate) fn history(&self, key: &[u8]) -> Option<&KeyHistory> {
-        self.map.get(key)
+        self.present.get(key).or_else(|| self.deleted.get(key))
     }
 
     /// The newest version of a key, if it is present.
     pub(crate) fn newest(&self, key: &[u8]) -> Option<Version> {
-        self.history(key).map(|history| *history.newest()).filter(|newest| !newest.is_tombstone())
+        self.present.get(key).map(|history| *history.newest())
     }
 
-    /// The histories of a range, in key order.
-    pub(crate) fn range(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = (&Bytes, &KeyHistory)> {
-        let end = range.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
-        let bounds = (!range.is_empty()).then_some((Bound::Included(&range.start[..]), end));
-        bounds.into_iter().flat_map(|bounds| self.map.range::<_, [u8]>(bounds))
+    /// The version of a key that a read at `revision` sees.
+    pub(crate) fn visible_at(&self, key: &[u8], revision: Revision) -> Option<Version> {
+        let version = match self.present.get(key) {
+            Some(history) => history.at(revision)?,
+            // It can only have been present before a tombstone.
+            None if revision == NEWEST => return None,
+            None => self.deleted.get(key)?.at(revision)?,
+        };
+        (!version.is_tombstone()).then_some(version)
     }
 
-    /// The versions of a range that a read at `revision` sees, in key order.
-    pub(crate) fn visible(
+    /// Shows the keys of a range that a read at `revision` sees, in order, until `visit` breaks, `budget` keys were
+    /// looked at, or the range ends. Answers what is left of the range in the second case.
+    pub(crate) fn walk(
         &self,
         range: &KeyRange,
         revision: Revision,
-    ) -> impl DoubleEndedIterator<Item = (&Bytes, Version)> {
-        self.range(range).filter_map(move |(key, history)| {
-            let version = history.at(revision)?;
-            (!version.is_tombstone()).then_some((key, *version))
-        })
+        order: Order,
+        budget: usize,
+        visit: &mut dyn FnMut(&[u8], Version) -> ControlFlow<()>,
+    ) -> Option<KeyRange> {
+        let present = within(&self.present, range);
+        let hidden = self.deleted_after(revision, range);
+        let mut both = Merge::new(present, hidden, order);
+        for _ in 0..budget {
+            let (key, history) = both.next()?;
+            if let Some(version) = history.at(revision).filter(|version| !version.is_tombstone())
+                && visit(key, version).is_break()
+            {
+                return None;
+            }
+        }
+        let (key, _) = both.next()?;
+        Some(rest(range, key, order))
     }
 
-    /// All histories, in key order.
-    pub(crate) fn histories(&self) -> impl Iterator<Item = (&Bytes, &KeyHistory)> {
-        self.map.iter()
+    /// Shows all histories from a key on, in order, `budget` at most, until `visit` breaks. Answers the key that
+    /// is next, or at which it did.
+    pub(crate) fn walk_histories(
+        &self,
+        start: &[u8],
+        budget: usize,
+        visit: &mut dyn FnMut(&[u8], &KeyHistory) -> ControlFlow<()>,
+    ) -> Option<Box<[u8]>> {
+        let range = KeyRange::span(Bytes::copy_from_slice(start), None);
+        let (present, deleted) = (within(&self.present, &range), within(&self.deleted, &range));
+        let mut both = Merge::new(present, Box::new(deleted), Order::Ascending);
+        for _ in 0..budget {
+            let (key, history) = both.next()?;
+            if visit(key, history).is_break() {
+                return Some(key.into());
+            }
+        }
+        both.next().map(|(key, _)| key.into())
     }
 
     /// Adds the newest version of a key.
     pub(crate) fn push(&mut self, key: &[u8], version: Version) {
-        let mut was_present = false;
-        match self.map.get_mut(key) {
-            Some(history) => {
-                was_present = !history.newest().is_tombstone();
+        if version.is_tombstone() {
+            let mut taken = self.present.remove_entry(key);
+            if let Some((_, history)) = &mut taken {
                 history.push(version);
             }
-            None => {
-                // A copy: the key's bytes belong to a record or a receive buffer.
-                self.map.insert(Bytes::copy_from_slice(key), KeyHistory::new(version));
-            }
+            // While the index is built, what the tombstone ended may be gone already.
+            let (key, history) = taken.unwrap_or_else(|| (key.into(), KeyHistory::new(version)));
+            self.remember_delete(version.revision, &key);
+            self.deleted.insert(key, history);
+        } else if let Some(history) = self.present.get_mut(key) {
+            history.push(version);
+        } else if let Some((key, mut history)) = self.take_deleted(key) {
+            history.push(version);
+            self.present.insert(key, history);
+        } else {
+            // A copy: the key's bytes belong to a record or a receive buffer.
+            self.present.insert(key.into(), KeyHistory::new(version));
         }
-        match (was_present, !version.is_tombstone()) {
-            (false, true) => self.present += 1,
-            (true, false) => self.present -= 1,
-            _ => {}
+    }
+
+    /// Takes back the newest version of a key.
+    pub(crate) fn pop(&mut self, key: &[u8]) {
+        let Some((key, mut history)) = self.present.remove_entry(key).or_else(|| self.take_deleted(key))
+        else {
+            return;
+        };
+        if history.newest().is_tombstone() {
+            self.recent.pop_back();
+        }
+        if history.pop() {
+            let home = if history.newest().is_tombstone() { &mut self.deleted } else { &mut self.present };
+            home.insert(key, history);
         }
     }
 
     /// Forgets the `count` oldest versions of a key, and the key with the last.
     pub(crate) fn forget(&mut self, key: &[u8], count: usize) {
-        let left = self.map.get_mut(key).is_some_and(|history| history.forget(count));
-        if !left {
-            self.map.remove(key);
+        for home in [&mut self.present, &mut self.deleted] {
+            if let Some(history) = home.get_mut(key) {
+                if !history.forget(count) {
+                    home.remove(key);
+                }
+                return;
+            }
         }
+    }
+
+    fn take_deleted(&mut self, key: &[u8]) -> Option<(Box<[u8]>, KeyHistory)> {
+        // Few stores have any, and most puts of a new key need not look.
+        if self.deleted.is_empty() { None } else { self.deleted.remove_entry(key) }
+    }
+
+    fn remember_delete(&mut self, revision: Revision, key: &[u8]) {
+        if self.recent.len() == RECENT_DELETES
+            && let Some((oldest, _)) = self.recent.pop_front()
+        {
+            self.recent_above = oldest;
+        }
+        self.recent.push_back((revision, key.into()));
+    }
+
+    /// The deleted keys of a range of which a read at `revision` may see an older version: without the others where that is known.
+    fn deleted_after(&self, revision: Revision, range: &KeyRange) -> Walk<'_> {
+        if revision < self.recent_above {
+            return Box::new(within(&self.deleted, range));
+        }
+        let first = self.recent.partition_point(|(deleted, _)| *deleted <= revision);
+        let mut found: Vec<_> = (self.recent.range(first..))
+            .filter(|(_, key)| range.contains(key))
+            .filter_map(|(_, key)| self.deleted.get_key_value(key))
+            .map(|(key, history)| (&key[..], history))
+            .collect();
+        found.sort_unstable_by_key(|(key, _)| *key);
+        found.dedup_by_key(|(key, _)| *key);
+        Box::new(found.into_iter())
+    }
+}
+
+type Item<'a> = (&'a [u8], &'a KeyHistory);
+type Walk<'a> = Box<dyn DoubleEndedIterator<Item = Item<'a>> + 'a>;
+
+fn within<'a>(map: &'a Histories, range: &KeyRange) -> impl DoubleEndedIterator<Item = Item<'a>> + 'a {
+    let bounds = (!range.is_empty()).then(|| {
+        let end = range.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        map.range::<[u8], _>((Bound::Included(&range.start[..]), end))
+    });
+    bounds.into_iter().flatten().map(|(key, history)| (&key[..], history))
+}
+
+/// The part of a range from `key` on.
+fn rest(range: &KeyRange, key: &[u8], order: Order) -> KeyRange {
+    match order {
+        Order::Ascending => KeyRange::span(Bytes::copy_from_slice(key), range.end.clone()),
+        Order::Descending => {
+            let end = KeyRange::key(key).end;
+            KeyRange::span(range.start.clone(), end)
+        }
+    }
+}
+
+/// Two walks over different keys as one.
+struct Merge<'a, P> {
+    present: P,
+    deleted: Walk<'a>,
+    order: Order,
+    /// What was taken from either and not yet answered.
+    ahead: (Option<Item<'a>>, Option<Item<'a>>),
+}
+
+impl<'a, P: DoubleEndedIterator<Item = Item<'a>>> Merge<'a, P> {
+    fn new(present: P, deleted: Walk<'a>, order: Order) -> Self {
+        let mut merge = Self { present, deleted, order, ahead: (None, None) };
+        merge.ahead = (merge.next_present(), merge.next_deleted());
+        merge
+    }
+
+    fn next_present(&mut self) -> Option<Item<'a>> {
+        match self.order {
+            Order::Ascending => self.present.next(),
+            Order::Descending => self.present.next_back(),
+        }
+    }
+
+    fn next_deleted(&mut self) -> Option<Item<'a>> {
+        match self.order {
+            Order::Ascending => self.deleted.next(),
+            Order::Descending => self.deleted.next_back(),
+        }
+    }
+}
+
+impl<'a, P: DoubleEndedIterator<Item = Item<'a>>> Iterator for Merge<'a, P> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        let present_first = match self.ahead {
+            (None, None) => return None,
+            (Some((present, _)), Some((deleted, _))) => match self.order {
+                Order::Ascending => present < deleted,
+                Order::Descending => present > deleted,
+            },
+            (present, _) => present.is_some(),
+        };
+        if present_first {
+            let next = self.next_present();
+            std::mem::replace(&mut self.ahead.0, next)
+        } else {
+            let next = self.next_deleted();
+            std::mem::replace(&mut self.ahead.1, next)
+        }
+    }
+}
+
+/// The index as the writer and the readers share it.
+#[derive(Default)]
+pub(crate) struct SharedIndex(RwLock<Index>);
+
+impl SharedIndex {
+    pub(crate) fn new(index: Index) -> Self {
+        Self(RwLock::new(index))
+    }
+
+    /// For a moment: the writer waits.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Index> {
+        // A writer that panicked has ended the node; until then its readers may go on.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a moment: everybody waits.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// [`Index::walk`] over the whole range, in chunks.
+    pub(crate) fn walk(
+        &self,
+        range: &KeyRange,
+        revision: Revision,
+        order: Order,
+        visit: &mut dyn FnMut(&[u8], Version) -> ControlFlow<()>,
+    ) {
+        let mut left = Some(range.clone());
+        while let Some(range) = left {
+            left = self.read().walk(&range, revision, order, CHUNK_KEYS, visit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::version::Position;
+
+    fn put(revision: u64) -> Version {
+        let (revision, create_revision) = (Revision(revision), Revision(revision));
+        Version { revision, sub: 0, value_bytes: 1, create_revision, version: 1 }
+    }
+
+    fn tombstone(revision: u64) -> Version {
+        Version::tombstone(Position::first_of(Revision(revision)))
+    }
+
+    /// What a walk shows that may look at so many keys, and whether they were enough.
+    fn walk(index: &Index, revision: u64, order: Order, budget: usize) -> (Vec<Vec<u8>>, bool) {
+        let (range, revision, mut keys) = (KeyRange::all(), Revision(revision), Vec::new());
+        let rest = index.walk(&range, revision, order, budget, &mut |key, _| {
+            keys.push(key.to_vec());
+            ControlFlow::Continue(())
+        });
+        (keys, rest.is_none())
+    }
+
+    /// Keys 0, 1, … put at the revisions 1, 2, … and the first `deleted` of them deleted after that.
+    fn index(keys: u64, deleted: u64) -> Index {
+        let mut index = Index::default();
+        (0..keys).for_each(|n| index.push(&n.to_be_bytes(), put(n + 1)));
+        (0..deleted).for_each(|n| index.push(&n.to_be_bytes(), tombstone(keys + n + 1)));
+        index
+    }
+
+    #[test]
+    fn a_read_of_the_present_never_meets_what_was_deleted() {
+        let index = index(1000, 990);
+        for order in [Order::Ascending, Order::Descending] {
+            let (keys, all) = walk(&index, 1990, order, 10);
+            assert_eq!((keys.len(), all), (10, true));
+            // What was published last is a little behind.
+            let (keys, all) = walk(&index, 1987, order, 13);
+            assert_eq!((keys.len(), all), (13, true));
+        }
+    }
+
+    /// More deletes than are remembered: then a read of the past looks at all of them.
+    #[test]
+    fn a_read_of_the_past_finds_what_was_deleted_since() {
+        let deleted = RECENT_DELETES as u64 + 10;
+        let index = index(deleted, deleted);
+        for revision in [deleted, deleted + 5, deleted + 9, deleted + 10, deleted + 11, 2 * deleted] {
+            let (keys, _) = walk(&index, revision, Order::Ascending, usize::MAX);
+            assert_eq!(keys.len() as u64, 2 * deleted - revision);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_no_trace() {
+        let mut changed = index(4, 2);
+        let key = |n: u64| n.to_be_bytes();
+        changed.push(&key(0), put(10));
+        changed.push(&key(3), tombstone(10));
+        changed.push(&key(9), put(10));
+        changed.push(&key(2), put(10));
+        for n in [2, 9, 3, 0] {
+            changed.pop(&key(n));
+        }
+        let expected = index(4, 2);
+        for revision in 0..12 {
+            let shown = |index| walk(index, revision, Order::Ascending, usize::MAX);
+            assert_eq!(shown(&changed), shown(&expected));
+        }
+        assert_eq!(changed.recent.len(), expected.recent.len());
+    }
+
+    /// The promise is 100 bytes a key beside the key itself and its first version. A node of the standard library's
+    /// map has 11 places, of which ascending inserts fill 6, and what holds the nodes together adds a tenth.
+    #[test]
+    fn a_key_takes_few_bytes() {
+        let place = size_of::<(Box<[u8]>, KeyHistory)>();
+        let beside_the_version = place * 11 / 6 * 11 / 10 - size_of::<Version>();
+        assert!(beside_the_version <= 100, "{beside_the_version}");
     }
 }

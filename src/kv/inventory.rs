@@ -5,7 +5,7 @@
 //! record by record. So the meta record says how many records there are, and a sum
 //! over their places that is kept up with each change; a start counts them again.
 
-use crate::kv::record::Position;
+use crate::kv::version::Position;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many records, and which. Their contents have checksums of their own.

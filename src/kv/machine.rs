@@ -2,17 +2,17 @@
 
 use crate::kv::compaction::Collector;
 use crate::kv::draft::Draft;
-use crate::kv::index::Index;
+use crate::kv::index::{Index, SharedIndex};
 use crate::kv::inventory::Inventory;
 use crate::kv::meta::Meta;
 use crate::kv::model::{Command, Outcome, Refusal, Reply};
 use crate::kv::read::REPLY_BYTES;
 use crate::kv::read_error::ReadError;
-use crate::kv::record::{self, Position, REVISIONS_PREFIX};
-use crate::kv::retention::Retention;
+use crate::kv::readers::Readers;
+use crate::kv::record::{self, REVISIONS_PREFIX};
 use crate::kv::staged::Staged;
-use crate::kv::state::State;
 use crate::kv::table::{Batch, Table, TableError};
+use crate::kv::version::Position;
 use crate::kv::view::View;
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
@@ -35,7 +35,9 @@ const REMOVED_BYTES_PER_BATCH: usize = 1 << 20;
 /// machine must not be used any more.
 pub struct Machine {
     table: Arc<dyn Table>,
-    state: State,
+    meta: Meta,
+    index: Arc<SharedIndex>,
+    readers: Arc<Readers>,
     staged: Staged,
     collector: Collector,
     view: View,
@@ -46,22 +48,23 @@ impl Machine {
     /// reading all of it once. An empty table makes the empty store.
     pub fn open(table: Arc<dyn Table>) -> Result<Self, TableError> {
         let (index, inventory) = load_index(&*table)?;
-        let state = State { meta: load_meta(&*table)?, index };
-        check_bounds(&state, &*table)?;
-        check_inventory(state.meta.inventory, inventory)?;
-        let retention = Arc::new(Retention::default());
-        let view = View { state: state.clone(), table: Arc::clone(&table), retention };
-        Ok(Self { table, state, staged: Staged::default(), collector: Collector::default(), view })
+        let meta = load_meta(&*table)?;
+        check_bounds(&meta, &*table)?;
+        check_inventory(meta.inventory, inventory)?;
+        let (index, readers) = (Arc::new(SharedIndex::new(index)), Arc::new(Readers::default()));
+        let view = View::new(meta.clone(), Arc::clone(&index), Arc::clone(&table), Arc::clone(&readers));
+        let (staged, collector) = (Staged::default(), Collector::default());
+        Ok(Self { table, meta, index, readers, staged, collector, view })
     }
 
     /// The last entry that was applied, be it committed to the table or not.
     pub fn applied(&self) -> EntryId {
-        self.state.meta.applied
+        self.meta.applied
     }
 
     /// The members, as the replica encoded them; empty if it never did.
     pub fn members(&self) -> &Bytes {
-        &self.state.meta.members
+        &self.meta.members
     }
 
     /// The state at the last commit.
@@ -72,8 +75,8 @@ impl Machine {
     /// Sets the members of a new cluster, before its first entry. Panics after that.
     pub fn found(&mut self, members: Bytes) {
         assert_eq!(self.applied(), EntryId::ZERO, "a cluster is founded once, before its first entry");
-        self.state.meta.members = members;
-        self.staged.end_entry(&self.state.meta);
+        self.meta.members = members;
+        self.staged.end_entry(&self.meta);
     }
 
     /// Applies the next entry, which holds a command.
@@ -83,15 +86,15 @@ impl Machine {
     /// Panics if `id` does not follow the last one.
     pub fn apply(&mut self, id: EntryId, command: &Bytes) -> Result<Reply, TableError> {
         self.check_follows(id);
-        let before = (self.state.meta.revision, self.state.meta.compact_revision);
+        let before = (self.meta.revision, self.meta.compact_revision);
         let outcome = match self.execute(command) {
             Ok(outcome) => outcome,
             Err(ReadError::Refused(refusal)) => Outcome::Refused(refusal),
             Err(ReadError::Table(error)) => return Err(error),
         };
-        let changed = before != (self.state.meta.revision, self.state.meta.compact_revision);
+        let changed = before != (self.meta.revision, self.meta.compact_revision);
         self.finish(id, changed);
-        Ok(Reply { revision: self.state.meta.revision, outcome })
+        Ok(Reply { revision: self.meta.revision, outcome })
     }
 
     /// Applies the next entry, which holds nothing. Panics as [`apply`](Self::apply) does.
@@ -104,7 +107,7 @@ impl Machine {
     pub fn apply_members(&mut self, id: EntryId, members: Bytes) {
         self.check_follows(id);
         // A copy, so that it does not pin the buffer in which it came.
-        self.state.meta.members = Bytes::copy_from_slice(&members);
+        self.meta.members = Bytes::copy_from_slice(&members);
         self.finish(id, true);
     }
 
@@ -114,8 +117,10 @@ impl Machine {
         for batch in self.staged.take_batches() {
             self.table.write(batch)?;
         }
-        self.view.state = self.state.clone();
         self.remove_garbage()?;
+        // Only now: all that it speaks of is in the index and can be read.
+        let (index, table, readers) = (&self.index, &self.table, &self.readers);
+        self.view = View::new(self.meta.clone(), Arc::clone(index), Arc::clone(table), Arc::clone(readers));
         Ok(self.view())
     }
 
@@ -123,20 +128,19 @@ impl Machine {
     /// made unreachable, for at most `budget` keys and versions; the next
     /// commit removes what was found. Answers whether there may be more.
     ///
-    /// While an [`Export`](crate::kv::Export) or a [`View::hash`] is under way
-    /// it finds nothing, though there may be more: call it now and then, not in a tight loop.
+    /// What a read that is under way needs stays. So it may find nothing although
+    /// there is more: call it now and then, not in a tight loop.
     pub fn collect_garbage(&mut self, budget: usize) -> Result<bool, TableError> {
         // Not what is merely applied: the newest view that readers have does not
         // know that compaction yet, and must go on answering.
         let target = self.view.compact_revision();
-        if !self.view.retention.is_pinned() {
-            self.collector.step(&mut self.state.index, target, budget);
-        }
+        let collectable = self.readers.collect(target);
+        self.collector.step(&self.index, collectable, budget);
         Ok(self.collector.is_behind(target))
     }
 
     fn check_follows(&self, id: EntryId) {
-        let last = self.state.meta.applied;
+        let last = self.meta.applied;
         assert_eq!(id.index, last.index.next(), "entries are applied without gaps: {id} after {last}");
         assert!(id.term >= last.term, "terms never fall: {id} after {last}");
     }
@@ -144,23 +148,22 @@ impl Machine {
     fn execute(&mut self, command: &Bytes) -> Result<Outcome, ReadError> {
         let command =
             Command::decode(command).map_err(|error| Refusal::Unreadable { reason: error.to_string() })?;
-        Draft::new(&mut self.state, &mut self.staged, &*self.table, REPLY_BYTES).execute(&command)
+        Draft::new(&self.index, &mut self.meta, &mut self.staged, &*self.table, REPLY_BYTES).execute(&command)
     }
 
     fn finish(&mut self, id: EntryId, changed: bool) {
-        self.state.meta.applied = id;
+        self.meta.applied = id;
         if changed {
-            self.state.meta.fold(self.staged.entry());
+            self.meta.fold(self.staged.entry());
         }
         for (at, _) in self.staged.entry() {
-            self.state.meta.inventory.add(*at);
+            self.meta.inventory.add(*at);
         }
-        self.staged.end_entry(&self.state.meta);
+        self.staged.end_entry(&self.meta);
     }
 
     fn remove_garbage(&mut self) -> Result<(), TableError> {
-        // Who pins may need it: then it waits for a later commit.
-        if !self.collector.has_garbage() || !self.view.retention.claim(self.collector.reach()) {
+        if !self.collector.has_garbage() {
             return Ok(());
         }
         let garbage = self.collector.take_garbage();
@@ -170,7 +173,7 @@ impl Machine {
             let key = at.table_key();
             bytes += self.table.weight(&key)?;
             batch.changes.push((Bytes::copy_from_slice(&key), None));
-            self.state.meta.inventory.remove(at);
+            self.meta.inventory.remove(at);
             if batch.changes.len() >= REMOVALS_PER_BATCH || bytes >= REMOVED_BYTES_PER_BATCH {
                 self.remove(std::mem::take(&mut batch))?;
                 bytes = 0;
@@ -179,20 +182,19 @@ impl Machine {
         if !batch.changes.is_empty() {
             self.remove(batch)?;
         }
-        self.view.state.meta.inventory = self.state.meta.inventory;
         Ok(())
     }
 
     fn remove(&self, mut removals: Batch) -> Result<(), TableError> {
         // All that was staged is written: the table is at this entry.
-        removals.changes.push((Bytes::from_static(&Meta::TABLE_KEY), Some(self.state.meta.encode())));
+        removals.changes.push((Bytes::from_static(&Meta::TABLE_KEY), Some(self.meta.encode())));
         self.table.write(removals)
     }
 }
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("meta", &self.state.meta).finish_non_exhaustive()
+        f.debug_struct("Machine").field("meta", &self.meta).finish_non_exhaustive()
     }
 }
 
@@ -226,8 +228,8 @@ fn check_inventory(expected: Inventory, found: Inventory) -> Result<(), TableErr
 }
 
 /// A batch is written as a whole, so that no record can be newer than the meta record.
-fn check_bounds(state: &State, table: &dyn Table) -> Result<(), TableError> {
-    let current = state.meta.revision;
+fn check_bounds(meta: &Meta, table: &dyn Table) -> Result<(), TableError> {
+    let current = meta.revision;
     let start = Position::first_of(Revision(current.get() + 1)).table_key();
     match table.scan(Bound::Included(&start), Bound::Excluded(&[REVISIONS_PREFIX + 1])).next() {
         None => Ok(()),

@@ -2,8 +2,9 @@
 
 use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::kv::inventory::Inventory;
-use crate::kv::record::{self, META_PREFIX, Position};
+use crate::kv::record::{self, META_PREFIX};
 use crate::kv::table::TableError;
+use crate::kv::version::Position;
 use crate::types::{EntryId, Index, Revision, Term};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;

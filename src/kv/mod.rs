@@ -29,16 +29,16 @@
 //! # Where things are
 //!
 //! ```text
-//!            index (memory, immutable)                table (disk)
+//!            index (memory)                           table (disk)
 //! key ─▶ versions: revision.sub, sizes, counts ─▶ revision.sub ─▶ key, value, counts, CRC
 //!                                                 meta ─▶ applied entry, revisions, hash, inventory, members
 //! ```
 //!
 //! The table is append-only between compactions. The index is rebuilt from it
-//! by one scan when a [`Machine`] is opened. It is a persistent map: a clone
-//! costs nothing and never changes. A [`View`] is such a clone with the meta
-//! record beside it, so that a reader needs no lock, holds up no writer, and
-//! may take as long as it likes.
+//! by one scan when a [`Machine`] is opened. There is one, behind a lock that nobody
+//! holds for longer than a few hundred keys take. A [`View`] is a revision with the meta
+//! record beside it: versions above that revision are invisible to it, and it is known which revisions are being
+//! read, so that none of their versions is removed. So a reader may take as long as it likes.
 //!
 //! # The life of a put
 //!
@@ -65,13 +65,11 @@
 //!
 //! # Caveats
 //!
-//! * The index holds every key in memory: about 150 bytes beside the key (reckoned, not measured), and 32
+//! * The index holds every key in memory: at most 100 bytes beside the key and its first version, and 24
 //!   for each further version that was not compacted yet.
-//! * A count walks over the range, if only in memory; so does a read of keys
-//!   of which most are deleted but not yet compacted.
-//! * A view does not hold back the removal of garbage; only an [`Export`] or
-//!   [`View::hash`] does, while it runs. A read of an old view may therefore be
-//!   refused as compacted although the view itself has not seen the compaction.
+//! * A count walks over the range, if only in memory; so does a read of the past over keys that were deleted since and not yet compacted.
+//! * A view holds back the removal of what its own revision needs, and only that. A read of an
+//!   older revision through it may therefore be refused as compacted although the view itself has not seen the compaction.
 //! * After a restart, all keys are walked once to find what garbage is left.
 //! * There are no leases, sessions and watches yet. Records have a field for the
 //!   lease and a format byte; tables of another kind get another key prefix.
@@ -83,6 +81,7 @@ mod conflict;
 mod draft;
 mod export;
 mod history;
+mod horizon;
 mod index;
 mod inventory;
 mod key_range;
@@ -92,12 +91,12 @@ mod meta;
 mod model;
 mod read;
 mod read_error;
+mod readers;
 mod record;
-mod retention;
 mod staged;
-mod state;
 mod table;
 mod txn;
+mod version;
 mod view;
 
 pub use codec::DecodeError;

@@ -1,13 +1,14 @@
 //! Range reads and comparisons: the index chooses, the table supplies values.
 
-use crate::kv::history::Version;
-use crate::kv::index::NEWEST;
-use crate::kv::model::{Compare, KeyValue, Order, Range, RangeResult, Refusal, Relation, Target};
+use crate::kv::horizon::{Horizon, Values};
+use crate::kv::index::CHUNK_KEYS;
+use crate::kv::model::{Compare, KeyRange, KeyValue, Order, Range, RangeResult, Refusal, Relation, Target};
 use crate::kv::read_error::ReadError;
 use crate::kv::record::damaged;
-use crate::kv::state::{State, Values};
+use crate::kv::version::Version;
 use crate::types::Revision;
 use bytes::Bytes;
+use std::ops::ControlFlow;
 
 /// The most bytes that a command may answer. A constant: if nodes differed,
 /// one would refuse what another applies. [`Limits`](crate::settings::Limits) shows it.
@@ -37,89 +38,106 @@ impl Allowance {
 }
 
 /// About what one key takes in an answer, in bytes.
-pub(crate) fn answer_bytes(key: &Bytes, version: &Version, keys_only: bool) -> u64 {
+pub(crate) fn answer_bytes(key: &[u8], version: &Version, keys_only: bool) -> u64 {
     let value_bytes = if keys_only { 0 } else { u64::from(version.value_bytes) };
     KEY_VALUE_OVERHEAD + key.len() as u64 + value_bytes
 }
 
 /// Reads a range.
 pub(crate) fn range(
-    state: &State,
+    horizon: Horizon<'_>,
     values: &impl Values,
     query: &Range,
     allowance: &mut Allowance,
 ) -> Result<RangeResult, ReadError> {
-    let revision = state.readable(query.revision)?;
-    let visible = state.index.visible(&query.range, revision);
-    let selection = match query.order {
-        Order::Ascending => select(visible, query, allowance)?,
-        Order::Descending => select(visible.rev(), query, allowance)?,
-    };
-    let wanted = revision.min(state.meta.revision);
-    let kvs = selection.chosen.into_iter().map(|(key, version)| {
+    let revision = horizon.readable(query.revision)?;
+    let mut selection = Selection::new(query, allowance);
+    walk(horizon, &query.range, revision, query.order, &mut |key, version| selection.take(key, version));
+    let Selection { chosen, more, count, refused, .. } = selection;
+    if let Some(refusal) = refused {
+        return Err(refusal.into());
+    }
+    let kvs = chosen.into_iter().map(|(key, version)| {
         if query.keys_only {
             Ok(key_value(key, Bytes::new(), &version))
         } else {
-            fetch(values, key, &version, wanted)
+            fetch(values, key, &version)
         }
     });
-    Ok(RangeResult { kvs: kvs.collect::<Result<_, _>>()?, more: selection.more, count: selection.count })
+    let count = (query.with_count || query.count_only).then_some(count);
+    Ok(RangeResult { kvs: kvs.collect::<Result<_, _>>()?, more, count })
+}
+
+/// Shows what of a range can be seen at a revision.
+fn walk(
+    horizon: Horizon<'_>,
+    range: &KeyRange,
+    revision: Revision,
+    order: Order,
+    visit: &mut dyn FnMut(&[u8], Version) -> ControlFlow<()>,
+) {
+    if range.is_single_key() {
+        let version = horizon.index.read().visible_at(&range.start, revision);
+        if let Some(version) = version {
+            let _ = visit(&range.start, version); // There is no other.
+        }
+    } else {
+        horizon.index.walk(range, revision, order, visit);
+    }
 }
 
 /// What a range read will answer.
 struct Selection<'a> {
-    chosen: Vec<(&'a Bytes, Version)>,
+    query: &'a Range,
+    allowance: &'a mut Allowance,
+    chosen: Vec<(Bytes, Version)>,
+    bytes: u64,
     more: bool,
-    count: Option<u64>,
+    count: u64,
+    refused: Option<Refusal>,
 }
 
-/// Walks the index only as far as the limits, unless everything is to be counted.
-fn select<'a>(
-    visible: impl Iterator<Item = (&'a Bytes, Version)>,
-    query: &Range,
-    allowance: &mut Allowance,
-) -> Result<Selection<'a>, Refusal> {
-    let (mut chosen, mut more, mut count, mut bytes) = (Vec::new(), false, 0, 0);
-    let counts = query.with_count || query.count_only;
-    for (key, version) in visible {
-        count += 1;
-        if query.count_only || more {
-            continue;
+impl<'a> Selection<'a> {
+    fn new(query: &'a Range, allowance: &'a mut Allowance) -> Self {
+        Self { query, allowance, chosen: Vec::new(), bytes: 0, more: false, count: 0, refused: None }
+    }
+
+    /// Takes the next key, and no more than the limits allow; goes on beyond them only to count.
+    fn take(&mut self, key: &[u8], version: Version) -> ControlFlow<()> {
+        let query = self.query;
+        self.count += 1;
+        if query.count_only || self.more {
+            return ControlFlow::Continue(());
         }
         let size = answer_bytes(key, &version, query.keys_only);
-        let full = query.limit.is_some_and(|limit| chosen.len() as u64 >= limit)
-            || query.max_bytes.is_some_and(|max| !chosen.is_empty() && bytes + size > max);
-        if !full {
-            allowance.take(size)?;
-            bytes += size;
-            chosen.push((key, version));
-            continue;
+        let full = query.limit.is_some_and(|limit| self.chosen.len() as u64 >= limit)
+            || query.max_bytes.is_some_and(|max| !self.chosen.is_empty() && self.bytes + size > max);
+        if full {
+            self.more = true;
+            return if query.with_count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         }
-        more = true;
-        if !counts {
-            break;
+        if let Err(refusal) = self.allowance.take(size) {
+            self.refused = Some(refusal);
+            return ControlFlow::Break(());
         }
+        self.bytes += size;
+        self.chosen.push((Bytes::copy_from_slice(key), version));
+        ControlFlow::Continue(())
     }
-    Ok(Selection { chosen, more, count: counts.then_some(count) })
 }
 
 /// Reads the value of a version.
-pub(crate) fn fetch(
-    values: &impl Values,
-    key: &Bytes,
-    version: &Version,
-    wanted: Revision,
-) -> Result<KeyValue, ReadError> {
-    let record = values.record(version.position(), wanted)?;
-    if record.key != *key || record.version != *version {
+pub(crate) fn fetch(values: &impl Values, key: Bytes, version: &Version) -> Result<KeyValue, ReadError> {
+    let record = values.record(version.position())?;
+    if record.key != key || record.version != *version {
         return Err(damaged(version.position(), "it is not what was read when the node started").into());
     }
     Ok(key_value(key, record.value, version))
 }
 
-fn key_value(key: &Bytes, value: Bytes, version: &Version) -> KeyValue {
+fn key_value(key: Bytes, value: Bytes, version: &Version) -> KeyValue {
     KeyValue {
-        key: key.clone(),
+        key,
         value,
         create_revision: version.create_revision,
         mod_revision: version.revision,
@@ -129,31 +147,59 @@ fn key_value(key: &Bytes, value: Bytes, version: &Version) -> KeyValue {
 
 /// Whether a comparison holds for all keys of its range. If there is none,
 /// numbers compare as 0, and no value compares at all.
-pub(crate) fn holds(state: &State, values: &impl Values, compare: &Compare) -> Result<bool, ReadError> {
-    let mut exists = false;
-    for (key, version) in state.index.visible(&compare.range, NEWEST) {
+pub(crate) fn holds(
+    horizon: Horizon<'_>,
+    values: &impl Values,
+    compare: &Compare,
+) -> Result<bool, ReadError> {
+    let number: fn(&Version) -> u64 = match &compare.target {
+        Target::Value(operand) => return values_hold(horizon, values, compare, operand),
+        Target::Version(_) => |version| version.version,
+        Target::CreateRevision(_) => |version| version.create_revision.get(),
+        Target::ModRevision(_) => |version| version.revision.get(),
+    };
+    let operand = match &compare.target {
+        Target::CreateRevision(operand) | Target::ModRevision(operand) => operand.get(),
+        Target::Version(operand) => *operand,
+        Target::Value(_) => 0,
+    };
+    let (mut exists, mut holds) = (false, true);
+    walk(horizon, &compare.range, horizon.newest, Order::Ascending, &mut |_, version| {
         exists = true;
-        let holds = match &compare.target {
-            Target::Version(operand) => relate(&version.version, compare.relation, operand),
-            Target::CreateRevision(operand) => relate(&version.create_revision, compare.relation, operand),
-            Target::ModRevision(operand) => relate(&version.revision, compare.relation, operand),
-            Target::Value(operand) => {
-                let kv = fetch(values, key, &version, state.meta.revision)?;
-                relate(&kv.value, compare.relation, operand)
+        holds = relate(&number(&version), compare.relation, &operand);
+        if holds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    Ok(if exists { holds } else { relate(&0, compare.relation, &operand) })
+}
+
+/// Chunk by chunk, since values are not read while the index is locked.
+fn values_hold(
+    horizon: Horizon<'_>,
+    values: &impl Values,
+    compare: &Compare,
+    operand: &Bytes,
+) -> Result<bool, ReadError> {
+    let (mut exists, mut left) = (false, Some(compare.range.clone()));
+    while let Some(range) = left {
+        let mut chunk = Vec::new();
+        left = horizon.index.read().walk(
+            &range,
+            horizon.newest,
+            Order::Ascending,
+            CHUNK_KEYS,
+            &mut |key, version| {
+                chunk.push((Bytes::copy_from_slice(key), version));
+                ControlFlow::Continue(())
+            },
+        );
+        for (key, version) in chunk {
+            exists = true;
+            if !relate(&fetch(values, key, &version)?.value, compare.relation, operand) {
+                return Ok(false);
             }
-        };
-        if !holds {
-            return Ok(false);
         }
     }
-    Ok(exists
-        || match &compare.target {
-            Target::Version(operand) => relate(&0, compare.relation, operand),
-            Target::CreateRevision(operand) | Target::ModRevision(operand) => {
-                relate(&Revision(0), compare.relation, operand)
-            }
-            Target::Value(_) => false,
-        })
+    Ok(exists)
 }
 
 fn relate<T: Ord>(left: &T, relation: Relation, right: &T) -> bool {

@@ -9,8 +9,8 @@
 //! table's key as well, so that a record in the wrong place is damage too.
 
 use crate::kv::codec::{DecodeError, Reader, Writer, varint_len};
-use crate::kv::history::Version;
 use crate::kv::table::TableError;
+use crate::kv::version::{Position, Version};
 use crate::types::Revision;
 use bytes::Bytes;
 use std::fmt;
@@ -26,21 +26,7 @@ const CRC_BYTES: usize = 4;
 /// No lease: the field is there so that the format need not change for them.
 const NO_LEASE: u64 = 0;
 
-/// The place of a record: the order of all changes ever made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
-    /// The revision.
-    pub(crate) revision: Revision,
-    /// The place among the changes of that revision.
-    pub(crate) sub: u32,
-}
-
 impl Position {
-    /// The first that a revision could have.
-    pub(crate) fn first_of(revision: Revision) -> Self {
-        Self { revision, sub: 0 }
-    }
-
     /// The table's key for it. Sorts as the position does.
     pub(crate) fn table_key(&self) -> [u8; 13] {
         let mut key = [REVISIONS_PREFIX; 13];
@@ -57,13 +43,6 @@ impl Position {
         };
         let sub = sub.try_into().map_err(|_| TableError(format!("{key:02x?} is no key of a revision")))?;
         Ok(Self { revision: Revision(u64::from_be_bytes(*revision)), sub: u32::from_be_bytes(sub) })
-    }
-}
-
-impl fmt::Display for Position {
-    /// `revision.sub`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.revision, self.sub)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What is applied but not yet in the table.
 
 use crate::kv::meta::Meta;
-use crate::kv::record::Position;
 use crate::kv::table::Batch;
+use crate::kv::version::Position;
 use bytes::Bytes;
 
 /// The most changes in a batch, unless one entry makes more.

@@ -1,9 +1,9 @@
 //! Transactions: first everything is decided, then everything is done.
 
+use crate::kv::horizon::{Horizon, Values};
 use crate::kv::model::{Op, OpResult, Txn, TxnResult};
 use crate::kv::read;
 use crate::kv::read_error::ReadError;
-use crate::kv::state::{State, Values};
 
 /// Which branches a transaction takes. As in etcd, all comparisons, those of
 /// nested transactions too, look at the state before the whole transaction;
@@ -21,19 +21,19 @@ enum Step<'a> {
 impl<'a> Plan<'a> {
     /// Evaluates the comparisons, and checks that every revision which is read
     /// on the path can be read.
-    pub(crate) fn new(state: &State, values: &impl Values, txn: &'a Txn) -> Result<Self, ReadError> {
+    pub(crate) fn new(horizon: Horizon<'_>, values: &impl Values, txn: &'a Txn) -> Result<Self, ReadError> {
         let mut succeeded = true;
         for compare in &txn.compares {
-            if !read::holds(state, values, compare)? {
+            if !read::holds(horizon, values, compare)? {
                 succeeded = false;
                 break;
             }
         }
         let branch = if succeeded { &txn.success } else { &txn.failure };
         let steps = branch.iter().map(|op| match op {
-            Op::Txn(txn) => Self::new(state, values, txn).map(Step::Txn),
+            Op::Txn(txn) => Self::new(horizon, values, txn).map(Step::Txn),
             Op::Range(range) => {
-                state.readable(range.revision)?;
+                horizon.readable(range.revision)?;
                 Ok(Step::Op(op))
             }
             Op::Put(_) | Op::Delete(_) => Ok(Step::Op(op)),

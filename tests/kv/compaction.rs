@@ -89,6 +89,7 @@ fn garbage_waits_until_readers_know_the_compaction() {
     assert_eq!(show(&newest.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
 }
 
+/// A view keeps its own revision readable, and no more.
 #[test]
 fn an_old_view_says_that_its_past_was_compacted() {
     let mut store = sample();
@@ -96,14 +97,34 @@ fn an_old_view_says_that_its_past_was_compacted() {
     store.put("a", "3");
     store.done(compact(8));
     store.commit();
-    store.collect(100);
-    // It knows the versions, but the values are gone.
-    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(8) };
+    assert!(store.machine.collect_garbage(100).unwrap(), "there is more than the old view lets go");
+    store.commit();
+    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(7) };
     assert_eq!(old.range(&at(4, everything())), Err(ReadError::Refused(oldest)));
-    let oldest = Refusal::Compacted { requested: Revision(7), oldest: Revision(8) };
-    assert_eq!(old.range(&everything()), Err(ReadError::Refused(oldest)));
+    assert_eq!(show(&old.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
     assert!(matches!(old.export(), Err(Refusal::Compacted { .. })));
     assert!(matches!(old.hash(None), Err(ReadError::Refused(Refusal::Compacted { .. }))));
+    drop(old);
+    store.collect(100);
+    assert_eq!(records(&*store.table).len(), 3, "the meta record, a and b");
+}
+
+/// Whoever reads the past in parts says so, and no compaction comes in between.
+#[test]
+fn a_revision_that_is_being_read_stays() {
+    let mut store = sample();
+    let reader = store.commit().at(Revision(4)).unwrap();
+    store.done(compact(7));
+    store.commit();
+    assert!(store.machine.collect_garbage(100).unwrap());
+    store.commit();
+    assert_eq!(show(&reader.range(&at(4, everything())).unwrap().kvs), ["a=1", "b=1", "gone=1"]);
+    assert!(matches!(reader.at(Revision(3)), Err(Refusal::Compacted { .. })));
+    drop(reader);
+    store.collect(100);
+    let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(7) };
+    assert_eq!(store.machine.view().at(Revision(4)).unwrap_err(), oldest);
+    assert_eq!(records(&*store.table).len(), 3);
 }
 
 #[test]

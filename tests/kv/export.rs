@@ -85,23 +85,6 @@ fn nothing_is_removed_while_an_export_lives() {
     assert_eq!(records(&*store.table).len(), 11);
 }
 
-/// Garbage that was found just before the export began is not removed either.
-#[test]
-fn what_was_found_before_the_export_waits_too() {
-    let mut store = Store::new();
-    store.put("k", "1");
-    store.put("k", "2");
-    let old = store.commit();
-    store.done(compact(3));
-    store.commit();
-    assert!(!store.machine.collect_garbage(100).unwrap());
-    let export = old.export().unwrap();
-    store.commit();
-    assert_eq!(import(export.map(Result::unwrap)).machine.view().hash(None), old.hash(None));
-    store.commit();
-    assert_eq!(records(&*store.table).len(), 2);
-}
-
 /// What nobody can read is not sent.
 #[test]
 fn garbage_is_not_exported() {
