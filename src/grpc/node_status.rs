@@ -7,6 +7,7 @@ use crate::grpc::wire::read::signed;
 use crate::grpc::{health, members};
 use crate::peers::connection::describe_status;
 use crate::proto::v1;
+use crate::raft::ProgressState;
 use crate::types::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,11 +48,19 @@ pub fn own(context: &Context) -> v1::NodeStatus {
             .iter()
             .map(|follower| v1::FollowerProgress {
                 node_id: follower.node.get(),
-                state: follower.state.to_owned(),
+                state: state_name(follower.state).to_owned(),
                 match_index: follower.matched.get(),
                 next_index: follower.next.get(),
             })
             .collect(),
+    }
+}
+
+fn state_name(state: ProgressState) -> &'static str {
+    match state {
+        ProgressState::Probe => "probe",
+        ProgressState::Replicate => "replicate",
+        ProgressState::Snapshot => "snapshot",
     }
 }
 

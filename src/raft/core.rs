@@ -1,5 +1,5 @@
-//! What a node has in every role: term and vote, the log, and the rule that
-//! statements wait for the disk.
+//! What a node has in every role: term and vote, the log, and the door through which messages leave, some of them
+//! not before the disk has what they rest on.
 
 use crate::raft::effects::{Effects, Mark, Persist};
 use crate::raft::entry::HardState;
@@ -103,17 +103,11 @@ impl Core {
         self.reset = Some(self.log.base());
     }
 
-    /// Sends an order or a question: it promises nothing, so it may leave
-    /// while the disk is still writing (thesis §10.2.1).
+    /// The only way out for messages. What [rests on the hard state](Message::rests_on_hard_state) leaves when that is
+    /// durable, everything else at once, while the disk may still be writing (thesis §10.2.1).
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
-        self.effects.messages.push((to, message));
-    }
-
-    /// Says something about ourselves in our term: it leaves when term and
-    /// vote are durable, or a crash would make it a lie.
-    pub(crate) fn state(&mut self, to: NodeId, message: Message) {
-        if self.is_hard_state_durable() {
-            return self.send(to, message);
+        if !message.rests_on_hard_state() || self.is_hard_state_durable() {
+            return self.effects.messages.push((to, message));
         }
         if self.held.len() == HELD_MAX {
             self.held.pop_front();
@@ -152,7 +146,7 @@ impl Core {
         self.disk.silent_ticks = 0;
         self.log.persisted(mark);
         while let Some((_, to, message)) = self.held.pop_front_if(|(needed, ..)| *needed <= mark) {
-            self.send(to, message);
+            self.effects.messages.push((to, message));
         }
     }
 

@@ -14,12 +14,7 @@ pub(crate) fn handle_request(core: &mut Core, role: &mut Role, from: NodeId, req
     // A rejection carries our term, so that a candidate that is behind learns of it.
     let term = if request.pre && granted { request.term } else { core.term() };
     let answer = Message::Vote(Vote { term, granted, pre: request.pre });
-    if request.pre && granted {
-        // "I would" binds nobody: it needs no disk.
-        core.send(from, answer);
-    } else {
-        core.state(from, answer);
-    }
+    core.send(from, answer);
 }
 
 /// Whether a voter that hears from a living leader should not even listen: a

@@ -34,7 +34,7 @@ impl Follower {
         if !core.log.matches(prev) {
             let hint = core.log.last_agreeable(prev);
             let message = Message::Rejected { term: core.term(), prev: prev.index, hint };
-            return core.state(from, message);
+            return core.send(from, message);
         }
         let Some(accepted) = self.accept(core, prev, entries) else { return };
         self.verified = self.verified.max(accepted);
@@ -74,7 +74,7 @@ impl Follower {
             self.verified = self.verified.max(core.log.commit());
         }
         let message = Message::HeartbeatAck { term: core.term(), round };
-        core.state(from, message);
+        core.send(from, message);
     }
 
     /// A snapshot has arrived and was verified.

@@ -111,6 +111,24 @@ pub struct Heartbeat {
 pub struct Round(pub u64);
 
 impl Message {
+    /// Whether it says something about its sender that a crash must not make a lie: it may only leave when the term
+    /// and the vote that it speaks of are durable (Raft figure 2: "updated on stable storage before responding to RPCs").
+    pub(crate) fn rests_on_hard_state(&self) -> bool {
+        match self {
+            // A candidacy is a vote for ourselves; to ask for a pre-vote enters no term (thesis §9.6).
+            Self::RequestVote(request) => !request.pre,
+            // "I would" binds nobody. A refusal shows our term.
+            Self::Vote(vote) => !(vote.pre && vote.granted),
+            // "In this term I hold this", "I do not", "I follow you": promises to the leader of a term.
+            Self::Accepted { .. } | Self::Rejected { .. } | Self::HeartbeatAck { .. } => true,
+            // A leader's term was durable before it was elected; of entries it promises nothing by sending them
+            // (thesis §10.2.1), and counts itself only for those on its disk.
+            Self::Append(_) | Self::Heartbeat(_) | Self::InstallSnapshot { .. } | Self::TimeoutNow { .. } => {
+                false
+            }
+        }
+    }
+
     /// The term that the message speaks of.
     pub fn term(&self) -> Term {
         match self {

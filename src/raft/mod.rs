@@ -17,9 +17,9 @@
 //! **Reads.** A leader that a majority confirms after the read began may
 //! answer from its state at the commit index it had then (`reads.rs`).
 //!
-//! **The disk.** Orders leave at once, statements wait (`core.rs`): whatever a
-//! node says about itself (a vote, an acknowledgement, its term) stays inside until the
-//! write that it rests on is durable. No driver can get that order wrong.
+//! **The disk.** Orders leave at once, statements wait: whatever a node says about itself (a vote, an
+//! acknowledgement, its term) stays inside until the write that it rests on is durable. The kind of message decides
+//! (`message.rs`), at the one door through which all of them leave (`core.rs`). No driver can get that order wrong.
 //!
 //! **Time and chance are arguments**: ticks, and a seed.
 //!
@@ -56,7 +56,8 @@ pub use effects::{Effects, Mark, Persist, ReadOutcome, ReadToken};
 pub use entry::{Entry, HardState, Payload};
 pub use members::{Members, Tally, majority};
 pub use message::{Append, Heartbeat, Message, RequestVote, Round, Vote};
-pub use node::{FollowerProgress, Node, ProposeError, ReadRefused, Restored, TransferRefused};
+pub use node::{Node, ProposeError, ReadRefused, Restored, TransferRefused};
 pub use options::Options;
+pub use progress::{FollowerProgress, ProgressState};
 pub use role::RoleName;
 pub use snapshot::SnapshotMeta;

@@ -12,6 +12,7 @@ use crate::raft::members::Members;
 use crate::raft::message::{Message, RequestVote, Round, Vote};
 use crate::raft::next::Next;
 use crate::raft::options::Options;
+use crate::raft::progress::{FollowerProgress, Progress};
 use crate::raft::role::{Follower, Role, RoleName};
 use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId, Term};
@@ -80,19 +81,6 @@ pub enum TransferRefused {
     /// One is under way.
     #[error("a transfer is under way")]
     Busy,
-}
-
-/// How far a follower is, as its leader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FollowerProgress {
-    /// The follower.
-    pub node: NodeId,
-    /// "probe", "replicate" or "snapshot".
-    pub state: &'static str,
-    /// The last entry known to be durable there.
-    pub matched: Index,
-    /// The next entry to send.
-    pub next: Index,
 }
 
 // The doors for facts.
@@ -385,9 +373,9 @@ impl Node {
     /// On a leader, how far the others are.
     pub fn followers(&self) -> Vec<FollowerProgress> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let of = |(node, progress): (&NodeId, &crate::raft::progress::Progress)| FollowerProgress {
+        let of = |(node, progress): (&NodeId, &Progress)| FollowerProgress {
             node: *node,
-            state: progress.state_name(),
+            state: progress.kind(),
             matched: progress.matched,
             next: progress.next,
         };
@@ -444,7 +432,7 @@ impl Node {
             Message::Heartbeat(_) => Message::HeartbeatAck { term, round: Round(0) },
             _ => return,
         };
-        self.core.state(from, answer);
+        self.core.send(from, answer);
     }
 
     /// A message of our term (or about a pre-vote).

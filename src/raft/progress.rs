@@ -1,10 +1,34 @@
 //! What a leader knows of one follower, and how much it sends to it.
 
 use crate::raft::message::Round;
-use crate::types::Index;
+use crate::types::{Index, NodeId};
 use std::collections::VecDeque;
 
-/// One follower as its leader sees it.
+/// How far a follower is, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerProgress {
+    /// The follower.
+    pub node: NodeId,
+    /// How it gets entries.
+    pub state: ProgressState,
+    /// The last entry known to be durable there.
+    pub matched: Index,
+    /// The next entry to send.
+    pub next: Index,
+}
+
+/// How a follower gets entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressState {
+    /// One append at a time, until the place is found up to which the logs agree.
+    Probe,
+    /// Appends follow each other without waiting (thesis §10.2.2).
+    Replicate,
+    /// The state instead: the entries are gone (Raft §7).
+    Snapshot,
+}
+
+/// All that a leader knows of a follower.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     /// The follower's log is durable and equal to ours up to here.
@@ -22,7 +46,7 @@ pub(crate) struct Progress {
     pub(crate) quiet_ticks: u32,
 }
 
-/// How entries are sent to a follower.
+/// [`ProgressState`] with what belongs to each.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum State {
     /// Looking for the place up to which the logs agree: one append at a time.
@@ -134,12 +158,12 @@ impl Progress {
         matches!(&self.state, State::Replicate(inflight) if !inflight.is_empty()) && self.quiet_ticks >= ticks
     }
 
-    /// The state's name for people.
-    pub(crate) fn state_name(&self) -> &'static str {
+    /// What others may know of the state.
+    pub(crate) fn kind(&self) -> ProgressState {
         match self.state {
-            State::Probe { .. } => "probe",
-            State::Replicate(_) => "replicate",
-            State::Snapshot => "snapshot",
+            State::Probe { .. } => ProgressState::Probe,
+            State::Replicate(_) => ProgressState::Replicate,
+            State::Snapshot => ProgressState::Snapshot,
         }
     }
 }

@@ -117,9 +117,7 @@ fn ask_for_votes(core: &mut Core, term: Term, pre: bool, transfer: bool) {
     let voters: Vec<NodeId> =
         core.peers().into_iter().filter(|peer| core.log.members().is_voter(*peer)).collect();
     for voter in voters {
-        let message = Message::RequestVote(request);
-        // A pre-vote promises nothing; a candidacy is a vote for ourselves.
-        if pre { core.send(voter, message) } else { core.state(voter, message) }
+        core.send(voter, Message::RequestVote(request));
     }
 }
 

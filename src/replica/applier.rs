@@ -4,8 +4,7 @@
 use crate::kv::{self, Machine};
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
-use crate::replica::event::{Fact, WriteReply};
-use crate::replica::handle::Applied;
+use crate::replica::event::{Applied, Fact, WriteReply};
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
 use crate::replica::worker::Bench;

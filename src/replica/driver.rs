@@ -6,8 +6,8 @@
 //! the groups (group commit).
 
 use crate::raft::{
-    Effects, FollowerProgress, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken,
-    RoleName,
+    Effects, FollowerProgress, Message, Node, Payload, ProgressState, ProposeError, ReadOutcome, ReadRefused,
+    ReadToken, RoleName,
 };
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
@@ -19,7 +19,7 @@ use crate::replica::pending::Pending;
 use crate::replica::published::Published;
 use crate::replica::snapshot;
 use crate::replica::state_syncer::NoJob;
-use crate::replica::status::{FollowerStatus, Status};
+use crate::replica::status::Status;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
 use crate::replica::worker::Worker;
@@ -307,8 +307,9 @@ impl Driver {
     fn spare(&mut self) -> Index {
         let followers = self.node.followers();
         self.needed.retain(|peer, end| {
-            let waits =
-                |follower: &FollowerProgress| follower.state != "replicate" && follower.matched < *end;
+            let waits = |follower: &FollowerProgress| {
+                follower.state != ProgressState::Replicate && follower.matched < *end
+            };
             followers.iter().any(|follower| follower.node == *peer && waits(follower))
         });
         let half_full = self.node.tail_bytes() > self.options.raft.tail_bytes_max / 2
@@ -371,12 +372,6 @@ fn refuse(batch: Vec<Write>, error: &WriteError) {
 
 /// The node's picture of itself.
 pub(crate) fn status(node: &Node) -> Status {
-    let follower = |progress: crate::raft::FollowerProgress| FollowerStatus {
-        node: progress.node,
-        state: progress.state,
-        matched: progress.matched,
-        next: progress.next,
-    };
     Status {
         node: node.id(),
         role: node.role(),
@@ -387,7 +382,7 @@ pub(crate) fn status(node: &Node) -> Status {
         durable: node.durable(),
         compacted: node.base(),
         members: node.members().clone(),
-        followers: node.followers().into_iter().map(follower).collect(),
+        followers: node.followers(),
         disk_stalled: node.is_disk_stalled(),
     }
 }

@@ -1,11 +1,10 @@
 //! Everything that can happen to the loop.
 
-use crate::kv::Machine;
+use crate::kv::{Machine, Reply};
 use crate::raft::{Mark, Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
-use crate::replica::handle::Applied;
 use crate::storage::VerifiedState;
-use crate::types::{Index, NodeId, Term};
+use crate::types::{EntryId, Index, NodeId, Term};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,6 +57,15 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
+}
+
+/// A write was applied.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Its entry.
+    pub id: EntryId,
+    /// Its answer.
+    pub reply: Reply,
 }
 
 /// Where a write's outcome goes.

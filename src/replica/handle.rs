@@ -3,13 +3,13 @@
 use crate::kv;
 use crate::raft::{Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
-use crate::replica::event::{Charge, Fact, PeerMessage, Request, Write};
+use crate::replica::event::{Applied, Charge, Fact, PeerMessage, Request, Write};
 use crate::replica::published::Published;
-use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake, SnapshotReceiver};
+use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake};
 use crate::replica::status::Status;
 use crate::replica::transport::{Snapshot, SnapshotError, SnapshotStream};
 use crate::storage::StateStore;
-use crate::types::{ClusterId, EntryId, Index, NodeId, Revision, Term};
+use crate::types::{ClusterId, Index, NodeId, Revision, Term};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -42,15 +42,6 @@ pub(crate) struct Inner {
     pub(crate) receiving: Arc<Semaphore>,
     /// The bytes of commands that wait for the loop.
     pub(crate) waiting_bytes: Arc<AtomicUsize>,
-}
-
-/// A write was applied.
-#[derive(Clone, Debug)]
-pub struct Applied {
-    /// Its entry.
-    pub id: EntryId,
-    /// Its answer.
-    pub reply: kv::Reply,
 }
 
 impl Handle {
@@ -170,19 +161,8 @@ impl Handle {
         snapshot::of(self.inner.cluster, self.view()).map(Snapshot::stream)
     }
 
-    /// Begins to receive a snapshot. Refused if another is being received, or if it is stale.
-    pub async fn receive_snapshot(
-        &self,
-        from: NodeId,
-        term: Term,
-        meta: SnapshotMeta,
-    ) -> Result<SnapshotReceiver, InstallError> {
-        let this = self.clone();
-        let intake = snapshot::blocking(move || this.take_in_snapshot(from, term, meta)).await?;
-        Ok(SnapshotReceiver { handle: self.clone(), intake: Some(intake) })
-    }
-
-    /// The same, and then to be fed by a thread that may wait for the disk.
+    /// Begins to take in a snapshot, on a thread that may wait for the disk. Refused if another is being received, or
+    /// if it is stale.
     pub fn take_in_snapshot(
         &self,
         from: NodeId,

@@ -5,12 +5,10 @@ use crate::kv::{Machine, View};
 use crate::raft::SnapshotMeta;
 use crate::replica::error::InstallError;
 use crate::replica::event::Install;
-use crate::replica::handle::Handle;
 use crate::replica::published::Published;
 use crate::replica::transport::{Snapshot, SnapshotError, SnapshotStream};
 use crate::storage::{SnapshotHeader, StagedState, VerifiedState, decode_members, snapshot};
 use crate::types::{ClusterId, Index, NodeId, Term};
-use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -106,32 +104,6 @@ impl SnapshotIntake {
     }
 }
 
-/// Takes in a snapshot on threads that may wait for the disk.
-#[derive(Debug)]
-pub struct SnapshotReceiver {
-    pub(crate) handle: Handle,
-    /// `None` after a failure.
-    pub(crate) intake: Option<SnapshotIntake>,
-}
-
-impl SnapshotReceiver {
-    /// Takes the next piece of the file.
-    pub async fn push(&mut self, data: Bytes) -> Result<(), InstallError> {
-        let mut intake = self.intake.take().ok_or_else(broken)?;
-        let intake = blocking(move || intake.push(&data).map(|()| intake)).await?;
-        self.intake = Some(intake);
-        Ok(())
-    }
-
-    /// Verifies the whole, makes it durable and installs it. Answers with this
-    /// node's term and the index that its state includes now.
-    pub async fn finish(mut self) -> Result<(Term, Index), InstallError> {
-        let intake = self.intake.take().ok_or_else(broken)?;
-        let received = blocking(move || intake.finish()).await?;
-        self.handle.install(received).await
-    }
-}
-
 impl ReceivedSnapshot {
     /// The request to install it; the second half is to be held until it is answered.
     pub(crate) fn into_request(
@@ -141,10 +113,6 @@ impl ReceivedSnapshot {
         let Self { from, term, meta, state, machine, only_one } = self;
         (Install { from, term, meta, state, machine, reply }, only_one)
     }
-}
-
-fn broken() -> InstallError {
-    InstallError::Refused("an earlier piece was refused".into())
 }
 
 fn refused(error: impl ToString) -> InstallError {

@@ -1,6 +1,6 @@
 //! What a replica knows of itself, published after every turn of the loop.
 
-use crate::raft::{Members, RoleName};
+use crate::raft::{FollowerProgress, Members, RoleName};
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// A picture of the consensus side of a node. The state's side is in
@@ -26,20 +26,7 @@ pub struct Status {
     /// The members in force.
     pub members: Members,
     /// On the leader: how far the others are.
-    pub followers: Vec<FollowerStatus>,
+    pub followers: Vec<FollowerProgress>,
     /// Whether this node's own disk has kept up; if not, since how long it has been waited for.
     pub disk_stalled: bool,
-}
-
-/// How far a follower is, as its leader sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FollowerStatus {
-    /// The follower.
-    pub node: NodeId,
-    /// "probe", "replicate" or "snapshot".
-    pub state: &'static str,
-    /// The last entry known to be durable there.
-    pub matched: Index,
-    /// The next entry to send.
-    pub next: Index,
 }

@@ -131,7 +131,8 @@ pub fn status(of: &Node) -> String {
     );
     for follower in of.followers() {
         let id = node(follower.node);
-        line += &format!("; {id} {} {}/{}", follower.state, follower.matched, follower.next);
+        let state = format!("{:?}", follower.state).to_lowercase();
+        line += &format!("; {id} {state} {}/{}", follower.matched, follower.next);
     }
     if let Some(to) = of.transferring() {
         line += &format!("; hands over to {}", node(to));
