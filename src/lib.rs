@@ -28,4 +28,5 @@ pub mod settings;
 pub mod storage;
 pub mod telemetry;
 pub mod types;
+pub mod units;
 pub mod verify;

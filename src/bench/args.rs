@@ -1,5 +1,6 @@
 //! The flags of `kontiki bench`.
 
+use crate::units;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::str::FromStr;
@@ -18,6 +19,10 @@ pub struct BenchArgs {
     /// Any nodes of the cluster; set from the flag that all commands have.
     #[arg(skip)]
     pub endpoints: Vec<String>,
+
+    /// Which API to speak
+    #[arg(long, value_enum, default_value = "native")]
+    pub api: Api,
 
     /// Which node to load: `leader`, `any` (connections spread over all nodes), or a URL
     #[arg(long, value_name = "leader|any|URL", default_value = "leader")]
@@ -44,15 +49,19 @@ pub struct BenchArgs {
     pub rate: Option<f64>,
 
     /// How long to measure, for each workload
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub duration: Duration,
 
+    /// Stop a workload when it has sent so many requests, those of the warm-up included
+    #[arg(long, value_name = "N", conflicts_with = "rate", value_parser = clap::value_parser!(u64).range(1..))]
+    pub requests: Option<u64>,
+
     /// How long to run before measuring, for each workload
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     pub warmup: Duration,
 
     /// The deadline of a request
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
     pub request_timeout: Duration,
 
     /// Bytes per value
@@ -94,6 +103,14 @@ pub struct BenchArgs {
     /// Write every key once before the first workload
     #[arg(long)]
     pub preload: bool,
+
+    /// Meanwhile give up all history, each time that so much time has passed
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub compact_every: Option<Duration>,
+
+    /// The nodes' processes, if they run on this machine: their processor time is counted too
+    #[arg(long, value_name = "PIDS", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..))]
+    pub server_pids: Vec<i32>,
 
     /// After each workload that writes, read a sample of the acknowledged keys back and compare
     #[arg(long)]
@@ -171,6 +188,27 @@ impl Selection {
     }
 }
 
+/// The API that the servers speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Api {
+    /// Kontiki's own
+    #[default]
+    Native,
+    /// etcd's v3 API: measures etcd with the same load. It has no echo
+    Etcd,
+}
+
+impl Api {
+    /// The servers that speak it.
+    pub fn server(self) -> &'static str {
+        match self {
+            Self::Native => "kontiki",
+            Self::Etcd => "etcd",
+        }
+    }
+}
+
 /// Which node gets the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -215,18 +253,4 @@ pub fn with_scheme(url: &str) -> Result<String, String> {
         Ok(_) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379")),
         Err(error) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379: {error}")),
     }
-}
-
-/// `500ms`, `10s`, `2m`, or a plain number of seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err(format!("{text:?} is not a time like 500ms, 10s or 2m")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} is not a time like 500ms, 10s or 2m"))?;
-    Duration::try_from_secs_f64(number * factor).map_err(|error| format!("{text:?}: {error}"))
 }

@@ -4,17 +4,14 @@ use crate::bench::pace::{Schedule, Timetable};
 use crate::bench::plan::Plan;
 use crate::bench::recorder::{Kind, Recorder, outcome_is_unknown};
 use crate::bench::sample::Acknowledged;
+use crate::bench::store::Store;
 use crate::bench::workload::{Generator, Request, Shapes, Write};
-use crate::proto::v1::kv_service_client::KvServiceClient;
-use crate::proto::v1::maintenance_service_client::MaintenanceServiceClient;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tonic::Status;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Channel;
 
 /// How long a client rests after a failure, so that failing fast is not mistaken for work.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(10);
@@ -25,6 +22,8 @@ pub struct Desk {
     schedule: Schedule,
     closed: Cell<bool>,
     pace: Option<Pace>,
+    /// How many requests may still be sent, if that is limited.
+    left: Cell<Option<u64>>,
     /// Whether acknowledged writes are compared afterwards.
     verify: bool,
     recorder: RefCell<Recorder>,
@@ -45,20 +44,24 @@ struct Turn {
 }
 
 impl Desk {
-    /// Without a pace the loop is closed. The pace is the timetable, this thread's number, and its gate.
+    /// Of the `number`th thread. Without a pace, a timetable and this thread's gate, the loop is closed.
     pub fn new(
         plan: &Plan,
+        number: u64,
         shapes: Shapes,
         schedule: Schedule,
-        pace: Option<(Timetable, u64, Arc<Semaphore>)>,
+        pace: Option<(Timetable, Arc<Semaphore>)>,
     ) -> Self {
         let pace =
-            pace.map(|(timetable, thread, gate)| Pace { timetable, thread, gate, taken: Cell::new(0) });
+            pace.map(|(timetable, gate)| Pace { timetable, thread: number, gate, taken: Cell::new(0) });
+        let threads = plan.threads as u64;
+        let share = plan.requests.map(|all| all / threads + u64::from(number < all % threads));
         Self {
             shapes,
             schedule,
             closed: Cell::new(false),
             pace,
+            left: Cell::new(share),
             verify: plan.verify,
             recorder: RefCell::new(Recorder::default()),
         }
@@ -88,6 +91,9 @@ impl Desk {
         if self.closed.get() {
             return None;
         }
+        if let Some(left) = self.left.get() {
+            self.left.set(Some(left.checked_sub(1)?));
+        }
         let Some(pace) = &self.pace else {
             return (Instant::now() < self.schedule.end).then_some(Turn { due: None });
         };
@@ -104,24 +110,29 @@ impl Desk {
         self.schedule.measure <= decisive && decisive < self.schedule.end
     }
 
-    fn note(&self, turn: &Turn, sent: Instant, request: &Sent, result: Result<Answer, Status>) {
+    fn note(&self, turn: &Turn, sent: Instant, request: Request, result: Result<Answer, Status>) {
         let done = Instant::now();
         let counts = self.counts(turn, done);
+        let write = match request {
+            Request::Write(write) => Some(write),
+            Request::Echo | Request::Get { .. } => None,
+        };
         let mut recorder = self.recorder.borrow_mut();
         match result {
             Ok(answer) => {
-                if let (Some(write), true) = (request.write, self.verify) {
+                if let (Some(write), true) = (write, self.verify) {
                     self.sample(&mut recorder, write, answer.revision);
                 }
                 if counts {
                     let latency = done - turn.due.unwrap_or(sent);
                     let service = turn.due.map(|_| done - sent);
-                    recorder.answered(request.kind, request.operations(), latency, service);
+                    let operations = write.map_or(1, |write| write.count);
+                    recorder.answered(kind(request), operations, latency, service);
                     recorder.missing += u64::from(answer.missing);
                 }
             }
             Err(status) => {
-                recorder.unknown_writes += u64::from(request.write.is_some() && outcome_is_unknown(&status));
+                recorder.unknown_writes += u64::from(write.is_some() && outcome_is_unknown(&status));
                 if counts {
                     recorder.failed(&status);
                 }
@@ -137,18 +148,6 @@ impl Desk {
     }
 }
 
-/// What there is to know of a request that has been sent.
-struct Sent {
-    kind: Kind,
-    write: Option<Write>,
-}
-
-impl Sent {
-    fn operations(&self) -> u64 {
-        self.write.map_or(1, |write| write.count)
-    }
-}
-
 /// What there is to know of an answer.
 #[derive(Default)]
 struct Answer {
@@ -156,81 +155,42 @@ struct Answer {
     missing: bool,
 }
 
-/// The two stubs of one client; clones of a channel share its connection.
-pub struct Client {
-    kv: KvServiceClient<Channel>,
-    maintenance: MaintenanceServiceClient<Channel>,
-    /// The `grpc-timeout` of each request, spelled once.
-    deadline: MetadataValue<Ascii>,
-}
-
-impl Client {
-    /// A client on this channel.
-    pub fn new(channel: Channel, plan: &Plan) -> Self {
-        Self {
-            kv: KvServiceClient::new(channel.clone()),
-            maintenance: MaintenanceServiceClient::new(channel),
-            deadline: deadline(plan.request_timeout),
+/// Sends requests until it is over.
+pub async fn work(mut store: Store, mut generator: Generator, desk: Rc<Desk>) {
+    while let Some(turn) = desk.turn().await {
+        let request = generator.next(&desk.shapes);
+        let sent = Instant::now();
+        let result = send(&mut store, request, &desk.shapes).await;
+        let failed = result.is_err();
+        desk.note(&turn, sent, request, result);
+        if failed {
+            tokio::time::sleep(REST_AFTER_FAILURE).await;
         }
-    }
-
-    /// Sends requests until it is over.
-    pub async fn work(mut self, mut generator: Generator, desk: Rc<Desk>) {
-        while let Some(turn) = desk.turn().await {
-            let request = generator.next(&desk.shapes);
-            let about = describe(&request);
-            let sent = Instant::now();
-            let result = self.send(request).await;
-            let failed = result.is_err();
-            desk.note(&turn, sent, &about, result);
-            if failed {
-                tokio::time::sleep(REST_AFTER_FAILURE).await;
-            }
-        }
-    }
-
-    async fn send(&mut self, request: Request) -> Result<Answer, Status> {
-        match request {
-            Request::Echo(echo) => {
-                let request = self.in_time(echo);
-                self.maintenance.echo(request).await?;
-                Ok(Answer::default())
-            }
-            Request::Get(get) => {
-                let request = self.in_time(get);
-                let answer = self.kv.get(request).await?.into_inner();
-                Ok(Answer { missing: answer.kv.is_none(), ..Answer::default() })
-            }
-            Request::Put(_, put) => {
-                let request = self.in_time(put);
-                let answer = self.kv.put(request).await?.into_inner();
-                Ok(Answer { revision: answer.header.unwrap_or_default().revision, missing: false })
-            }
-            Request::Txn(_, txn) => {
-                let request = self.in_time(txn);
-                let answer = self.kv.txn(request).await?.into_inner();
-                Ok(Answer { revision: answer.header.unwrap_or_default().revision, missing: false })
-            }
-        }
-    }
-
-    fn in_time<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert("grpc-timeout", self.deadline.clone());
-        request
     }
 }
 
-/// In milliseconds: `grpc-timeout` allows eight digits, which is a day.
-pub fn deadline(timeout: Duration) -> MetadataValue<Ascii> {
-    let milliseconds = timeout.as_millis().clamp(1, 99_999_999);
-    format!("{milliseconds}m").parse().expect("digits and a letter are ASCII")
-}
-
-fn describe(request: &Request) -> Sent {
+async fn send(store: &mut Store, request: Request, shapes: &Shapes) -> Result<Answer, Status> {
     match request {
-        Request::Echo(_) => Sent { kind: Kind::Echo, write: None },
-        Request::Get(_) => Sent { kind: Kind::Read, write: None },
-        Request::Put(write, _) | Request::Txn(write, _) => Sent { kind: Kind::Write, write: Some(*write) },
+        Request::Echo => store.echo().await.map(|()| Answer::default()),
+        Request::Get { key, local } => {
+            let read = store.get(shapes.key(key), local).await?;
+            Ok(Answer { missing: read.held.is_none(), ..Answer::default() })
+        }
+        Request::Write(Write { first, count: 1, tag }) => {
+            let revision = store.put(shapes.key(first), shapes.value(first, tag)).await?;
+            Ok(Answer { revision, missing: false })
+        }
+        Request::Write(write) => {
+            let revision = store.put_many(shapes.pairs(write)).await?;
+            Ok(Answer { revision, missing: false })
+        }
+    }
+}
+
+fn kind(request: Request) -> Kind {
+    match request {
+        Request::Echo => Kind::Echo,
+        Request::Get { .. } => Kind::Read,
+        Request::Write(_) => Kind::Write,
     }
 }

@@ -5,12 +5,14 @@
 //! a `RefCell` and no lock.
 
 use crate::bench::args::Workload;
-use crate::bench::client::{Client, Desk};
+use crate::bench::client::{self, Desk};
+use crate::bench::compactor;
 use crate::bench::error::BenchError;
-use crate::bench::machine::{MachineTime, own_cpu};
+use crate::bench::machine::{MachineTime, cpu_of, own_cpu};
 use crate::bench::pace::{self, Schedule, Timetable};
 use crate::bench::plan::Plan;
 use crate::bench::recorder::Recorder;
+use crate::bench::store::Store;
 use crate::bench::target;
 use crate::bench::workload::{Generator, Shapes};
 use std::rc::Rc;
@@ -33,6 +35,8 @@ pub struct Run {
     pub seconds: f64,
     /// The processor time of this program meanwhile.
     pub own_cpu: Duration,
+    /// That of the servers, if it is known which processes they are.
+    pub server_cpu: Option<Duration>,
     /// The share of the machine's time that the hypervisor took meanwhile.
     pub stolen: Option<f64>,
 }
@@ -98,11 +102,20 @@ pub async fn run(
         let _ = begin.send(schedule);
     }
     start_pacer(plan, &schedule, gates, stop)?;
-    let watched = watch_over(&schedule, stop.clone()).await;
-    let mut recorder = Recorder::default();
-    while let Some(result) = finished.recv().await {
-        recorder.merge(&result?);
-    }
+    let (working, over) = watch::channel(());
+    let collected = async {
+        let mut recorder = Recorder::default();
+        while let Some(result) = finished.recv().await {
+            recorder.merge(&result?);
+        }
+        drop(working);
+        Ok::<_, BenchError>(recorder)
+    };
+    let watched = watch_over(plan, &schedule, stop.clone(), over.clone());
+    let (watched, compacted, recorder) =
+        tokio::join!(watched, compactor::run(plan, &urls[0], over), collected);
+    let mut recorder = recorder?;
+    recorder.merge(&compacted);
     Ok(Run { recorder, ..watched })
 }
 
@@ -136,25 +149,34 @@ fn timetable(plan: &Plan, schedule: &Schedule) -> Option<Timetable> {
     plan.rate.map(|rate| Timetable { start, end, rate, threads: plan.threads as u64 })
 }
 
-/// Takes the time of the measured part.
-async fn watch_over(schedule: &Schedule, mut stop: watch::Receiver<bool>) -> Run {
-    let interrupted = until(schedule.measure, &mut stop).await;
-    let (begun, cpu, machine) = (Instant::now(), own_cpu(), MachineTime::now());
+/// Takes the time of the measured part. It ends before its time when all requests are `over`.
+async fn watch_over(
+    plan: &Plan,
+    schedule: &Schedule,
+    mut stop: watch::Receiver<bool>,
+    mut over: watch::Receiver<()>,
+) -> Run {
+    let servers = || (!plan.server_pids.is_empty()).then(|| cpu_of(&plan.server_pids));
+    let interrupted = until(schedule.measure, &mut stop, &mut over).await;
+    let (begun, cpu, server_cpu, machine) = (Instant::now(), own_cpu(), servers(), MachineTime::now());
     if !interrupted {
-        until(schedule.end, &mut stop).await;
+        until(schedule.end, &mut stop, &mut over).await;
     }
     let seconds = begun.elapsed().as_secs_f64();
     let stolen = machine.zip(MachineTime::now()).map(|(before, now)| now.stolen_since(before));
     let own_cpu = own_cpu().saturating_sub(cpu);
+    let server_cpu = server_cpu.zip(servers()).map(|(before, now)| now.saturating_sub(before));
     // A run that was stopped while warming up measured nothing.
     let seconds = if interrupted { 0.0 } else { seconds };
-    Run { recorder: Recorder::default(), seconds, own_cpu, stolen }
+    Run { recorder: Recorder::default(), seconds, own_cpu, server_cpu, stolen }
 }
 
 /// Waits; says whether it was interrupted.
-async fn until(moment: Instant, stop: &mut watch::Receiver<bool>) -> bool {
+async fn until(moment: Instant, stop: &mut watch::Receiver<bool>, over: &mut watch::Receiver<()>) -> bool {
     tokio::select! {
         () = tokio::time::sleep_until(moment.into()) => false,
+        // Nothing is ever sent on it: it ends when its sender is dropped.
+        _ = over.changed() => false,
         () = stopped(stop) => true,
     }
 }
@@ -187,16 +209,17 @@ impl Thread {
     }
 
     /// One client for each of this thread's, with its number.
-    async fn connect(&mut self) -> Result<Vec<(usize, Client)>, BenchError> {
+    async fn connect(&mut self) -> Result<Vec<(usize, Store)>, BenchError> {
         let mut clients = Vec::new();
         for (url, numbers) in &self.connections {
             let channel = target::connect(url).await?;
-            clients.extend(numbers.iter().map(|n| (*n, Client::new(channel.clone(), &self.plan))));
+            let store = Store::new(self.plan.api, channel, self.plan.request_timeout);
+            clients.extend(numbers.iter().map(|number| (*number, store.clone())));
         }
         Ok(clients)
     }
 
-    async fn drive(self, clients: Vec<(usize, Client)>) -> Recorder {
+    async fn drive(self, clients: Vec<(usize, Store)>) -> Recorder {
         let Self { number, plan, workload, shapes, gate, mut stop, ready, begin, .. } = self;
         if ready.send(Ok(())).await.is_err() {
             return Recorder::default();
@@ -205,12 +228,12 @@ impl Thread {
         let Ok(schedule) = begin.await else {
             return Recorder::default();
         };
-        let pace = timetable(&plan, &schedule).map(|table| (table, number as u64, gate));
-        let desk = Rc::new(Desk::new(&plan, shapes, schedule, pace));
+        let pace = timetable(&plan, &schedule).map(|table| (table, gate));
+        let desk = Rc::new(Desk::new(&plan, number as u64, shapes, schedule, pace));
         let mut running = JoinSet::new();
-        for (number, client) in clients {
+        for (number, store) in clients {
             let generator = Generator::new(&plan, workload, number);
-            running.spawn_local(client.work(generator, desk.clone()));
+            running.spawn_local(client::work(store, generator, desk.clone()));
         }
         let mut give_up = schedule.end + plan.request_timeout + GRACE;
         let mut hurried = false;

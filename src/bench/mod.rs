@@ -2,7 +2,8 @@
 //!
 //! It sends requests with the clients that anyone gets from the protocol's
 //! files, over ordinary channels, and counts. The yardstick is an empty call
-//! answered by the same servers: what a put costs beyond an echo is ours.
+//! answered by the same servers: what a put costs beyond an echo is ours. With
+//! `--api etcd` the same load goes to etcd, for a comparison by one generator.
 //!
 //! Two loops. *Closed*: each client sends when it has its last answer; this
 //! finds the highest throughput, and its percentiles are friendly, as a stall
@@ -16,16 +17,21 @@
 //! disk. The keys stay in the store afterwards.
 //!
 //! * [`args`]: the flags; [`plan`]: the same, checked. [`error`]: why nothing was measured.
-//! * [`target`]: the cluster, and channels to it.
+//! * [`target`]: whom to ask and connect to; [`cluster`]: what the nodes say of themselves.
 //! * [`workload`]: keys, values, requests.
+//! * [`store`]: the few calls that are needed; [`kontiki`], [`etcd`]: in the messages of either API.
 //! * [`load`]: threads; [`client`]: one client; [`pace`]: the open loop.
 //! * [`recorder`]: counts and histograms. [`machine`]: processor time.
-//! * [`preload`], [`verify`]: before and after; [`sample`]: what is compared.
+//! * [`preload`], [`compactor`], [`verify`]: before, meanwhile and after; [`sample`]: what is compared.
 //! * [`report`]: the result as data (JSON); [`text`]: for people.
 
 pub mod args;
 pub mod client;
+pub mod cluster;
+pub mod compactor;
 pub mod error;
+pub mod etcd;
+pub mod kontiki;
 pub mod load;
 pub mod machine;
 pub mod pace;
@@ -34,6 +40,7 @@ pub mod preload;
 pub mod recorder;
 pub mod report;
 pub mod sample;
+pub mod store;
 pub mod target;
 pub mod text;
 pub mod verify;
@@ -46,7 +53,7 @@ use crate::bench::error::BenchError;
 use crate::bench::load::Run;
 use crate::bench::plan::Plan;
 use crate::bench::report::{LeaderChange, Outcome, Report};
-use crate::bench::target::Cluster;
+use crate::bench::store::Store;
 use crate::bench::verify::Verification;
 use crate::bench::workload::Shapes;
 use std::io::{self, Write as _};
@@ -116,7 +123,7 @@ pub async fn execute(
     mut tell: impl FnMut(Progress<'_>),
 ) -> Result<Report, BenchError> {
     let plan = args.plan()?;
-    let cluster = Cluster::ask(&plan.endpoints).await?;
+    let cluster = target::ask(plan.api, &plan.endpoints).await?;
     cluster.check_limits(&plan)?;
     let urls = cluster.urls(&plan)?;
     let url = urls[0].clone();
@@ -152,12 +159,12 @@ async fn measure(
     stop: &watch::Receiver<bool>,
 ) -> Result<Outcome, BenchError> {
     // Asked anew: since the last workload another node may lead.
-    let cluster = Cluster::ask(&plan.endpoints).await?;
+    let cluster = target::ask(plan.api, &plan.endpoints).await?;
     let urls = cluster.urls(plan)?;
     let before = cluster.leader;
     let run = load::run(plan, workload, &urls, stop).await?;
     // A cluster that does not answer is without a leader as far as we can tell.
-    let after = Cluster::ask(&plan.endpoints).await.ok().and_then(|cluster| cluster.leader);
+    let after = target::ask(plan.api, &plan.endpoints).await.ok().and_then(|cluster| cluster.leader);
     let mut outcome = Outcome::new(workload, &run, echo_rate);
     if before != after {
         outcome.leader_change = Some(LeaderChange { before, after });
@@ -174,8 +181,8 @@ async fn read_back(
     run: &Run,
     stop: &watch::Receiver<bool>,
 ) -> Result<Verification, BenchError> {
-    let channel = target::connect(url).await?;
-    Ok(verify::verify(channel, &Shapes::new(plan), &run.recorder, plan.request_timeout, stop).await)
+    let store = Store::new(plan.api, target::connect(url).await?, plan.request_timeout);
+    Ok(verify::verify(store, &Shapes::new(plan), &run.recorder, stop).await)
 }
 
 /// The heading belongs to the result; the rest goes to standard error.

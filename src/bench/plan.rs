@@ -1,12 +1,15 @@
 //! The flags, checked: everything that follows can rely on the numbers.
 
-use crate::bench::args::{BenchArgs, Target, Workload, with_scheme};
+use crate::bench::args::{Api, BenchArgs, Target, Workload, with_scheme};
 use crate::bench::error::BenchError;
 use serde::Serialize;
 use std::time::Duration;
 
 /// The longest run: everything here is bounded.
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Compactions more often than this would be the load.
+const SHORTEST_CYCLE: Duration = Duration::from_millis(100);
 
 /// In which order keys are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +28,8 @@ pub struct Plan {
     pub workloads: Vec<Workload>,
     /// Nodes to ask about the cluster; each has a scheme.
     pub endpoints: Vec<String>,
+    /// The API to speak.
+    pub api: Api,
     /// Which node gets the load.
     pub target: Target,
     /// Channels.
@@ -39,6 +44,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How long to run before.
     pub warmup: Duration,
+    /// How many requests to send at most.
+    pub requests: Option<u64>,
     /// The deadline of a request.
     pub request_timeout: Duration,
     /// Bytes per value.
@@ -59,6 +66,10 @@ pub struct Plan {
     pub batch: u32,
     /// Write all keys first.
     pub preload: bool,
+    /// Give up history so often.
+    pub compact_every: Option<Duration>,
+    /// The nodes' processes, if they are here.
+    pub server_pids: Vec<i32>,
     /// Read back afterwards.
     pub verify: bool,
 }
@@ -104,11 +115,14 @@ impl BenchArgs {
             let fits = !time.is_zero() && time <= LONGEST;
             require(fits, || format!("{flag} must be more than 0 s and at most 1 h"))?;
         }
+        let compacts = self.compact_every.is_none_or(|every| every >= SHORTEST_CYCLE);
+        require(compacts, || "--compact-every must be at least 100ms".to_owned())?;
         require(self.warmup <= LONGEST, || "--warmup must be at most 1 h".to_owned())?;
         let endpoints: Result<Vec<_>, _> = self.endpoints.iter().map(|url| with_scheme(url)).collect();
         Ok(Plan {
-            workloads: self.workload.workloads(),
+            workloads: self.workloads()?,
             endpoints: endpoints.map_err(BenchError::Usage)?,
+            api: self.api,
             target: self.target.clone(),
             connections: self.connections as usize,
             clients: self.clients as usize,
@@ -116,6 +130,7 @@ impl BenchArgs {
             rate: self.rate,
             duration: self.duration,
             warmup: self.warmup,
+            requests: self.requests,
             request_timeout: self.request_timeout,
             value_size: self.value_size,
             key_size: self.key_size,
@@ -126,8 +141,19 @@ impl BenchArgs {
             read_share: self.read_share,
             batch: self.batch,
             preload: self.preload,
+            compact_every: self.compact_every,
+            server_pids: self.server_pids.clone(),
             verify: self.verify,
         })
+    }
+
+    fn workloads(&self) -> Result<Vec<Workload>, BenchError> {
+        let mut workloads = self.workload.workloads();
+        if self.api == Api::Etcd {
+            workloads.retain(|workload| *workload != Workload::Echo);
+            require(!workloads.is_empty(), || "etcd's API has no empty call to measure as echo".to_owned())?;
+        }
+        Ok(workloads)
     }
 }
 
@@ -168,8 +194,11 @@ mod tests {
             ("put --batch 20 --key-space 10", "--batch 20 is more than --key-space 10"),
             ("put --rate 0", "--rate must be"),
             ("put --duration 0s", "--duration must be more than 0 s"),
-            ("put --duration soon", "not a time"),
+            ("put --duration soon", "not a valid duration"),
+            ("put --duration 5", "not a valid duration"),
             ("put --target :::", "not an address"),
+            ("echo --api etcd", "no empty call"),
+            ("put --compact-every 1ms", "--compact-every must be"),
             ("put --sequential --random", "cannot be used with"),
         ] {
             let error = plan(line).expect_err(line);

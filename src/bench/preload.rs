@@ -1,11 +1,10 @@
 //! Writes every key once, in transactions as large as the cluster takes.
 
-use crate::bench::client::deadline;
+use crate::bench::cluster::{Cluster, request_size};
 use crate::bench::error::BenchError;
 use crate::bench::plan::Plan;
-use crate::bench::target::{Cluster, request_size};
-use crate::bench::workload::Shapes;
-use crate::proto::v1::kv_service_client::KvServiceClient;
+use crate::bench::store::Store;
+use crate::bench::workload::{Shapes, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,8 +40,8 @@ pub async fn preload(
     let mut writers: JoinSet<Result<(), BenchError>> = JoinSet::new();
     for _ in 0..WRITERS {
         let (shapes, next, stop) = (shapes.clone(), next.clone(), stop.clone());
-        let mut client = KvServiceClient::new(channel.clone());
-        let (of, patience) = (plan.key_space, plan.request_timeout);
+        let mut store = Store::new(plan.api, channel.clone(), plan.request_timeout);
+        let of = plan.key_space;
         writers.spawn(async move {
             loop {
                 let first = next.fetch_add(chunk, Ordering::Relaxed);
@@ -50,7 +49,7 @@ pub async fn preload(
                     return Ok(());
                 }
                 let count = chunk.min(of - first);
-                let written = write(&mut client, &shapes, first, count, patience).await;
+                let written = write(&mut store, &shapes, Write { first, count, tag: first }).await;
                 written.map_err(|reason| BenchError::Preload { key: first, of, reason })?;
             }
         });
@@ -64,18 +63,10 @@ pub async fn preload(
     Ok(())
 }
 
-async fn write(
-    client: &mut KvServiceClient<Channel>,
-    shapes: &Shapes,
-    first: u64,
-    count: u64,
-    patience: Duration,
-) -> Result<(), String> {
+async fn write(store: &mut Store, shapes: &Shapes, write: Write) -> Result<(), String> {
     let mut attempt = 1;
     loop {
-        let mut request = tonic::Request::new(shapes.put_many(first, count, first));
-        request.metadata_mut().insert("grpc-timeout", deadline(patience));
-        match client.txn(request).await {
+        match store.put_many(shapes.pairs(write)).await {
             Ok(_) => return Ok(()),
             Err(status) if attempt == ATTEMPTS => return Err(status.message().to_owned()),
             Err(_) => tokio::time::sleep(PAUSE * attempt).await,

@@ -80,6 +80,8 @@ pub struct Recorder {
     pub abandoned: u64,
     /// In the open loop: requests that were due and not sent when time was up.
     pub unsent: u64,
+    /// Compactions while it ran.
+    pub compactions: u64,
     /// Acknowledged writes to compare afterwards, also those during warm-up.
     pub sample: Sample,
 }
@@ -129,6 +131,7 @@ impl Recorder {
         self.unknown_writes += other.unknown_writes;
         self.abandoned += other.abandoned;
         self.unsent += other.unsent;
+        self.compactions += other.compactions;
         for (reason, theirs) in &other.failures {
             let mine = self.failures.entry(reason.clone()).or_default();
             mine.count += theirs.count;

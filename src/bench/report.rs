@@ -1,11 +1,11 @@
 //! The result as data. Its JSON form is read by programs: fields are added, never renamed.
 
-use crate::bench::args::{Target, Workload};
+use crate::bench::args::{Api, Target, Workload};
+use crate::bench::cluster::{Cluster, Leader};
 use crate::bench::load::Run;
 use crate::bench::machine;
 use crate::bench::plan::{Order, Plan};
 use crate::bench::recorder::{Kind, Meter};
-use crate::bench::target::{Cluster, Leader};
 use crate::bench::verify::Verification;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub loop_kind: &'static str,
     /// From when latency is measured: `sent` or `due`.
     pub latency_from: &'static str,
+    /// Which API was spoken.
+    pub api: Api,
     /// Requests per second in the open loop.
     pub rate: Option<f64>,
     /// `leader`, `any` or a URL.
@@ -109,6 +111,10 @@ pub struct Outcome {
     pub unsent: u64,
     /// Processor seconds of this program, all threads.
     pub client_cpu_seconds: f64,
+    /// Processor seconds of the nodes, if their processes are known.
+    pub server_cpu_seconds: Option<f64>,
+    /// Compactions meanwhile.
+    pub compactions: u64,
     /// The share of this machine's time that went to other machines on the same host.
     pub stolen_share: Option<f64>,
     /// Set if there was an election meanwhile, which makes the figures those of a failover.
@@ -208,6 +214,7 @@ impl Settings {
         Self {
             loop_kind: if open { "open" } else { "closed" },
             latency_from: if open { "due" } else { "sent" },
+            api: plan.api,
             rate: plan.rate,
             target: match &plan.target {
                 Target::Leader => "leader".to_owned(),
@@ -255,6 +262,8 @@ impl Outcome {
             abandoned: recorder.abandoned,
             unsent: recorder.unsent,
             client_cpu_seconds: run.own_cpu.as_secs_f64(),
+            server_cpu_seconds: run.server_cpu.map(|time| time.as_secs_f64()),
+            compactions: recorder.compactions,
             stolen_share: run.stolen,
             leader_change: None,
             verification: None,

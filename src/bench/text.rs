@@ -14,7 +14,7 @@ pub fn heading(report: &Report) -> String {
     let list = |names: &std::collections::BTreeSet<String>| {
         names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
     };
-    line("server", format!("kontiki {}", list(&cluster.versions)));
+    line("server", format!("{} {}", set.api.server(), list(&cluster.versions)));
     line("durability", list(&cluster.durability));
     for (nth, node) in cluster.nodes.iter().enumerate() {
         let heading = if nth == 0 { "nodes" } else { "" };
@@ -137,7 +137,7 @@ fn notes_on(outcome: &Outcome) -> Vec<String> {
         notes.push(format!("{} failed with {reason}, the first saying {:?}", errors.count, errors.example));
     }
     if let Some(change) = &outcome.leader_change {
-        let name = |leader: &Option<crate::bench::target::Leader>| {
+        let name = |leader: &Option<crate::bench::cluster::Leader>| {
             leader.as_ref().map_or("nobody".to_owned(), |l| format!("{} in term {}", l.name, l.term))
         };
         notes.push(format!(
@@ -158,6 +158,13 @@ fn notes_on(outcome: &Outcome) -> Vec<String> {
     }
     if outcome.missing > 0 {
         notes.push(format!("{} reads found no key (--preload writes all keys first)", outcome.missing));
+    }
+    if let Some(cpu) = outcome.server_cpu_seconds {
+        let each = cpu * 1e6 / outcome.total.requests.max(1) as f64;
+        notes.push(format!("the nodes used {cpu:.1} s of processor time, {each:.1} µs for each request"));
+    }
+    if outcome.compactions > 0 {
+        notes.push(format!("{} compactions meanwhile", outcome.compactions));
     }
     if let Some(service) = &outcome.total.service_time {
         notes.push(format!(

@@ -5,17 +5,12 @@
 //! answered with says which was last. A value can be made again from its key
 //! and its tag, so only the tag had to be kept.
 
-use crate::bench::client::deadline;
 use crate::bench::recorder::Recorder;
 use crate::bench::sample::Acknowledged;
+use crate::bench::store::{Held, Store};
 use crate::bench::workload::Shapes;
-use crate::proto::v1::key_value::ValueForm;
-use crate::proto::v1::kv_service_client::KvServiceClient;
-use crate::proto::v1::{KeyValue, ReadLevel};
 use serde::Serialize;
-use std::time::Duration;
 use tokio::sync::watch;
-use tonic::transport::Channel;
 
 /// So many findings are described; the others are counted.
 const EXAMPLES: usize = 5;
@@ -58,13 +53,11 @@ impl Verification {
 
 /// Reads the sample with linearizable reads and compares.
 pub async fn verify(
-    channel: Channel,
+    mut store: Store,
     shapes: &Shapes,
     recorder: &Recorder,
-    patience: Duration,
     stop: &watch::Receiver<bool>,
 ) -> Verification {
-    let mut client = KvServiceClient::new(channel);
     let mut found = Verification::default();
     let sample = recorder.sample.sorted();
     for (key, write) in &sample {
@@ -72,13 +65,8 @@ pub async fn verify(
             found.skipped = sample.len() as u64 - found.checked - found.unreadable;
             break;
         }
-        let mut request = tonic::Request::new(shapes.get(*key, ReadLevel::Linearizable));
-        request.metadata_mut().insert("grpc-timeout", deadline(patience));
-        match client.get(request).await {
-            Ok(answer) => {
-                let kv = answer.into_inner().kv;
-                judge(&mut found, shapes, *key, write, kv, recorder.unknown_writes > 0);
-            }
+        match store.get(shapes.key(*key), false).await {
+            Ok(read) => judge(&mut found, shapes, *key, write, read.held, recorder.unknown_writes > 0),
             Err(status) => {
                 found.unreadable += 1;
                 found.example(format!("key {key}: cannot be read: {}", status.message()));
@@ -94,27 +82,21 @@ fn judge(
     shapes: &Shapes,
     key: u64,
     write: &Acknowledged,
-    kv: Option<KeyValue>,
+    held: Option<Held>,
     unknown: bool,
 ) {
     found.checked += 1;
-    let Some(kv) = kv else {
+    let Some(Held { revision, value }) = held else {
         found.lost += 1;
         found.example(format!("key {key}: written at revision {}, now absent", write.revision));
         return;
     };
-    let value: &[u8] = match &kv.value_form {
-        Some(ValueForm::ValueBytes(bytes)) => bytes,
-        Some(ValueForm::Value(text)) => text.as_bytes(),
-        None => &[],
-    };
-    let revision = kv.mod_revision;
     if revision < write.revision {
         found.lost += 1;
         found.example(format!("key {key}: written at revision {}, now back at {revision}", write.revision));
     } else if revision == write.revision && value == shapes.value(key, write.tag) {
         found.same += 1;
-    } else if revision > write.revision && unknown && is_ours(shapes, key, value) {
+    } else if revision > write.revision && unknown && is_ours(shapes, key, &value) {
         found.newer += 1;
     } else {
         found.wrong += 1;
@@ -147,13 +129,9 @@ mod tests {
 
     fn judged(held: Option<(i64, u64)>, unknown: bool) -> Verification {
         let shapes = shapes();
-        let kv = held.map(|(mod_revision, tag)| KeyValue {
-            mod_revision,
-            value_form: Some(ValueForm::ValueBytes(shapes.value(7, tag))),
-            ..KeyValue::default()
-        });
+        let held = held.map(|(revision, tag)| Held { revision, value: shapes.value(7, tag) });
         let mut found = Verification::default();
-        judge(&mut found, &shapes, 7, &Acknowledged { revision: 10, tag: 100 }, kv, unknown);
+        judge(&mut found, &shapes, 7, &Acknowledged { revision: 10, tag: 100 }, held, unknown);
         found
     }
 

@@ -2,9 +2,6 @@
 
 use crate::bench::args::Workload;
 use crate::bench::plan::{Order, Plan};
-use crate::proto::v1::{
-    EchoRequest, GetRequest, PutRequest, ReadLevel, TxnOp, TxnRequest, get_request, put_request, txn_op,
-};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use fastrand::Rng;
 use std::io::Write as _;
@@ -67,44 +64,29 @@ impl Shapes {
         (number + by) % self.key_space
     }
 
-    /// Puts one key.
-    pub fn put(&self, number: u64, tag: u64) -> PutRequest {
-        PutRequest {
-            key_form: Some(put_request::KeyForm::KeyBytes(self.key(number))),
-            value_form: Some(put_request::ValueForm::ValueBytes(self.value(number, tag))),
-            return_previous: false,
-        }
-    }
-
-    /// Puts `count` neighbouring keys at once. They differ, as `count` is at most the key space.
-    pub fn put_many(&self, first: u64, count: u64, tag: u64) -> TxnRequest {
-        let put = |nth| txn_op::Op::Put(self.put(self.following(first, nth), tag));
-        let success = (0..count).map(|nth| TxnOp { op: Some(put(nth)) }).collect();
-        TxnRequest { compares: Vec::new(), success, failure: Vec::new() }
-    }
-
-    /// Reads one key.
-    pub fn get(&self, number: u64, level: ReadLevel) -> GetRequest {
-        GetRequest {
-            key_form: Some(get_request::KeyForm::KeyBytes(self.key(number))),
-            revision: 0,
-            read_level: level.into(),
-            min_revision: 0,
-        }
+    /// The keys and values of a write. They differ, as `count` is at most the key space.
+    pub fn pairs(&self, write: Write) -> impl Iterator<Item = (Bytes, Bytes)> {
+        (0..write.count).map(move |nth| {
+            let number = self.following(write.first, nth);
+            (self.key(number), self.value(number, write.tag))
+        })
     }
 }
 
-/// One request, and what is needed to understand its answer.
-#[derive(Clone, Debug, PartialEq)]
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Nothing.
-    Echo(EchoRequest),
+    /// An empty call.
+    Echo,
     /// Reads a key.
-    Get(GetRequest),
-    /// Writes a key.
-    Put(Write, PutRequest),
-    /// Writes several keys.
-    Txn(Write, TxnRequest),
+    Get {
+        /// The key's number.
+        key: u64,
+        /// From what the node has at hand.
+        local: bool,
+    },
+    /// Writes one key, or several in one transaction.
+    Write(Write),
 }
 
 /// What a request writes: `count` keys from `first` on, all with this tag.
@@ -150,25 +132,22 @@ impl Generator {
     /// The next request.
     pub fn next(&mut self, shapes: &Shapes) -> Request {
         match self.workload {
-            Workload::Echo => Request::Echo(EchoRequest::default()),
-            Workload::Get => self.get(shapes, ReadLevel::Linearizable),
-            Workload::LocalGet => self.get(shapes, ReadLevel::Local),
+            Workload::Echo => Request::Echo,
+            Workload::Get => self.get(shapes, false),
+            Workload::LocalGet => self.get(shapes, true),
             Workload::Put => self.put(shapes),
-            Workload::Mixed if self.rng.f64() < self.read_share => self.get(shapes, ReadLevel::Linearizable),
+            Workload::Mixed if self.rng.f64() < self.read_share => self.get(shapes, false),
             Workload::Mixed => self.put(shapes),
         }
     }
 
-    fn get(&mut self, shapes: &Shapes, level: ReadLevel) -> Request {
-        Request::Get(shapes.get(self.number(shapes), level))
+    fn get(&mut self, shapes: &Shapes, local: bool) -> Request {
+        Request::Get { key: self.number(shapes), local }
     }
 
     fn put(&mut self, shapes: &Shapes) -> Request {
-        let write = Write { first: self.number(shapes), count: self.batch, tag: self.rng.u64(..) };
-        if write.count == 1 {
-            return Request::Put(write, shapes.put(write.first, write.tag));
-        }
-        Request::Txn(write, shapes.put_many(write.first, write.count, write.tag))
+        let first = self.number(shapes);
+        Request::Write(Write { first, count: self.batch, tag: self.rng.u64(..) })
     }
 
     fn number(&mut self, shapes: &Shapes) -> u64 {
@@ -203,7 +182,7 @@ mod tests {
         let shapes = Shapes::new(plan);
         let mut generator = Generator::new(plan, Workload::Put, client);
         let mut write = || match generator.next(&shapes) {
-            Request::Put(write, _) | Request::Txn(write, _) => write,
+            Request::Write(write) => write,
             other => panic!("{other:?}"),
         };
         (0..count).map(|_| write()).collect()
@@ -243,8 +222,9 @@ mod tests {
     #[test]
     fn the_keys_of_a_batch_differ_even_at_the_end_of_the_key_space() {
         let plan = plan("put --key-space 10 --batch 10");
-        let txn = Shapes::new(&plan).put_many(7, 10, 1);
-        let keys: BTreeSet<String> = txn.success.iter().map(|op| format!("{:?}", op.op)).collect();
+        let shapes = Shapes::new(&plan);
+        let write = Write { first: 7, count: 10, tag: 1 };
+        let keys: BTreeSet<Bytes> = shapes.pairs(write).map(|(key, _)| key).collect();
         assert_eq!(keys.len(), 10);
     }
 
@@ -253,7 +233,7 @@ mod tests {
         let plan = plan("mixed --read-share 0.9");
         let shapes = Shapes::new(&plan);
         let mut generator = Generator::new(&plan, Workload::Mixed, 0);
-        let reads = (0..10_000).filter(|_| matches!(generator.next(&shapes), Request::Get(_))).count();
+        let reads = (0..10_000).filter(|_| matches!(generator.next(&shapes), Request::Get { .. })).count();
         assert!((8_800..9_200).contains(&reads), "{reads}");
     }
 }

@@ -86,7 +86,7 @@ pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliErr
             output.line(grid.render(Format::Table, false))?;
         }
         // A value goes to a program as it is, to a person so that it cannot upset the terminal.
-        _ if args.hex => output.line(text::hex(&kv.value))?,
+        _ if args.hex => output.line(text::shown(&kv.value, true))?,
         _ if output.is_terminal() && std::str::from_utf8(&kv.value).is_err() => {
             output.line(text::shown(&kv.value, false))?;
         }

@@ -3,7 +3,11 @@
 use crate::cli::exit::CliError;
 use crate::cli::output::{Format, Output};
 use crate::client::{Client, Options};
+use crate::units;
 use std::time::Duration;
+
+/// A call that takes longer is better asked again.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// Flags of all commands.
 #[derive(Debug, clap::Args)]
@@ -28,7 +32,7 @@ pub(super) struct GlobalArgs {
         value_name = "TIME",
         hide_env_values = true,
         default_value = "5s",
-        value_parser = duration
+        value_parser = timeout
     )]
     pub timeout: Duration,
 
@@ -64,35 +68,24 @@ impl GlobalArgs {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let wrong = || format!("`{text}` is no duration; write 500ms, 5s or 1m");
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return Err(wrong()),
-    };
-    match number.checked_mul(millis) {
-        Some(0) => Err("must be more than nothing".to_owned()),
-        Some(millis) if millis <= 24 * 3_600_000 => Ok(Duration::from_millis(millis)),
+fn timeout(text: &str) -> Result<Duration, String> {
+    match units::duration(text)? {
+        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        timeout if timeout <= LONGEST_TIMEOUT => Ok(timeout),
         _ => Err("must be at most a day".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::timeout;
     use std::time::Duration;
 
     #[test]
-    fn durations_need_a_unit() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "5", "s", "-1s", "0s", "1h", "99999999999999999999s", "100000m"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
+    fn a_timeout_is_more_than_nothing_and_at_most_a_day() {
+        assert_eq!(timeout("500ms"), Ok(Duration::from_millis(500)));
+        for wrong in ["5", "0s", "25h", "100000m"] {
+            assert!(timeout(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -80,32 +80,50 @@ fn keys(args: &ScanArgs) -> Result<Keys, CliError> {
 
 /// Writes a chunk, in one piece: a scan of everything is many lines.
 fn write(kvs: &[KeyValue], args: &ScanArgs, context: &Context) -> Result<(), CliError> {
-    let cells = |kv: &KeyValue| {
-        let mut cells = vec![text::shown(&kv.key, args.hex)];
+    match context.output.format() {
+        Format::Json => context.output.bytes(&json_lines(kvs, args)?),
+        Format::Plain => context.output.bytes(&plain_lines(kvs, args)),
+        Format::Table => context.output.line(table(kvs, args)),
+    }
+}
+
+fn plain_lines(kvs: &[KeyValue], args: &ScanArgs) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for kv in kvs {
+        text::show(&mut lines, &kv.key, args.hex);
         if !args.keys_only {
-            cells.push(text::shown(&kv.value, args.hex));
+            lines.push(b'\t');
+            text::show(&mut lines, &kv.value, args.hex);
         }
-        cells
+        lines.push(b'\n');
+    }
+    lines
+}
+
+fn json_lines(kvs: &[KeyValue], args: &ScanArgs) -> Result<Vec<u8>, CliError> {
+    let mut lines = Vec::new();
+    for kv in kvs {
+        let shown = text::ShownVersion { kv, keys_only: args.keys_only, as_hex: args.hex };
+        serde_json::to_writer(&mut lines, &shown).map_err(|error| CliError::local("write JSON", error))?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+fn table(kvs: &[KeyValue], args: &ScanArgs) -> String {
+    let headings: &[&'static str] = if args.keys_only {
+        &["KEY", "MODIFIED", "VERSION"]
+    } else {
+        &["KEY", "VALUE", "MODIFIED", "VERSION"]
     };
-    let lines: Vec<String> = match context.output.format() {
-        Format::Json => {
-            kvs.iter().map(|kv| text::key_value(kv, args.keys_only, args.hex).to_string()).collect()
+    let mut grid = Grid::new(headings);
+    for kv in kvs {
+        let mut row = vec![text::shown(&kv.key, args.hex)];
+        if !args.keys_only {
+            row.push(text::shown(&kv.value, args.hex));
         }
-        Format::Plain => kvs.iter().map(|kv| cells(kv).join("\t")).collect(),
-        Format::Table => {
-            let headings: &[&'static str] = if args.keys_only {
-                &["KEY", "MODIFIED", "VERSION"]
-            } else {
-                &["KEY", "VALUE", "MODIFIED", "VERSION"]
-            };
-            let mut grid = Grid::new(headings);
-            for kv in kvs {
-                let mut row = cells(kv);
-                row.extend([kv.mod_revision.to_string(), kv.version.to_string()]);
-                grid.row(row);
-            }
-            vec![grid.render(Format::Table, false)]
-        }
-    };
-    context.output.line(lines.join("\n"))
+        row.extend([kv.mod_revision.to_string(), kv.version.to_string()]);
+        grid.row(row);
+    }
+    grid.render(Format::Table, false)
 }

@@ -3,6 +3,7 @@
 use crate::cli::exit::CliError;
 use crate::client::{KeyValue, Meta};
 use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use std::time::Duration;
 const MOST_INPUT: u64 = 64 << 20;
 
 /// The bytes that an argument means: its text, or what its hexadecimal digits say.
-pub(super) fn argument(text: &str, hex: bool) -> Result<Bytes, CliError> {
-    if !hex {
+pub(super) fn argument(text: &str, as_hex: bool) -> Result<Bytes, CliError> {
+    if !as_hex {
         return Ok(Bytes::copy_from_slice(text.as_bytes()));
     }
     unhex(text).ok_or_else(|| {
@@ -22,12 +23,7 @@ pub(super) fn argument(text: &str, hex: bool) -> Result<Bytes, CliError> {
 
 /// The bytes that hexadecimal digits say, if they do.
 pub(super) fn unhex(text: &str) -> Option<Bytes> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let pairs = digits.chunks_exact(2);
-    pairs.remainder().is_empty().then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
+    hex::decode(text).ok().map(Bytes::from)
 }
 
 /// All of standard input.
@@ -44,54 +40,71 @@ pub(super) fn standard_input() -> Result<Bytes, CliError> {
     Ok(input.into())
 }
 
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Bytes on one line that cannot upset a terminal: text as it is, all else escaped.
 pub(super) fn shown(bytes: &[u8], as_hex: bool) -> String {
-    if as_hex {
-        return hex(bytes);
-    }
-    let mut shown = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' => shown.push_str("\\n"),
-                '\t' => shown.push_str("\\t"),
-                '\\' => shown.push_str("\\\\"),
-                c if c.is_control() => shown.extend(c.escape_unicode()),
-                c => shown.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    shown
+    let mut line = Vec::new();
+    show(&mut line, bytes, as_hex);
+    String::from_utf8(line).expect("what is shown is text")
 }
 
-/// Puts bytes into a JSON object: as text under `name`, or if they are none
-/// as hexadecimal under `name_hex`.
-pub(super) fn insert(object: &mut Map<String, Value>, name: &str, bytes: &[u8], as_hex: bool) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !as_hex => object.insert(name.to_owned(), text.into()),
-        _ => object.insert(format!("{name}_hex"), hex(bytes).into()),
-    };
+/// The same, added to a line: a scan shows millions.
+pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
+    if as_hex {
+        return line.extend_from_slice(hex::encode(bytes).as_bytes());
+    }
+    line.reserve(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| *c == '\\' || c.is_control()) {
+            line.extend_from_slice(&rest.as_bytes()[..at]);
+            match c {
+                '\n' => line.extend_from_slice(br"\n"),
+                '\t' => line.extend_from_slice(br"\t"),
+                '\\' => line.extend_from_slice(br"\\"),
+                c => line.extend(c.escape_unicode().map(|c| c as u8)),
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        line.extend_from_slice(rest.as_bytes());
+        for byte in chunk.invalid() {
+            let digit = |nibble: u8| HEX_DIGITS[usize::from(nibble)];
+            line.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
 }
+
+const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// A version of a key as JSON.
 pub(super) fn key_value(kv: &KeyValue, keys_only: bool, as_hex: bool) -> Value {
-    let mut object = Map::new();
-    insert(&mut object, "key", &kv.key, as_hex);
-    if !keys_only {
-        insert(&mut object, "value", &kv.value, as_hex);
+    let shown = ShownVersion { kv, keys_only, as_hex };
+    serde_json::to_value(shown).expect("text and numbers are JSON")
+}
+
+/// A version of a key, to be written as JSON without a tree in between. What is not text, or not wanted as such, is
+/// in hexadecimal under another name.
+pub(super) struct ShownVersion<'a> {
+    pub kv: &'a KeyValue,
+    pub keys_only: bool,
+    pub as_hex: bool,
+}
+
+impl Serialize for ShownVersion<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        let mut bytes = |name, name_hex, bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) if !self.as_hex => object.serialize_entry(name, text),
+            _ => object.serialize_entry(name_hex, &hex::encode(bytes)),
+        };
+        bytes("key", "key_hex", &self.kv.key)?;
+        if !self.keys_only {
+            bytes("value", "value_hex", &self.kv.value)?;
+        }
+        object.serialize_entry("create_revision", &self.kv.create_revision.get())?;
+        object.serialize_entry("mod_revision", &self.kv.mod_revision.get())?;
+        object.serialize_entry("version", &self.kv.version)?;
+        object.end()
     }
-    object.insert("create_revision".to_owned(), kv.create_revision.get().into());
-    object.insert("mod_revision".to_owned(), kv.mod_revision.get().into());
-    object.insert("version".to_owned(), kv.version.into());
-    Value::Object(object)
 }
 
 /// What every JSON answer has: who answered, when and from which state.
@@ -165,11 +178,12 @@ pub(super) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Revision;
 
     #[test]
     fn hexadecimal_goes_both_ways() {
         assert_eq!(unhex("00fF").unwrap(), [0, 255].as_slice());
-        assert_eq!(hex(&[0, 255]), "00ff");
+        assert_eq!(shown(&[0, 255], true), "00ff");
         assert_eq!(unhex("0"), None);
         assert_eq!(unhex("zz"), None);
         assert_eq!(unhex("").unwrap(), [].as_slice());
@@ -196,9 +210,12 @@ mod tests {
 
     #[test]
     fn json_tells_text_and_bytes_apart() {
-        let mut object = Map::new();
-        insert(&mut object, "key", b"a", false);
-        insert(&mut object, "value", b"\xff", false);
-        assert_eq!(Value::Object(object), json!({"key": "a", "value_hex": "ff"}));
+        let (create_revision, mod_revision) = (Revision(0), Revision(0));
+        let value = Bytes::from_static(&[0xff]);
+        let kv = KeyValue { key: "a".into(), value, create_revision, mod_revision, version: 0 };
+        let numbers =
+            json!({"key": "a", "value_hex": "ff", "create_revision": 0, "mod_revision": 0, "version": 0});
+        assert_eq!(key_value(&kv, false, false), numbers);
+        assert_eq!(key_value(&kv, true, true)["key_hex"], "61");
     }
 }

@@ -1,5 +1,8 @@
 //! Whether the ports are free, and who has them if not.
 
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process};
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -63,47 +66,33 @@ pub fn check(ports: impl IntoIterator<Item = u16>) -> Result<(), Taken> {
     Ok(())
 }
 
-/// Who listens on `port`, as `/proc` tells. It tells only of this user's own
-/// processes, and nothing at all where there is no `/proc`.
+/// Who listens on `port`, as far as it is a process of this user.
 fn holder_of(port: u16) -> Option<Holder> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
+    let sockets: HashSet<u64> = tables
         .into_iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listeners(&table, port))
-        .map(|inode| format!("socket:[{inode}]"))
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
+        .map(|entry| entry.inode)
         .collect();
-    if inodes.is_empty() {
+    if sockets.is_empty() {
         return None;
     }
-    let processes = std::fs::read_dir("/proc").ok()?;
-    for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-            continue;
-        };
-        let links = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
-        if links.into_iter().any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str())) {
-            return Some(Holder { pid, command: command_of(pid) });
-        }
-    }
-    None
+    let holds = |process: &Process| {
+        process.fd().is_ok_and(|files| {
+            files
+                .flatten()
+                .any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode)))
+        })
+    };
+    let process = procfs::process::all_processes().ok()?.flatten().find(holds)?;
+    Some(Holder { pid: process.pid.cast_unsigned(), command: command_of(&process) })
 }
 
-/// The sockets of `/proc/net/tcp` that listen on `port`. The columns: 1 the
-/// local address, ending in `:PORT` in hexadecimal; 3 the state, `0A` for listening; 9 the inode.
-fn listeners(table: &str, port: u16) -> Vec<u64> {
-    let ending = format!(":{port:04X}");
-    table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|columns| columns.len() > 9 && columns[1].ends_with(&ending) && columns[3] == "0A")
-        .filter_map(|columns| columns[9].parse().ok())
-        .collect()
-}
-
-fn command_of(pid: u32) -> String {
-    let raw = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = raw.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
-    let line: String = String::from_utf8_lossy(&words.join(&b' ')).chars().take(80).collect();
+fn command_of(process: &Process) -> String {
+    let words = process.cmdline().unwrap_or_default();
+    let line: String = words.join(" ").chars().take(80).collect();
     if line.is_empty() { "(name unknown)".to_owned() } else { line }
 }
 
@@ -117,9 +106,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let taken = check([port]).unwrap_err();
         assert_eq!(taken.port, port);
-        if cfg!(target_os = "linux") {
-            assert_eq!(taken.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
-        }
+        assert_eq!(taken.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
         assert!(taken.to_string().contains(&format!("port {port} on 127.0.0.1")), "{taken}");
         drop(listener);
         check([port]).unwrap();
@@ -134,14 +121,5 @@ mod tests {
         };
         assert!(taken("/usr/bin/kontiki serve --name n1").to_string().contains("another `kontiki dev`"));
         assert!(!taken("/usr/bin/etcd").to_string().contains("another `kontiki dev`"));
-    }
-
-    #[test]
-    fn only_listeners_on_that_very_port_count() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n\
-             0: 0100007F:094B 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 111 1 0\n\
-             1: 0100007F:094B 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 222 1 0\n\
-             2: 0100007F:094C 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 333 1 0\n";
-        assert_eq!(listeners(table, 2379), [111]);
     }
 }

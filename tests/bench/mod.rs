@@ -234,13 +234,13 @@ async fn the_json_form_is_stable() {
     assert_eq!(names("/cluster/nodes/0"), "client_url name role");
     assert_eq!(
         names("/settings"),
-        "batch clients connections duration_seconds key_size key_space latency_from loop order preloaded rate \
+        "api batch clients connections duration_seconds key_size key_space latency_from loop order preloaded rate \
          read_share seed target threads urls value_size warmup_seconds"
     );
     assert_eq!(
         names("/results/0"),
-        "abandoned client_cpu_seconds errors latency leader_change missing operations operations_per_second \
-         reads requests requests_per_second seconds service_time share_of_echo stolen_share unsent \
+        "abandoned client_cpu_seconds compactions errors latency leader_change missing operations operations_per_second \
+         reads requests requests_per_second seconds server_cpu_seconds service_time share_of_echo stolen_share unsent \
          verification workload writes"
     );
     assert_eq!(names("/results/0/latency"), "max_us mean_us p50_us p90_us p999_us p99_us");

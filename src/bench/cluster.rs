@@ -1,0 +1,111 @@
+//! The cluster under load, as it says it is.
+
+use crate::bench::args::Target;
+use crate::bench::error::BenchError;
+use crate::bench::plan::Plan;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// The cluster when it was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cluster {
+    /// Its id, in hexadecimal.
+    pub id: String,
+    /// The program's version on its nodes; more than one in the middle of an upgrade.
+    pub versions: BTreeSet<String>,
+    /// What an acknowledged write is worth on its nodes.
+    pub durability: BTreeSet<String>,
+    /// Who led.
+    pub leader: Option<Leader>,
+    /// Its nodes, ordered by name.
+    pub nodes: Vec<Node>,
+    /// The limits that requests must keep; not part of the report.
+    #[serde(skip)]
+    pub limits: Limits,
+}
+
+/// Who leads, and since which term.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leader {
+    /// The node's name.
+    pub name: String,
+    /// The Raft term; another term means another election.
+    pub term: u64,
+    /// Its address for clients.
+    #[serde(skip)]
+    pub url: String,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its address for clients.
+    pub client_url: String,
+    /// Its role, or why it did not answer.
+    pub role: String,
+}
+
+/// The limits that requests must keep; 0: not told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes per key.
+    pub key_bytes: u64,
+    /// Bytes per request.
+    pub request_bytes: u64,
+    /// Operations per transaction.
+    pub txn_ops: u64,
+}
+
+impl Cluster {
+    /// Where the load goes: connection `n` goes to the `n`th of these, round and round.
+    ///
+    /// # Errors
+    /// If it should go to the leader and there is none.
+    pub fn urls(&self, plan: &Plan) -> Result<Vec<String>, BenchError> {
+        match &plan.target {
+            Target::Url(url) => Ok(vec![url.clone()]),
+            Target::Leader => {
+                let leader = self.leader.as_ref().ok_or(BenchError::NoLeader)?;
+                Ok(vec![leader.url.clone()])
+            }
+            Target::Any => {
+                let known = self.nodes.iter().map(|node| node.client_url.clone());
+                let urls: Vec<_> = known.filter(|url| !url.is_empty()).collect();
+                Ok(if urls.is_empty() { plan.endpoints.clone() } else { urls })
+            }
+        }
+    }
+
+    /// Checks that the cluster will take what the plan sends.
+    ///
+    /// # Errors
+    /// [`BenchError::Usage`] with the limit and the actual value.
+    pub fn check_limits(&self, plan: &Plan) -> Result<(), BenchError> {
+        let Limits { key_bytes, request_bytes, txn_ops, .. } = self.limits;
+        let request = request_size(plan) * u64::from(plan.batch);
+        for (what, actual, limit) in [
+            ("--key-size in bytes", plan.key_size as u64, key_bytes),
+            ("--batch", u64::from(plan.batch), txn_ops),
+            (
+                "a request with --value-size, --key-size and --batch as given, in bytes,",
+                request,
+                request_bytes,
+            ),
+        ] {
+            // A cluster that tells no limit has none that we know of.
+            if limit > 0 && actual > limit {
+                return Err(BenchError::Usage(format!(
+                    "{what} is {actual}, and the cluster's limit is {limit}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// About the bytes of one put on the wire.
+pub fn request_size(plan: &Plan) -> u64 {
+    (plan.key_size + plan.value_size + 24) as u64
+}
