@@ -136,7 +136,7 @@ reasons! {
     /// Leadership cannot be handed to this node: it is unknown, no voter, or leads already.
     BadTransferTarget = "BAD_TRANSFER_TARGET", InvalidArgument;
     /// A client asked on the listener for other nodes; the details say where clients ask.
-    NotForwarded = "NOT_FORWARDED", FailedPrecondition;
+    WrongListener = "WRONG_LISTENER", FailedPrecondition;
     /// The bytes are no message of this type.
     Malformed = "MALFORMED", InvalidArgument;
     /// The server has no such service or method, or not with this encoding.

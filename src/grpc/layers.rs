@@ -1,6 +1,6 @@
 //! What stands between the network and the services.
 
-use crate::grpc::error::{Fault, overloaded};
+use crate::api::fault::Fault;
 use crate::grpc::wire::write::too_large;
 use crate::reason::Reason;
 use crate::settings::Limits;
@@ -18,33 +18,33 @@ use tower::{Layer, Service};
 /// share it, and refuses one too many at once and with details. (The
 /// transport's own load shedding says nothing about the outcome.)
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct InFlightLimit {
     permits: Arc<Semaphore>,
 }
 
-impl Gate {
+impl InFlightLimit {
     /// Lets so many through at a time.
     pub fn new(at_once: usize) -> Self {
         Self { permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))) }
     }
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
+impl<S> Layer<S> for InFlightLimit {
+    type Service = Limited<S>;
 
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated { inner, gate: self.clone() }
+    fn layer(&self, inner: S) -> Limited<S> {
+        Limited { inner, limit: self.clone() }
     }
 }
 
-/// A service behind a [`Gate`].
+/// A service behind a [`InFlightLimit`].
 #[derive(Clone, Debug)]
-pub struct Gated<S> {
+pub struct Limited<S> {
     inner: S,
-    gate: Gate,
+    limit: InFlightLimit,
 }
 
-impl<S, R> Service<R> for Gated<S>
+impl<S, R> Service<R> for Limited<S>
 where
     S: Service<R, Response = Response<Body>>,
 {
@@ -57,7 +57,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        match Arc::clone(&self.gate.permits).try_acquire_owned() {
+        match Arc::clone(&self.limit.permits).try_acquire_owned() {
             Ok(permit) => Passage { inner: Some(self.inner.call(request)), _permit: Some(permit) },
             Err(_) => Passage { inner: None, _permit: None },
         }
@@ -65,7 +65,7 @@ where
 }
 
 pin_project! {
-    /// A request on its way through a gate, or refused by it.
+    /// A request on its way through the limit, or refused by it.
     #[derive(Debug)]
     pub struct Passage<F> {
         #[pin]
@@ -84,7 +84,7 @@ where
         match self.project().inner.as_pin_mut() {
             Some(inner) => inner.poll(context),
             None => {
-                let fault = overloaded("too many requests are in progress on this node").not_applied();
+                let fault = Fault::overloaded("too many requests are in progress on this node").not_applied();
                 Poll::Ready(Ok(Status::from(fault).into_http()))
             }
         }
@@ -146,7 +146,7 @@ fn is_clients_mistake(message: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grpc::error::{outcome_of, reason_of};
+    use crate::grpc::status::{outcome_of, reason_of};
     use crate::reason::Outcome;
     use std::convert::Infallible;
 
@@ -190,15 +190,15 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             }
         });
-        let mut gated = Gate::new(1).layer(service);
-        let first = gated.call(());
-        let refused = gated.clone().call(()).await.unwrap();
+        let mut limited = InFlightLimit::new(1).layer(service);
+        let first = limited.call(());
+        let refused = limited.clone().call(()).await.unwrap();
         let status = Status::from_header_map(refused.headers()).unwrap();
         assert_eq!((status.code(), reason_of(&status)), (Code::ResourceExhausted, Some(Reason::Overloaded)));
         assert_eq!(outcome_of(&status), Some(Outcome::NotApplied));
 
         release.send(true).unwrap();
         assert!(first.await.unwrap().headers().is_empty());
-        assert!(gated.call(()).await.unwrap().headers().is_empty(), "the place is free again");
+        assert!(limited.call(()).await.unwrap().headers().is_empty(), "the place is free again");
     }
 }

@@ -1,12 +1,10 @@
-//! The listener for clients, and the services that the peer listener offers to
-//! other nodes for forwarded requests.
+//! The listener for clients.
 
+use crate::api::context::Api;
+use crate::api::deadline::LONGEST;
 use crate::grpc::cluster_service::Cluster;
-use crate::grpc::context::{Context, FORWARDED};
-use crate::grpc::deadline::LONGEST;
-use crate::grpc::error::Fault;
 use crate::grpc::kv_service::Kv;
-use crate::grpc::layers::{Gate, explain};
+use crate::grpc::layers::{InFlightLimit, explain};
 use crate::grpc::maintenance_service::Maintenance;
 use crate::grpc::starting::{self, StartingHealth};
 use crate::grpc::{health, reflection};
@@ -14,15 +12,13 @@ use crate::proto::DESCRIPTORS;
 use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::kv_service_server::KvServiceServer;
 use crate::proto::v1::maintenance_service_server::MaintenanceServiceServer;
-use crate::reason::Reason;
 use crate::settings::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::Stream;
-use tonic::service::{InterceptorLayer, LayerExt as _, Routes};
+use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Server;
-use tonic::{Request, Status};
 use tower::ServiceBuilder;
 
 /// By so much a message may be over the limit and still be read: our own check
@@ -45,12 +41,12 @@ const STARTING_DRAIN: Duration = Duration::from_millis(500);
 /// Serves clients until `shutdown`, then lets what is under way finish for a
 /// while (a client that watches health would hold the connection for ever).
 pub async fn serve_clients(
-    context: Arc<Context>,
+    api: Arc<Api>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
-    let limits = context.limits.clone();
-    let routes = client_routes(context).await;
+    let limits = api.limits.clone();
+    let routes = client_routes(api).await;
     serve(routes, &limits, listener, shutdown, DRAIN).await
 }
 
@@ -140,13 +136,21 @@ pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<
 }
 
 /// All services of the client listener. Health and reflection stay outside of
-/// the gate: an overloaded node must not be restarted for it.
-pub async fn client_routes(context: Arc<Context>) -> Routes {
-    let limits = &context.limits;
-    let health = health::service(Arc::clone(&context)).await;
-    let requests = Gate::new(limits.requests_in_flight);
-    let operators = Gate::new(CLUSTER_REQUESTS_MAX);
-    let Services { kv, cluster, maintenance } = Services::new(&context);
+/// the limits: an overloaded node must not be restarted for it.
+pub async fn client_routes(api: Arc<Api>) -> Routes {
+    let health = health::service(Arc::clone(&api)).await;
+    let requests = InFlightLimit::new(api.limits.requests_in_flight);
+    let operators = InFlightLimit::new(CLUSTER_REQUESTS_MAX);
+    let decode = api.limits.request_bytes + DECODE_SLACK_BYTES;
+    let kv = KvServiceServer::new(Kv::new(Arc::clone(&api)))
+        .max_decoding_message_size(decode)
+        .max_encoding_message_size(ENCODE_BYTES_MAX);
+    let maintenance = MaintenanceServiceServer::new(Maintenance::new(Arc::clone(&api)))
+        .max_decoding_message_size(decode)
+        .max_encoding_message_size(ENCODE_BYTES_MAX);
+    let cluster = ClusterServiceServer::new(Cluster::new(api))
+        .max_decoding_message_size(DECODE_SLACK_BYTES)
+        .max_encoding_message_size(ENCODE_BYTES_MAX);
     let routes = Routes::new(requests.named_layer(kv))
         .add_service(requests.named_layer(maintenance))
         .add_service(operators.named_layer(cluster))
@@ -160,54 +164,4 @@ fn with_reflection(routes: Routes) -> Routes {
         // With the forms of error details, so that tools show them in words.
         &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET],
     )
-}
-
-/// What the peer listener offers beside Raft: the same services, for requests
-/// that other nodes forward, and only for those. Add `RaftService` to them.
-pub fn forwarded_routes(context: &Arc<Context>) -> Routes {
-    // Gates of their own: what clients ask of this node must not keep out what they ask by others.
-    let requests = Gate::new(context.limits.requests_in_flight);
-    let operators = Gate::new(CLUSTER_REQUESTS_MAX);
-    let marked = InterceptorLayer::new(only_forwarded(context));
-    let Services { kv, cluster, maintenance } = Services::new(context);
-    Routes::new(marked.named_layer(requests.named_layer(kv)))
-        .add_service(marked.named_layer(requests.named_layer(maintenance)))
-        .add_service(marked.named_layer(operators.named_layer(cluster)))
-}
-
-/// Refuses a client that has taken this listener for its own: it would lose
-/// forwarding, the checks of that listener, and its health.
-fn only_forwarded(context: &Context) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone + use<> {
-    let (name, url) = (context.answerer.name.clone(), context.client_url.clone());
-    move |request| {
-        if request.metadata().contains_key(FORWARDED) {
-            return Ok(request);
-        }
-        let message =
-            format!("this is where {name} listens for other nodes; it listens for clients at {url}");
-        Err(Fault::new(Reason::NotForwarded, message).not_applied().fact("client_url", &url).into())
-    }
-}
-
-struct Services {
-    kv: KvServiceServer<Kv>,
-    cluster: ClusterServiceServer<Cluster>,
-    maintenance: MaintenanceServiceServer<Maintenance>,
-}
-
-impl Services {
-    fn new(context: &Arc<Context>) -> Self {
-        let decode = context.limits.request_bytes + DECODE_SLACK_BYTES;
-        Self {
-            kv: KvServiceServer::new(Kv::new(Arc::clone(context)))
-                .max_decoding_message_size(decode)
-                .max_encoding_message_size(ENCODE_BYTES_MAX),
-            cluster: ClusterServiceServer::new(Cluster::new(Arc::clone(context)))
-                .max_decoding_message_size(DECODE_SLACK_BYTES)
-                .max_encoding_message_size(ENCODE_BYTES_MAX),
-            maintenance: MaintenanceServiceServer::new(Maintenance::new(Arc::clone(context)))
-                .max_decoding_message_size(decode)
-                .max_encoding_message_size(ENCODE_BYTES_MAX),
-        }
-    }
 }

@@ -6,7 +6,7 @@
 //! restarts it for its patience; reflection too; and every other method is
 //! refused in words.
 
-use crate::grpc::error::Fault;
+use crate::api::fault::Fault;
 use crate::grpc::health::{LIVENESS, READINESS, publish};
 use crate::reason::Reason;
 use std::time::Duration;

@@ -93,6 +93,7 @@ mod read;
 mod read_error;
 mod readers;
 mod record;
+mod reply;
 mod staged;
 mod table;
 mod txn;

@@ -8,8 +8,8 @@
 use crate::peers::lane::LaneReceiver;
 use crate::peers::link::{InboundOpen, Link};
 use crate::peers::links::Links;
-use crate::peers::refusal::{Reason, Refusal};
-use crate::peers::wire;
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use futures_util::Stream;
 use std::future::Future;
@@ -100,16 +100,16 @@ pub async fn serve(
     links.events()?;
     let first = tokio::time::timeout(links.settings().handshake_timeout, requests.message());
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
-    let peer = links.gate().admit(hello(first)).await?;
+    let peer = links.admission().admit(hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
-        return Err(Refusal::new(Reason::UnknownMember, "no such member".into()).into());
+        return Err(PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into()).into());
     };
     link.heard_from(&peer);
     link.opened();
     let InboundOpen { number, lane, replaced } = link.open_inbound();
     let (end, ended) = oneshot::channel();
     tokio::spawn(read(links.clone(), link.clone(), number, requests, replaced, end));
-    Ok(Replies { hello: Some(links.gate().own().sender(peer.node)), lane, end: ended, ended: false })
+    Ok(Replies { hello: Some(links.admission().own().sender(peer.node)), lane, end: ended, ended: false })
 }
 
 fn hello(first: Option<pb::AppendEntriesRequest>) -> Option<pb::Sender> {
@@ -144,7 +144,7 @@ async fn read(
     let status = tokio::select! {
         status = reading => status,
         _ = replaced => None,
-        () = links.stopped() => Some(Refusal::new(Reason::NotReady, "this node is stopping".into()).into()),
+        () = links.stopped() => Some(PeerRefusal::new(RefusalKind::NotReady, "this node is stopping".into()).into()),
     };
     if let Some(status) = &status {
         let (peer, code) = (&link.address.name, status.code());

@@ -1,19 +1,18 @@
 //! The unary calls to a peer, each on a task of its own: elections and
-//! transfers are rare, and read indexes are asked for together.
+//! transfers are rare.
 
 use crate::peers::connection;
 use crate::peers::link::Link;
 use crate::peers::links::Links;
-use crate::peers::refusal::Refusal;
-use crate::peers::wire;
+use crate::peers::refusal::PeerRefusal;
+use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use crate::proto::raft::raft_service_client::RaftServiceClient;
 use crate::raft::{Message, RequestVote};
-use crate::types::{Index, Term};
+use crate::types::Term;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -42,7 +41,7 @@ pub async fn ask_vote(links: Links, link: Arc<Link>, request: RequestVote) -> Re
     let limit = links.settings().call_timeout;
     let answer = within(limit, async {
         let mut client = client(&links, &link).await?;
-        let message = wire::vote_request(request, links.gate().own().sender(link.node()));
+        let message = wire::vote_request(request, links.admission().own().sender(link.node()));
         client.request_vote(timed(message, limit)).await
     });
     let vote = wire::checked_vote_response(answer.await?.into_inner(), &request)?;
@@ -55,38 +54,25 @@ pub async fn hand_over(links: Links, link: Arc<Link>, term: Term) -> Result<(), 
     let limit = links.settings().call_timeout;
     within(limit, async {
         let mut client = client(&links, &link).await?;
-        let sender = Some(links.gate().own().sender(link.node()));
+        let sender = Some(links.admission().own().sender(link.node()));
         client.timeout_now(timed(pb::TimeoutNowRequest { sender, term: term.get() }, limit)).await
     })
     .await?;
     Ok(())
 }
 
-/// Asks the leader for a read index.
-pub async fn read_index(links: Links, link: Arc<Link>, deadline: Instant) -> Result<Index, Status> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // One call that hangs must not hold up the line behind it until its readers' last deadline.
-    let limit = left.min(links.settings().call_timeout);
-    let answer = within(limit, async {
-        let mut client = client(&links, &link).await?;
-        let sender = Some(links.gate().own().sender(link.node()));
-        client.read_index(timed(pb::ReadIndexRequest { sender }, limit)).await
-    });
-    Ok(wire::checked_index(answer.await?.into_inner().index)?)
-}
-
 /// Compares identities over a channel.
 pub async fn introduce(links: &Links, link: &Link, channel: Channel) -> Result<(), IntroduceFailure> {
     let limit = links.settings().handshake_timeout;
-    let sender = Some(links.gate().own().sender(link.node()));
+    let sender = Some(links.admission().own().sender(link.node()));
     let mut client = connection::client(channel, links.settings());
     let request = timed(pb::IntroduceRequest { sender }, limit);
     let answer =
-        within(limit, client.introduce(request)).await.map_err(|status| match Refusal::of(&status) {
+        within(limit, client.introduce(request)).await.map_err(|status| match PeerRefusal::of(&status) {
             Some(refusal) => IntroduceFailure::Refused(refusal),
             None => IntroduceFailure::Unreachable(connection::describe_status(&status)),
         })?;
-    let peer = links.gate().admit_as(link.node(), answer.into_inner().sender).await;
+    let peer = links.admission().admit_as(link.node(), answer.into_inner().sender).await;
     link.met(&peer.map_err(IntroduceFailure::Unacceptable)?);
     Ok(())
 }
@@ -99,10 +85,10 @@ pub enum IntroduceFailure {
     Unreachable(String),
     /// The peer does not listen to us.
     #[error("it refuses this node: {0}")]
-    Refused(Refusal),
+    Refused(PeerRefusal),
     /// We do not listen to the peer.
     #[error("refused: {0}")]
-    Unacceptable(Refusal),
+    Unacceptable(PeerRefusal),
 }
 
 impl From<IntroduceFailure> for Status {

@@ -4,9 +4,9 @@ use crate::peers::append_stream::Requests;
 use crate::peers::connection;
 use crate::peers::link::Link;
 use crate::peers::links::Links;
-use crate::peers::patience::{Backoff, Murmur};
-use crate::peers::refusal::{Reason, Refusal};
-use crate::peers::wire;
+use crate::peers::patience::{Backoff, LogThrottle};
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 pub async fn run(links: Links, link: Arc<Link>) {
     let mut dialer = Dialer {
         backoff: Backoff::new(links.settings().backoff_min, links.settings().backoff_max),
-        murmur: Murmur::new(links.settings().log_interval),
+        log_throttle: LogThrottle::new(links.settings().log_interval),
         links: links.clone(),
         link,
     };
@@ -34,14 +34,14 @@ enum Ending {
     /// The peer could not be reached.
     Unreachable(String),
     /// One of the two does not listen to the other.
-    Refused(Refusal),
+    Refused(PeerRefusal),
 }
 
 struct Dialer {
     links: Links,
     link: Arc<Link>,
     backoff: Backoff,
-    murmur: Murmur,
+    log_throttle: LogThrottle,
 }
 
 impl Dialer {
@@ -68,7 +68,7 @@ impl Dialer {
         let _ = accept.send(());
         self.link.opened();
         self.backoff.reset();
-        self.murmur.reset();
+        self.log_throttle.reset();
         tracing::info!(peer = self.link.address.name, url = self.link.address.peer_url, "connected");
         let ending = self.deliver_replies(&mut replies).await;
         self.links.report_loss(&self.link);
@@ -80,7 +80,7 @@ impl Dialer {
         accepted: oneshot::Receiver<()>,
     ) -> Result<Streaming<pb::AppendEntriesResponse>, Ending> {
         let settings = self.links.settings();
-        let hello = self.links.gate().own().sender(self.link.node());
+        let hello = self.links.admission().own().sender(self.link.node());
         let requests = Requests::new(hello, accepted, self.link.open_requests());
         // The timeout of the endpoint does not count the resolving of the name.
         let channel = tokio::time::timeout(settings.connect_timeout, self.link.endpoint.connect())
@@ -102,7 +102,7 @@ impl Dialer {
             Some(pb::append_entries_response::Message::Hello(sender)) => Some(sender),
             _ => None,
         };
-        let peer = self.links.gate().admit_as(self.link.node(), sender).await;
+        let peer = self.links.admission().admit_as(self.link.node(), sender).await;
         self.link.met(&peer.map_err(Ending::Refused)?);
         Ok(())
     }
@@ -130,14 +130,14 @@ impl Dialer {
         let (peer, url) = (&self.link.address.name, &self.link.address.peer_url);
         match ending {
             Ending::Unreachable(why) => {
-                if self.murmur.is_due(&why) {
+                if self.log_throttle.is_due(&why) {
                     tracing::info!(peer, url, "waiting for {peer} ({url}): {why}");
                 }
                 self.backoff.pause()
             }
             Ending::Refused(refusal) => {
-                if self.murmur.is_due(&refusal.text) {
-                    tracing::warn!(peer, url, reason = refusal.reason.name(), "refused: {}", refusal.text);
+                if self.log_throttle.is_due(&refusal.text) {
+                    tracing::warn!(peer, url, reason = refusal.kind.name(), "refused: {}", refusal.text);
                 }
                 self.links.settings().refused_pause
             }
@@ -146,8 +146,8 @@ impl Dialer {
 }
 
 fn ending_of(status: &Status) -> Ending {
-    match Refusal::of(status) {
-        Some(refusal) if refusal.reason != Reason::NotReady => Ending::Refused(refusal),
+    match PeerRefusal::of(status) {
+        Some(refusal) if refusal.kind != RefusalKind::NotReady => Ending::Refused(refusal),
         Some(refusal) => Ending::Unreachable(refusal.text),
         None => Ending::Unreachable(connection::describe_status(status)),
     }

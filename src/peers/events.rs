@@ -2,7 +2,7 @@
 //! its place.
 
 use crate::raft::{Message, SnapshotMeta};
-use crate::replica::{Handle, InstallError, ReadError, SnapshotError, SnapshotReceiver};
+use crate::replica::{Handle, InstallError, SnapshotError, SnapshotReceiver};
 use crate::types::{Index, NodeId, Term};
 use bytes::Bytes;
 
@@ -17,12 +17,6 @@ pub trait PeerEvents: Send + Sync + 'static {
 
     /// A snapshot stream to the peer ended: with the index it has applied now, or without success.
     fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>);
-
-    /// A read index, if this node leads.
-    async fn read_index(&self) -> Result<Index, ReadError>;
-
-    /// This node's term.
-    fn term(&self) -> Term;
 
     /// A peer starts to send a snapshot.
     async fn receive_snapshot(
@@ -55,14 +49,6 @@ impl PeerEvents for Handle {
 
     fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
         Handle::snapshot_sent(self, peer, outcome);
-    }
-
-    async fn read_index(&self) -> Result<Index, ReadError> {
-        Handle::read_index(self).await
-    }
-
-    fn term(&self) -> Term {
-        self.status().term
     }
 
     async fn receive_snapshot(

@@ -11,7 +11,7 @@
 //! | settings | members with other timings or limits |
 //! | directory id | a member that lost its disk: it forgot its votes and its log, and would break promises |
 
-use crate::peers::refusal::{Reason, Refusal};
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::proto::raft as pb;
 use crate::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeSet;
@@ -85,7 +85,7 @@ pub struct Acquaintance {
 }
 
 /// Decides who is let in.
-pub struct Gate {
+pub struct Admission {
     own: Identity,
     members: BTreeSet<NodeId>,
     known: Arc<dyn KnownDirectories>,
@@ -94,8 +94,8 @@ pub struct Gate {
     confirmed: Vec<(NodeId, AtomicU64)>,
 }
 
-impl Gate {
-    /// A gate for this node, open to the members.
+impl Admission {
+    /// Of the members, by this node.
     pub fn new(
         own: Identity,
         members: impl IntoIterator<Item = NodeId>,
@@ -112,9 +112,12 @@ impl Gate {
     }
 
     /// Checks who speaks. The first time it waits for the disk.
-    pub async fn admit(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, Refusal> {
+    pub async fn admit(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, PeerRefusal> {
         let Some(sender) = sender else {
-            return Err(Refusal::new(Reason::UnknownMember, "the message does not say who sends it".into()));
+            return Err(PeerRefusal::new(
+                RefusalKind::UnknownMember,
+                "the message does not say who sends it".into(),
+            ));
         };
         self.compare(&sender)?;
         let node = NodeId(sender.node_id);
@@ -127,7 +130,7 @@ impl Gate {
         &self,
         expected: NodeId,
         sender: Option<pb::Sender>,
-    ) -> Result<Acquaintance, Refusal> {
+    ) -> Result<Acquaintance, PeerRefusal> {
         if let Some(sender) = &sender
             && sender.cluster_id == self.own.cluster.get()
             && sender.node_id != expected.get()
@@ -136,23 +139,23 @@ impl Gate {
                 "node {} ({:?}) answers at the address of node {expected}; check --initial-cluster on both",
                 sender.node_id, sender.name
             );
-            return Err(Refusal::new(Reason::WrongRecipient, text));
+            return Err(PeerRefusal::new(RefusalKind::WrongRecipient, text));
         }
         self.admit(sender).await
     }
 
-    fn compare(&self, sender: &pb::Sender) -> Result<(), Refusal> {
-        let refuse = |reason, text| Err(Refusal::new(reason, text));
+    fn compare(&self, sender: &pb::Sender) -> Result<(), PeerRefusal> {
+        let refuse = |reason, text| Err(PeerRefusal::new(reason, text));
         if sender.name.len() > TEXT_BYTES_MAX || sender.client_url.len() > TEXT_BYTES_MAX {
             return refuse(
-                Reason::UnknownMember,
+                RefusalKind::UnknownMember,
                 format!("a name or URL of more than {TEXT_BYTES_MAX} bytes"),
             );
         }
         let Identity { cluster, node, name, settings_fingerprint, .. } = &self.own;
         if sender.cluster_id != cluster.get() {
             return refuse(
-                Reason::WrongCluster,
+                RefusalKind::WrongCluster,
                 format!(
                     "{:?} is of cluster {:016x}, {name:?} is of cluster {:016x}; \
                      check --initial-cluster and --cluster-token of both, and their data directories",
@@ -164,7 +167,7 @@ impl Gate {
         }
         if sender.recipient_id != node.get() {
             return refuse(
-                Reason::WrongRecipient,
+                RefusalKind::WrongRecipient,
                 format!(
                     "{:?} speaks to node {}, but this is node {node} ({name:?}); check --initial-cluster of both",
                     sender.name, sender.recipient_id
@@ -174,7 +177,7 @@ impl Gate {
         let peer = NodeId(sender.node_id);
         if peer == *node || !self.members.contains(&peer) {
             return refuse(
-                Reason::UnknownMember,
+                RefusalKind::UnknownMember,
                 format!(
                     "{:?} (node {peer}) is no other member of the cluster that {name:?} knows; \
                      check --name and --initial-cluster of both",
@@ -184,7 +187,7 @@ impl Gate {
         }
         if sender.settings_fingerprint != *settings_fingerprint {
             return refuse(
-                Reason::SettingsDiffer,
+                RefusalKind::SettingsDiffer,
                 format!(
                     "{:?} and {name:?} differ in settings that all members must share (timing and limits); \
                      compare `kontiki config show` of both",
@@ -195,11 +198,11 @@ impl Gate {
         Ok(())
     }
 
-    async fn confirm(&self, peer: NodeId, directory: DirectoryId, name: &str) -> Result<(), Refusal> {
+    async fn confirm(&self, peer: NodeId, directory: DirectoryId, name: &str) -> Result<(), PeerRefusal> {
         let confirmed = self.confirmed.iter().find(|(node, _)| *node == peer).map(|(_, id)| id);
         if directory == DirectoryId(0) {
             let text = format!("{name:?} has no data directory id");
-            return Err(Refusal::new(Reason::UnknownMember, text));
+            return Err(PeerRefusal::new(RefusalKind::UnknownMember, text));
         }
         if confirmed.is_some_and(|id| id.load(Ordering::Acquire) == directory.get()) {
             return Ok(());
@@ -213,8 +216,8 @@ impl Gate {
                 }
                 Ok(())
             }
-            Ok(Err(error @ RememberError::Differs { .. })) => Err(Refusal::new(
-                Reason::MemberWiped,
+            Ok(Err(error @ RememberError::Differs { .. })) => Err(PeerRefusal::new(
+                RefusalKind::MemberWiped,
                 format!(
                     "{name:?} (node {peer}) comes with data directory {:016x}, but {error}: it lost what it \
                      promised and must not take part as the same member. Bring its old data directory back. \
@@ -224,9 +227,9 @@ impl Gate {
                 ),
             )),
             Ok(Err(error @ RememberError::NotStored(_))) => {
-                Err(Refusal::new(Reason::NotReady, format!("{name:?} (node {peer}): {error}")))
+                Err(PeerRefusal::new(RefusalKind::NotReady, format!("{name:?} (node {peer}): {error}")))
             }
-            Err(_) => Err(Refusal::new(Reason::NotReady, "this node is stopping".into())),
+            Err(_) => Err(PeerRefusal::new(RefusalKind::NotReady, "this node is stopping".into())),
         }
     }
 }

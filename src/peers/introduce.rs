@@ -9,8 +9,8 @@
 use crate::peers::calls::{self, IntroduceFailure};
 use crate::peers::link::Link;
 use crate::peers::links::Links;
-use crate::peers::patience::{Backoff, Murmur};
-use crate::peers::refusal::{Reason, Refusal};
+use crate::peers::patience::{Backoff, LogThrottle};
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::raft::majority;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum IntroduceError {
         /// That member's name.
         peer: String,
         /// Why.
-        refusal: Refusal,
+        refusal: PeerRefusal,
     },
     /// The node is stopping.
     #[error("the node is stopping")]
@@ -51,7 +51,7 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
     for link in links.all() {
         tasks.spawn(introduce_to(links.clone(), link.clone(), report.clone()));
     }
-    let mut murmur = Murmur::new(links.settings().log_interval);
+    let mut log_throttle = LogThrottle::new(links.settings().log_interval);
     let mut troubles = BTreeMap::new();
     while missing > 0 {
         let Some((link, outcome)) = reports.recv().await else {
@@ -65,7 +65,7 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
                 tracing::info!(peer = address.name, missing, "introduced to {}", address.name);
             }
             Err(IntroduceFailure::Refused(refusal))
-                if matches!(refusal.reason, Reason::MemberWiped | Reason::WrongCluster) =>
+                if matches!(refusal.kind, RefusalKind::MemberWiped | RefusalKind::WrongCluster) =>
             {
                 return Err(IntroduceError::Refused { peer: address.name.clone(), refusal });
             }
@@ -75,7 +75,7 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
                 let troubles: Vec<&str> = troubles.values().map(String::as_str).collect();
                 let line =
                     format!("waiting for {missing} of {others} other members: {}", troubles.join("; "));
-                if murmur.is_due(&line) {
+                if log_throttle.is_due(&line) {
                     tracing::info!("{line}");
                 }
             }
@@ -97,7 +97,7 @@ async fn introduce_to(
         let (done, refused) = match &outcome {
             Ok(()) => (true, false),
             Err(IntroduceFailure::Unreachable(_)) => (false, false),
-            Err(IntroduceFailure::Refused(refusal)) => (false, refusal.reason != Reason::NotReady),
+            Err(IntroduceFailure::Refused(refusal)) => (false, refusal.kind != RefusalKind::NotReady),
             Err(IntroduceFailure::Unacceptable(_)) => (false, true),
         };
         if report.send((link.clone(), outcome)).await.is_err() || done {

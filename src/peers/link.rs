@@ -3,6 +3,7 @@
 use crate::peers::connection;
 use crate::peers::identity::Acquaintance;
 use crate::peers::lane::{LaneReceiver, LaneSender, lane};
+use crate::peers::questions::Questions;
 use crate::peers::read_index::ReadIndexLine;
 use crate::peers::settings::PeerSettings;
 use crate::raft::{Message, Vote};
@@ -35,7 +36,7 @@ pub struct Link {
     pub address: PeerAddress,
     /// The address to connect to.
     pub endpoint: Endpoint,
-    /// For all calls but the append stream and snapshots, so that no call waits behind those.
+    /// For votes, transfers and introductions, so that none of them waits behind anything larger.
     pub calls: Channel,
     /// Bounds the calls that [`Transport::send`](crate::replica::Transport::send) starts.
     pub outgoing: Arc<Semaphore>,
@@ -43,6 +44,8 @@ pub struct Link {
     pub incoming: Semaphore,
     /// The votes that our core casts for the peer; listened to by the calls that ask for one.
     pub votes: broadcast::Sender<Vote>,
+    /// Questions to the peer.
+    pub questions: Questions,
     /// Reads that wait for the peer's read index.
     pub reads: ReadIndexLine,
     /// Our append stream to the peer, or the attempt to open one.
@@ -88,6 +91,7 @@ impl Link {
             outgoing: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             incoming: Semaphore::new(CALLS_AT_ONCE),
             votes: broadcast::Sender::new(2 * CALLS_AT_ONCE),
+            questions: Questions::new(settings.questions, settings.question_bytes),
             reads: ReadIndexLine::default(),
             requests: ArcSwapOption::empty(),
             replies: ArcSwapOption::empty(),
@@ -132,7 +136,7 @@ impl Link {
     pub fn open_inbound(&self) -> InboundOpen {
         let (sender, receiver) = lane(self.queue.0, self.queue.1);
         let (guard, replaced) = oneshot::channel();
-        let mut newest = held(&self.newest_inbound);
+        let mut newest = locked(&self.newest_inbound);
         *newest += 1;
         self.replies.store(Some(Arc::new(InboundStream { lane: sender, _replaced: guard })));
         InboundOpen { number: *newest, lane: receiver, replaced }
@@ -140,7 +144,7 @@ impl Link {
 
     /// Notes the end of an append stream of the peer. False: it had been replaced.
     pub fn close_inbound(&self, number: u64) -> bool {
-        let newest = held(&self.newest_inbound);
+        let newest = locked(&self.newest_inbound);
         let is_newest = *newest == number;
         if is_newest {
             self.replies.store(None);
@@ -185,13 +189,13 @@ impl Link {
 
     /// Notes the task that sends a snapshot; an older one is stopped.
     pub fn sends_snapshot(&self, task: AbortHandle) {
-        if let Some(older) = held(&self.snapshot).replace(task) {
+        if let Some(older) = locked(&self.snapshot).replace(task) {
             older.abort();
         }
     }
 }
 
 /// A lock whose holders only read and assign, so that nobody waits and poison means nothing.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

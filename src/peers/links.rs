@@ -1,10 +1,11 @@
 //! All links, and what the tasks that work on them share: who this node is, who
 //! is let in, the settings, the way to the replica, and the end.
 
+use crate::api::remote::Responder;
 use crate::peers::events::PeerEvents;
-use crate::peers::identity::{Gate, Identity, KnownDirectories};
+use crate::peers::identity::{Admission, Identity, KnownDirectories};
 use crate::peers::link::{Link, PeerAddress};
-use crate::peers::refusal::{Reason, Refusal};
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::peers::settings::PeerSettings;
 use crate::types::NodeId;
 use std::collections::BTreeMap;
@@ -18,14 +19,20 @@ pub struct Links {
 }
 
 struct Inner {
-    gate: Gate,
+    admission: Admission,
     /// This node, as its peers are given.
     own: PeerAddress,
     links: BTreeMap<NodeId, Arc<Link>>,
     settings: PeerSettings,
-    events: OnceLock<Arc<dyn PeerEvents>>,
+    replica: OnceLock<Replica>,
     stopping: watch::Receiver<bool>,
     runtime: tokio::runtime::Handle,
+}
+
+/// The node behind the connections.
+struct Replica {
+    events: Arc<dyn PeerEvents>,
+    responder: Arc<dyn Responder>,
 }
 
 /// A member's address cannot be used.
@@ -58,21 +65,21 @@ impl Links {
             let link = Link::new(address, &settings).map_err(|source| BadAddress { name, url, source })?;
             links.insert(link.node(), Arc::new(link));
         }
-        let gate = Gate::new(own, links.keys().copied(), known);
+        let admission = Admission::new(own, links.keys().copied(), known);
         let runtime = tokio::runtime::Handle::current();
-        let events = OnceLock::new();
-        let inner = Inner { gate, own: own_address, links, settings, events, stopping, runtime };
+        let replica = OnceLock::new();
+        let inner = Inner { admission, own: own_address, links, settings, replica, stopping, runtime };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Names the replica that is told from now on. False: there is one already.
-    pub fn set_events(&self, events: Arc<dyn PeerEvents>) -> bool {
-        self.inner.events.set(events).is_ok()
+    /// Names who is told and asked from now on. False: they are known already.
+    pub fn open(&self, events: Arc<dyn PeerEvents>, responder: Arc<dyn Responder>) -> bool {
+        self.inner.replica.set(Replica { events, responder }).is_ok()
     }
 
     /// Who is let in.
-    pub fn gate(&self) -> &Gate {
-        &self.inner.gate
+    pub fn admission(&self) -> &Admission {
+        &self.inner.admission
     }
 
     /// This node, as its peers are given.
@@ -100,11 +107,20 @@ impl Links {
         self.inner.links.values()
     }
 
-    /// The replica, once there is one.
-    pub fn events(&self) -> Result<&Arc<dyn PeerEvents>, Refusal> {
-        self.inner.events.get().ok_or_else(|| {
-            Refusal::new(
-                Reason::NotReady,
+    /// Who is told what peers say, once there is a replica.
+    pub fn events(&self) -> Result<&Arc<dyn PeerEvents>, PeerRefusal> {
+        self.replica().map(|replica| &replica.events)
+    }
+
+    /// Who answers what peers ask, once there is a replica.
+    pub fn responder(&self) -> Result<&Arc<dyn Responder>, PeerRefusal> {
+        self.replica().map(|replica| &replica.responder)
+    }
+
+    fn replica(&self) -> Result<&Replica, PeerRefusal> {
+        self.inner.replica.get().ok_or_else(|| {
+            PeerRefusal::new(
+                RefusalKind::NotReady,
                 format!("{} is starting; try again in a moment", self.inner.own.name),
             )
         })

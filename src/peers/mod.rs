@@ -9,11 +9,13 @@
 //! | accepted, rejected, heartbeat ack | the way back on the peer's newest inbound `AppendEntries` stream |
 //! | request vote, vote | a unary call and its answer ([`calls`], [`votes`]) |
 //! | timeout now | a unary call ([`calls`]) |
+//! | (the api asks the leader) | our outbound `Forward` stream of questions and answers ([`questions`], [`forward_dialer`], [`forward_service`]) |
 //! | a snapshot | a client stream on a connection of its own, at a limited rate ([`snapshot_sender`], [`snapshot_receiver`]) |
 //!
-//! A peer has up to three connections, so that nothing small waits behind
-//! something large: one for the append stream, one for calls (forwarded writes
-//! are among them), and one for a snapshot while it is sent.
+//! A peer has up to four connections, so that nothing small waits behind
+//! something large, and no crowd of clients can hurt what keeps the cluster
+//! together: one for the append stream, one for votes and transfers, one for
+//! questions, and one for a snapshot while it is sent.
 //!
 //! *Nothing waits in the loop.* [`Transport::send`] queues or drops. Each
 //! [`lane`] is bounded in messages and bytes and lives as long as its stream:
@@ -39,12 +41,15 @@ pub mod calls;
 pub mod connection;
 pub mod dialer;
 pub mod events;
+pub mod forward_dialer;
+pub mod forward_service;
 pub mod identity;
 pub mod introduce;
 pub mod lane;
 pub mod link;
 pub mod links;
 pub mod patience;
+pub mod questions;
 pub mod raft_service;
 pub mod read_index;
 pub mod refusal;
@@ -60,6 +65,6 @@ pub use identity::{Identity, KnownDirectories, RememberError};
 pub use introduce::IntroduceError;
 pub use link::PeerAddress;
 pub use links::BadAddress;
-pub use refusal::{Reason, Refusal};
+pub use refusal::{PeerRefusal, RefusalKind};
 pub use settings::PeerSettings;
 pub use transport::Peers;

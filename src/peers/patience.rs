@@ -32,12 +32,12 @@ impl Backoff {
 
 /// Keeps a repeated trouble from filling the log.
 #[derive(Debug)]
-pub struct Murmur {
+pub struct LogThrottle {
     interval: Duration,
     last: Option<(Instant, String)>,
 }
 
-impl Murmur {
+impl LogThrottle {
     /// The same line at most once per interval.
     pub fn new(interval: Duration) -> Self {
         Self { interval, last: None }
@@ -79,10 +79,10 @@ mod tests {
 
     #[test]
     fn only_news_is_due() {
-        let mut murmur = Murmur::new(Duration::from_secs(1000));
-        assert!(murmur.is_due("away") && !murmur.is_due("away"));
-        assert!(murmur.is_due("refused"));
-        murmur.reset();
-        assert!(murmur.is_due("refused"));
+        let mut log_throttle = LogThrottle::new(Duration::from_secs(1000));
+        assert!(log_throttle.is_due("away") && !log_throttle.is_due("away"));
+        assert!(log_throttle.is_due("refused"));
+        log_throttle.reset();
+        assert!(log_throttle.is_due("refused"));
     }
 }

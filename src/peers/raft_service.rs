@@ -2,10 +2,10 @@
 //! for form; then it is the replica's.
 
 use crate::peers::append_stream::{self, Replies};
+use crate::peers::forward_service::{self, Answers};
 use crate::peers::links::Links;
-use crate::peers::read_index;
-use crate::peers::refusal::{Reason, Refusal};
-use crate::peers::wire;
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::wire::raft as wire;
 use crate::peers::{snapshot_receiver, votes};
 use crate::proto::raft as pb;
 use crate::proto::raft::raft_service_server;
@@ -24,8 +24,8 @@ impl RaftService {
     }
 
     /// Checks who calls, and refuses while there is no replica to ask.
-    async fn admit(&self, sender: Option<pb::Sender>) -> Result<NodeId, Refusal> {
-        let peer = self.links.gate().admit(sender).await?;
+    async fn admit(&self, sender: Option<pb::Sender>) -> Result<NodeId, PeerRefusal> {
+        let peer = self.links.admission().admit(sender).await?;
         self.links.events()?;
         Ok(peer.node)
     }
@@ -38,11 +38,12 @@ impl raft_service_server::RaftService for RaftService {
         request: Request<pb::IntroduceRequest>,
     ) -> Result<Response<pb::IntroduceResponse>, Status> {
         // Answered before there is a replica: new nodes wait for each other here.
-        let peer = self.links.gate().admit(request.into_inner().sender).await.inspect_err(log_refusal)?;
+        let peer =
+            self.links.admission().admit(request.into_inner().sender).await.inspect_err(log_refusal)?;
         if let Some(link) = self.links.get(peer.node) {
             link.heard_from(&peer);
         }
-        let sender = Some(self.links.gate().own().sender(peer.node));
+        let sender = Some(self.links.admission().own().sender(peer.node));
         Ok(Response::new(pb::IntroduceResponse { sender }))
     }
 
@@ -85,21 +86,20 @@ impl raft_service_server::RaftService for RaftService {
         Ok(Response::new(pb::TimeoutNowResponse {}))
     }
 
-    async fn read_index(
+    type ForwardStream = Answers;
+
+    async fn forward(
         &self,
-        request: Request<pb::ReadIndexRequest>,
-    ) -> Result<Response<pb::ReadIndexResponse>, Status> {
-        self.admit(request.into_inner().sender).await?;
-        let events = self.links.events()?;
-        let index = events.read_index().await.map_err(|error| read_index::refusal(&error))?;
-        Ok(Response::new(pb::ReadIndexResponse { index: index.get(), term: events.term().get() }))
+        request: Request<Streaming<pb::ForwardRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        Ok(Response::new(forward_service::serve(&self.links, request.into_inner()).await?))
     }
 }
 
-fn log_refusal(refusal: &Refusal) {
-    tracing::debug!(reason = refusal.reason.name(), "refused a peer's introduction: {}", refusal.text);
+fn log_refusal(refusal: &PeerRefusal) {
+    tracing::debug!(reason = refusal.kind.name(), "refused a peer's introduction: {}", refusal.text);
 }
 
 fn no_such_member() -> Status {
-    Refusal::new(Reason::UnknownMember, "no such member".into()).into()
+    PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into()).into()
 }

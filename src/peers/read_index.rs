@@ -4,13 +4,12 @@
 //! began (thesis §6.4). So a read may not join a call that is already under
 //! way, but all reads that wait for it to end share the next one.
 
+use crate::api::remote::NoAnswer;
 use crate::types::Index;
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tonic::{Code, Status};
 
 /// The most reads that wait for one leader.
 const WAITING_MAX: usize = 16_384;
@@ -26,24 +25,22 @@ struct State {
     /// Whether somebody makes calls for the line.
     running: bool,
     /// Those who wait for the next call, each with its deadline.
-    next: Vec<(Instant, oneshot::Sender<Result<Index, Status>>)>,
+    next: Vec<(Instant, oneshot::Sender<Result<Index, NoAnswer>>)>,
 }
 
 impl ReadIndexLine {
     /// Waits for the answer to a call that starts from now on. `call` makes
     /// one, given the latest deadline of those who wait for it.
-    pub async fn wait<C, F>(&self, deadline: Instant, call: C) -> Result<Index, Status>
+    pub async fn wait<C, F>(&self, deadline: Instant, call: C) -> Result<Index, NoAnswer>
     where
         C: Fn(Instant) -> F + Send + 'static,
-        F: Future<Output = Result<Index, Status>> + Send + 'static,
+        F: Future<Output = Result<Index, NoAnswer>> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
         {
             let mut state = self.state();
             if state.next.len() >= WAITING_MAX {
-                return Err(Status::resource_exhausted(format!(
-                    "{WAITING_MAX} reads already wait for the leader"
-                )));
+                return Err(NoAnswer::Overloaded);
             }
             state.next.push((deadline, sender));
             if !state.running {
@@ -51,18 +48,14 @@ impl ReadIndexLine {
                 tokio::spawn(self.clone().run(call));
             }
         }
-        match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Status::unavailable("this node is stopping")),
-            Err(_) => Err(Status::deadline_exceeded("the leader did not confirm the read in time")),
-        }
+        answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("this node is stopping".into())))
     }
 
     /// Makes calls, one at a time, until nobody waits.
     async fn run<C, F>(self, call: C)
     where
         C: Fn(Instant) -> F,
-        F: Future<Output = Result<Index, Status>>,
+        F: Future<Output = Result<Index, NoAnswer>>,
     {
         while let Some((deadline, waiting)) = self.take_next() {
             let answer = call(deadline).await;
@@ -74,7 +67,7 @@ impl ReadIndexLine {
     }
 
     #[allow(clippy::type_complexity, reason = "a private pair, taken apart at once")]
-    fn take_next(&self) -> Option<(Instant, Vec<oneshot::Sender<Result<Index, Status>>>)> {
+    fn take_next(&self) -> Option<(Instant, Vec<oneshot::Sender<Result<Index, NoAnswer>>>)> {
         let mut state = self.state();
         state.next.retain(|(_, reader)| !reader.is_closed());
         let latest = state.next.iter().map(|(deadline, _)| *deadline).max();
@@ -86,19 +79,6 @@ impl ReadIndexLine {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The answer to a peer that asks for a read index which this node cannot give.
-pub(in crate::peers) fn refusal(error: &crate::replica::ReadError) -> Status {
-    use crate::replica::ReadError;
-    let (code, reason, leader) = match error {
-        ReadError::NotLeader { leader } => (Code::Unavailable, "NOT_LEADER", *leader),
-        ReadError::Overloaded => (Code::ResourceExhausted, "OVERLOADED", None),
-        ReadError::Stopping => (Code::Unavailable, "STOPPING", None),
-    };
-    let leader = leader.map(|leader| ("leader_id".to_owned(), leader.to_string()));
-    let metadata: HashMap<_, _> = leader.into_iter().collect();
-    crate::peers::refusal::status(code, reason, error.to_string(), metadata)
 }
 
 #[cfg(test)]
@@ -144,15 +124,5 @@ mod tests {
             assert_eq!(reader.await.unwrap(), Index(2), "all others share the second call");
         }
         assert_eq!(calls.load(Ordering::SeqCst), 2);
-    }
-
-    #[tokio::test]
-    async fn a_reader_gives_up_at_its_own_deadline() {
-        let line = ReadIndexLine::default();
-        let never = |_| std::future::pending();
-        let deadline = Instant::now() + Duration::from_millis(20);
-        let status = line.wait(deadline, never).await.unwrap_err();
-        assert_eq!(status.code(), Code::DeadlineExceeded);
-        assert!(Instant::now() >= deadline);
     }
 }

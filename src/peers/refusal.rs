@@ -10,7 +10,7 @@ const DOMAIN: &str = "kontiki";
 
 /// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RefusalKind {
     /// The peer is of another cluster.
     WrongCluster,
     /// The peer meant another node.
@@ -25,7 +25,7 @@ pub enum Reason {
     NotReady,
 }
 
-impl Reason {
+impl RefusalKind {
     const ALL: [Self; 6] = [
         Self::WrongCluster,
         Self::WrongRecipient,
@@ -57,37 +57,37 @@ impl Reason {
 
 /// A peer is not listened to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Refusal {
+pub struct PeerRefusal {
     /// The kind.
-    pub reason: Reason,
+    pub kind: RefusalKind,
     /// What differs, and what to do.
     pub text: String,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for PeerRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason.name(), self.text)
+        write!(f, "{}: {}", self.kind.name(), self.text)
     }
 }
 
-impl Refusal {
+impl PeerRefusal {
     /// A refusal.
-    pub fn new(reason: Reason, text: String) -> Self {
-        Self { reason, text }
+    pub fn new(kind: RefusalKind, text: String) -> Self {
+        Self { kind, text }
     }
 
     /// The refusal that a peer answered, if the status is one.
     pub fn of(status: &Status) -> Option<Self> {
         let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
-        let reason = Reason::ALL.into_iter().find(|reason| reason.name() == info.reason)?;
-        Some(Self { reason, text: status.message().to_owned() })
+        let kind = RefusalKind::ALL.into_iter().find(|kind| kind.name() == info.reason)?;
+        Some(Self { kind, text: status.message().to_owned() })
     }
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        let details = ErrorDetails::with_error_info(refusal.reason.name(), DOMAIN, HashMap::new());
-        Status::with_error_details(refusal.reason.code(), refusal.text, details)
+impl From<PeerRefusal> for Status {
+    fn from(refusal: PeerRefusal) -> Self {
+        let details = ErrorDetails::with_error_info(refusal.kind.name(), DOMAIN, HashMap::new());
+        Status::with_error_details(refusal.kind.code(), refusal.text, details)
     }
 }
 
@@ -99,4 +99,18 @@ pub(in crate::peers) fn status(
     metadata: HashMap<String, String>,
 ) -> Status {
     Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
+}
+
+/// What a client hears that has taken the peer listener for its own.
+pub fn wrong_listener(name: &str, client_url: &str) -> Status {
+    let text =
+        format!("this is where {name} listens for other nodes; it listens for clients at {client_url}");
+    let facts = [("outcome", "NOT_APPLIED"), ("client_url", client_url)];
+    let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    status(
+        Code::FailedPrecondition,
+        crate::reason::Reason::WrongListener.as_str(),
+        text,
+        HashMap::from(facts),
+    )
 }

@@ -10,6 +10,10 @@ pub struct PeerSettings {
     pub queue_messages: usize,
     /// About the most bytes that wait for one peer; a message beyond is dropped.
     pub queue_bytes: usize,
+    /// The most questions to one peer, and from one, that may be under way at once; one more is refused.
+    pub questions: usize,
+    /// The most bytes of commands among them.
+    pub question_bytes: usize,
     /// The largest message that is accepted from a peer, in bytes. Must exceed
     /// the core's largest batch plus the largest request by far: a message that
     /// is refused for its size would be sent again for ever.
@@ -45,6 +49,8 @@ impl Default for PeerSettings {
         Self {
             queue_messages: 4096,
             queue_bytes: 32 << 20,
+            questions: 16_384,
+            question_bytes: 64 << 20,
             message_bytes: 16 << 20,
             connect_timeout: Duration::from_secs(1),
             keepalive_interval: Duration::from_secs(2),

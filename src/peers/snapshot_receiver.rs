@@ -9,10 +9,10 @@
 use crate::peers::events::SnapshotSink;
 use crate::peers::links::Links;
 use crate::peers::refusal;
-use crate::peers::refusal::{Reason, Refusal};
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::peers::snapshot_sender::CHUNK_BYTES;
-use crate::peers::wire;
-use crate::peers::wire::Malformed;
+use crate::peers::wire::malformed::Malformed;
+use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use crate::proto::raft::install_snapshot_request::Message as Piece;
 use crate::replica::InstallError;
@@ -33,14 +33,14 @@ pub async fn serve(
     let Some(Piece::Header(mut header)) = next(&mut pieces, idle).await? else {
         return Err(Malformed("a snapshot stream that does not begin with a header".into()).into());
     };
-    let peer = links.gate().admit(header.sender.take()).await?;
+    let peer = links.admission().admit(header.sender.take()).await?;
     let (term, meta) = wire::checked_snapshot_header(header)?;
     let (node, last) = (peer.node, meta.last);
     tracing::info!(%node, %last, "receiving a snapshot");
     let sink = events.receive_snapshot(node, term, meta).await.map_err(|error| status_of(&error))?;
     let taken = tokio::select! {
         taken = take_in(&mut pieces, sink, idle) => taken,
-        () = links.stopped() => Err(Refusal::new(Reason::NotReady, "this node is stopping".into()).into()),
+        () = links.stopped() => Err(PeerRefusal::new(RefusalKind::NotReady, "this node is stopping".into()).into()),
     };
     let sink = taken.inspect_err(|status| {
         tracing::warn!(%node, %last, "the snapshot was discarded: {}", status.message());

@@ -11,7 +11,7 @@ use crate::peers::connection;
 use crate::peers::link::Link;
 use crate::peers::links::Links;
 use crate::peers::settings::PeerSettings;
-use crate::peers::wire;
+use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use crate::proto::raft::install_snapshot_request::Message as Piece;
 use crate::replica::{Snapshot, SnapshotError};
@@ -59,7 +59,7 @@ async fn send(links: &Links, link: &Link, term: Term, snapshot: Snapshot) -> Res
     calls::introduce(links, link, channel.clone()).await.map_err(|error| SnapshotError(error.to_string()))?;
 
     let snapshot = snapshot.stream();
-    let header = wire::snapshot_header(term, &snapshot.meta, links.gate().own().sender(link.node()));
+    let header = wire::snapshot_header(term, &snapshot.meta, links.admission().own().sender(link.node()));
     let progress = Arc::new(Mutex::new(Progress::begin()));
     let pieces = pieces(header, snapshot.chunks, settings, progress.clone());
     let mut client = connection::client(channel, settings);

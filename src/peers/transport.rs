@@ -1,15 +1,17 @@
 //! The connections as the rest of the node sees them: where the core's messages
 //! go, what answers the peers, and what is known of the members.
 
-use crate::api::peer_calls::{MemberInfo, PeerCalls};
+use crate::api::node_status::NodeStatus;
+use crate::api::remote::{Answer, Later, MemberInfo, NoAnswer, OtherNodes, Question, Responder};
 use crate::peers::events::PeerEvents;
 use crate::peers::identity::{Identity, KnownDirectories};
 use crate::peers::introduce::{self, IntroduceError};
-use crate::peers::link::PeerAddress;
+use crate::peers::link::{Link, PeerAddress};
 use crate::peers::links::{BadAddress, Links};
 use crate::peers::raft_service::RaftService;
 use crate::peers::settings::PeerSettings;
-use crate::peers::{calls, connection, dialer, snapshot_sender};
+use crate::peers::wire::forward::{Asked, Told};
+use crate::peers::{calls, connection, dialer, forward_dialer, refusal, snapshot_sender};
 use crate::proto::raft::raft_service_server::RaftServiceServer;
 use crate::raft::Message;
 use crate::replica::{Snapshot, Transport};
@@ -17,8 +19,9 @@ use crate::types::{Index, NodeId, Term};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tonic::Status;
-use tonic::transport::{Channel, Server};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::transport::Server;
 
 /// The other nodes. A clone is the same connections.
 #[derive(Clone)]
@@ -46,21 +49,30 @@ impl Peers {
         introduce::run(&self.links).await
     }
 
-    /// Connects to all peers and delivers what they say from now on. Only the
-    /// first call counts.
-    pub fn start(&self, events: Arc<dyn PeerEvents>) {
-        if !self.links.set_events(events) {
+    /// Connects to all peers and delivers what they say and ask from now on. Only
+    /// the first call counts.
+    pub fn start(&self, events: Arc<dyn PeerEvents>, responder: Arc<dyn Responder>) {
+        if !self.links.open(events, responder) {
             return;
         }
         for link in self.links.all() {
             self.links.runtime().spawn(dialer::run(self.links.clone(), link.clone()));
+            self.links.runtime().spawn(forward_dialer::run(self.links.clone(), link.clone()));
         }
     }
 
-    /// What answers the peers, for the peer listener.
-    pub fn service(&self) -> RaftServiceServer<RaftService> {
-        RaftServiceServer::new(RaftService::new(self.links.clone()))
-            .max_decoding_message_size(self.links.settings().message_bytes)
+    /// What answers the peers, for the peer listener. A client that came there by
+    /// mistake is told where to go.
+    pub fn routes(&self) -> Routes {
+        let service = RaftServiceServer::new(RaftService::new(self.links.clone()))
+            .max_decoding_message_size(self.links.settings().message_bytes);
+        let own = self.links.admission().own();
+        let refusal = refusal::wrong_listener(&own.name, &own.client_url);
+        let refuse = move || {
+            let refusal = refusal.clone();
+            async move { refusal.into_http::<Body>() }
+        };
+        Routes::from(Routes::default().into_axum_router().fallback(refuse)).add_service(service)
     }
 
     /// A server for the peer listener, with the settings that its connections need.
@@ -102,17 +114,12 @@ impl Transport for Peers {
     }
 }
 
-#[tonic::async_trait]
-impl PeerCalls for Peers {
-    fn channel(&self, node: NodeId) -> Option<Channel> {
-        self.links.get(node).map(|link| link.calls.clone())
-    }
-
+impl OtherNodes for Peers {
     fn member(&self, node: NodeId) -> Option<MemberInfo> {
         let (address, client_url) = match self.links.get(node) {
             Some(link) => (&link.address, link.client_url()),
             None if node == self.links.own().node => {
-                (self.links.own(), Some(self.links.gate().own().client_url.clone()))
+                (self.links.own(), Some(self.links.admission().own().client_url.clone()))
             }
             None => return None,
         };
@@ -127,12 +134,57 @@ impl PeerCalls for Peers {
         nodes.into_iter().filter_map(|node| self.member(node)).collect()
     }
 
-    async fn read_index(&self, leader: NodeId, deadline: Instant) -> Result<Index, Status> {
-        let Some(link) = self.links.get(leader) else {
-            return Err(Status::failed_precondition(format!("node {leader} is no other member")));
+    fn ask(&self, leader: NodeId, question: Question, deadline: Instant) -> Later<Result<Answer, NoAnswer>> {
+        let Some(link) = self.links.get(leader).cloned() else {
+            return Box::pin(async move { Err(unknown(leader)) });
         };
-        let (links, to) = (self.links.clone(), link.clone());
-        let call = move |latest| calls::read_index(links.clone(), to.clone(), latest);
-        link.reads.wait(deadline, call).await
+        if question == Question::ReadIndex {
+            return Box::pin(async move { read_index(link, deadline).await.map(Answer::ReadIndex) });
+        }
+        let told = link.questions.ask(Asked::Leader(question), deadline);
+        Box::pin(async move { leaders_answer(told.await?) })
     }
+
+    fn status(&self, node: NodeId, deadline: Instant) -> Later<Result<NodeStatus, NoAnswer>> {
+        let Some(link) = self.links.get(node) else {
+            return Box::pin(async move { Err(unknown(node)) });
+        };
+        let told = link.questions.ask(Asked::Status, deadline);
+        Box::pin(async move {
+            match told.await? {
+                Told::Status(status) => Ok(*status),
+                Told::Leader(_) => Err(mismatched()),
+            }
+        })
+    }
+}
+
+/// Reads that wait at the same time share a question.
+async fn read_index(link: Arc<Link>, deadline: Instant) -> Result<Index, NoAnswer> {
+    let questions = link.questions.clone();
+    let ask = move |latest| {
+        let told = questions.ask(Asked::Leader(Question::ReadIndex), latest);
+        async move {
+            match leaders_answer(told.await?)? {
+                Answer::ReadIndex(index) => Ok(index),
+                _ => Err(mismatched()),
+            }
+        }
+    };
+    link.reads.wait(deadline, ask).await
+}
+
+fn leaders_answer(told: Told) -> Result<Answer, NoAnswer> {
+    match told {
+        Told::Leader(answer) => Ok(answer),
+        Told::Status(_) => Err(mismatched()),
+    }
+}
+
+fn mismatched() -> NoAnswer {
+    NoAnswer::Lost("it answered another question".into())
+}
+
+fn unknown(node: NodeId) -> NoAnswer {
+    NoAnswer::NotSent(format!("node {node} is not among the members that this node knows"))
 }

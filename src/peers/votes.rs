@@ -6,7 +6,7 @@
 
 use crate::peers::link::Link;
 use crate::peers::links::Links;
-use crate::peers::refusal::{Reason, Refusal};
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::raft::{Message, RequestVote, Vote};
 use tokio::sync::broadcast::error::RecvError;
 use tonic::Status;
@@ -21,7 +21,9 @@ pub async fn answer(links: &Links, link: &Link, request: RequestVote) -> Result<
     // Listen first: the core may answer before `deliver` returns.
     let mut votes = link.votes.subscribe();
     if !events.deliver(link.node(), Message::RequestVote(request)) {
-        return Err(Refusal::new(Reason::NotReady, "too much is waiting for the replica".into()).into());
+        return Err(
+            PeerRefusal::new(RefusalKind::NotReady, "too much is waiting for the replica".into()).into()
+        );
     }
     let limit = links.settings().call_timeout;
     let fitting = async {

@@ -60,7 +60,7 @@ impl Drop for Charge {
 }
 
 /// A write was applied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// Its entry.
     pub id: EntryId,

@@ -90,6 +90,11 @@ impl Handle {
         Ok(self.view())
     }
 
+    /// How many requests wait for the loop.
+    pub fn waiting(&self) -> usize {
+        self.inner.requests.max_capacity() - self.inner.requests.capacity()
+    }
+
     /// The newest applied state.
     pub fn view(&self) -> Arc<kv::View> {
         self.inner.published.view()

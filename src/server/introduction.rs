@@ -26,7 +26,7 @@ impl EarlyClients {
     pub(super) fn serve(config: &ServeConfig, socket: TcpListener) -> Result<Self, ServeError> {
         let failed =
             |source| ServeError::Listen { address: config.listen_client.clone(), whom: "clients", source };
-        let (socket, early) = twice(socket).map_err(failed)?;
+        let (socket, early) = duplicated(socket).map_err(failed)?;
         let (end, ended) = watch::channel(false);
         let (name, limits) = (config.name.clone(), config.limits.clone());
         let task =
@@ -56,9 +56,9 @@ pub(super) async fn introduce(
     }
     let failed =
         |source| ServeError::Listen { address: "the peer address".into(), whom: "the other nodes", source };
-    let (socket, early) = twice(socket).map_err(failed)?;
+    let (socket, early) = duplicated(socket).map_err(failed)?;
     let (end, ended) = watch::channel(false);
-    let server = peers.server().add_service(peers.service());
+    let server = peers.server().add_routes(peers.routes());
     let server = server.serve_with_incoming_shutdown(listener::connections(early), given(ended));
     let task = tokio::spawn(server);
     peers.introduce().await?;
@@ -72,7 +72,7 @@ pub(super) async fn introduce(
 }
 
 /// One socket for two listeners, one after the other: who connects in between waits in its queue.
-fn twice(socket: TcpListener) -> std::io::Result<(std::net::TcpListener, TcpListener)> {
+fn duplicated(socket: TcpListener) -> std::io::Result<(std::net::TcpListener, TcpListener)> {
     let socket = socket.into_std()?;
     let early = TcpListener::from_std(socket.try_clone()?)?;
     Ok((socket, early))

@@ -9,14 +9,14 @@ use tokio::sync::watch;
 /// Writes a line whenever this node follows another leader, leads itself, or knows none any more; ends with the
 /// replica. Names are those of the configuration.
 pub(super) async fn tell(mut changes: watch::Receiver<Arc<Status>>, names: BTreeMap<NodeId, String>) {
-    let mut told = None;
+    let mut announced = None;
     loop {
         let status = changes.borrow_and_update().clone();
         // Of candidacies that come to nothing there is one in each election timeout.
         let news = status.leader.map(|leader| (leader, status.term));
-        if told != news {
+        if announced != news {
             say(&status, &names);
-            told = news;
+            announced = news;
         }
         if changes.changed().await.is_err() {
             return;

@@ -10,10 +10,11 @@
 mod introduction;
 mod leaders;
 
+use crate::api::clock::SystemClock;
+use crate::api::context::{Api, Bounds};
+use crate::api::router::Router;
 use crate::config::ServeConfig;
-use crate::grpc::context::{Bounds, Context};
 use crate::grpc::listener;
-use crate::grpc::wire::header::Answerer;
 use crate::peers::{
     BadAddress, Identity, IntroduceError, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError,
 };
@@ -152,17 +153,15 @@ impl Server {
         let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
         let handle =
             started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
-        peers.start(Arc::new(handle.clone()));
-
-        let context = Arc::new(context(&config, &handle, &peers, started, signals.stopping.subscribe()));
-        let routes = listener::forwarded_routes(&context).add_service(peers.service());
-        let peer_listener = peers.server().add_routes(routes).serve_with_incoming_shutdown(
+        let api = Arc::new(api(&config, &handle, &peers, started, signals.stopping.subscribe()));
+        peers.start(Arc::new(handle.clone()), api.clone());
+        let peer_listener = peers.server().add_routes(peers.routes()).serve_with_incoming_shutdown(
             listener::connections(peer_socket),
             given(signals.close_peers.subscribe()),
         );
         let client_socket = early.end().await?;
         let closing = given(signals.close_clients.subscribe());
-        let client_listener = listener::serve_clients(context, client_socket, closing);
+        let client_listener = listener::serve_clients(api, client_socket, closing);
         tracing::info!(
             node = config.name,
             clients = config.listen_client,
@@ -289,23 +288,24 @@ fn peers(
     Ok(Peers::new(own, addresses.collect(), known, settings, stopping)?)
 }
 
-fn context(
+fn api(
     config: &ServeConfig,
     handle: &Handle,
     peers: &Peers,
     started: Instant,
     shutting_down: watch::Receiver<bool>,
-) -> Context {
-    Context {
-        handle: handle.clone(),
-        peers: Arc::new(peers.clone()),
-        limits: config.limits.clone(),
-        timing: config.timing.clone(),
-        answerer: Answerer {
-            cluster: config.cluster_id(),
-            node: config.node_id(&config.name),
-            name: config.name.clone(),
+) -> Api {
+    Api {
+        router: Router {
+            handle: handle.clone(),
+            others: Arc::new(peers.clone()),
+            own: config.node_id(&config.name),
+            timing: config.timing.clone(),
+            clock: SystemClock,
         },
+        cluster: config.cluster_id(),
+        name: config.name.clone(),
+        limits: config.limits.clone(),
         client_url: config.advertise_client.clone(),
         version: env!("CARGO_PKG_VERSION"),
         durability: durability(config).to_owned(),

@@ -1,6 +1,6 @@
 //! Whatever arrives, its conversion is a value or a refusal, never a panic.
 
-use kontiki::grpc::error::Fault;
+use kontiki::api::fault::Fault;
 use kontiki::grpc::wire::{read, txn, write};
 use kontiki::kv::Command;
 use kontiki::proto::v1;

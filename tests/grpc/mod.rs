@@ -7,7 +7,6 @@ mod forwarding;
 mod health;
 mod keys;
 mod node;
-mod peer_listener;
 mod ranges;
 mod refusals;
 mod starting;

@@ -1,10 +1,12 @@
 //! One true node in this process: real storage, replica and client listener.
 //! Only the peers are played.
 
-use kontiki::api::peer_calls::{MemberInfo, PeerCalls};
-use kontiki::grpc::context::{Bounds, Context};
+use kontiki::api::clock::SystemClock;
+use kontiki::api::context::{Api, Bounds};
+use kontiki::api::node_status::NodeStatus;
+use kontiki::api::remote::{Answer, Later, MemberInfo, NoAnswer, OtherNodes, Question};
+use kontiki::api::router::Router;
 use kontiki::grpc::listener::serve_clients;
-use kontiki::grpc::wire::header::Answerer;
 use kontiki::proto::v1;
 use kontiki::proto::v1::cluster_service_client::ClusterServiceClient;
 use kontiki::proto::v1::kv_service_client::KvServiceClient;
@@ -13,13 +15,12 @@ use kontiki::raft::Members;
 use kontiki::replica::{Fatal, Handle, ReplicaOptions, Retention, Snapshot, Start, Transport, start};
 use kontiki::settings::{Limits, Timing};
 use kontiki::storage;
-use kontiki::types::{ClusterId, Index, NodeId, Term};
-use std::collections::BTreeMap;
+use kontiki::types::{ClusterId, NodeId, Term};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// The node under test.
@@ -31,25 +32,35 @@ pub struct Node {
     pub peers: Arc<Played>,
     pub channel: Channel,
     pub stopping: watch::Sender<bool>,
-    pub context: Arc<Context>,
+    pub api: Arc<Api>,
     _dir: tempfile::TempDir,
 }
 
-/// Peers as the test wants them.
+/// The other nodes, played: what is asked of them is written down, and answered
+/// by what the test has laid out for it, in that order; then they are out of reach.
 #[derive(Default)]
 pub struct Played {
-    /// Where each peer's listener is.
-    pub channels: Mutex<BTreeMap<NodeId, Channel>>,
-    /// What the leader answers to a question for a read index.
-    pub read_index: Mutex<Option<Index>>,
+    /// What was asked, and until when.
+    pub asked: Mutex<Vec<(NodeId, Question, tokio::time::Instant)>>,
+    /// The next answers. `None` never comes.
+    pub answers: Mutex<VecDeque<Option<Result<Answer, NoAnswer>>>>,
+    /// How the others are.
+    pub statuses: Mutex<BTreeMap<NodeId, NodeStatus>>,
 }
 
-#[tonic::async_trait]
-impl PeerCalls for Played {
-    fn channel(&self, node: NodeId) -> Option<Channel> {
-        self.channels.lock().unwrap().get(&node).cloned()
+impl Played {
+    /// Lays out an answer.
+    pub fn will_answer(&self, answer: Result<Answer, NoAnswer>) {
+        self.answers.lock().unwrap().push_back(Some(answer));
     }
 
+    /// How often they were asked.
+    pub fn questions(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl OtherNodes for Played {
     fn member(&self, node: NodeId) -> Option<MemberInfo> {
         self.members().into_iter().find(|member| member.node == node)
     }
@@ -64,8 +75,23 @@ impl PeerCalls for Played {
         (1..=3).map(member).collect()
     }
 
-    async fn read_index(&self, _leader: NodeId, _deadline: tokio::time::Instant) -> Result<Index, Status> {
-        self.read_index.lock().unwrap().ok_or_else(|| Status::unavailable("the line is dead"))
+    fn ask(
+        &self,
+        node: NodeId,
+        question: Question,
+        deadline: tokio::time::Instant,
+    ) -> Later<Result<Answer, NoAnswer>> {
+        self.asked.lock().unwrap().push((node, question, deadline));
+        let dead = || Some(Err(NoAnswer::NotSent("the line is dead".into())));
+        match self.answers.lock().unwrap().pop_front().unwrap_or_else(dead) {
+            Some(answer) => Box::pin(async move { answer }),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn status(&self, node: NodeId, _: tokio::time::Instant) -> Later<Result<NodeStatus, NoAnswer>> {
+        let status = self.statuses.lock().unwrap().get(&node).cloned();
+        Box::pin(async move { status.ok_or_else(|| NoAnswer::NotSent("connection refused".into())) })
     }
 }
 
@@ -138,12 +164,13 @@ impl Node {
         .unwrap();
         let peers = Arc::new(Played::default());
         let (stopping, shutting_down) = watch::channel(false);
-        let context = Arc::new(Context {
-            handle: handle.clone(),
-            peers: peers.clone(),
+        let router =
+            Router { handle: handle.clone(), others: peers.clone(), own: SELF, timing, clock: SystemClock };
+        let api = Arc::new(Api {
+            router,
+            cluster,
+            name: "n1".into(),
             limits,
-            timing,
-            answerer: Answerer { cluster, node: SELF, name: "n1".into() },
             client_url: "http://n1:2379".into(),
             version: "test",
             durability: "none".into(),
@@ -153,12 +180,12 @@ impl Node {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve_clients(context.clone(), listener, async move {
+        tokio::spawn(serve_clients(api.clone(), listener, async move {
             let mut shutting_down = shutting_down;
             let _ = shutting_down.wait_for(|stopping| *stopping).await;
         }));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { handle, peers, channel, stopping, context, _dir: dir }
+        Self { handle, peers, channel, stopping, api, _dir: dir }
     }
 
     pub fn kv(&self) -> KvServiceClient<Channel> {

@@ -1,7 +1,7 @@
 //! Pages and scans, over the wire.
 
 use super::node::{Node, put, text};
-use kontiki::grpc::context::Bounds;
+use kontiki::api::context::Bounds;
 use kontiki::proto::v1;
 use kontiki::settings::Limits;
 use std::time::Duration;

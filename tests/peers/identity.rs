@@ -1,7 +1,8 @@
 //! Strangers are refused, each with a reason that names what differs.
 
 use crate::peers::node::{Heard, Node, Plan, heartbeat};
-use kontiki::peers::{Reason, Refusal};
+use bytes::Bytes;
+use kontiki::peers::{PeerRefusal, RefusalKind};
 use kontiki::proto::raft as pb;
 use kontiki::replica::Transport as _;
 use kontiki::types::NodeId;
@@ -25,23 +26,27 @@ fn each_difference_has_its_own_reason() {
     assert_eq!(answer.sender, Some(plan.identity(1).sender(NodeId(2))), "both say who they are");
 
     let cases = [
-        (differ(|sender| sender.cluster_id = 8), Reason::WrongCluster, "is of cluster 0000000000000008"),
-        (differ(|sender| sender.recipient_id = 2), Reason::WrongRecipient, "this is node 1 (\"n1\")"),
-        (differ(|sender| sender.node_id = 9), Reason::UnknownMember, "node 9"),
-        (differ(|sender| sender.node_id = 1), Reason::UnknownMember, "no other member"),
-        (differ(|sender| sender.settings_fingerprint = 2), Reason::SettingsDiffer, "timing and limits"),
-        (differ(|sender| sender.directory_id = 5), Reason::MemberWiped, "Bring its old data directory back"),
-        (differ(|sender| sender.directory_id = 0), Reason::UnknownMember, "no data directory id"),
-        (differ(|sender| sender.name = "n".repeat(5000)), Reason::UnknownMember, "1024 bytes"),
+        (differ(|sender| sender.cluster_id = 8), RefusalKind::WrongCluster, "is of cluster 0000000000000008"),
+        (differ(|sender| sender.recipient_id = 2), RefusalKind::WrongRecipient, "this is node 1 (\"n1\")"),
+        (differ(|sender| sender.node_id = 9), RefusalKind::UnknownMember, "node 9"),
+        (differ(|sender| sender.node_id = 1), RefusalKind::UnknownMember, "no other member"),
+        (differ(|sender| sender.settings_fingerprint = 2), RefusalKind::SettingsDiffer, "timing and limits"),
+        (
+            differ(|sender| sender.directory_id = 5),
+            RefusalKind::MemberWiped,
+            "Bring its old data directory back",
+        ),
+        (differ(|sender| sender.directory_id = 0), RefusalKind::UnknownMember, "no data directory id"),
+        (differ(|sender| sender.name = "n".repeat(5000)), RefusalKind::UnknownMember, "1024 bytes"),
     ];
     for (sender, reason, text) in cases {
         let status = call(Some(sender)).unwrap_err();
         assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-        let refusal = Refusal::of(&status).expect("carries its reason");
-        assert_eq!(refusal.reason, reason);
+        let refusal = PeerRefusal::of(&status).expect("carries its reason");
+        assert_eq!(refusal.kind, reason);
         assert!(refusal.text.contains(text), "{refusal}");
     }
-    assert_eq!(Refusal::of(&call(None).unwrap_err()).unwrap().reason, Reason::UnknownMember);
+    assert_eq!(PeerRefusal::of(&call(None).unwrap_err()).unwrap().kind, RefusalKind::UnknownMember);
 }
 
 /// Every call is guarded, not only the first.
@@ -58,25 +63,36 @@ fn no_call_of_a_stranger_reaches_the_replica() {
         let vote = pb::RequestVoteRequest { sender: sender(), term: 1, last, ..Default::default() };
         let hello = pb::append_entries_request::Message::Hello(stranger.clone());
         let stream = tokio_stream::iter([pb::AppendEntriesRequest { message: Some(hello) }]);
+        let hello = pb::forward_request::Message::Hello(stranger.clone());
+        let question = pb::Question {
+            id: 1,
+            timeout_micros: 1_000_000,
+            body: Some(pb::question::Body::Propose(Bytes::from_static(b"a command"))),
+        };
+        let question = pb::forward_request::Message::Question(question);
+        let questions = tokio_stream::iter(
+            [hello, question].map(|message| pb::ForwardRequest { message: Some(message) }),
+        );
         let header = pb::SnapshotHeader { sender: sender(), ..Default::default() };
         let header = pb::install_snapshot_request::Message::Header(header);
         let snapshot = tokio_stream::iter([pb::InstallSnapshotRequest { message: Some(header) }]);
         [
             client.request_vote(vote).await.unwrap_err(),
             client.timeout_now(pb::TimeoutNowRequest { sender: sender(), term: 1 }).await.unwrap_err(),
-            client.read_index(pb::ReadIndexRequest { sender: sender() }).await.unwrap_err(),
+            client.forward(questions).await.unwrap_err(),
             client.append_entries(stream).await.unwrap_err(),
             client.install_snapshot(snapshot).await.unwrap_err(),
         ]
     });
     for status in statuses {
         assert_eq!(
-            Refusal::of(&status).map(|refusal| refusal.reason),
-            Some(Reason::WrongCluster),
+            PeerRefusal::of(&status).map(|refusal| refusal.kind),
+            Some(RefusalKind::WrongCluster),
             "{status}"
         );
     }
     assert_eq!(one.listener.count(|_| true), 0);
+    assert!(one.listener.proposed.lock().unwrap().is_empty());
 }
 
 /// A member whose directory was replaced is refused in both directions, also

@@ -1,8 +1,8 @@
 //! A new data directory asks the others before it takes part.
 
 use crate::peers::node::{Node, Plan};
-use kontiki::api::peer_calls::PeerCalls as _;
-use kontiki::peers::{IntroduceError, Reason, Refusal};
+use kontiki::api::remote::OtherNodes as _;
+use kontiki::peers::{IntroduceError, PeerRefusal, RefusalKind};
 use kontiki::proto::raft as pb;
 use kontiki::types::{ClusterId, NodeId};
 use std::time::Duration;
@@ -20,9 +20,9 @@ fn new_nodes_wait_for_each_other() {
     let two = Node::serving(&plan, 2);
     let status = two.block_on(async {
         let sender = Some(plan.identity(2).sender(NodeId(1)));
-        plan.client(1).await.read_index(pb::ReadIndexRequest { sender }).await.unwrap_err()
+        plan.client(1).await.timeout_now(pb::TimeoutNowRequest { sender, term: 1 }).await.unwrap_err()
     });
-    assert_eq!(Refusal::of(&status).unwrap().reason, Reason::NotReady);
+    assert_eq!(PeerRefusal::of(&status).unwrap().kind, RefusalKind::NotReady);
     assert_eq!(status.code(), tonic::Code::Unavailable);
 
     let waiting = {
@@ -53,9 +53,9 @@ fn a_wiped_member_and_a_foreign_one_learn_that_they_may_not_take_part() {
             (|plan: &mut Plan| {
                 plan.directories.insert(2, 999);
             }) as fn(&mut Plan),
-            Reason::MemberWiped,
+            RefusalKind::MemberWiped,
         ),
-        (|plan: &mut Plan| plan.cluster = ClusterId(8), Reason::WrongCluster),
+        (|plan: &mut Plan| plan.cluster = ClusterId(8), RefusalKind::WrongCluster),
     ] {
         let mut plan = Plan::of(2);
         let one = Node::started(&plan, 1);
@@ -68,7 +68,7 @@ fn a_wiped_member_and_a_foreign_one_learn_that_they_may_not_take_part() {
         let Err(IntroduceError::Refused { peer, refusal }) = two.block_on(two.peers.introduce()) else {
             panic!("must be refused");
         };
-        assert_eq!((peer.as_str(), refusal.reason), ("n1", expected));
+        assert_eq!((peer.as_str(), refusal.kind), ("n1", expected));
         drop(one);
     }
 }

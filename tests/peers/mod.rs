@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "here a failed unwrap is a failed test")]
 
 mod append;
+mod forward;
 mod identity;
 mod introduce;
 mod node;

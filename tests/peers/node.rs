@@ -1,13 +1,18 @@
 //! A node that has connections to peers and nothing behind them.
 
 use bytes::Bytes;
+use kontiki::api::fault::Fault;
+use kontiki::api::node_status::{Member, NodeStatus};
+use kontiki::api::remote::{Answer, Later, Question, Responder};
+use kontiki::kv::{Outcome, PutResult, Reply};
 use kontiki::peers::{
     Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
 };
 use kontiki::proto::raft::raft_service_client::RaftServiceClient;
-use kontiki::raft::{Append, Entry, Heartbeat, Message, Payload, Round, SnapshotMeta, Vote};
-use kontiki::replica::{InstallError, ReadError, SnapshotError, Transport as _};
-use kontiki::types::{ClusterId, DirectoryId, EntryId, Index, NodeId, Term};
+use kontiki::raft::{Append, Entry, Heartbeat, Message, Payload, RoleName, Round, SnapshotMeta, Vote};
+use kontiki::reason::Reason;
+use kontiki::replica::{Applied, InstallError, SnapshotError, Transport as _};
+use kontiki::types::{ClusterId, DirectoryId, EntryId, Index, NodeId, Revision, Term};
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +46,10 @@ pub struct Listener {
     pub voter: Mutex<Option<Peers>>,
     pub read_indexes: AtomicU64,
     pub not_leader: AtomicBool,
+    /// The commands that it was asked to propose.
+    pub proposed: Mutex<Vec<Bytes>>,
+    /// Whether a proposal is never answered.
+    pub hangs: AtomicBool,
 }
 
 impl Listener {
@@ -99,18 +108,6 @@ impl PeerEvents for Events {
         self.0.note(Heard::SnapshotSent(peer, outcome));
     }
 
-    async fn read_index(&self) -> Result<Index, ReadError> {
-        if self.0.not_leader.load(Ordering::SeqCst) {
-            return Err(ReadError::NotLeader { leader: Some(NodeId(3)) });
-        }
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        Ok(Index(self.0.read_indexes.fetch_add(1, Ordering::SeqCst) + 1))
-    }
-
-    fn term(&self) -> Term {
-        Term(1)
-    }
-
     async fn receive_snapshot(
         &self,
         from: NodeId,
@@ -122,6 +119,76 @@ impl PeerEvents for Events {
         }
         self.0.note(Heard::SnapshotBegun(from, term, meta.clone()));
         Ok(Box::new(Sink { listener: self.0.clone(), meta, bytes: Vec::new(), finished: false }))
+    }
+}
+
+/// The api's place.
+struct Answers(Arc<Listener>);
+
+impl Answers {
+    async fn answer(&self, question: Question) -> Result<Answer, Fault> {
+        if self.0.not_leader.load(Ordering::SeqCst) {
+            return Err(Fault::new(Reason::NotLeader, "n3 leads").not_applied());
+        }
+        match question {
+            Question::Propose(command) => {
+                let number = {
+                    let mut proposed = self.0.proposed.lock().unwrap();
+                    proposed.push(command);
+                    proposed.len() as u64
+                };
+                if self.0.hangs.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Answer::Applied(applied(number)))
+            }
+            Question::ReadIndex => {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                Ok(Answer::ReadIndex(Index(self.0.read_indexes.fetch_add(1, Ordering::SeqCst) + 1)))
+            }
+            Question::Transfer(to) => Ok(Answer::Leads(to.unwrap_or(NodeId(3)))),
+        }
+    }
+}
+
+impl Responder for Answers {
+    fn answer(self: Arc<Self>, question: Question, _time: Duration) -> Later<Result<Answer, Fault>> {
+        Box::pin(async move { Answers::answer(&self, question).await })
+    }
+
+    fn status(&self) -> NodeStatus {
+        status()
+    }
+}
+
+/// The answer to the so-manieth command.
+pub fn applied(number: u64) -> Applied {
+    let outcome = Outcome::Put(PutResult { previous: None });
+    Applied { id: EntryId::new(1, number), reply: Reply { revision: Revision(number + 1), outcome } }
+}
+
+/// How every node is that stands in the api's place.
+pub fn status() -> NodeStatus {
+    NodeStatus {
+        member: Member::unknown(NodeId(2), false),
+        role: RoleName::Leader,
+        term: Term(1),
+        leader: Some(NodeId(2)),
+        commit: Index(3),
+        applied: Index(2),
+        last: Index(3),
+        durable: Index(3),
+        compacted: Index(0),
+        revision: Revision(3),
+        compact_revision: Revision(1),
+        keys: 1,
+        disk_bytes: 1,
+        uptime_seconds: 1,
+        version: "test".into(),
+        durability: "none".into(),
+        state_hash: 7,
+        not_ready: None,
+        followers: Vec::new(),
     }
 }
 
@@ -198,6 +265,29 @@ impl Plan {
                 .collect(),
             sockets: Mutex::new(sockets),
         }
+    }
+
+    /// Another plan for the same addresses, which nobody listens on yet.
+    pub fn at_the_same_addresses(other: &Self) -> Self {
+        other.sockets.lock().unwrap().clear();
+        Self {
+            settings: other.settings.clone(),
+            directories: other.directories.clone(),
+            known: other.known.keys().map(|node| (*node, Arc::default())).collect(),
+            ports: other.ports.clone(),
+            sockets: Mutex::default(),
+            ..*other
+        }
+    }
+
+    /// Nobody listens there.
+    pub fn leave(&self, node: u64) {
+        self.sockets.lock().unwrap().remove(&node);
+    }
+
+    /// Takes one node for another.
+    pub fn confuse(&mut self, node: u64, with: u64) {
+        self.ports.insert(node, self.ports[&with]);
     }
 
     pub fn identity(&self, node: u64) -> Identity {
@@ -278,14 +368,15 @@ impl Node {
             .unwrap();
         *listener.voter.lock().unwrap() = Some(peers.clone());
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(plan.socket(node)).unwrap());
-        let router = peers.server().add_service(peers.service());
+        let router = peers.server().add_routes(peers.routes());
         runtime.spawn(router.serve_with_incoming(incoming.with_nodelay(Some(true))));
         drop(context);
         Self { id: NodeId(node), peers, listener, stop, runtime: Some(runtime) }
     }
 
     pub fn start(&self) {
-        self.peers.start(Arc::new(Events(self.listener.clone())));
+        let (events, answers) = (Events(self.listener.clone()), Answers(self.listener.clone()));
+        self.peers.start(Arc::new(events), Arc::new(answers));
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {

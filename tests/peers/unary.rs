@@ -1,13 +1,10 @@
-//! Votes, transfers and read indexes.
+//! Votes and transfers.
 
 use crate::peers::node::{Heard, Node, Plan};
-use kontiki::api::peer_calls::PeerCalls as _;
 use kontiki::raft::{Message, RequestVote, Vote};
 use kontiki::replica::Transport as _;
-use kontiki::types::{EntryId, Index, NodeId, Term};
+use kontiki::types::{EntryId, NodeId, Term};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::time::Instant;
 
 fn question(term: u64, pre: bool) -> RequestVote {
     RequestVote { term: Term(term), last: EntryId::new(1, 9), pre, transfer: false }
@@ -68,35 +65,4 @@ fn leadership_is_handed_over() {
     assert!(one.peers.send(two.id, message.clone()));
     two.listener.wait_for(&Heard::Message(NodeId(1), message));
     assert!(!one.peers.send(NodeId(9), Message::TimeoutNow { term: Term(3) }), "no such peer");
-}
-
-/// Many reads that wait together cost the leader few calls.
-#[test]
-fn read_indexes_are_asked_for_together() {
-    let plan = Plan::of(2);
-    let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let reads: Vec<_> = (0..200)
-        .map(|_| {
-            let peers = one.peers.clone();
-            one.spawn(async move { peers.read_index(NodeId(2), deadline).await })
-        })
-        .collect();
-    for read in reads {
-        let index = one.block_on(read).unwrap().unwrap();
-        assert!(index >= Index(1) && index <= Index(10), "{index}");
-    }
-    assert!(two.listener.read_indexes.load(Ordering::SeqCst) <= 10);
-}
-
-#[test]
-fn a_node_that_does_not_lead_says_who_does() {
-    use tonic_types::StatusExt as _;
-    let plan = Plan::of(2);
-    let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
-    two.listener.not_leader.store(true, Ordering::SeqCst);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let status = one.block_on(one.peers.read_index(two.id, deadline)).unwrap_err();
-    let info = status.get_details_error_info().unwrap();
-    assert_eq!((info.reason.as_str(), info.metadata["leader_id"].as_str()), ("NOT_LEADER", "3"));
 }

@@ -1,7 +1,7 @@
 //! The wire form of messages: what goes out comes in again, and nothing else does.
 
 use bytes::Bytes;
-use kontiki::peers::wire;
+use kontiki::peers::wire::raft as wire;
 use kontiki::proto::raft as pb;
 use kontiki::raft::{Append, Entry, Heartbeat, Members, Message, Payload, RequestVote, Round, Vote};
 use kontiki::types::{EntryId, Index, NodeId, Term};

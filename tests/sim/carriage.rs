@@ -7,11 +7,11 @@
 
 use crate::sim::clients::Move;
 use crate::sim::clock::{Time, millis};
-use crate::sim::front::{Answer, CallId, Caller, Here, Outgoing, Refusal, Request};
+use crate::sim::front::{Answer, CallId, Caller, Outgoing, Request};
 use crate::sim::network::End;
 use crate::sim::world::{Event, World};
+use kontiki::api::remote::{self, NoAnswer};
 use kontiki::raft::Message;
-use kontiki::reason::Reason;
 use kontiki::types::NodeId;
 
 /// How much later than its deadline a client stops to wait.
@@ -153,7 +153,7 @@ impl World {
     }
 
     pub fn deliver_request(&mut self, to: NodeId, request: Request) {
-        let (now, instant, rate) = self.moment_of(to);
+        let (now, here) = (self.now, self.moment_of(to));
         let (call, caller) = (request.call, request.caller);
         let server = self.server(to);
         if server.paused_until > now {
@@ -166,7 +166,6 @@ impl World {
             }
             return;
         };
-        let here = Here { now, instant, rate, handle: &running.parts.handle };
         running.front.take(here, request);
         self.calls.insert((to, call), caller);
         self.after_front(to);
@@ -205,7 +204,13 @@ impl World {
                 let next = self.clients.answered(self.now, client, call, answer);
                 self.follow(client, next);
             }
-            Caller::Node(node, life) => self.answer_node(node, life, call, answer),
+            Caller::Node(node, life) => match answer {
+                Answer::FromLeader(answer) => self.answer_node(node, life, call, Ok(answer)),
+                Answer::Refused(fault) => {
+                    self.answer_node(node, life, call, Err(NoAnswer::Refused(fault)));
+                }
+                answer => panic!("another node was answered {answer:?}"),
+            },
         }
     }
 
@@ -221,19 +226,25 @@ impl World {
                 self.follow(client, next);
             }
             Caller::Node(node, life) => {
-                let refusal = Refusal { reason: Reason::LeaderUnreachable, certain: !was_sent, leader: None };
-                self.answer_node(node, life, call, Answer::Refused(refusal));
+                let why = "the connection broke".to_owned();
+                let no_answer = if was_sent { NoAnswer::Lost(why) } else { NoAnswer::NotSent(why) };
+                self.answer_node(node, life, call, Err(no_answer));
             }
         }
     }
 
-    fn answer_node(&mut self, node: NodeId, life: u64, call: CallId, answer: Answer) {
+    fn answer_node(
+        &mut self,
+        node: NodeId,
+        life: u64,
+        call: CallId,
+        answer: Result<remote::Answer, NoAnswer>,
+    ) {
         if !self.lives(node, life) {
             return;
         }
-        let (now, instant, rate) = self.moment_of(node);
+        let here = self.moment_of(node);
         let Some(running) = &mut self.server(node).running else { return };
-        let here = Here { now, instant, rate, handle: &running.parts.handle };
         running.front.answered(here, call, answer);
         self.after_front(node);
     }

@@ -3,7 +3,7 @@
 //! whose outcome it does not know (as `client/retry.rs` does).
 
 use crate::sim::clock::{Time, millis};
-use crate::sim::front::{Answer, Ask, CallId, Caller, Refusal, Request};
+use crate::sim::front::{Answer, Ask, CallId, Caller, Request};
 use crate::sim::history::{self, Finished, Histories};
 use crate::sim::random::Random;
 use crate::sim::report::count;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use kontiki::kv::{
     Command, Compact, Compare, Delete, KeyRange, Op, Outcome, Put, Relation, Target, Txn, TxnResult,
 };
-use kontiki::reason::Reason;
+use kontiki::reason::{Outcome as Fate, Reason};
 use kontiki::types::{NodeId, Revision};
 use std::collections::BTreeMap;
 
@@ -207,13 +207,14 @@ impl Clients {
         };
         let is_read = matches!(work.wish, Wish::Read { .. });
         match answer {
-            Answer::Refused(Refusal { certain: false, .. }) if !is_read => {
+            Answer::Refused(fault) if !is_read && fault.outcome() != Some(Fate::NotApplied) => {
                 self.end(now, client, Finished::Unknown)
             }
-            Answer::Refused(refusal) => {
-                let again = refusal.reason.is_passing() || refusal.reason == Reason::Overloaded || is_read;
+            Answer::Refused(fault) => {
+                let again = fault.reason().is_passing() || fault.reason() == Reason::Overloaded || is_read;
                 if again {
-                    self.elsewhere(now, client, refusal.leader)
+                    let leader = fault.details().leader.as_ref().map(|hint| NodeId(hint.id));
+                    self.elsewhere(now, client, leader)
                 } else {
                     self.end(now, client, Finished::Failed)
                 }

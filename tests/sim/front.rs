@@ -1,21 +1,28 @@
-//! What a node does with requests between the wire and the replica: the part of
-//! `rpc` that waits for leaders, forwards writes and asks for read indexes
-//! (`grpc/forward.rs`, `grpc/read_path.rs`, `grpc/leader.rs`), without its sockets.
+//! What a node does with requests: the real routing of `api`, in virtual time.
 //!
-//! The replica's own futures are polled by hand, and what its errors mean for a
-//! write (certainly not applied, or unknown) is asked of the real table in `grpc/error.rs`.
+//! Its futures are polled by hand whenever the world looks, its clock is the
+//! node's own, and what it asks of other nodes the world carries.
 
-use crate::sim::clock::{Time, millis};
+use crate::sim::clock::Time;
 use bytes::Bytes;
-use kontiki::grpc::error::Fault;
+use kontiki::api::call::Call;
+use kontiki::api::clock::Clock;
+use kontiki::api::deadline::Deadline;
+use kontiki::api::fault::Fault;
+use kontiki::api::node_status::NodeStatus;
+use kontiki::api::remote::{self, Later, MemberInfo, NoAnswer, OtherNodes, Question};
+use kontiki::api::router::{FromLeader, Router};
 use kontiki::kv::{self, KeyRange, KeyValue, Range, View};
-use kontiki::reason::{Outcome as Fate, Reason};
-use kontiki::replica::{Applied, Handle, ReadError, WriteError};
+use kontiki::replica::{Applied, Handle};
+use kontiki::settings::Timing;
 use kontiki::types::{EntryId, Index, NodeId, Revision};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Names one call, for ever.
@@ -37,8 +44,8 @@ pub enum Ask {
     Write(Bytes),
     /// The newest values of these keys, at one revision.
     Read(Vec<Bytes>),
-    /// An index that a linearizable read must have applied; only the leader knows.
-    ReadIndex,
+    /// What another node asks the leader.
+    Question(Question),
 }
 
 /// A request on its way or at work.
@@ -55,18 +62,9 @@ pub struct Request {
 pub enum Answer {
     Wrote(kv::Reply),
     Read(Vec<Option<KeyValue>>, Revision),
-    Index(Index),
-    Refused(Refusal),
-}
-
-/// Why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub reason: Reason,
-    /// Certainly not executed.
-    pub certain: bool,
-    /// The leader, as far as the node knows.
-    pub leader: Option<NodeId>,
+    /// To another node.
+    FromLeader(remote::Answer),
+    Refused(Fault),
 }
 
 /// What a front wants sent.
@@ -87,280 +85,190 @@ pub enum Outgoing {
 /// What the ledger wants to know.
 #[derive(Debug)]
 pub enum Noted {
-    /// A read index was asked for here.
+    /// A read began here, for which this node may be asked to confirm that it leads.
     IndexAsked(CallId),
-    /// And given.
+    /// It did.
     IndexGiven(CallId, Index),
     /// A write was acknowledged by the replica.
     Acknowledged(Bytes, EntryId, Revision),
 }
 
-type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Notes = Arc<Mutex<Vec<Noted>>>;
 
 struct Job {
     request: Request,
-    leaderless_until: Time,
-    patient_until: Time,
-    state: State,
-}
-
-enum State {
-    /// Looks for the leader.
-    Looking,
-    /// Waits a moment before it looks again.
-    Pausing { until: Time, tried: NodeId, refusal: Refusal },
-    /// The replica here executes the write.
-    Writing(Pending<Result<Applied, WriteError>>),
-    /// The replica here confirms that it leads.
-    Confirming(Pending<Result<Index, ReadError>>),
-    /// Another node was asked.
-    Asking { call: CallId, leader: NodeId },
-    /// The state here must come so far.
-    CatchingUp(Pending<Result<Arc<View>, ReadError>>),
-}
-
-/// What a job did when it was looked at.
-enum Step {
-    Wait,
-    Again,
-    Done(Answer),
+    work: Work,
 }
 
 /// The requests that are at work on one node, in one of its lives.
 pub struct Front {
-    own: NodeId,
     life: u64,
-    election_max: Time,
-    heartbeat: Time,
+    router: Arc<Router<VirtualClock>>,
+    colleagues: Arc<Colleagues>,
     jobs: Vec<Job>,
+    /// Questions of this node's that are under way.
+    asked: BTreeMap<CallId, oneshot::Sender<Result<remote::Answer, NoAnswer>>>,
     calls: u64,
-    /// Whether something was handed to the replica since the world last looked.
-    pub woke: bool,
+    notes: Notes,
     pub outgoing: Vec<Outgoing>,
-    pub noted: Vec<Noted>,
 }
 
-/// What a front looks at.
+/// The moment at which a front is looked at.
 #[derive(Clone, Copy)]
-pub struct Here<'a> {
+pub struct Here {
     pub now: Time,
     /// The same moment by the node's own clock…
     pub instant: Instant,
     /// …and how fast that runs.
     pub rate: f64,
-    pub handle: &'a Handle,
 }
 
 impl Front {
-    pub fn new(own: NodeId, life: u64, election_max: Time, heartbeat: Time) -> Self {
-        let (jobs, outgoing, noted) = (Vec::new(), Vec::new(), Vec::new());
-        Self { own, life, election_max, heartbeat, jobs, calls: 0, woke: false, outgoing, noted }
+    pub fn new(own: NodeId, life: u64, handle: Handle, timing: Timing, beginning: Instant) -> Self {
+        let colleagues = Arc::new(Colleagues::default());
+        let clock = VirtualClock { state: Arc::new(Mutex::new(ClockState { now: beginning, due: None })) };
+        let router = Arc::new(Router { handle, others: colleagues.clone(), own, timing, clock });
+        let (jobs, outgoing) = (Vec::new(), Vec::new());
+        let (asked, notes) = (BTreeMap::new(), Notes::default());
+        Self { life, router, colleagues, jobs, asked, calls: 0, notes, outgoing }
     }
 
     pub fn len(&self) -> usize {
         self.jobs.len()
     }
 
+    /// Whether something was handed to the replica that it has not seen yet.
+    pub fn woke(&self) -> bool {
+        self.router.handle.waiting() > 0
+    }
+
+    /// What the ledger wants to know, since it last asked.
+    pub fn noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut locked(&self.notes))
+    }
+
     /// When it must be looked at again, whatever else happens.
-    pub fn due(&self) -> Option<Time> {
-        let due = self.jobs.iter().map(|job| match job.state {
-            State::Looking => job.leaderless_until.min(job.request.deadline),
-            State::Pausing { until, .. } => until,
-            _ => job.request.deadline + LOOSE,
-        });
-        due.min()
+    pub fn due(&self, here: Here) -> Option<Time> {
+        let due = locked(&self.router.clock.state).due?;
+        let after = due.saturating_duration_since(here.instant).div_f64(here.rate);
+        Some(here.now + after + Duration::from_micros(1))
     }
 
     /// A request came in. One from a node is never passed on.
-    pub fn take(&mut self, here: Here<'_>, request: Request) {
-        let patient = matches!(request.caller, Caller::Client(_));
-        let until = |time: Time| if patient { (here.now + time).min(request.deadline) } else { here.now };
-        let job = Job {
-            leaderless_until: until(self.election_max),
-            patient_until: until(2 * self.election_max),
-            state: State::Looking,
-            request,
-        };
-        self.jobs.push(job);
+    pub fn take(&mut self, here: Here, request: Request) {
+        let left = request.deadline.saturating_sub(here.now).mul_f64(here.rate);
+        let deadline = Deadline::starting_at(here.instant, Some(left), left);
+        if matches!(request.ask, Ask::Read(_) | Ask::Question(Question::ReadIndex)) {
+            locked(&self.notes).push(Noted::IndexAsked(request.call));
+        }
+        let task = Task { router: self.router.clone(), call: request.call, notes: self.notes.clone() };
+        let work = task.answer(request.ask.clone(), request.caller, deadline);
+        self.jobs.push(Job { request, work: Box::pin(work) });
         self.look(here);
     }
 
-    /// Another node answered a call of ours.
-    pub fn answered(&mut self, here: Here<'_>, call: CallId, answer: Answer) {
-        let asked = |job: &Job| matches!(job.state, State::Asking { call: own, .. } if own == call);
-        let Some(position) = self.jobs.iter().position(asked) else { return };
-        let State::Asking { leader, .. } = self.jobs[position].state else { unreachable!("just seen") };
-        match answer {
-            Answer::Index(index) => self.jobs[position].state = catch_up(here, index),
-            Answer::Refused(refusal) => {
-                if let Some(answer) =
-                    retry(&mut self.jobs[position], here.now, self.heartbeat, leader, refusal)
-                {
-                    self.end(position, answer);
-                }
-            }
-            answer @ (Answer::Wrote(..) | Answer::Read(..)) => self.end(position, answer),
+    /// A call of this node's own has come to an end.
+    pub fn answered(&mut self, here: Here, call: CallId, answer: Result<remote::Answer, NoAnswer>) {
+        if let Some(asker) = self.asked.remove(&call) {
+            let _ = asker.send(answer); // Who asked may have given up.
         }
         self.look(here);
     }
 
     /// Sees what has become of all requests.
-    pub fn look(&mut self, here: Here<'_>) {
+    pub fn look(&mut self, here: Here) {
+        *locked(&self.router.clock.state) = ClockState { now: here.instant, due: None };
         let mut position = 0;
         while position < self.jobs.len() {
-            match self.step(position, here) {
-                Step::Wait => position += 1,
-                Step::Again => {}
-                Step::Done(answer) => self.end(position, answer),
+            let context = &mut Context::from_waker(Waker::noop());
+            match self.jobs[position].work.as_mut().poll(context) {
+                Poll::Pending => position += 1,
+                Poll::Ready(answer) => {
+                    let Request { call, caller, .. } = self.jobs.remove(position).request;
+                    self.outgoing.push(Outgoing::Answer { caller, call, answer });
+                }
             }
         }
+        self.asked.retain(|_, asker| !asker.is_closed());
+        self.send_questions(here);
     }
 
-    fn end(&mut self, position: usize, answer: Answer) {
-        let Request { call, caller, .. } = self.jobs.remove(position).request;
-        self.outgoing.push(Outgoing::Answer { caller, call, answer });
-    }
-
-    fn step(&mut self, position: usize, here: Here<'_>) -> Step {
-        match &mut self.jobs[position].state {
-            State::Looking => self.find_leader(position, here),
-            State::Pausing { .. } => self.pause(position, here),
-            State::Writing(write) => match poll(write) {
-                Poll::Ready(Ok(Applied { id, reply })) => {
-                    if let Ask::Write(command) = &self.jobs[position].request.ask {
-                        self.noted.push(Noted::Acknowledged(command.clone(), id, reply.revision));
-                    }
-                    Step::Done(Answer::Wrote(reply))
-                }
-                Poll::Ready(Err(error)) => self.refused_here(position, here, &error.into()),
-                Poll::Pending => self.late(position, here),
-            },
-            State::Confirming(read) => match poll(read) {
-                Poll::Ready(Ok(index)) => {
-                    let request = &self.jobs[position].request;
-                    self.noted.push(Noted::IndexGiven(request.call, index));
-                    if let Ask::ReadIndex = request.ask {
-                        return Step::Done(Answer::Index(index));
-                    }
-                    self.jobs[position].state = catch_up(here, index);
-                    Step::Again
-                }
-                Poll::Ready(Err(error)) => self.refused_here(position, here, &error.into()),
-                Poll::Pending => self.late(position, here),
-            },
-            State::Asking { .. } => self.late(position, here),
-            State::CatchingUp(view) => match poll(view) {
-                Poll::Ready(Ok(view)) => Step::Done(read(&view, &self.jobs[position].request.ask)),
-                Poll::Ready(Err(error)) => self.refused_here(position, here, &error.into()),
-                Poll::Pending => self.late(position, here),
-            },
+    /// Hands to the world what the routing has asked of other nodes.
+    fn send_questions(&mut self, here: Here) {
+        for Sent { to, question, deadline, asker } in std::mem::take(&mut *locked(&self.colleagues.sent)) {
+            self.calls += 1;
+            let call = CallId((self.router.own.0 << 52) | (self.life << 32) | self.calls);
+            self.asked.insert(call, asker);
+            let left = deadline.saturating_duration_since(here.instant).div_f64(here.rate);
+            let caller = Caller::Node(self.router.own, self.life);
+            let request = Request { call, caller, ask: Ask::Question(question), deadline: here.now + left };
+            self.outgoing.push(Outgoing::Call { to, request });
         }
     }
+}
 
-    fn find_leader(&mut self, position: usize, here: Here<'_>) -> Step {
-        let job = &mut self.jobs[position];
-        let Some(leader) = here.handle.status().leader else {
-            if here.now < job.leaderless_until {
-                return Step::Wait;
+/// What works on one request.
+struct Task {
+    router: Arc<Router<VirtualClock>>,
+    call: CallId,
+    notes: Notes,
+}
+
+impl Task {
+    async fn answer(self, ask: Ask, caller: Caller, deadline: Deadline) -> Answer {
+        let call = match caller {
+            Caller::Client(_) => Call::of_client(deadline),
+            Caller::Node(..) => Call::forwarded(deadline),
+        };
+        let answer = match ask {
+            Ask::Write(command) => self.write(&call, command).await,
+            Ask::Read(keys) => self.read(&call, &keys).await,
+            Ask::Question(question) => self.question(&call, question).await,
+        };
+        answer.unwrap_or_else(Answer::Refused)
+    }
+
+    async fn write(&self, call: &Call, command: Bytes) -> Result<Answer, Fault> {
+        let (leader, applied) = self.router.propose(call, command.clone()).await?;
+        if leader == self.router.own {
+            self.acknowledged(command, &applied);
+        }
+        Ok(Answer::Wrote(applied.reply))
+    }
+
+    /// As [`Router::view`] does, with an eye on the index.
+    async fn read(&self, call: &Call, keys: &[Bytes]) -> Result<Answer, Fault> {
+        let (leader, index) = self.router.read_index(call).await?;
+        if leader == self.router.own {
+            self.note(Noted::IndexGiven(self.call, index));
+        }
+        let view = self.router.applied(call, index).await?;
+        read(&view, keys)
+    }
+
+    async fn question(&self, call: &Call, question: Question) -> Result<Answer, Fault> {
+        let FromLeader { answer, .. } = self.router.ask_leader(call, question.clone()).await?;
+        match (question, &answer) {
+            (Question::Propose(command), remote::Answer::Applied(applied)) => {
+                self.acknowledged(command, applied);
             }
-            let refusal = Refusal { reason: Reason::NoLeader, certain: true, leader: None };
-            return Step::Done(Answer::Refused(refusal));
-        };
-        if leader == self.own {
-            job.state = begin(job, here, &mut self.noted);
-            self.woke = true;
-            return Step::Again;
+            (_, remote::Answer::ReadIndex(index)) => self.note(Noted::IndexGiven(self.call, *index)),
+            _ => {}
         }
-        if let Caller::Node(..) = job.request.caller {
-            let refusal = Refusal { reason: Reason::NotLeader, certain: true, leader: Some(leader) };
-            return Step::Done(Answer::Refused(refusal));
-        }
-        self.calls += 1;
-        let call = CallId((self.own.0 << 52) | (self.life << 32) | self.calls);
-        let ask = match &job.request.ask {
-            Ask::Read(_) | Ask::ReadIndex => Ask::ReadIndex,
-            write @ Ask::Write(_) => write.clone(),
-        };
-        let caller = Caller::Node(self.own, self.life);
-        let request = Request { call, caller, ask, deadline: job.request.deadline };
-        self.outgoing.push(Outgoing::Call { to: leader, request });
-        job.state = State::Asking { call, leader };
-        Step::Wait
+        Ok(Answer::FromLeader(answer))
     }
 
-    fn pause(&mut self, position: usize, here: Here<'_>) -> Step {
-        let job = &mut self.jobs[position];
-        let State::Pausing { until, tried, refusal } = job.state else { unreachable!("just seen") };
-        let changed = here.handle.status().leader != Some(tried);
-        if here.now < until && !changed {
-            return Step::Wait;
-        }
-        if here.now >= job.patient_until {
-            return Step::Done(Answer::Refused(refusal));
-        }
-        job.state = State::Looking;
-        Step::Again
+    fn acknowledged(&self, command: Bytes, applied: &Applied) {
+        self.note(Noted::Acknowledged(command, applied.id, applied.reply.revision));
     }
 
-    /// The replica here refused.
-    fn refused_here(&mut self, position: usize, here: Here<'_>, fault: &Fault) -> Step {
-        let certain = fault.outcome() != Some(Fate::Unknown);
-        let leader = here.handle.status().leader;
-        let refusal = Refusal { reason: fault.reason(), certain, leader };
-        match retry(&mut self.jobs[position], here.now, self.heartbeat, self.own, refusal) {
-            Some(answer) => Step::Done(answer),
-            None => Step::Again,
-        }
-    }
-
-    /// Whether the deadline has passed, with the moment of grace that lets the replica speak first.
-    fn late(&mut self, position: usize, here: Here<'_>) -> Step {
-        let request = &self.jobs[position].request;
-        if here.now < request.deadline + LOOSE {
-            return Step::Wait;
-        }
-        // A write may have left; it goes on by itself.
-        let certain = !matches!(request.ask, Ask::Write(_));
-        Step::Done(Answer::Refused(Refusal { reason: Reason::Deadline, certain, leader: None }))
+    fn note(&self, noted: Noted) {
+        locked(&self.notes).push(noted);
     }
 }
 
-/// See [`kontiki::grpc::deadline`].
-const LOOSE: Time = millis(12);
-
-/// Tries again what was certainly not executed and may go better in a moment; else the answer.
-fn retry(job: &mut Job, now: Time, heartbeat: Time, tried: NodeId, refusal: Refusal) -> Option<Answer> {
-    if !refusal.certain || !refusal.reason.is_passing() || now >= job.patient_until {
-        return Some(Answer::Refused(refusal));
-    }
-    let until = (now + heartbeat).min(job.patient_until);
-    job.state = State::Pausing { until, tried, refusal };
-    None
-}
-
-fn begin(job: &Job, here: Here<'_>, noted: &mut Vec<Noted>) -> State {
-    let handle = here.handle.clone();
-    match &job.request.ask {
-        Ask::Write(command) => {
-            let left = job.request.deadline.saturating_sub(here.now).mul_f64(here.rate);
-            let (command, deadline) = (command.clone(), here.instant + left);
-            State::Writing(Box::pin(async move { handle.write(command, deadline).await }))
-        }
-        Ask::Read(_) | Ask::ReadIndex => {
-            noted.push(Noted::IndexAsked(job.request.call));
-            State::Confirming(Box::pin(async move { handle.read_index().await }))
-        }
-    }
-}
-
-/// Waits until the state here includes the index, as the real server does.
-fn catch_up(here: Here<'_>, index: Index) -> State {
-    let handle = here.handle.clone();
-    State::CatchingUp(Box::pin(async move { handle.wait_applied(index).await }))
-}
-
-fn read(view: &View, ask: &Ask) -> Answer {
-    let Ask::Read(keys) = ask else { unreachable!("only reads wait for the state") };
+fn read(view: &View, keys: &[Bytes]) -> Result<Answer, Fault> {
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
         match view.range(&one_key(key)) {
@@ -369,12 +277,10 @@ fn read(view: &View, ask: &Ask) -> Answer {
                 panic!("a read of the newest state was refused: {refusal}")
             }
             // The engine failed: this node's end, as soon as its applier notices.
-            Err(kv::ReadError::Table(_)) => {
-                return Answer::Refused(Refusal { reason: Reason::Internal, certain: true, leader: None });
-            }
+            Err(error @ kv::ReadError::Table(_)) => return Err(error.into()),
         }
     }
-    Answer::Read(found, view.revision())
+    Ok(Answer::Read(found, view.revision()))
 }
 
 /// The newest version of one key.
@@ -391,6 +297,85 @@ pub fn one_key(key: &Bytes) -> Range {
     }
 }
 
-fn poll<T>(future: &mut Pending<T>) -> Poll<T> {
-    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+/// The other nodes, as one node sees them: what is asked of them waits for the world.
+#[derive(Default)]
+struct Colleagues {
+    sent: Mutex<Vec<Sent>>,
+}
+
+struct Sent {
+    to: NodeId,
+    question: Question,
+    deadline: Instant,
+    asker: oneshot::Sender<Result<remote::Answer, NoAnswer>>,
+}
+
+impl OtherNodes for Colleagues {
+    fn member(&self, node: NodeId) -> Option<MemberInfo> {
+        Some(MemberInfo { node, name: format!("n{node}"), peer_url: String::new(), client_url: None })
+    }
+
+    fn members(&self) -> Vec<MemberInfo> {
+        Vec::new()
+    }
+
+    fn ask(
+        &self,
+        to: NodeId,
+        question: Question,
+        deadline: Instant,
+    ) -> Later<Result<remote::Answer, NoAnswer>> {
+        let (asker, answer) = oneshot::channel();
+        locked(&self.sent).push(Sent { to, question, deadline, asker });
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("forgotten".into()))) })
+    }
+
+    fn status(&self, node: NodeId, _deadline: Instant) -> Later<Result<NodeStatus, NoAnswer>> {
+        unreachable!("nobody asks n{node} how it is")
+    }
+}
+
+/// The clock of a node, which stands still while the node is looked at.
+struct VirtualClock {
+    state: Arc<Mutex<ClockState>>,
+}
+
+struct ClockState {
+    now: Instant,
+    /// The first moment that somebody waits for.
+    due: Option<Instant>,
+}
+
+impl Clock for VirtualClock {
+    type Sleep = VirtualSleep;
+
+    fn now(&self) -> Instant {
+        locked(&self.state).now
+    }
+
+    fn sleep_until(&self, moment: Instant) -> VirtualSleep {
+        VirtualSleep { state: self.state.clone(), moment }
+    }
+}
+
+struct VirtualSleep {
+    state: Arc<Mutex<ClockState>>,
+    moment: Instant,
+}
+
+impl Future for VirtualSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<()> {
+        let mut state = locked(&self.state);
+        if state.now >= self.moment {
+            return Poll::Ready(());
+        }
+        state.due = Some(state.due.map_or(self.moment, |due| due.min(self.moment)));
+        Poll::Pending
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics while holding it")
 }

@@ -288,7 +288,7 @@ impl World {
         if to == member || self.servers[&to].running.is_none() {
             return false;
         }
-        if let Err(why) = self.gates.admit(to, member, stranger) {
+        if let Err(why) = self.admissions.admit(to, member, stranger) {
             self.note(to, "refuses", &[member.0], || format!("n{member}, {stranger:?}: {why}"));
             return true;
         }

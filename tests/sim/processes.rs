@@ -308,25 +308,25 @@ impl World {
 
     /// Requests on a node go on.
     pub fn serve(&mut self, node: NodeId) {
-        let (now, instant, rate) = self.moment_of(node);
+        let here = self.moment_of(node);
         let Some(running) = &mut self.server(node).running else { return };
-        let here = Here { now, instant, rate, handle: &running.parts.handle };
         running.front.look(here);
         self.after_front(node);
     }
 
     /// Carries out what the requests of a node want.
     pub fn after_front(&mut self, node: NodeId) {
-        let now = self.now;
+        let here = self.moment_of(node);
         let Some(running) = &mut self.server(node).running else { return };
         let life = running.life;
-        let noted = std::mem::take(&mut running.front.noted);
+        let noted = running.front.noted();
         let outgoing = std::mem::take(&mut running.front.outgoing);
-        let woke = std::mem::take(&mut running.front.woke);
-        let due = running.front.due().filter(|due| running.front_due.is_none_or(|planned| *due < planned));
+        let woke = running.front.woke();
+        let due =
+            running.front.due(here).filter(|due| running.front_due.is_none_or(|planned| *due < planned));
         if let Some(due) = due {
             running.front_due = Some(due);
-            self.plan(due.saturating_sub(now).max(Time::from_micros(1)), Event::Front { node, life });
+            self.plan(due.saturating_sub(here.now).max(Time::from_micros(1)), Event::Front { node, life });
         }
         for noted in noted {
             match noted {
@@ -349,9 +349,9 @@ impl World {
     }
 
     /// The moment on a node's own clock, too.
-    pub fn moment_of(&self, node: NodeId) -> (Time, tokio::time::Instant, f64) {
+    pub fn moment_of(&self, node: NodeId) -> Here {
         let server = &self.servers[&node];
-        (self.now, server.instant(self.beginning, self.now), server.rate)
+        Here { now: self.now, instant: server.instant(self.beginning, self.now), rate: server.rate }
     }
 
     /// A line of the trace about a node.

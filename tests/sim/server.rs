@@ -13,6 +13,7 @@ use crate::sim::wire::Outbox;
 use kontiki::kv::Machine;
 use kontiki::raft::Members;
 use kontiki::replica::{Fatal, InstallError, Parts, ReplicaOptions, SnapshotIntake, Start, assemble};
+use kontiki::settings::Timing;
 use kontiki::storage::RestoredLog;
 use kontiki::types::{ClusterId, Index, NodeId, Term};
 use std::collections::BTreeMap;
@@ -148,12 +149,13 @@ impl Server {
         let parts = assemble(start, machine).map_err(|error| no_start(&self.disk, error.to_string()))?;
         self.disk.proved_sound();
         let tick = options.tick;
-        let front = Front::new(
-            self.id,
-            self.life,
-            tick * options.raft.election_ticks_max,
-            tick * options.raft.heartbeat_ticks,
-        );
+        let timing = Timing {
+            tick,
+            heartbeat: tick * options.raft.heartbeat_ticks,
+            election_min: tick * options.raft.election_ticks_min,
+            election_max: tick * options.raft.election_ticks_max,
+        };
+        let front = Front::new(self.id, self.life, parts.handle.clone(), timing, Instant::now());
         self.running = Some(Running {
             life: self.life,
             parts,

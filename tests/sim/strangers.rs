@@ -1,9 +1,9 @@
 //! Nodes that must not be listened to: of another cluster, wiped, cloned. The real
-//! gate of the peers' listener (`peers/identity.rs`) decides; what it lets in,
+//! admission of the peers' listener (`peers/identity.rs`) decides; what it lets in,
 //! the core would hear.
 
 use crate::sim::server::CLUSTER;
-use kontiki::peers::identity::{Gate, Identity, KnownDirectories, RememberError};
+use kontiki::peers::identity::{Admission, Identity, KnownDirectories, RememberError};
 use kontiki::proto::raft as pb;
 use kontiki::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ pub enum Stranger {
     Cloned { of: NodeId },
 }
 
-/// The gates of all nodes. Everybody has met everybody.
-pub struct Gates {
-    gates: BTreeMap<NodeId, Gate>,
+/// Who each node lets in. Everybody has met everybody.
+pub struct Admissions {
+    admissions: BTreeMap<NodeId, Admission>,
 }
 
 #[derive(Default)]
@@ -52,16 +52,16 @@ fn identity(node: NodeId) -> Identity {
     }
 }
 
-impl Gates {
+impl Admissions {
     pub fn new(nodes: &[NodeId]) -> Self {
-        let gate = |own: &NodeId| {
+        let admission = |own: &NodeId| {
             let known = Known::default();
             for peer in nodes {
                 known.remember(*peer, directory(*peer)).expect("the first time");
             }
-            (*own, Gate::new(identity(*own), nodes.iter().copied(), Arc::new(known)))
+            (*own, Admission::new(identity(*own), nodes.iter().copied(), Arc::new(known)))
         };
-        Self { gates: nodes.iter().map(gate).collect() }
+        Self { admissions: nodes.iter().map(admission).collect() }
     }
 
     /// Whether `node` lets in a stranger that says it is `member`; and, if not, why.
@@ -73,9 +73,9 @@ impl Gates {
             Stranger::Cloned { of } => claimed.directory = directory(of),
         }
         let sender: pb::Sender = claimed.sender(node);
-        let gate = &self.gates[&node];
+        let admission = &self.admissions[&node];
         // What is strange about the sender itself is seen at once; a new directory is compared on a thread.
-        let mut admitted = Box::pin(gate.admit(Some(sender)));
+        let mut admitted = Box::pin(admission.admit(Some(sender)));
         let outcome = match stranger {
             Stranger::Foreign => match admitted.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(outcome) => outcome,

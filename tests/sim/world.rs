@@ -21,7 +21,7 @@ use crate::sim::network::{End, Network};
 use crate::sim::random::Random;
 use crate::sim::report::Summary;
 use crate::sim::server::{CLUSTER, Server};
-use crate::sim::strangers::Gates;
+use crate::sim::strangers::Admissions;
 use crate::sim::swarm::{Mode, Swarm};
 use crate::sim::trace::Trace;
 use crate::sim::transfers::Transfer;
@@ -101,7 +101,7 @@ pub struct World {
     pub transfers_begun: u64,
     /// Calls under way, by who must be told if their target dies.
     pub calls: BTreeMap<(NodeId, CallId), Caller>,
-    pub gates: Gates,
+    pub admissions: Admissions,
     pub ledger: Ledger,
     pub trace: Trace,
     pub random: Random,
@@ -138,7 +138,7 @@ impl World {
             beginning: Instant::now(),
             now: Time::ZERO,
             agenda: Agenda::default(),
-            gates: Gates::new(&nodes),
+            admissions: Admissions::new(&nodes),
             servers,
             members,
             network,

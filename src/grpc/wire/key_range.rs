@@ -4,7 +4,7 @@
 //! in which a client said it: a check that sees another form than the
 //! execution does is how access rules get circumvented.
 
-use crate::grpc::error::Fault;
+use crate::api::fault::Fault;
 use crate::grpc::wire::text::{Form, Spoken};
 use crate::kv::KeyRange;
 use crate::proto::v1;

@@ -1,8 +1,10 @@
 //! Reads, between the wire and the domain.
 
-use crate::grpc::error::Fault;
+use crate::api::fault::Fault;
+use crate::api::page_token::PageToken;
+use crate::api::paging::{Page, PageRead, ScanChunk, ScanRead};
+use crate::api::read_level::Level;
 use crate::grpc::wire::key_range::{form, key, key_range};
-use crate::grpc::wire::page_token::PageToken;
 use crate::grpc::wire::text::{Form, Forms, Spoken, key_form, value_form};
 use crate::kv::{self, KeyRange, Order};
 use crate::proto::v1;
@@ -10,70 +12,10 @@ use crate::reason::Reason;
 use crate::settings::Limits;
 use crate::types::Revision;
 
-/// How fresh a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Sees every write that was acknowledged before it.
-    Linearizable,
-    /// Whatever this node has.
-    Local,
-    /// At least this revision.
-    AtLeast(Revision),
-}
-
-impl Level {
-    /// Its name on the wire.
-    pub fn to_wire(self) -> v1::ReadLevel {
-        match self {
-            Self::Linearizable => v1::ReadLevel::Linearizable,
-            Self::Local => v1::ReadLevel::Local,
-            Self::AtLeast(_) => v1::ReadLevel::AtLeast,
-        }
-    }
-}
-
-/// A checked get.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Get {
-    /// What to read: a range of one key.
-    pub range: kv::Range,
-    /// How fresh.
-    pub level: Level,
-    /// In which form to answer.
-    pub form: Form,
-}
-
-/// A checked request for a page of a range.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The range as the request names it; `read` has what is left of it.
-    pub whole: KeyRange,
-    /// What to read.
-    pub read: kv::Range,
-    /// Whether to count the whole range by a read of its own, since `read` is only the rest of it.
-    pub count_apart: bool,
-    /// How fresh.
-    pub level: Level,
-    /// In which form to answer.
-    pub form: Form,
-}
-
-/// A checked scan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scan {
-    /// What to read; `limit` is that of the whole scan.
-    pub read: kv::Range,
-    /// How fresh.
-    pub level: Level,
-    /// In which form to answer.
-    pub form: Form,
-}
-
 /// Checks a get.
-pub fn get(request: &v1::GetRequest, limits: &Limits) -> Result<Get, Fault> {
+pub fn get(request: &v1::GetRequest, limits: &Limits) -> Result<(kv::Range, Level), Fault> {
     let level = level(request.read_level, request.min_revision)?;
-    let range = get_range(request, limits)?;
-    Ok(Get { range, level, form: get_form(request) })
+    Ok((get_range(request, limits)?, level))
 }
 
 /// Checks a get inside a transaction, where freshness is the transaction's.
@@ -94,7 +36,7 @@ fn get_range(request: &v1::GetRequest, limits: &Limits) -> Result<kv::Range, Fau
 }
 
 /// Checks a request for a page.
-pub fn page(request: &v1::RangeRequest, limits: &Limits) -> Result<Page, Fault> {
+pub fn page(request: &v1::RangeRequest, limits: &Limits) -> Result<PageRead, Fault> {
     let level = level(request.read_level, request.min_revision)?;
     let mut read = page_range(request, limits)?;
     let whole = read.range.clone();
@@ -117,7 +59,7 @@ pub fn page(request: &v1::RangeRequest, limits: &Limits) -> Result<Page, Fault> 
             count_apart = std::mem::take(&mut read.with_count);
         }
     }
-    Ok(Page { whole, read, count_apart, level, form: form(request.selector.as_ref()) })
+    Ok(PageRead { whole, read, count_apart, level })
 }
 
 /// Checks a range inside a transaction, where freshness is the transaction's
@@ -154,7 +96,7 @@ fn page_range(request: &v1::RangeRequest, limits: &Limits) -> Result<kv::Range, 
 }
 
 /// Checks a scan.
-pub fn scan(request: &v1::ScanRequest, limits: &Limits) -> Result<Scan, Fault> {
+pub fn scan(request: &v1::ScanRequest, limits: &Limits) -> Result<ScanRead, Fault> {
     let level = level(request.read_level, request.min_revision)?;
     let range = key_range(request.selector.as_ref(), limits)?;
     let limit = at_least_zero("limit", request.limit)?;
@@ -165,7 +107,7 @@ pub fn scan(request: &v1::ScanRequest, limits: &Limits) -> Result<Scan, Fault> {
         keys_only: request.keys_only,
         ..whole_range(range, revision("revision", request.revision)?)
     };
-    Ok(Scan { read, level, form: form(request.selector.as_ref()) })
+    Ok(ScanRead { read, level })
 }
 
 /// All of a range.
@@ -268,6 +210,51 @@ pub fn at_least(least: u64, field: &str, value: i64) -> Result<u64, Fault> {
 
 // Outward.
 
+/// The answer to a get.
+pub fn get_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::GetRequest,
+    found: Option<kv::KeyValue>,
+) -> v1::GetResponse {
+    let kv = found.map(|kv| key_value(kv, Forms::both(get_form(request)), false));
+    v1::GetResponse { header, kv }
+}
+
+/// A page of a range.
+pub fn page_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::RangeRequest,
+    page: Page,
+) -> v1::RangeResponse {
+    let Page { found, next_page_token, .. } = page;
+    v1::RangeResponse { next_page_token, ..range_response(header, request, found) }
+}
+
+/// What a range read found.
+pub fn range_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::RangeRequest,
+    found: kv::RangeResult,
+) -> v1::RangeResponse {
+    v1::RangeResponse {
+        header,
+        kvs: key_values(found.kvs, form(request.selector.as_ref()), request.keys_only),
+        more: found.more,
+        next_page_token: String::new(),
+        count: found.count.map(signed),
+    }
+}
+
+/// A part of a scan.
+pub fn scan_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::ScanRequest,
+    chunk: ScanChunk,
+) -> v1::ScanResponse {
+    let kvs = key_values(chunk.kvs, form(request.selector.as_ref()), request.keys_only);
+    v1::ScanResponse { header, kvs, last: chunk.last }
+}
+
 /// One version of a key. The value is left out where only keys were asked for.
 pub fn key_value(kv: kv::KeyValue, forms: Forms, keys_only: bool) -> v1::KeyValue {
     v1::KeyValue {
@@ -292,6 +279,8 @@ pub fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::paging::{bytes_for_keys, cut_to_fit};
+    use prost::Message as _;
     use v1::range_request::Selector;
 
     fn range_request() -> v1::RangeRequest {
@@ -357,6 +346,27 @@ mod tests {
         assert!(page(&v1::RangeRequest { revision: 42, ..request.clone() }, &limits).is_ok());
         let fault = refused(v1::RangeRequest { revision: 41, ..request });
         assert_eq!(fault.reason(), Reason::PageTokenInvalid);
+    }
+
+    #[test]
+    fn a_page_fits_into_the_message_that_every_client_accepts() {
+        let kv = |key: usize, value_bytes: usize| kv::KeyValue {
+            key: key.to_string().into(),
+            value: vec![b'v'; value_bytes].into(),
+            create_revision: Revision(u64::MAX >> 1),
+            mod_revision: Revision(u64::MAX >> 1),
+            version: u64::MAX >> 1,
+        };
+        for size in [0, 100, 1000, 1 << 20] {
+            let mut kvs: Vec<_> = (0..100_000.min((6 << 20) / (size + 1))).map(|key| kv(key, size)).collect();
+            assert!(cut_to_fit(&mut kvs, bytes_for_keys(&Limits::default())));
+            let found = kv::RangeResult { kvs, more: true, count: Some(u64::MAX) };
+            let next_page_token = PageToken::behind(&[0; 8192], Order::Ascending, Revision(1))
+                .encode(&KeyRange::all(), Order::Ascending);
+            let page = Page { found, next_page_token, revision: Revision(1) };
+            let response = page_response(Some(v1::ResponseHeader::default()), &range_request(), page);
+            assert!(response.encoded_len() + 256 <= 4 << 20, "{}", response.encoded_len());
+        }
     }
 
     #[test]

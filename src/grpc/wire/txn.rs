@@ -4,12 +4,12 @@
 //! state machine: its size counts along the branch that would be taken, nested
 //! transactions included, so that nesting buys nothing.
 
-use crate::grpc::error::Fault;
-use crate::grpc::wire::key_range::{form, key_range};
+use crate::api::fault::Fault;
+use crate::grpc::wire::key_range::key_range;
 use crate::grpc::wire::read::{
-    at_least_zero, get_form, get_in_txn, key_values, range_in_txn, signed, unknown_enum,
+    at_least_zero, get_in_txn, get_response, range_in_txn, range_response, unknown_enum,
 };
-use crate::grpc::wire::text::{Form, Spoken};
+use crate::grpc::wire::text::Spoken;
 use crate::grpc::wire::write::{delete, delete_response, put, put_response};
 use crate::kv::{self, Relation, Target};
 use crate::proto::v1;
@@ -23,15 +23,6 @@ use v1::txn_op_result::Result as WireResult;
 pub fn txn(request: &v1::TxnRequest, limits: &Limits) -> Result<kv::Txn, Fault> {
     check_cost(request, limits)?;
     convert(request, limits)
-}
-
-/// Whether it changes nothing in either branch, and so needs no place in the log.
-pub fn is_read_only(txn: &kv::Txn) -> bool {
-    txn.success.iter().chain(&txn.failure).all(|op| match op {
-        kv::Op::Range(_) => true,
-        kv::Op::Put(_) | kv::Op::Delete(_) => false,
-        kv::Op::Txn(nested) => is_read_only(nested),
-    })
 }
 
 /// What the longest way through a transaction takes.
@@ -163,48 +154,38 @@ fn relation(relation: i32) -> Result<Relation, Fault> {
 
 // Outward.
 
-/// The answer to a transaction, each result in the form of its operation. The header is filled in later.
-pub fn txn_response(request: &v1::TxnRequest, result: kv::TxnResult) -> v1::TxnResponse {
+/// The answer to a transaction, each result in the form of its operation.
+pub fn txn_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::TxnRequest,
+    result: kv::TxnResult,
+) -> v1::TxnResponse {
     let branch = if result.succeeded { &request.success } else { &request.failure };
     let results = branch.iter().zip(result.results).map(|(op, result)| op_result(op, result)).collect();
-    v1::TxnResponse { header: None, succeeded: result.succeeded, results }
+    v1::TxnResponse { header, succeeded: result.succeeded, results }
 }
 
 fn op_result(op: &v1::TxnOp, result: kv::OpResult) -> v1::TxnOpResult {
     let result = match (&op.op, result) {
         (Some(WireOp::Put(request)), kv::OpResult::Put(result)) => {
-            Some(WireResult::Put(put_response(request, result)))
+            Some(WireResult::Put(put_response(None, request, result)))
         }
         (Some(WireOp::Delete(request)), kv::OpResult::Delete(result)) => {
-            Some(WireResult::Delete(delete_response(request, result)))
+            Some(WireResult::Delete(delete_response(None, request, result)))
         }
         (Some(WireOp::Get(request)), kv::OpResult::Range(result)) => {
-            let kv = key_values(result.kvs, get_form(request), false).into_iter().next();
-            Some(WireResult::Get(v1::GetResponse { header: None, kv }))
+            Some(WireResult::Get(get_response(None, request, result.kvs.into_iter().next())))
         }
         (Some(WireOp::Range(request)), kv::OpResult::Range(result)) => {
-            let form = form(request.selector.as_ref());
-            Some(WireResult::Range(range_response(result, form, request.keys_only)))
+            Some(WireResult::Range(range_response(None, request, result)))
         }
         (Some(WireOp::Txn(request)), kv::OpResult::Txn(result)) => {
-            Some(WireResult::Txn(txn_response(request, result)))
+            Some(WireResult::Txn(txn_response(None, request, result)))
         }
-        // The state machine answers each operation with its own kind.
+        // The state machine answers each operation with its own kind; a leader of another version may not.
         _ => None,
     };
-    debug_assert!(result.is_some(), "an operation was answered by another one's result");
     v1::TxnOpResult { result }
-}
-
-/// A page of a range, without header and token.
-pub fn range_response(result: kv::RangeResult, form: Form, keys_only: bool) -> v1::RangeResponse {
-    v1::RangeResponse {
-        header: None,
-        kvs: key_values(result.kvs, form, keys_only),
-        more: result.more,
-        next_page_token: String::new(),
-        count: result.count.map(signed),
-    }
 }
 
 #[cfg(test)]
@@ -326,7 +307,7 @@ mod tests {
 
     #[test]
     fn only_what_writes_needs_the_log() {
-        let is_read_only = |request| is_read_only(&txn(&request, &Limits::default()).unwrap());
+        let is_read_only = |request| txn(&request, &Limits::default()).unwrap().is_read_only();
         assert!(is_read_only(success(vec![get_op("a"), txn_op(success(vec![get_op("b")]))])));
         assert!(!is_read_only(success(vec![get_op("a"), txn_op(success(vec![put_op("b")]))])));
         assert!(!is_read_only(v1::TxnRequest { failure: vec![put_op("b")], ..Default::default() }));
@@ -342,7 +323,7 @@ mod tests {
                 kv::OpResult::Put(kv::PutResult::default()),
             ],
         };
-        let answer = txn_response(&request, result);
+        let answer = txn_response(None, &request, result);
         assert!(!answer.succeeded);
         assert!(matches!(answer.results[0].result, Some(WireResult::Get(v1::GetResponse { kv: None, .. }))));
         assert!(matches!(answer.results[1].result, Some(WireResult::Put(_))));

@@ -1,6 +1,6 @@
 //! Writes, between the wire and the domain. Transactions are in [`txn`](super::txn).
 
-use crate::grpc::error::Fault;
+use crate::api::fault::Fault;
 use crate::grpc::wire::key_range::{form, key, key_range};
 use crate::grpc::wire::read::{at_least, key_value, key_values, signed};
 use crate::grpc::wire::text::{Form, Forms, Spoken};
@@ -50,13 +50,17 @@ pub fn compact(request: &v1::CompactRequest) -> Result<kv::Compact, Fault> {
     Ok(kv::Compact { revision: Revision(at_least(1, "revision", request.revision)?) })
 }
 
-// Outward. The answer is given in the form of the request; the header is filled in later.
+// Outward. The answer is given in the form of the request.
 
 /// The answer to a put.
-pub fn put_response(request: &v1::PutRequest, result: kv::PutResult) -> v1::PutResponse {
+pub fn put_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::PutRequest,
+    result: kv::PutResult,
+) -> v1::PutResponse {
     let forms = put_forms(request);
     let previous = result.previous.map(|previous| key_value(previous, forms, false));
-    v1::PutResponse { header: None, previous }
+    v1::PutResponse { header, previous }
 }
 
 fn put_forms(request: &v1::PutRequest) -> Forms {
@@ -66,9 +70,13 @@ fn put_forms(request: &v1::PutRequest) -> Forms {
 }
 
 /// The answer to a delete.
-pub fn delete_response(request: &v1::DeleteRequest, result: kv::DeleteResult) -> v1::DeleteResponse {
+pub fn delete_response(
+    header: Option<v1::ResponseHeader>,
+    request: &v1::DeleteRequest,
+    result: kv::DeleteResult,
+) -> v1::DeleteResponse {
     v1::DeleteResponse {
-        header: None,
+        header,
         deleted: signed(result.deleted),
         previous: key_values(result.previous, form(request.selector.as_ref()), false),
     }
@@ -104,7 +112,7 @@ mod tests {
     fn each_part_is_answered_in_its_own_form() {
         let request = put_request(KeyForm::Key("k".into()), Some(ValueForm::ValueBytes("new".into())));
         let result = kv::PutResult { previous: Some(previous()) };
-        let answer = put_response(&request, result).previous.unwrap();
+        let answer = put_response(None, &request, result).previous.unwrap();
         assert_eq!(answer.key_form, Some(AnswerKey::Key("k".into())));
         assert_eq!(answer.value_form, Some(AnswerValue::ValueBytes("old".into())));
     }
@@ -133,7 +141,7 @@ mod tests {
             return_previous: true,
         };
         let result = kv::DeleteResult { deleted: 1, previous: vec![previous()] };
-        let answer = delete_response(&request, result);
+        let answer = delete_response(None, &request, result);
         assert_eq!(answer.deleted, 1);
         assert_eq!(answer.previous[0].key_form, Some(AnswerKey::KeyBytes("k".into())));
     }

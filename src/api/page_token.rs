@@ -8,7 +8,7 @@
 //! token = base64url(version(1) order(1) fingerprint(8) revision(8) boundary(…) crc32c(4))
 //! ```
 
-use crate::grpc::error::Fault;
+use crate::api::fault::Fault;
 use crate::kv::{KeyRange, Order};
 use crate::reason::Reason;
 use crate::types::Revision;

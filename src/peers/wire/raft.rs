@@ -1,9 +1,6 @@
-//! The peers' protocol, between the wire and the domain.
-//!
-//! [`Malformed`] says which rule a message broke. A peer that sends such a
-//! message is broken or of another version; its stream is closed, and nothing
-//! of the message reaches the core.
+//! What the cores say to each other.
 
+use crate::peers::wire::malformed::{Malformed, malformed};
 use crate::proto::raft as pb;
 use crate::raft::{
     Append, Entry, Heartbeat, Members, Message, Payload, RequestVote, Round, SnapshotMeta, Vote,
@@ -20,21 +17,6 @@ pub const MEMBERS_MAX: usize = 1024;
 
 /// Terms and indexes stay below this, so that counting on can never overflow.
 const NUMBER_MAX: u64 = i64::MAX as u64;
-
-/// A message from a peer breaks a rule of the protocol.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed message from a peer: {0}")]
-pub struct Malformed(pub String);
-
-impl From<Malformed> for tonic::Status {
-    fn from(malformed: Malformed) -> Self {
-        Self::invalid_argument(malformed.to_string())
-    }
-}
-
-fn malformed<T>(what: impl Into<String>) -> Result<T, Malformed> {
-    Err(Malformed(what.into()))
-}
 
 // Outward.
 
@@ -116,7 +98,8 @@ fn entry_to_wire(entry: Entry) -> pb::Entry {
     pb::Entry { term: entry.id.term.get(), payload: Some(payload) }
 }
 
-fn entry_id_to_wire(id: EntryId) -> pb::EntryId {
+/// The id of an entry.
+pub fn entry_id_to_wire(id: EntryId) -> pb::EntryId {
     pb::EntryId { term: id.term.get(), index: id.index.get() }
 }
 
@@ -214,6 +197,16 @@ pub fn checked_timeout_now(request: &pb::TimeoutNowRequest) -> Result<Term, Malf
 /// An index that a peer names.
 pub fn checked_index(number: u64) -> Result<Index, Malformed> {
     index(number)
+}
+
+/// A term that a peer names.
+pub fn checked_term(number: u64) -> Result<Term, Malformed> {
+    term(number)
+}
+
+/// The id of an entry.
+pub fn checked_entry_id(wire: Option<pb::EntryId>, what: &str) -> Result<EntryId, Malformed> {
+    entry_id(wire, what)
 }
 
 fn checked_append(append: pb::Append) -> Result<Append, Malformed> {

@@ -3,15 +3,15 @@
 //! The few microseconds of a get are not worth a thread switch; a page of ten
 //! thousand keys would hold up everything else on its thread. Such work runs on
 //! the blocking threads, only so many at a time, and in bounded steps; the one
-//! exception is the hash of a whole state, which has a desk of its own.
+//! exception is the hash of a whole state, which has a place of its own.
 
-use crate::grpc::deadline::Deadline;
-use crate::grpc::error::Fault;
+use crate::api::deadline::Deadline;
+use crate::api::fault::Fault;
 use crate::reason::Reason;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// The desk where long reads wait for a thread.
+/// Where long reads wait for a thread.
 #[derive(Clone, Debug)]
 pub struct HeavyReads {
     permits: Arc<Semaphore>,
@@ -71,16 +71,18 @@ mod tests {
 
     #[tokio::test]
     async fn one_too_many_waits_until_its_deadline() {
-        let desk = HeavyReads::new(1);
-        let (release, held) = std::sync::mpsc::channel::<()>();
+        let reads = HeavyReads::new(1);
+        let (release, released) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
-            let desk = desk.clone();
-            async move { desk.run(&Deadline::after(Duration::from_secs(5)), move || held.recv().is_ok()).await }
+            let reads = reads.clone();
+            async move {
+                reads.run(&Deadline::after(Duration::from_secs(5)), move || released.recv().is_ok()).await
+            }
         });
-        while desk.permits.available_permits() > 0 {
+        while reads.permits.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let second = desk.run(&Deadline::after(Duration::from_millis(20)), || ()).await;
+        let second = reads.run(&Deadline::after(Duration::from_millis(20)), || ()).await;
         assert_eq!(second.unwrap_err().reason(), Reason::Deadline);
         release.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(true));
@@ -88,17 +90,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_that_waits_for_another_one_says_so() {
-        let desk = HeavyReads::of_hashes();
-        let _other = Arc::clone(&desk.permits).acquire_owned().await.unwrap();
-        let fault = desk.run(&Deadline::after(Duration::from_millis(20)), || ()).await.unwrap_err();
+        let reads = HeavyReads::of_hashes();
+        let _other = Arc::clone(&reads.permits).acquire_owned().await.unwrap();
+        let fault = reads.run(&Deadline::after(Duration::from_millis(20)), || ()).await.unwrap_err();
         assert!(fault.message().contains("another hash"), "{fault}");
     }
 
     #[tokio::test]
     async fn a_panic_stays_an_error() {
-        let desk = HeavyReads::new(1);
-        let outcome = desk.run(&Deadline::after(Duration::from_secs(5)), || panic!("a bug")).await;
+        let reads = HeavyReads::new(1);
+        let outcome = reads.run(&Deadline::after(Duration::from_secs(5)), || panic!("a bug")).await;
         assert_eq!(outcome.unwrap_err().reason(), Reason::Internal);
-        assert_eq!(desk.permits.available_permits(), 1);
+        assert_eq!(reads.permits.available_permits(), 1);
     }
 }

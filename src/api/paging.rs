@@ -1,12 +1,52 @@
 //! Long answers in bounded pieces: pages of a range, chunks of a scan.
 
-use crate::grpc::wire::page_token::PageToken;
-use crate::grpc::wire::read::{Page, Scan, signed};
-use crate::grpc::wire::txn::range_response;
-use crate::kv::{self, KeyValue, View};
-use crate::proto::v1;
+use crate::api::page_token::PageToken;
+use crate::api::read_level::Level;
+use crate::kv::{self, KeyRange, KeyValue, View};
 use crate::settings::Limits;
 use crate::types::Revision;
+
+/// A page that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRead {
+    /// The range as the request names it; `read` has what is left of it.
+    pub whole: KeyRange,
+    /// What to read.
+    pub read: kv::Range,
+    /// Whether to count the whole range by a read of its own, since `read` is only the rest of it.
+    pub count_apart: bool,
+    /// How fresh.
+    pub level: Level,
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// What was found.
+    pub found: kv::RangeResult,
+    /// Where the next page begins; empty after the last.
+    pub next_page_token: String,
+    /// The revision that is shown.
+    pub revision: Revision,
+}
+
+/// A scan that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRead {
+    /// What to read; `limit` is that of the whole scan.
+    pub read: kv::Range,
+    /// How fresh.
+    pub level: Level,
+}
+
+/// A part of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanChunk {
+    /// The next keys.
+    pub kvs: Vec<KeyValue>,
+    /// Whether they are the last.
+    pub last: bool,
+}
 
 /// The most bytes that a key's message adds to key and value.
 const OVERHEAD_BYTES: u64 = 48;
@@ -15,7 +55,7 @@ const OVERHEAD_BYTES: u64 = 48;
 const LIGHT_KEYS: u64 = 64;
 
 /// Whether a page is so small that a thread of its own would cost more than it.
-pub fn is_light(page: &Page) -> bool {
+pub fn is_light(page: &PageRead) -> bool {
     let counts = page.count_apart || page.read.with_count || page.read.count_only;
     page.whole.is_single_key() || (!counts && page.read.limit.is_some_and(|limit| limit <= LIGHT_KEYS))
 }
@@ -31,13 +71,9 @@ pub fn is_light_txn(txn: &kv::Txn) -> bool {
         && txn.success.iter().chain(&txn.failure).all(light)
 }
 
-/// Reads a page, with the revision that it shows. The header is filled in later.
-pub fn page(
-    view: &View,
-    page: Page,
-    limits: &Limits,
-) -> Result<(v1::RangeResponse, Revision), kv::ReadError> {
-    let Page { whole, mut read, count_apart, form, .. } = page;
+/// Reads a page.
+pub fn page(view: &View, page: PageRead, limits: &Limits) -> Result<Page, kv::ReadError> {
+    let PageRead { whole, mut read, count_apart, .. } = page;
     let revision = *read.revision.get_or_insert(view.revision());
     let mut found = view.range(&read)?;
     found.more |= cut_to_fit(&mut found.kvs, bytes_for_keys(limits));
@@ -51,25 +87,23 @@ pub fn page(
         };
         found.count = view.range(&count)?.count;
     }
-    let token = match found.kvs.last() {
+    let next_page_token = match found.kvs.last() {
         Some(last) if found.more => {
             PageToken::behind(&last.key, read.order, revision).encode(&whole, read.order)
         }
         _ => String::new(),
     };
-    let mut response = range_response(found, form, read.keys_only);
-    response.next_page_token = token;
-    Ok((response, revision))
+    Ok(Page { found, next_page_token, revision })
 }
 
 /// What header and token leave of a page: most clients refuse a message of
 /// more than 4 MiB, which is the default limit of a page too.
-fn bytes_for_keys(limits: &Limits) -> u64 {
+pub(crate) fn bytes_for_keys(limits: &Limits) -> u64 {
     limits.page_bytes - (limits.page_bytes / 8).min(2 * limits.key_bytes as u64 + 1024)
 }
 
 /// Drops keys at the end until the message keeps to `bytes`; one key stays in any case.
-fn cut_to_fit(kvs: &mut Vec<KeyValue>, bytes: u64) -> bool {
+pub(crate) fn cut_to_fit(kvs: &mut Vec<KeyValue>, bytes: u64) -> bool {
     let mut size = 0;
     let fits = kvs.iter().take_while(|kv| {
         size += (kv.key.len() + kv.value.len()) as u64 + OVERHEAD_BYTES;
@@ -91,7 +125,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// At the beginning. All chunks come from `view` at one revision.
-    pub fn new(scan: Scan, view: &View, limits: &Limits) -> Self {
+    pub fn new(scan: ScanRead, view: &View, limits: &Limits) -> Self {
         let revision = scan.read.revision.unwrap_or_else(|| view.revision());
         let left = scan.read.limit;
         let rest = kv::Range { revision: Some(revision), ..scan.read };
@@ -123,52 +157,31 @@ impl Cursor {
     }
 }
 
-/// The answer to a get. The header is filled in later.
-pub fn get_response(found: kv::RangeResult, form: crate::grpc::wire::text::Form) -> v1::GetResponse {
-    let kv = crate::grpc::wire::read::key_values(found.kvs, form, false).into_iter().next();
-    v1::GetResponse { header: None, kv }
-}
-
-/// The hash of a state, as it is shown.
-pub fn hash_response(hash: &kv::StateHash) -> v1::HashResponse {
-    v1::HashResponse {
-        header: None,
-        revision: signed(hash.revision.get()),
-        compact_revision: signed(hash.compact_revision.get()),
-        hash: format!("{:032x}", hash.hash),
-        records: hash.records,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grpc::wire::read;
-    use crate::kv::{KeyRange, Order};
-    use prost::Message as _;
+    use crate::kv::Order;
 
     fn kv(key: &str, value_bytes: usize) -> KeyValue {
         KeyValue {
             key: key.to_owned().into(),
             value: vec![b'v'; value_bytes].into(),
-            create_revision: Revision(u64::MAX >> 1),
-            mod_revision: Revision(u64::MAX >> 1),
-            version: u64::MAX >> 1,
+            create_revision: Revision(2),
+            mod_revision: Revision(2),
+            version: 1,
         }
     }
 
-    #[test]
-    fn a_page_fits_into_the_message_that_every_client_accepts() {
-        let limits = Limits::default();
-        for size in [0, 100, 1000, 1 << 20] {
-            let mut kvs: Vec<_> =
-                (0..100_000.min((6 << 20) / (size + 1))).map(|n| kv(&n.to_string(), size)).collect();
-            assert!(cut_to_fit(&mut kvs, bytes_for_keys(&limits)));
-            let found = kv::RangeResult { kvs, more: true, count: Some(u64::MAX) };
-            let mut response = range_response(found, Default::default(), false);
-            response.next_page_token = PageToken::behind(&[0; 8192], Order::Ascending, Revision(1))
-                .encode(&KeyRange::all(), Order::Ascending);
-            assert!(response.encoded_len() + 256 <= 4 << 20, "{}", response.encoded_len());
+    fn all(limit: Option<u64>, order: Order) -> kv::Range {
+        kv::Range {
+            range: KeyRange::all(),
+            revision: Some(Revision(9)),
+            limit,
+            max_bytes: None,
+            order,
+            keys_only: false,
+            with_count: false,
+            count_only: false,
         }
     }
 
@@ -181,13 +194,7 @@ mod tests {
     }
 
     fn cursor(limit: Option<u64>, order: Order) -> Cursor {
-        let request = v1::ScanRequest {
-            selector: Some(v1::scan_request::Selector::All(true)),
-            revision: 9,
-            ..Default::default()
-        };
-        let scan = read::scan(&request, &Limits::default()).unwrap();
-        Cursor { rest: kv::Range { order, ..scan.read }, left: limit, chunk_keys: 10 }
+        Cursor { rest: all(None, order), left: limit, chunk_keys: 10 }
     }
 
     fn found(keys: &[&str], more: bool) -> kv::RangeResult {
@@ -216,11 +223,15 @@ mod tests {
 
     #[test]
     fn only_short_reads_stay_on_the_network_thread() {
-        let page = |request: v1::RangeRequest| read::page(&request, &Limits::default()).unwrap();
-        let all = || Some(v1::range_request::Selector::All(true));
-        assert!(is_light(&page(v1::RangeRequest { selector: all(), limit: 10, ..Default::default() })));
-        assert!(!is_light(&page(v1::RangeRequest { selector: all(), ..Default::default() })));
-        let counted = v1::RangeRequest { selector: all(), limit: 10, with_count: true, ..Default::default() };
+        let page = |read: kv::Range| PageRead {
+            whole: KeyRange::all(),
+            read,
+            count_apart: false,
+            level: Level::Local,
+        };
+        assert!(is_light(&page(all(Some(10), Order::Ascending))));
+        assert!(!is_light(&page(all(None, Order::Ascending))));
+        let counted = kv::Range { with_count: true, ..all(Some(10), Order::Ascending) };
         assert!(!is_light(&page(counted)));
     }
 }

@@ -7,17 +7,16 @@
 //! which may be full at that very moment: it is kept beside it and follows the
 //! last part that was given. So a stream never breaks off as if it were whole.
 
-use crate::grpc::context::Context;
-use crate::grpc::deadline::Deadline;
-use crate::grpc::error::Fault;
+use crate::api::context::Api;
+use crate::api::deadline::Deadline;
+use crate::api::fault::Fault;
 use crate::reason::Reason;
+use futures_util::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio_stream::Stream;
-use tonic::Status;
 
 /// How many parts wait for the client.
 const PARTS_WAITING: usize = 2;
@@ -34,8 +33,8 @@ pub struct Answering {
 }
 
 /// Begins an answer: `work` gives its parts to the reader.
-pub fn start<T, W>(
-    context: Arc<Context>,
+pub(in crate::api) fn start<T, W>(
+    api: Arc<Api>,
     answering: Answering,
     work: impl FnOnce(Reader<T>) -> W,
 ) -> AnswerStream<T>
@@ -46,20 +45,20 @@ where
     let Answering { what, deadline, permit } = answering;
     let (parts, waiting) = mpsc::channel(PARTS_WAITING);
     let (end, ended) = oneshot::channel();
-    let patience = context.bounds.reader_patience;
+    let patience = api.bounds.reader_patience;
     let work = work(Reader { parts, what, deadline, patience });
     tokio::spawn(async move {
         let _permit = permit;
         let outcome = tokio::select! {
             outcome = work => outcome,
-            () = context.shut_down() => {
+            () = api.shut_down() => {
                 let message = format!("the node is stopping; begin the {what} again on another one");
                 Err(Fault::new(Reason::Stopping, message))
             }
         };
         if let Err(fault) = outcome {
             // An error means that the client has gone.
-            let _ = end.send(fault.into());
+            let _ = end.send(fault);
         }
     });
     AnswerStream { parts: waiting, ended: Some(ended) }
@@ -102,12 +101,12 @@ impl<T> Reader<T> {
 #[derive(Debug)]
 pub struct AnswerStream<T> {
     parts: mpsc::Receiver<T>,
-    /// `None` once it was told.
-    ended: Option<oneshot::Receiver<Status>>,
+    /// `None` once it was given.
+    ended: Option<oneshot::Receiver<Fault>>,
 }
 
 impl<T> Stream for AnswerStream<T> {
-    type Item = Result<T, Status>;
+    type Item = Result<T, Fault>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(part) = ready!(self.parts.poll_recv(context)) {

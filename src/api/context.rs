@@ -1,0 +1,120 @@
+//! The node as requests meet it: what every operation needs, in one place.
+
+use crate::api::heavy::HeavyReads;
+use crate::api::read_level::Level;
+use crate::api::router::Router;
+use crate::api::served::Origin;
+use crate::kv::View;
+use crate::replica::Applied;
+use crate::settings::Limits;
+use crate::types::{ClusterId, NodeId, Revision};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+
+/// What all doors share.
+pub struct Api {
+    /// The way to the leader, by this node's replica or the other nodes.
+    pub router: Router,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This node's name.
+    pub name: String,
+    /// What requests must keep to.
+    pub limits: Limits,
+    /// Where clients reach this node.
+    pub client_url: String,
+    /// The program's version.
+    pub version: &'static str,
+    /// What an acknowledged write is worth, in words.
+    pub durability: String,
+    /// When the process started.
+    pub started: Instant,
+    /// Becomes true when the node begins to stop: it is no longer ready then,
+    /// and long streams end.
+    pub shutting_down: watch::Receiver<bool>,
+    /// What may run at the same time.
+    pub bounds: Bounds,
+}
+
+/// What may run at the same time on a node, beside the requests in flight.
+#[derive(Debug)]
+pub struct Bounds {
+    /// Reads that take a thread.
+    pub heavy: HeavyReads,
+    /// Hashes of the whole state.
+    pub hashes: HeavyReads,
+    /// Scans. Each pins a picture of the state while it is read.
+    pub scans: Arc<Semaphore>,
+    /// Snapshots. Each reads everything there is.
+    pub snapshots: Arc<Semaphore>,
+    /// A client that takes nothing of a scan or snapshot for so long is cut off.
+    pub reader_patience: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            heavy: HeavyReads::new(16),
+            hashes: HeavyReads::of_hashes(),
+            scans: Arc::new(Semaphore::new(256)),
+            snapshots: Arc::new(Semaphore::new(2)),
+            reader_patience: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Api {
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.router.own
+    }
+
+    /// Whether the node began to stop.
+    pub fn is_shutting_down(&self) -> bool {
+        *self.shutting_down.borrow()
+    }
+
+    /// Returns when the node begins to stop.
+    pub async fn shut_down(&self) {
+        // An error means that whoever would say so is gone, which is the same.
+        let _ = self.shutting_down.clone().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Where an answer about the node as it is comes from.
+    pub fn origin(&self) -> Origin {
+        let view = self.router.handle.view();
+        self.origin_of(&view, view.revision(), None)
+    }
+
+    /// Where an answer from a view comes from; `revision` is what was read of it.
+    pub(in crate::api) fn origin_of(&self, view: &View, revision: Revision, level: Option<Level>) -> Origin {
+        let status = self.router.handle.status();
+        Origin {
+            node: self.node(),
+            name: self.name.clone(),
+            role: status.role,
+            term: status.term,
+            revision,
+            applied: view.applied().index,
+            level,
+        }
+    }
+
+    /// Where the answer to a write comes from: the node that led when its entry was made.
+    pub(in crate::api) fn origin_of_write(&self, leader: NodeId, applied: &Applied) -> Origin {
+        let name = match leader == self.node() {
+            true => self.name.clone(),
+            false => self.router.others.member(leader).map(|member| member.name).unwrap_or_default(),
+        };
+        Origin {
+            node: leader,
+            name,
+            role: crate::raft::RoleName::Leader,
+            term: applied.id.term,
+            revision: applied.reply.revision,
+            applied: applied.id.index,
+            level: None,
+        }
+    }
+}

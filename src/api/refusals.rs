@@ -1,0 +1,111 @@
+//! What the errors of the layers below mean for a request.
+
+use crate::api::fault::Fault;
+use crate::kv;
+use crate::reason::Reason;
+use crate::replica::{ReadError, SnapshotError, TransferError, WriteError};
+
+impl From<WriteError> for Fault {
+    fn from(error: WriteError) -> Self {
+        let message = error.to_string();
+        match error {
+            WriteError::NotLeader { .. } => Self::new(Reason::NotLeader, message).not_applied(),
+            WriteError::Transferring => Self::new(Reason::LeadershipTransfer, message).not_applied(),
+            WriteError::NoSpace => Self::new(Reason::NoSpace, message).not_applied(),
+            WriteError::Superseded => Self::new(Reason::Superseded, message).not_applied(),
+            WriteError::Overloaded(_) => Self::overloaded(message).not_applied(),
+            WriteError::Expired => Self::new(Reason::Deadline, message).not_applied(),
+            WriteError::Unknown(_) => Self::new(Reason::LeadershipLost, message).unknown(),
+            WriteError::Stopping => Self::new(Reason::Stopping, message).not_applied(),
+        }
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReadError::NotLeader { .. } => Self::new(Reason::NotLeader, message),
+            ReadError::Overloaded => Self::overloaded(message),
+            ReadError::Stopping => Self::new(Reason::Stopping, message),
+        }
+    }
+}
+
+impl From<TransferError> for Fault {
+    fn from(error: TransferError) -> Self {
+        let message = error.to_string();
+        match error {
+            TransferError::NotLeader { .. } => Self::new(Reason::NotLeader, message).not_applied(),
+            TransferError::BadTarget(_) => Self::field(Reason::BadTransferTarget, "to", message),
+            TransferError::TimedOut(_) => Self::new(Reason::TransferTimedOut, message),
+            TransferError::Stopping => Self::new(Reason::Stopping, message).not_applied(),
+        }
+    }
+}
+
+impl From<SnapshotError> for Fault {
+    fn from(error: SnapshotError) -> Self {
+        Self::new(Reason::SnapshotFailed, error.to_string())
+    }
+}
+
+impl From<kv::ReadError> for Fault {
+    fn from(error: kv::ReadError) -> Self {
+        match error {
+            kv::ReadError::Refused(refusal) => refusal.into(),
+            kv::ReadError::Table(error) => Self::new(Reason::Storage, error.to_string()),
+        }
+    }
+}
+
+impl From<kv::Refusal> for Fault {
+    /// Of a read. For a write, add that it was [not applied](Fault::not_applied).
+    fn from(refusal: kv::Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            kv::Refusal::Compacted { requested, oldest } => Self::new(Reason::Compacted, message)
+                .fact("requested_revision", requested)
+                .fact("compact_revision", oldest),
+            kv::Refusal::FutureRevision { requested, current } => Self::new(Reason::FutureRevision, message)
+                .fact("requested_revision", requested)
+                .fact("current_revision", current),
+            kv::Refusal::DuplicateKey { .. } => Self::new(Reason::DuplicateKey, message),
+            kv::Refusal::TooManyChanges { limit } | kv::Refusal::ChangesTooLarge { limit } => {
+                Self::new(Reason::TooManyChanges, message).fact("limit", limit)
+            }
+            kv::Refusal::ReplyTooLarge { limit } => {
+                Self::new(Reason::ReplyTooLarge, message).fact("limit", limit)
+            }
+            // The log holds what this version did not write: the members run different versions.
+            kv::Refusal::Unreadable { .. } => Self::new(Reason::Internal, message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Outcome;
+
+    /// Wherever a write may have been applied, the status must say so.
+    #[test]
+    fn only_an_unknown_outcome_is_unknown() {
+        let all = [
+            WriteError::NotLeader { leader: None },
+            WriteError::Transferring,
+            WriteError::Overloaded("the queue"),
+            WriteError::Superseded,
+            WriteError::Expired,
+            WriteError::Unknown("leadership was lost"),
+            WriteError::Stopping,
+        ];
+        for error in all {
+            let expected = match error {
+                WriteError::Unknown(_) => Outcome::Unknown,
+                _ => Outcome::NotApplied,
+            };
+            assert_eq!(Fault::from(error.clone()).outcome(), Some(expected), "{error:?}");
+        }
+    }
+}

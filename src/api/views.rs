@@ -1,0 +1,38 @@
+//! From a read level to the view that satisfies it.
+
+use crate::api::call::Call;
+use crate::api::clock::{Clock, until};
+use crate::api::fault::Fault;
+use crate::api::read_level::Level;
+use crate::api::router::Router;
+use crate::kv::View;
+use crate::types::Index;
+use std::sync::Arc;
+
+impl<C: Clock> Router<C> {
+    /// A view that is fresh enough.
+    pub async fn view(&self, call: &Call, level: Level) -> Result<Arc<View>, Fault> {
+        match level {
+            Level::Local => Ok(self.handle.view()),
+            Level::Linearizable => {
+                let (_, index) = self.read_index(call).await?;
+                self.applied(call, index).await
+            }
+            Level::AtLeast(revision) => {
+                let view = until(&self.clock, call.deadline.at(), self.handle.wait_revision(revision)).await;
+                let late = || self.behind("waiting for `min_revision`").fact("requested_revision", revision);
+                Ok(view.ok_or_else(late)??)
+            }
+        }
+    }
+
+    /// A view that includes an index.
+    pub async fn applied(&self, call: &Call, index: Index) -> Result<Arc<View>, Fault> {
+        let view = until(&self.clock, call.deadline.at(), self.handle.wait_applied(index)).await;
+        Ok(view.ok_or_else(|| self.behind("waiting for this node's state to catch up"))??)
+    }
+
+    fn behind(&self, doing: &str) -> Fault {
+        Fault::deadline(doing).fact("current_revision", self.handle.view().revision())
+    }
+}

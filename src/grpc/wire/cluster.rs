@@ -1,0 +1,85 @@
+//! The words of the cluster, outward.
+
+use crate::api::node_status::{Member, NodeStatus};
+use crate::api::status::Row;
+use crate::grpc::wire::header::role;
+use crate::grpc::wire::read::signed;
+use crate::proto::v1;
+use crate::raft::{FollowerProgress, ProgressState};
+use crate::settings::Limits;
+use crate::types::NodeId;
+
+/// A row of the table of all nodes.
+pub fn row(row: Row) -> v1::NodeStatus {
+    match row {
+        Row::Answered(status) => node_status(*status),
+        Row::Silent(silent, why) => {
+            v1::NodeStatus { member: Some(member(silent)), error: why, ..Default::default() }
+        }
+    }
+}
+
+fn node_status(status: NodeStatus) -> v1::NodeStatus {
+    v1::NodeStatus {
+        member: Some(member(status.member)),
+        error: String::new(),
+        role: role(status.role).into(),
+        raft_term: status.term.get(),
+        leader_id: status.leader.map_or(0, NodeId::get),
+        commit_index: status.commit.get(),
+        applied_index: status.applied.get(),
+        last_index: status.last.get(),
+        durable_index: status.durable.get(),
+        compacted_index: status.compacted.get(),
+        revision: signed(status.revision.get()),
+        compact_revision: signed(status.compact_revision.get()),
+        keys: status.keys,
+        disk_bytes: status.disk_bytes,
+        uptime_seconds: status.uptime_seconds,
+        version: status.version,
+        durability: status.durability,
+        state_hash: format!("{:032x}", status.state_hash),
+        ready: status.not_ready.is_none(),
+        not_ready_reason: status.not_ready.unwrap_or_default(),
+        followers: status.followers.into_iter().map(follower).collect(),
+    }
+}
+
+fn follower(follower: FollowerProgress) -> v1::FollowerProgress {
+    v1::FollowerProgress {
+        node_id: follower.node.get(),
+        state: state(follower.state).to_owned(),
+        match_index: follower.matched.get(),
+        next_index: follower.next.get(),
+    }
+}
+
+fn state(state: ProgressState) -> &'static str {
+    match state {
+        ProgressState::Probe => "probe",
+        ProgressState::Replicate => "replicate",
+        ProgressState::Snapshot => "snapshot",
+    }
+}
+
+/// A member.
+pub fn member(member: Member) -> v1::Member {
+    v1::Member {
+        node_id: member.node.get(),
+        name: member.name,
+        peer_url: member.peer_url,
+        client_url: member.client_url,
+        learner: member.learner,
+    }
+}
+
+/// The limits.
+pub fn limits(limits: &Limits) -> v1::Limits {
+    v1::Limits {
+        key_bytes: limits.key_bytes as u64,
+        request_bytes: limits.request_bytes as u64,
+        txn_ops: limits.txn_ops as u64,
+        page_keys: limits.page_keys,
+        page_bytes: limits.page_bytes,
+    }
+}

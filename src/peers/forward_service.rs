@@ -1,0 +1,155 @@
+//! Answers a peer's stream of questions.
+//!
+//! Who asks, and whom it means, is checked before the first question is read
+//! ([`identity`](crate::peers::identity)): a command of another cluster, or one
+//! that was meant for another node, never gets further. Each question is worked on
+//! by a task of its own and answered as soon as it is done; only so many at once.
+
+use crate::api::fault::Fault;
+use crate::api::remote::Responder;
+use crate::peers::links::Links;
+use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::wire::forward::{self, Asked, Told};
+use crate::peers::wire::malformed::Malformed;
+use crate::proto::raft as pb;
+use futures_util::Stream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tonic::{Status, Streaming};
+
+/// How many answers wait for the connection.
+const ANSWERS_WAITING: usize = 256;
+
+/// However long a peer is ready to wait, a question is worked on no longer.
+const TIME_MAX: Duration = Duration::from_secs(120);
+
+/// The stream back: `hello`, then answers in any order.
+pub struct Answers {
+    hello: Option<pb::Sender>,
+    answers: mpsc::Receiver<pb::ForwardResponse>,
+    /// Resolves when the reading of the questions ended: with a status, if the peer broke a rule.
+    end: oneshot::Receiver<Status>,
+    ended: bool,
+}
+
+impl Stream for Answers {
+    type Item = Result<pb::ForwardResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(hello) = self.hello.take() {
+            let message = Some(pb::forward_response::Message::Hello(hello));
+            return Poll::Ready(Some(Ok(pb::ForwardResponse { message })));
+        }
+        if let Poll::Ready(end) = Pin::new(&mut self.end).poll(context) {
+            self.ended = true;
+            return Poll::Ready(end.ok().map(Err));
+        }
+        Poll::Ready(ready!(self.answers.poll_recv(context)).map(Ok))
+    }
+}
+
+/// Takes in a stream that a peer opened.
+pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) -> Result<Answers, Status> {
+    let responder = links.responder()?.clone();
+    let first = tokio::time::timeout(links.settings().handshake_timeout, questions.message());
+    let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
+    let peer = links.admission().admit(hello(first)).await?;
+    let Some(link) = links.get(peer.node) else {
+        return Err(PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into()).into());
+    };
+    link.heard_from(&peer);
+    let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+    let (end, ended) = oneshot::channel();
+    let work = Work {
+        responder,
+        answers,
+        places: Arc::new(Semaphore::new(links.settings().questions)),
+        room: Arc::new(Semaphore::new(links.settings().question_bytes)),
+    };
+    tokio::spawn(read(links.clone(), questions, work, end));
+    let hello = Some(links.admission().own().sender(peer.node));
+    Ok(Answers { hello, answers: waiting, end: ended, ended: false })
+}
+
+fn hello(first: Option<pb::ForwardRequest>) -> Option<pb::Sender> {
+    match first?.message? {
+        pb::forward_request::Message::Hello(sender) => Some(sender),
+        pb::forward_request::Message::Question(_) => None,
+    }
+}
+
+/// Reads questions until the stream ends.
+async fn read(
+    links: Links,
+    mut questions: Streaming<pb::ForwardRequest>,
+    work: Work,
+    end: oneshot::Sender<Status>,
+) {
+    let reading = async {
+        loop {
+            let begun = match questions.message().await {
+                Ok(Some(message)) => work.begin(message).await.map_err(Status::from),
+                Ok(None) => return None,
+                Err(status) => Err(status),
+            };
+            if let Err(status) = begun {
+                return Some(status);
+            }
+        }
+    };
+    let status = tokio::select! {
+        status = reading => status,
+        () = links.stopped() => Some(PeerRefusal::new(RefusalKind::NotReady, "this node is stopping".into()).into()),
+    };
+    if let Some(status) = status {
+        // Where the peer is gone, nobody listens.
+        let _ = end.send(status);
+    }
+}
+
+/// The questions of one stream that are worked on.
+struct Work {
+    responder: Arc<dyn Responder>,
+    answers: mpsc::Sender<pb::ForwardResponse>,
+    places: Arc<Semaphore>,
+    room: Arc<Semaphore>,
+}
+
+impl Work {
+    async fn begin(&self, message: pb::ForwardRequest) -> Result<(), Malformed> {
+        let Some(pb::forward_request::Message::Question(question)) = message.message else {
+            return Err(Malformed("what a peer asks is not a question".into()));
+        };
+        let (id, time, asked) = forward::checked_question(question)?;
+        let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
+        let places = self.places.clone().try_acquire_owned();
+        let room = self.room.clone().try_acquire_many_owned(bytes);
+        let (responder, answers) = (self.responder.clone(), self.answers.clone());
+        let (Ok(place), Ok(room)) = (places, room) else {
+            let fault = Fault::overloaded("too many requests of that node are in progress on the leader");
+            // A peer that does not read its answers is not read either.
+            let _ = answers.send(forward::answer(id, Err(fault.not_applied()))).await;
+            return Ok(());
+        };
+        tokio::spawn(async move {
+            let told = answer(responder, asked, time.min(TIME_MAX)).await;
+            // Where the peer is gone, nobody listens.
+            let _ = answers.send(forward::answer(id, told)).await;
+            drop((place, room));
+        });
+        Ok(())
+    }
+}
+
+async fn answer(responder: Arc<dyn Responder>, asked: Asked, time: Duration) -> Result<Told, Fault> {
+    match asked {
+        Asked::Leader(question) => responder.answer(question, time).await.map(Told::Leader),
+        Asked::Status => Ok(Told::Status(Box::new(responder.status()))),
+    }
+}

@@ -1,0 +1,208 @@
+//! Questions to one peer, from the moment when they are asked to their answers.
+//!
+//! A question waits in a queue until the stream to the peer takes it: up to then it
+//! certainly was not sent. From then on it is in the stream's table of
+//! [sent](Sent) questions until its answer comes, or the stream breaks and nobody
+//! can say what became of it. Whoever asked may go away at any time: what was not
+//! sent then never is, and an answer that nobody waits for is dropped.
+
+use crate::api::remote::NoAnswer;
+use crate::peers::wire::forward::{self, Asked, Told};
+use crate::proto::raft as pb;
+use futures_util::Stream;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// What may come of a question.
+pub type Outcome = Result<Told, NoAnswer>;
+
+/// The questions to one peer. A clone is the same ones.
+#[derive(Clone)]
+pub struct Questions {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: mpsc::Sender<Question>,
+    waiting: Mutex<mpsc::Receiver<Question>>,
+    /// That something waits.
+    wanted: Notify,
+    /// Bounds those that wait and those that were sent, together…
+    places: Arc<Semaphore>,
+    /// …and the bytes of their commands.
+    room: Arc<Semaphore>,
+}
+
+/// One that was not sent yet.
+struct Question {
+    asked: Asked,
+    deadline: Instant,
+    asker: Asker,
+}
+
+/// Who waits for an answer, with the share of the bounds that it takes up.
+struct Asker {
+    answer: oneshot::Sender<Outcome>,
+    _place: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Asker {
+    fn tell(self, outcome: Outcome) {
+        // Whoever asked may have gone.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+impl Questions {
+    /// None yet. At most so many at once, with so many bytes of commands.
+    pub fn new(at_once: usize, bytes: usize) -> Self {
+        let (queue, waiting) = mpsc::channel(at_once);
+        let inner = Inner {
+            queue,
+            waiting: Mutex::new(waiting),
+            wanted: Notify::new(),
+            places: Arc::new(Semaphore::new(at_once)),
+            room: Arc::new(Semaphore::new(bytes)),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Asks the peer. Past the deadline the question is no longer sent.
+    pub fn ask(&self, asked: Asked, deadline: Instant) -> impl Future<Output = Outcome> + Send + use<> {
+        let (answer, told) = oneshot::channel();
+        let refused = match self.enqueue(asked, deadline, answer) {
+            true => None,
+            false => Some(NoAnswer::Overloaded),
+        };
+        async move {
+            match refused {
+                Some(refused) => Err(refused),
+                None => told.await.unwrap_or_else(|_| Err(NoAnswer::Lost("this node is stopping".into()))),
+            }
+        }
+    }
+
+    /// False: there are as many as may be.
+    fn enqueue(&self, asked: Asked, deadline: Instant, answer: oneshot::Sender<Outcome>) -> bool {
+        let Inner { queue, places, room, wanted, .. } = &*self.inner;
+        let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
+        let (Ok(place), Ok(room)) =
+            (places.clone().try_acquire_owned(), room.clone().try_acquire_many_owned(bytes))
+        else {
+            return false;
+        };
+        let asker = Asker { answer, _place: place, _room: room };
+        let queued = queue.try_send(Question { asked, deadline, asker }).is_ok();
+        wanted.notify_one();
+        queued
+    }
+
+    /// Resolves when a question waits.
+    pub async fn wanted(&self) {
+        while locked(&self.inner.waiting).is_empty() {
+            self.inner.wanted.notified().await;
+        }
+    }
+
+    /// There is no way to the peer: what waits certainly was not sent.
+    pub fn refuse_waiting(&self, why: &str) {
+        let mut waiting = locked(&self.inner.waiting);
+        while let Ok(question) = waiting.try_recv() {
+            question.asker.tell(Err(NoAnswer::NotSent(why.to_owned())));
+        }
+    }
+}
+
+/// The questions that were sent on one stream, by number. `None` once it broke.
+#[derive(Clone)]
+pub struct Sent {
+    askers: Arc<Mutex<Option<HashMap<u64, Asker>>>>,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self { askers: Arc::new(Mutex::new(Some(HashMap::new()))) }
+    }
+}
+
+impl Sent {
+    /// An answer came. One to a question that is not open is ignored.
+    pub fn answered(&self, id: u64, outcome: Outcome) {
+        let asker = locked(&self.askers).as_mut().and_then(|askers| askers.remove(&id));
+        if let Some(asker) = asker {
+            asker.tell(outcome);
+        }
+    }
+
+    /// The stream broke: of what was sent on it nobody knows, and nothing more is.
+    pub fn lose(&self, why: &str) {
+        for asker in locked(&self.askers).take().into_iter().flatten().map(|(_, asker)| asker) {
+            asker.tell(Err(NoAnswer::Lost(why.to_owned())));
+        }
+    }
+}
+
+/// What we say on a stream: `hello`, then, once the peer's was accepted, the questions.
+pub struct Outgoing {
+    hello: Option<pb::Sender>,
+    accepted: Option<oneshot::Receiver<()>>,
+    questions: Questions,
+    sent: Sent,
+    last_id: u64,
+}
+
+impl Outgoing {
+    /// For a new stream. `accepted` resolves once the peer's hello was accepted.
+    pub fn new(hello: pb::Sender, accepted: oneshot::Receiver<()>, questions: Questions, sent: Sent) -> Self {
+        Self { hello: Some(hello), accepted: Some(accepted), questions, sent, last_id: 0 }
+    }
+
+    fn poll_question(&mut self, context: &mut Context<'_>) -> Poll<Option<pb::ForwardRequest>> {
+        // Held throughout: a stream that is broken takes no question away from the next one.
+        let mut askers = locked(&self.sent.askers);
+        let Some(askers) = &mut *askers else { return Poll::Ready(None) };
+        let mut waiting = locked(&self.questions.inner.waiting);
+        while let Some(Question { asked, deadline, asker }) = ready!(waiting.poll_recv(context)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if asker.answer.is_closed() {
+                continue;
+            }
+            if left.is_zero() {
+                asker.tell(Err(NoAnswer::NotSent("the deadline passed before it was sent".into())));
+                continue;
+            }
+            self.last_id += 1;
+            askers.insert(self.last_id, asker);
+            return Poll::Ready(Some(forward::question(self.last_id, left, asked)));
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl Stream for Outgoing {
+    type Item = pb::ForwardRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(hello) = self.hello.take() {
+            let message = Some(pb::forward_request::Message::Hello(hello));
+            return Poll::Ready(Some(pb::ForwardRequest { message }));
+        }
+        if let Some(accepted) = &mut self.accepted {
+            if ready!(Pin::new(accepted).poll(context)).is_err() {
+                return Poll::Ready(None);
+            }
+            self.accepted = None;
+        }
+        self.poll_question(context)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

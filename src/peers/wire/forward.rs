@@ -1,0 +1,118 @@
+//! Questions and answers.
+
+use crate::api::fault::Fault;
+use crate::api::node_status::NodeStatus;
+use crate::api::remote::{Answer, Question};
+use crate::kv::{Command, Reply};
+use crate::peers::wire::fault::{fault, micros, read_fault};
+use crate::peers::wire::malformed::{Malformed, malformed};
+use crate::peers::wire::raft::{checked_entry_id, checked_index, entry_id_to_wire};
+use crate::peers::wire::status::{checked_status, status};
+use crate::proto::raft as pb;
+use crate::replica::Applied;
+use crate::types::{EntryId, NodeId};
+use std::time::Duration;
+
+/// What a peer is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Something that only the leader can answer.
+    Leader(Question),
+    /// How it is.
+    Status,
+}
+
+impl Asked {
+    /// How many bytes of a command it holds.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Leader(Question::Propose(command)) => command.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// What a peer answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// As the leader.
+    Leader(Answer),
+    /// How it is.
+    Status(Box<NodeStatus>),
+}
+
+/// A question with its number and the time that is left for it, as it is sent.
+pub fn question(id: u64, left: Duration, asked: Asked) -> pb::ForwardRequest {
+    use pb::question::Body;
+    let body = match asked {
+        Asked::Leader(Question::Propose(command)) => Body::Propose(command),
+        Asked::Leader(Question::ReadIndex) => Body::ReadIndex(pb::ReadIndexQuestion {}),
+        Asked::Leader(Question::Transfer(to)) => {
+            Body::Transfer(pb::TransferQuestion { to: to.map_or(0, NodeId::get) })
+        }
+        Asked::Status => Body::Status(pb::StatusQuestion {}),
+    };
+    let question = pb::Question { id, timeout_micros: micros(left), body: Some(body) };
+    pb::ForwardRequest { message: Some(pb::forward_request::Message::Question(question)) }
+}
+
+/// A question as it was sent. A command must be one: what cannot be read must
+/// never get into the log.
+pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, Asked), Malformed> {
+    use pb::question::Body;
+    let asked = match wire.body {
+        Some(Body::Propose(command)) => match Command::decode(&command) {
+            Ok(_) => Asked::Leader(Question::Propose(command)),
+            Err(error) => return malformed(format!("what is to be proposed is not a command: {error}")),
+        },
+        Some(Body::ReadIndex(pb::ReadIndexQuestion {})) => Asked::Leader(Question::ReadIndex),
+        Some(Body::Transfer(pb::TransferQuestion { to })) => {
+            Asked::Leader(Question::Transfer((to != 0).then_some(NodeId(to))))
+        }
+        Some(Body::Status(pb::StatusQuestion {})) => Asked::Status,
+        None => return malformed("a question is empty or of an unknown kind"),
+    };
+    Ok((wire.id, Duration::from_micros(wire.timeout_micros), asked))
+}
+
+/// An answer with its question's number, as it is sent.
+pub fn answer(id: u64, told: Result<Told, Fault>) -> pb::ForwardResponse {
+    use pb::answer::Body;
+    let body = match told {
+        Ok(Told::Leader(Answer::Applied(Applied { id, reply }))) => {
+            Body::Applied(pb::Applied { entry: Some(entry_id_to_wire(id)), reply: reply.encode() })
+        }
+        Ok(Told::Leader(Answer::ReadIndex(index))) => Body::ReadIndex(index.get()),
+        Ok(Told::Leader(Answer::Leads(leader))) => Body::Leads(leader.get()),
+        Ok(Told::Status(told)) => Body::Status(status(*told)),
+        Err(why) => Body::Fault(fault(why)),
+    };
+    let answer = pb::Answer { id, body: Some(body) };
+    pb::ForwardResponse { message: Some(pb::forward_response::Message::Answer(answer)) }
+}
+
+/// An answer as it was sent.
+pub fn checked_answer(wire: pb::Answer) -> Result<(u64, Result<Told, Fault>), Malformed> {
+    use pb::answer::Body;
+    let told = match wire.body {
+        Some(Body::Applied(applied)) => Ok(Told::Leader(Answer::Applied(checked_applied(applied)?))),
+        Some(Body::ReadIndex(index)) => Ok(Told::Leader(Answer::ReadIndex(checked_index(index)?))),
+        Some(Body::Leads(0)) => return malformed("node 0 leads"),
+        Some(Body::Leads(leader)) => Ok(Told::Leader(Answer::Leads(NodeId(leader)))),
+        Some(Body::Status(status)) => Ok(Told::Status(Box::new(checked_status(status)?))),
+        Some(Body::Fault(fault)) => Err(read_fault(fault)),
+        None => return malformed("an answer is empty or of an unknown kind"),
+    };
+    Ok((wire.id, told))
+}
+
+fn checked_applied(wire: pb::Applied) -> Result<Applied, Malformed> {
+    let id = checked_entry_id(wire.entry, "the entry of a command")?;
+    if id == EntryId::ZERO {
+        return malformed("a command was applied before the first entry");
+    }
+    match Reply::decode(&wire.reply) {
+        Ok(reply) => Ok(Applied { id, reply }),
+        Err(error) => malformed(format!("the reply to a command cannot be read: {error}")),
+    }
+}
