@@ -2,6 +2,7 @@
 //! merged at the end: the way of a request takes no lock.
 
 use crate::bench::sample::Sample;
+use crate::reason::Outcome;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -160,7 +161,7 @@ fn reason(status: &Status) -> String {
 /// of the connection) tells nothing.
 pub fn outcome_is_unknown(status: &Status) -> bool {
     let outcome = status.get_details_error_info().and_then(|info| info.metadata.get("outcome").cloned());
-    outcome.as_deref() != Some("NOT_APPLIED")
+    outcome.as_deref().and_then(Outcome::named) != Some(Outcome::NotApplied)
 }
 
 fn code_name(code: Code) -> &'static str {

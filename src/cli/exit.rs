@@ -112,7 +112,7 @@ fn exit_of(error: &client::Error) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Error, Refusal};
+    use crate::client::{Error, Refusal, ServerReason};
     use std::time::Duration;
 
     fn exit(write: bool, failure: Failure) -> Exit {
@@ -125,7 +125,7 @@ mod tests {
     fn refused(code: Code, outcome: Outcome) -> Failure {
         Failure::Refused(Box::new(Refusal {
             code,
-            reason: String::new(),
+            reason: ServerReason::Other(String::new()),
             message: String::new(),
             outcome,
             details: std::collections::BTreeMap::new(),

@@ -4,7 +4,8 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::text;
-use crate::client::{Error, Failure, Outcome, Refusal};
+use crate::client::{Error, Failure, Outcome, Reason, Refusal};
+use crate::reason::Kind;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tonic::Code;
@@ -68,7 +69,7 @@ fn json(error: &CliError) -> Value {
         object["likely_cause"] = cause.into();
         object["next"] = next.into();
         if let Some(refusal) = error.refusal() {
-            object["reason"] = refusal.reason.clone().into();
+            object["reason"] = refusal.reason.as_str().into();
             object["code"] = format!("{:?}", refusal.code).into();
             object["details"] = json!(refusal.details);
         }
@@ -102,11 +103,14 @@ fn advice(error: &Error) -> (&'static str, &'static str) {
         Failure::Timeout { .. } => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
         }
-        Failure::Refused(refusal) if refusal.reason == "DEADLINE" && revisions(refusal).is_some() => (
-            "that node is behind, and did not reach the revision in time",
-            "kontiki status   (BEHIND), then again with a longer --timeout or another node",
-        ),
-        Failure::Refused(refusal) => refused(refusal.code, &refusal.reason),
+        Failure::Refused(refusal) => match refusal.known() {
+            Some(Reason::Deadline) if revisions(refusal).is_some() => (
+                "that node is behind, and did not reach the revision in time",
+                "kontiki status   (BEHIND), then again with a longer --timeout or another node",
+            ),
+            Some(reason) => known(reason),
+            None => unknown(refusal.code),
+        },
     }
 }
 
@@ -118,30 +122,51 @@ fn revisions(refusal: &Refusal) -> Option<String> {
     (!found.is_empty()).then(|| found.join(", "))
 }
 
-fn refused(code: Code, reason: &str) -> (&'static str, &'static str) {
-    match (reason, code) {
-        ("NO_LEADER", _) => ("an election is under way, or no majority of the nodes is up", "kontiki status"),
-        ("OVERLOADED", _) => {
+/// By the reason alone.
+fn known(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
+        Reason::NoLeader => ("an election is under way, or no majority of the nodes is up", "kontiki status"),
+        Reason::Overloaded => {
             ("more requests than the cluster can take", "again in a moment, with fewer at once")
         }
-        ("NO_SPACE", _) => ("a node's disk is full", "kontiki status   (DISK), then make room"),
-        ("COMPACTED", _) => ("that part of history was forgotten", "a newer --rev, or none"),
-        ("FUTURE_REVISION", _) => {
+        Reason::NoSpace => ("a node's disk is full", "kontiki status   (DISK), then make room"),
+        Reason::Compacted => ("that part of history was forgotten", "a newer --rev, or none"),
+        Reason::FutureRevision => {
             ("a revision of another cluster, or of none", "kontiki status   (REVISION)")
         }
-        ("DEADLINE", _) => {
+        Reason::Deadline => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
         }
-        ("TRANSFER_TIMED_OUT", _) => ("the other node is slow, or behind", "kontiki status   (BEHIND)"),
-        (_, Code::DataLoss) => {
-            ("that node's disk holds a damaged record", "kontiki hash, and that node's log")
-        }
-        (_, Code::Unimplemented) => {
+        Reason::TransferTimedOut => ("the other node is slow, or behind", "kontiki status   (BEHIND)"),
+        reason => by_kind(reason.kind()),
+    }
+}
+
+fn by_kind(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::InvalidArgument => ("", "the command's --help"),
+        Kind::Unimplemented => {
             ("the server is an older kontiki, or it is a port for peers", "kontiki status")
         }
-        (_, Code::Unavailable) => ("the cluster is changing its leader", "kontiki status"),
-        (_, Code::ResourceExhausted) => ("a limit of the server", "kontiki -o json status   (limits)"),
-        (_, Code::InvalidArgument) => ("", "the command's --help"),
+        Kind::Unavailable => ("the cluster is changing its leader", "kontiki status"),
+        Kind::ResourceExhausted => ("a limit of the server", "kontiki -o json status   (limits)"),
+        Kind::DataLoss => ("that node's disk holds a damaged record", "kontiki hash, and that node's log"),
+        Kind::FailedPrecondition
+        | Kind::OutOfRange
+        | Kind::DeadlineExceeded
+        | Kind::Aborted
+        | Kind::Internal => ("", ""),
+    }
+}
+
+/// A server that gives no reason, or a newer one, still gives gRPC's code.
+fn unknown(code: Code) -> (&'static str, &'static str) {
+    match code {
+        Code::InvalidArgument => by_kind(Kind::InvalidArgument),
+        Code::Unimplemented => by_kind(Kind::Unimplemented),
+        Code::Unavailable => by_kind(Kind::Unavailable),
+        Code::ResourceExhausted => by_kind(Kind::ResourceExhausted),
+        Code::DataLoss => by_kind(Kind::DataLoss),
         _ => ("", ""),
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::address::NodeUrl;
 use crate::client::classify::{classify, named_leader};
-use crate::client::error::{Error, Failure, Outcome};
+use crate::client::error::{Error, Failure};
 use crate::client::nodes::Nodes;
 use crate::client::retry::{self, Kind, Next, Route};
+use crate::reason::Outcome;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 //! has no source; what happened on this side has, and its chain tells.
 
 use crate::address::NodeUrl;
-use crate::client::error::{Failure, Outcome, Refusal};
+use crate::client::error::{Failure, Refusal, ServerReason};
+use crate::reason::Outcome;
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -90,7 +91,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
         .or_else(|| named_leader(status.metadata()));
     Failure::Refused(Box::new(Refusal {
         code: status.code(),
-        reason: info.map(|info| info.reason).unwrap_or_default(),
+        reason: ServerReason::named(info.map(|info| info.reason).unwrap_or_default()),
         message: status.message().to_owned(),
         outcome,
         details: details.into_iter().collect(),
@@ -101,8 +102,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
 
 fn outcome_of(said: Option<&str>, code: Code) -> Outcome {
     match said {
-        Some(text) if text.eq_ignore_ascii_case("NOT_APPLIED") => Outcome::NotApplied,
-        Some(_) => Outcome::Unknown,
+        Some(name) => Outcome::named(name).unwrap_or(Outcome::Unknown),
         // Codes that a server gives before it does anything.
         None => match code {
             Code::InvalidArgument
@@ -121,6 +121,7 @@ fn outcome_of(said: Option<&str>, code: Code) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::Reason;
     use std::collections::HashMap;
     use tonic_types::ErrorDetails;
 
@@ -140,7 +141,7 @@ mod tests {
         details.set_retry_info(Some(Duration::from_millis(300)));
         let status = Status::with_error_details(Code::Unavailable, "no leader is known", details);
         let refusal = refusal(&status);
-        assert_eq!(refusal.reason, "NO_LEADER");
+        assert_eq!(refusal.known(), Some(Reason::NoLeader));
         assert_eq!(refusal.outcome, Outcome::NotApplied);
         assert_eq!(refusal.leader.unwrap().to_string(), "http://n2:2379");
         assert_eq!(refusal.retry_after, Some(Duration::from_millis(300)));

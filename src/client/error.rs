@@ -1,6 +1,7 @@
 //! What went wrong: where, in which layer, and what that means for a write.
 
 use crate::address::NodeUrl;
+use crate::reason::{Outcome, Reason};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -64,8 +65,8 @@ pub enum Failure {
 pub struct Refusal {
     /// The gRPC code.
     pub code: Code,
-    /// The name of the error, such as `NO_LEADER`; empty if the server gave none.
-    pub reason: String,
+    /// Why.
+    pub reason: ServerReason,
     /// The server's sentence.
     pub message: String,
     /// What became of a write.
@@ -78,13 +79,28 @@ pub struct Refusal {
     pub leader: Option<NodeUrl>,
 }
 
-/// What became of a write that was not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was certainly not applied.
-    NotApplied,
-    /// It may have been applied, or may yet be.
-    Unknown,
+/// The server's word for why it refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerReason {
+    /// One that this version knows.
+    Known(Reason),
+    /// A newer one; empty if the server gave none.
+    Other(String),
+}
+
+impl ServerReason {
+    /// The reason of that name.
+    pub fn named(name: String) -> Self {
+        Reason::named(&name).map_or(Self::Other(name), Self::Known)
+    }
+
+    /// The name on the wire.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(reason) => reason.as_str(),
+            Self::Other(name) => name,
+        }
+    }
 }
 
 /// The layer in which something failed.
@@ -117,16 +133,6 @@ impl Layer {
             Self::Grpc => "gRPC",
             Self::Raft => "Raft",
             Self::Server => "server",
-        }
-    }
-}
-
-impl Outcome {
-    /// As on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotApplied => "NOT_APPLIED",
-            Self::Unknown => "UNKNOWN",
         }
     }
 }
@@ -185,6 +191,16 @@ impl fmt::Display for Refusal {
             ("", "") => write!(f, "{:?}", self.code),
             ("", message) => write!(f, "{:?}: {message}", self.code),
             (reason, message) => write!(f, "{reason}: {message}"),
+        }
+    }
+}
+
+impl Refusal {
+    /// Why, if this version knows the reason.
+    pub fn known(&self) -> Option<Reason> {
+        match self.reason {
+            ServerReason::Known(reason) => Some(reason),
+            ServerReason::Other(_) => None,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::client::call::{Action, Called, Client};
 use crate::client::classify::classify;
-use crate::client::error::{Error, Failure, Outcome};
+use crate::client::error::{Error, Failure};
 use crate::client::kv::{MOST_BYTES, answer};
 use crate::client::model::{Answer, ReadLevel};
 use crate::client::scan::STREAM_DEADLINE;
 use crate::client::wire;
 use crate::proto::v1 as pb;
 use crate::proto::v1::maintenance_service_client::MaintenanceServiceClient;
+use crate::reason::Outcome;
 use crate::types::Revision;
 use bytes::Bytes;
 use tonic::Streaming;

@@ -52,9 +52,10 @@ mod scan;
 mod txn;
 mod wire;
 
+pub use crate::reason::{Outcome, Reason};
 pub use call::{Client, Options};
 pub use classify::classify;
-pub use error::{Error, Failure, Layer, Outcome, Refusal};
+pub use error::{Error, Failure, Layer, Refusal, ServerReason};
 pub use maintenance::{HealthState, Snapshot, StateHash};
 pub use model::{
     Answer, ClusterStatus, Delete, Deleted, Follower, Get, KeyValue, Keys, Leader, Member, Meta, NodeStatus,

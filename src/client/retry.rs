@@ -2,7 +2,8 @@
 //! and tested apart from any network.
 
 use crate::address::NodeUrl;
-use crate::client::error::{Failure, Outcome};
+use crate::client::error::Failure;
+use crate::reason::Outcome;
 use std::time::Duration;
 use tonic::Code;
 
@@ -131,7 +132,7 @@ fn position(nodes: &mut Vec<NodeUrl>, node: NodeUrl) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::error::Refusal;
+    use crate::client::error::{Refusal, ServerReason};
     use std::collections::BTreeMap;
     use std::io::ErrorKind;
 
@@ -142,7 +143,7 @@ mod tests {
     fn refused(code: Code, outcome: Outcome, leader: Option<&str>, after: Option<u64>) -> Failure {
         Failure::Refused(Box::new(Refusal {
             code,
-            reason: String::new(),
+            reason: ServerReason::Other(String::new()),
             message: String::new(),
             outcome,
             details: BTreeMap::new(),

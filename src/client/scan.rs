@@ -3,12 +3,13 @@
 
 use crate::client::call::{Action, Called, Client};
 use crate::client::classify::classify;
-use crate::client::error::{Error, Failure, Outcome};
+use crate::client::error::{Error, Failure};
 use crate::client::kv;
 use crate::client::model::{KeyValue, Keys, Meta, Order, ReadLevel, ScanOptions, after};
 use crate::client::retry::{self, Kind, Next};
 use crate::client::wire;
 use crate::proto::v1::ScanResponse;
+use crate::reason::Outcome;
 use std::time::Duration;
 use tonic::Streaming;
 

@@ -151,8 +151,8 @@ fn word(failure: &Failure) -> String {
         Failure::Tls(_) => "TLS".to_owned(),
         Failure::Grpc(_) => "connection broke".to_owned(),
         Failure::Timeout { .. } => "no answer in time".to_owned(),
-        Failure::Refused(refusal) if refusal.reason.is_empty() => format!("{:?}", refusal.code),
-        Failure::Refused(refusal) => refusal.reason.clone(),
+        Failure::Refused(refusal) if refusal.reason.as_str().is_empty() => format!("{:?}", refusal.code),
+        Failure::Refused(refusal) => refusal.reason.as_str().to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is sent again, and what never is.
 
 use crate::client::fake::{Fake, Step, closed_port, refusal, refusal_with};
-use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put};
+use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put, Reason};
 use kontiki::proto::v1 as pb;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -45,7 +45,7 @@ async fn a_refused_request_is_not_sent_again_though_it_was_not_applied() {
     let refused = refusal(Code::InvalidArgument, "KEY_TOO_LARGE", "NOT_APPLIED", None);
     let node = Fake::start(vec![Step::Refuse(refused)]).await;
     let error = client(&[&node.url]).put(Put::new("k", "v")).await.unwrap_err();
-    assert_eq!(error.refusal().unwrap().reason, "KEY_TOO_LARGE");
+    assert_eq!(error.refusal().unwrap().reason.as_str(), "KEY_TOO_LARGE");
     assert_eq!(error.layer(), Layer::Server);
     assert_eq!(node.calls(), 1);
 }
@@ -143,7 +143,7 @@ async fn tries_are_bounded() {
     let client = Client::connect(&[&node.url], options).unwrap();
     let error = client.put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!((error.attempts, node.calls()), (4, 4));
-    assert_eq!(error.refusal().unwrap().reason, "NO_LEADER");
+    assert_eq!(error.refusal().unwrap().known(), Some(Reason::NoLeader));
 }
 
 fn behind() -> Step {
