@@ -2,10 +2,9 @@
 //! must be what the store saw. No test asserts how fast anything is.
 #![allow(clippy::unwrap_used, reason = "the lint knows tests by their attribute, not their helpers")]
 
-mod fake;
-
+use crate::fake::{Fake, Fault};
 use clap::Parser;
-use fake::{Fake, Fault};
+
 use kontiki::bench::report::Report;
 use kontiki::bench::{BenchArgs, execute};
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ fn args(fake: &Fake, line: &str) -> BenchArgs {
         }
     }
     let line = Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
-    BenchArgs { endpoints: vec![fake.url()], ..line.args }
+    BenchArgs { endpoints: vec![fake.url.clone()], ..line.args }
 }
 
 async fn bench(fake: &Fake, line: &str) -> Report {
@@ -43,7 +42,7 @@ async fn bench(fake: &Fake, line: &str) -> Report {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_is_counted_once() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = bench(&fake, "put").await;
     let result = &report.results[0];
     let seen = fake.counts().puts;
@@ -61,7 +60,7 @@ async fn every_request_is_counted_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threads_share_the_connections() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = bench(&fake, "put --threads 3 --connections 5 --clients 7").await;
     assert_eq!(fake.connections() - fake.status_calls(), 5, "one for each status call, five for the load");
     let seen = fake.counts().puts;
@@ -70,8 +69,25 @@ async fn threads_share_the_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_of_requests_is_kept_and_ends_the_run() {
+    let fake = Fake::start(vec![]).await;
+    let report = bench(&fake, "put --requests 1000 --threads 2 --duration 60m").await;
+    assert_eq!((report.results[0].total.requests, fake.counts().puts), (1000, 1000));
+    assert!(report.results[0].seconds < 3600.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_is_given_up_meanwhile() {
+    let fake = Fake::start(vec![]).await;
+    let report = bench(&fake, "put --compact-every 100ms --duration 500ms").await;
+    let compactions = report.results[0].compactions;
+    assert!(compactions > 0);
+    assert!((compactions..=compactions + 1).contains(&fake.counts().compactions), "one may be under way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_one_request_of_many_operations() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = bench(&fake, "put --batch 10 --verify").await;
     let result = &report.results[0];
     assert_eq!(result.total.operations, result.total.requests * 10);
@@ -81,7 +97,7 @@ async fn a_batch_is_one_request_of_many_operations() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_is_five_workloads_as_shares_of_the_first() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = bench(&fake, "all --preload --verify").await;
     let names: Vec<_> = report.results.iter().map(|result| result.workload.name()).collect();
     assert_eq!(names, ["echo", "put", "get", "local-get", "mixed"]);
@@ -101,14 +117,14 @@ async fn all_is_five_workloads_as_shares_of_the_first() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_of_an_empty_store_are_said_to_find_nothing() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = bench(&fake, "get").await;
     assert_eq!(report.results[0].missing, report.results[0].total.requests);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_open_loop_sends_what_is_due() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = bench(&fake, "put --rate 400 --duration 500ms").await;
     let result = &report.results[0];
     assert_eq!(report.settings.loop_kind, "open");
@@ -122,7 +138,7 @@ async fn the_open_loop_sends_what_is_due() {
 async fn a_stall_is_seen_by_all_that_it_delayed() {
     // One client, 100 requests per second, each answered after 50 ms: the
     // queue grows, and the last in it waits much longer than any call takes.
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     fake.set_fault(Fault::Slow(Duration::from_millis(50)));
     let report =
         bench(&fake, "put --rate 100 --clients 1 --connections 1 --duration 600ms --key-space 10").await;
@@ -135,20 +151,20 @@ async fn a_stall_is_seen_by_all_that_it_delayed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_are_counted_by_reason() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     fake.set_fault(Fault::RefuseEvery { nth: 3, reason: "OVERLOADED" });
     let report = bench(&fake, "put --verify").await;
     let result = &report.results[0];
     let refused = fake.counts().refused;
     let counted = result.errors["OVERLOADED"].count;
     assert!((counted..=counted + 8).contains(&refused), "counted {counted}, refused {refused}");
-    assert_eq!(result.errors["OVERLOADED"].example, "refused by the test");
+    assert_eq!(result.errors["OVERLOADED"].example, "OVERLOADED in words");
     assert!(result.verification.as_ref().unwrap().is_clean(), "what was acknowledged is there");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_forgets_is_found_out() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     fake.set_fault(Fault::ForgetEvery { nth: 2 });
     let report = bench(&fake, "put --verify").await;
     let found = report.results[0].verification.as_ref().unwrap();
@@ -158,7 +174,7 @@ async fn a_store_that_forgets_is_found_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_election_meanwhile_is_reported() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     fake.set_fault(Fault::NewTermWithEachStatus);
     let report = bench(&fake, "put").await;
     let change = report.results[0].leader_change.as_ref().unwrap();
@@ -167,7 +183,7 @@ async fn an_election_meanwhile_is_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_holds_nobody_for_ever() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     fake.set_fault(Fault::Slow(Duration::from_secs(3600)));
     let began = Instant::now();
     let report = bench(&fake, "put --request-timeout 200ms --duration 300ms").await;
@@ -180,7 +196,7 @@ async fn a_server_that_hangs_holds_nobody_for_ever() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interruption_reports_what_there_is() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let args = args(&fake, "all --duration 60m");
     let (interrupt, stop) = watch::channel(false);
     let running = tokio::spawn(async move { execute(&args, stop, |_| ()).await });
@@ -195,7 +211,7 @@ async fn an_interruption_reports_what_there_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_cluster_would_refuse_is_refused_before_it_starts() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let (_never, stop) = watch::channel(false);
     let error = execute(&args(&fake, "put --batch 129"), stop, |_| ()).await.unwrap_err().to_string();
     assert!(error.contains("--batch is 129, and the cluster's limit is 128"), "{error}");
@@ -204,7 +220,7 @@ async fn what_the_cluster_would_refuse_is_refused_before_it_starts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_there_is_said_with_the_address() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let mut args = args(&fake, "put");
     args.endpoints = vec!["http://127.0.0.1:1".to_owned()];
     let (_never, stop) = watch::channel(false);
@@ -215,7 +231,7 @@ async fn nobody_there_is_said_with_the_address() {
 /// Programs read this: a field may be added, and none renamed or dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_json_form_is_stable() {
-    let fake = Fake::start().await;
+    let fake = Fake::start(vec![]).await;
     let report = serde_json::to_value(bench(&fake, "mixed --rate 200 --preload --verify").await).unwrap();
     let names = |pointer: &str| {
         let object = report.pointer(pointer).and_then(|value| value.as_object());

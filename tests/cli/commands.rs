@@ -1,7 +1,7 @@
 //! The commands, one after the other.
 
 use super::{kontiki, kontiki_with_input};
-use crate::client::fake::{Fake, Step, closed_port, header, kv, refusal, refusal_with};
+use crate::fake::{Fake, Step, closed_port, header, kv, refusal, refusal_with};
 use kontiki::proto::v1 as pb;
 use serde_json::Value;
 use std::time::Duration;
@@ -24,6 +24,7 @@ async fn put_and_get_speak_as_promised() {
 #[tokio::test]
 async fn json_output_has_stable_fields() {
     let node = Fake::start(vec![]).await;
+    kontiki(&node.url, &["put", "hello", "world"]).await;
     let json = kontiki(&node.url, &["-o", "json", "get", "hello"]).await.json();
     assert_eq!(json["kv"]["value"], "world");
     assert_eq!(json["kv"]["version"], 1);
@@ -57,7 +58,7 @@ async fn conditions_that_do_not_hold_are_a_conflict() {
     assert_eq!((run.code, run.err.as_str()), (6, "conflict: lock exists already; nothing was written\n"));
     let run = kontiki_with_input(&node.url, &["txn"], "if absent(a) then put a 1").await;
     assert_eq!(run.code, 6, "{}", run.err);
-    node.txns_succeed(true);
+    node.set_conditions(true);
     let run = kontiki(&node.url, &["txn", "if absent(a) then put a 1"]).await;
     assert_eq!(run.code, 0);
     assert!(run.out.starts_with("OK  succeeded  revision 2  (n2, "), "{}", run.out);

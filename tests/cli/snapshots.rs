@@ -1,7 +1,7 @@
 //! Snapshot files: saved only whole, and inspected to the last byte.
 
 use super::kontiki;
-use crate::client::fake::{Fake, Step, refusal};
+use crate::fake::{Fake, Step, refusal};
 use bytes::Bytes;
 use kontiki::raft::Members;
 use kontiki::storage::SnapshotHeader;

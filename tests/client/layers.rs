@@ -1,6 +1,6 @@
 //! In which layer something failed, from real sockets.
 
-use crate::client::fake::closed_port;
+use crate::fake::closed_port;
 use kontiki::client::{Client, Error, Failure, Get, Layer, Options, Put};
 use std::io::ErrorKind;
 use std::time::Duration;

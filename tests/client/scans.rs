@@ -1,6 +1,6 @@
 //! Scans: chunks, limits, and going on after a break.
 
-use crate::client::fake::{Fake, header, kv};
+use crate::fake::{Fake, header, kv};
 use kontiki::client::{Client, Keys, Options, Order, ReadLevel, ScanOptions};
 use kontiki::proto::v1 as pb;
 use kontiki::types::Revision;

@@ -1,16 +1,30 @@
-//! A node that answers as told, and remembers what it was asked.
+//! The one fake node: a store in memory behind the real services, that answers as a script says and misbehaves on
+//! request. It remembers what it was asked.
+//!
+//! ```text
+//! store  keys and values, and how it misbehaves
+//! words  refusals, headers and keys as a node words them
+//! ```
+
+mod store;
+mod words;
+
+pub(crate) use store::{Counts, Fault};
+pub(crate) use words::{closed_port, header, kv, refusal, refusal_with};
 
 use bytes::Bytes;
 use kontiki::proto::v1 as pb;
 use kontiki::proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
 use kontiki::proto::v1::kv_service_server::{KvService, KvServiceServer};
 use kontiki::proto::v1::maintenance_service_server::{MaintenanceService, MaintenanceServiceServer};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use store::Store;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic::{Request, Response, Status};
 
 /// What to do with the next call; when the script is over, calls succeed.
 pub(crate) enum Step {
@@ -19,7 +33,7 @@ pub(crate) enum Step {
     Hang,
 }
 
-/// A node on a port of its own.
+/// A node on a port of its own. It ends with the test's runtime.
 #[derive(Clone)]
 pub(crate) struct Fake {
     pub url: String,
@@ -29,12 +43,15 @@ pub(crate) struct Fake {
 #[derive(Default)]
 struct State {
     script: Mutex<VecDeque<Step>>,
+    store: Mutex<Store>,
+    connections: AtomicU64,
     /// The time that each call was given.
     calls: Mutex<Vec<Option<String>>>,
     scans: Mutex<Vec<pb::ScanRequest>>,
     chunks: Mutex<VecDeque<Vec<Result<pb::ScanResponse, Status>>>>,
+    status_calls: AtomicU64,
     status: Mutex<pb::StatusResponse>,
-    succeeded: Mutex<bool>,
+    conditions_hold: Mutex<bool>,
     snapshot: Mutex<Vec<Bytes>>,
 }
 
@@ -42,7 +59,14 @@ impl Fake {
     pub(crate) async fn start(script: Vec<Step>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State { script: Mutex::new(script.into()), ..State::default() });
+        let status = Mutex::new(words::leader_of_one(&url));
+        let state = Arc::new(State { script: Mutex::new(script.into()), status, ..State::default() });
+        let connected = state.clone();
+        let incoming = TcpListenerStream::new(listener).map(move |connection| {
+            connected.connections.fetch_add(1, Ordering::Relaxed);
+            // tonic's builder sets this only on listeners of its own; without it each answer waits 40 ms.
+            connection.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+        });
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("liveness", tonic_health::ServingStatus::Serving).await;
         reporter.set_service_status("readiness", tonic_health::ServingStatus::NotServing).await;
@@ -51,7 +75,7 @@ impl Fake {
             .add_service(ClusterServiceServer::from_arc(state.clone()))
             .add_service(MaintenanceServiceServer::from_arc(state.clone()))
             .add_service(health)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(incoming);
         tokio::spawn(server);
         Self { url, state }
     }
@@ -64,6 +88,31 @@ impl Fake {
     /// The `grpc-timeout` of each call.
     pub(crate) fn deadlines(&self) -> Vec<Option<String>> {
         self.state.calls.lock().unwrap().clone()
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> u64 {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked about the cluster.
+    pub(crate) fn status_calls(&self) -> u64 {
+        self.state.status_calls.load(Ordering::Relaxed)
+    }
+
+    /// What the store was asked.
+    pub(crate) fn counts(&self) -> Counts {
+        self.state.store.lock().unwrap().counts
+    }
+
+    /// Waits until the counts are as wanted.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Counts) -> bool) {
+        let reached = async {
+            while !wanted(&self.counts()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("not reached within 30 s");
     }
 
     /// The scans that came.
@@ -85,45 +134,13 @@ impl Fake {
         *self.state.snapshot.lock().unwrap() = pieces;
     }
 
-    /// Whether the conditions of transactions hold.
-    pub(crate) fn txns_succeed(&self, succeeded: bool) {
-        *self.state.succeeded.lock().unwrap() = succeeded;
+    /// Whether the conditions of transactions hold; at first they do not.
+    pub(crate) fn set_conditions(&self, hold: bool) {
+        *self.state.conditions_hold.lock().unwrap() = hold;
     }
-}
 
-/// A refusal as a node words it.
-pub(crate) fn refusal(code: Code, reason: &str, outcome: &str, leader: Option<&str>) -> Status {
-    let mut facts = vec![("outcome", outcome)];
-    facts.extend(leader.map(|leader| ("leader_url", leader)));
-    refusal_with(code, reason, &facts, Duration::from_millis(1))
-}
-
-/// A refusal with these facts, and a wish for when to come back.
-pub(crate) fn refusal_with(
-    code: Code,
-    reason: &str,
-    facts: &[(&str, &str)],
-    retry_after: Duration,
-) -> Status {
-    let metadata: HashMap<String, String> =
-        facts.iter().map(|(name, fact)| ((*name).to_owned(), (*fact).to_owned())).collect();
-    let mut details = ErrorDetails::new();
-    details.set_error_info(reason, "kontiki", metadata);
-    details.set_retry_info(Some(retry_after));
-    Status::with_error_details(code, format!("{reason} in words"), details)
-}
-
-pub(crate) fn header() -> Option<pb::ResponseHeader> {
-    Some(pb::ResponseHeader { served_by: "n2".to_owned(), revision: 2, ..Default::default() })
-}
-
-pub(crate) fn kv(key: &'static str, value: &'static str) -> pb::KeyValue {
-    pb::KeyValue {
-        key_form: Some(pb::key_value::KeyForm::KeyBytes(key.into())),
-        value_form: Some(pb::key_value::ValueForm::ValueBytes(value.into())),
-        create_revision: 2,
-        mod_revision: 2,
-        version: 1,
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.state.store.lock().unwrap().fault = fault;
     }
 }
 
@@ -139,20 +156,31 @@ impl State {
             Some(Step::Hang) => std::future::pending().await,
         }
     }
+
+    /// Puts at one revision, or whatever the fault says.
+    async fn write(&self, puts: Vec<pb::PutRequest>) -> Result<Option<pb::ResponseHeader>, Status> {
+        let delay = self.store.lock().unwrap().delay();
+        tokio::time::sleep(delay).await;
+        self.store.lock().unwrap().write(puts)
+    }
+
+    fn header(&self) -> Option<pb::ResponseHeader> {
+        self.store.lock().unwrap().header()
+    }
 }
 
 #[tonic::async_trait]
 impl KvService for State {
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::PutResponse { header: header(), previous: None }))
+        let header = self.write(vec![request.into_inner()]).await?;
+        Ok(Response::new(pb::PutResponse { header, previous: None }))
     }
 
     async fn get(&self, request: Request<pb::GetRequest>) -> Result<Response<pb::GetResponse>, Status> {
         self.step(&request).await?;
-        let hello = pb::get_request::KeyForm::KeyBytes("hello".into());
-        let kv = (request.into_inner().key_form == Some(hello)).then(|| kv("hello", "world"));
-        Ok(Response::new(pb::GetResponse { header: header(), kv }))
+        let kv = self.store.lock().unwrap().get(request.into_inner())?;
+        Ok(Response::new(pb::GetResponse { header: self.header(), kv }))
     }
 
     async fn delete(
@@ -160,12 +188,12 @@ impl KvService for State {
         request: Request<pb::DeleteRequest>,
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::DeleteResponse { header: header(), deleted: 1, previous: vec![] }))
+        Ok(Response::new(pb::DeleteResponse { header: self.header(), deleted: 1, previous: vec![] }))
     }
 
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::RangeResponse { header: header(), ..Default::default() }))
+        Ok(Response::new(pb::RangeResponse { header: self.header(), ..Default::default() }))
     }
 
     type ScanStream = tokio_stream::Iter<std::vec::IntoIter<Result<pb::ScanResponse, Status>>>;
@@ -179,8 +207,18 @@ impl KvService for State {
 
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
         self.step(&request).await?;
-        let succeeded = *self.succeeded.lock().unwrap();
-        Ok(Response::new(pb::TxnResponse { header: header(), succeeded, results: vec![] }))
+        let request = request.into_inner();
+        let succeeded = request.compares.is_empty() || *self.conditions_hold.lock().unwrap();
+        let ops = if succeeded { request.success } else { request.failure };
+        let puts = ops.into_iter().filter_map(|op| match op.op {
+            Some(pb::txn_op::Op::Put(put)) => Some(put),
+            _ => None,
+        });
+        let puts: Vec<_> = puts.collect();
+        // What writes nothing has no revision of its own.
+        let header = if puts.is_empty() { self.header() } else { self.write(puts).await? };
+        self.store.lock().unwrap().counts.txns += 1;
+        Ok(Response::new(pb::TxnResponse { header, succeeded, results: vec![] }))
     }
 
     async fn compact(
@@ -188,7 +226,8 @@ impl KvService for State {
         request: Request<pb::CompactRequest>,
     ) -> Result<Response<pb::CompactResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::CompactResponse { header: header() }))
+        self.store.lock().unwrap().counts.compactions += 1;
+        Ok(Response::new(pb::CompactResponse { header: self.header() }))
     }
 }
 
@@ -199,7 +238,12 @@ impl ClusterService for State {
         request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::StatusResponse { header: header(), ..self.status.lock().unwrap().clone() }))
+        self.status_calls.fetch_add(1, Ordering::Relaxed);
+        let mut status = self.status.lock().unwrap();
+        if self.store.lock().unwrap().fault == Fault::NewTermWithEachStatus {
+            status.nodes.iter_mut().for_each(|node| node.raft_term += 1);
+        }
+        Ok(Response::new(pb::StatusResponse { header: self.header(), ..status.clone() }))
     }
 
     async fn members(
@@ -207,7 +251,7 @@ impl ClusterService for State {
         request: Request<pb::MembersRequest>,
     ) -> Result<Response<pb::MembersResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::MembersResponse { header: header(), members: vec![] }))
+        Ok(Response::new(pb::MembersResponse { header: self.header(), members: vec![] }))
     }
 
     async fn transfer_leadership(
@@ -216,7 +260,7 @@ impl ClusterService for State {
     ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
         self.step(&request).await?;
         Ok(Response::new(pb::TransferLeadershipResponse {
-            header: header(),
+            header: self.header(),
             leader_id: 3,
             leader_name: "n3".to_owned(),
         }))
@@ -239,17 +283,12 @@ impl MaintenanceService for State {
 
     async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::HashResponse { header: header(), ..Default::default() }))
+        Ok(Response::new(pb::HashResponse { header: self.header(), ..Default::default() }))
     }
 
     async fn echo(&self, request: Request<pb::EchoRequest>) -> Result<Response<pb::EchoResponse>, Status> {
         self.step(&request).await?;
+        self.store.lock().unwrap().counts.echoes += 1;
         Ok(Response::new(pb::EchoResponse { payload: request.into_inner().payload }))
     }
-}
-
-/// A port that is known to be closed.
-pub(crate) async fn closed_port() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
 }
