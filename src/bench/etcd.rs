@@ -3,8 +3,8 @@
 //! The messages are written out here with the field numbers of etcd's `rpc.proto` and `kv.proto`. Fields that are
 //! neither sent nor read are left out, which protobuf allows.
 
+use crate::bench::call::{Deadline, Held, Read};
 use crate::bench::cluster::{Cluster, Leader, Limits, Node};
-use crate::bench::store::{Deadline, Held, Read};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;

@@ -1,7 +1,7 @@
 //! Kontiki's own API.
 
+use crate::bench::call::{Deadline, Held, Read};
 use crate::bench::cluster::{Cluster, Leader, Limits, Node};
-use crate::bench::store::{Deadline, Held, Read};
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::proto::v1::kv_service_client::KvServiceClient;
 use crate::proto::v1::maintenance_service_client::MaintenanceServiceClient;

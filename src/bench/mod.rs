@@ -19,13 +19,14 @@
 //! * [`args`]: the flags; [`plan`]: the same, checked. [`error`]: why nothing was measured.
 //! * [`target`]: whom to ask and connect to; [`cluster`]: what the nodes say of themselves.
 //! * [`workload`]: keys, values, requests.
-//! * [`store`]: the few calls that are needed; [`kontiki`], [`etcd`]: in the messages of either API.
+//! * [`store`]: the few calls that are needed; [`call`]: what both APIs share; [`kontiki`], [`etcd`]: either one's messages.
 //! * [`load`]: threads; [`client`]: one client; [`pace`]: the open loop.
 //! * [`recorder`]: counts and histograms. [`machine`]: processor time.
 //! * [`preload`], [`compactor`], [`verify`]: before, meanwhile and after; [`sample`]: what is compared.
 //! * [`report`]: the result as data (JSON); [`text`]: for people.
 
 pub mod args;
+pub mod call;
 pub mod client;
 pub mod cluster;
 pub mod compactor;

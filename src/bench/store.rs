@@ -1,12 +1,12 @@
 //! The store under load, whichever API it speaks: the few calls that a benchmark needs.
 
 use crate::bench::args::Api;
+use crate::bench::call::{Deadline, Read};
 use crate::bench::{etcd, kontiki};
 use bytes::Bytes;
 use std::time::Duration;
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
 
 /// The stub of one client. Clones of a channel share its connection.
 #[derive(Clone)]
@@ -15,24 +15,6 @@ pub enum Store {
     Kontiki(kontiki::Stub),
     /// Over etcd's v3 API.
     Etcd(etcd::Stub),
-}
-
-/// What a read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
-    /// The revision of the store.
-    pub revision: i64,
-    /// The key's newest version.
-    pub held: Option<Held>,
-}
-
-/// A version of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// When it was written.
-    pub revision: i64,
-    /// Its value.
-    pub value: Bytes,
 }
 
 impl Store {
@@ -83,24 +65,5 @@ impl Store {
             Self::Kontiki(stub) => stub.compact(revision).await,
             Self::Etcd(stub) => stub.compact(revision).await,
         }
-    }
-}
-
-/// The `grpc-timeout` of each request, spelled once.
-#[derive(Clone, Debug)]
-pub struct Deadline(MetadataValue<Ascii>);
-
-impl Deadline {
-    /// In milliseconds: `grpc-timeout` allows eight digits, which is a day.
-    pub fn new(timeout: Duration) -> Self {
-        let milliseconds = timeout.as_millis().clamp(1, 99_999_999);
-        Self(format!("{milliseconds}m").parse().expect("digits and a letter are ASCII"))
-    }
-
-    /// A request with this deadline.
-    pub fn on<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("grpc-timeout", self.0.clone());
-        request
     }
 }

@@ -5,9 +5,10 @@
 //! answered with says which was last. A value can be made again from its key
 //! and its tag, so only the tag had to be kept.
 
+use crate::bench::call::Held;
 use crate::bench::recorder::Recorder;
 use crate::bench::sample::Acknowledged;
-use crate::bench::store::{Held, Store};
+use crate::bench::store::Store;
 use crate::bench::workload::Shapes;
 use serde::Serialize;
 use tokio::sync::watch;

@@ -4,7 +4,8 @@
 use crate::config::ServeConfig;
 use crate::grpc::listener;
 use crate::peers::Peers;
-use crate::server::{ServeError, given};
+use crate::server::error::ServeError;
+use crate::server::signals::given;
 use crate::storage::IdentityFile;
 use std::time::Duration;
 use tokio::net::TcpListener;

@@ -6,22 +6,28 @@
 //! stop    not ready ─▶ hand leadership over ─▶ finish what is under way ─▶ close the listeners
 //!         ─▶ end the loop, everything applied made durable
 //! ```
+//!
+//! `introduction` is what a node says before it can take part, `leaders` tells the log who leads, `signals` are what
+//! the parts wait for when it stops.
 
+mod error;
 mod introduction;
 mod leaders;
+mod signals;
+
+pub use error::ServeError;
 
 use crate::api::clock::SystemClock;
 use crate::api::context::{Api, Bounds};
 use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::grpc::listener;
-use crate::peers::{
-    BadAddress, Identity, IntroduceError, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError,
-};
+use crate::peers::{Identity, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError};
 use crate::raft::{Members, RoleName};
-use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start, StartError};
+use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
 use crate::server::introduction::EarlyClients;
-use crate::storage::{self, IdentityFile, OpenError, PeerDirectories, Seen, Storage, StorageError};
+use crate::server::signals::{Signals, given};
+use crate::storage::{self, IdentityFile, PeerDirectories, Seen, Storage};
 use crate::types::{DirectoryId, NodeId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,49 +44,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
 const END_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A node could not be started, or had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A file of the data directory cannot be written.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address} for {whom}: {source}; is another process using it?")]
-    Listen {
-        /// The address.
-        address: String,
-        /// For whom.
-        whom: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A member's address is no URL.
-    #[error(transparent)]
-    Address(#[from] BadAddress),
-    /// The others refuse this node.
-    #[error("this node may not take part: {0}")]
-    Introduce(#[from] IntroduceError),
-    /// The replica cannot be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// A listener failed.
-    #[error("the listener for {whom} failed: {source}")]
-    Listener {
-        /// For whom.
-        whom: &'static str,
-        /// Why.
-        source: tonic::transport::Error,
-    },
-    /// The disk or the engine broke its word.
-    #[error(
-        "{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else replace it"
-    )]
-    Fatal(String),
-}
 
 /// Runs a node until `stop` resolves, then stops it in order (at most about 10 s).
 pub async fn run(config: ServeConfig, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
@@ -102,22 +65,6 @@ struct Server {
 
 /// A listener's task.
 type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
-
-/// What the parts of a node wait for when it stops, in this order.
-#[derive(Default)]
-struct Signals {
-    /// The node is no longer ready; long streams end.
-    stopping: watch::Sender<bool>,
-    /// No new client connections; what is under way finishes.
-    close_clients: watch::Sender<bool>,
-    /// Nothing more to or from peers.
-    close_peers: watch::Sender<bool>,
-}
-
-/// Resolves when the signal was given. A sender that is gone means the same.
-async fn given(mut signal: watch::Receiver<bool>) {
-    let _ = signal.wait_for(|given| *given).await;
-}
 
 impl Server {
     async fn start(config: ServeConfig) -> Result<Self, ServeError> {
