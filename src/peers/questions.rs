@@ -18,9 +18,6 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// What may come of a question.
-pub type Outcome = Result<Told, NoAnswer>;
-
 /// The questions to one peer. A clone is the same ones.
 #[derive(Clone)]
 pub struct Questions {
@@ -47,15 +44,15 @@ struct Question {
 
 /// Who waits for an answer, with the share of the bounds that it takes up.
 struct Asker {
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<Result<Told, NoAnswer>>,
     _place: OwnedSemaphorePermit,
     _room: OwnedSemaphorePermit,
 }
 
 impl Asker {
-    fn tell(self, outcome: Outcome) {
+    fn tell(self, answer: Result<Told, NoAnswer>) {
         // Whoever asked may have gone.
-        let _ = self.answer.send(outcome);
+        let _ = self.answer.send(answer);
     }
 }
 
@@ -74,7 +71,11 @@ impl Questions {
     }
 
     /// Asks the peer. Past the deadline the question is no longer sent.
-    pub fn ask(&self, asked: Asked, deadline: Instant) -> impl Future<Output = Outcome> + Send + use<> {
+    pub fn ask(
+        &self,
+        asked: Asked,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Told, NoAnswer>> + Send + use<> {
         let (answer, told) = oneshot::channel();
         let refused = match self.enqueue(asked, deadline, answer) {
             true => None,
@@ -89,7 +90,12 @@ impl Questions {
     }
 
     /// False: there are as many as may be.
-    fn enqueue(&self, asked: Asked, deadline: Instant, answer: oneshot::Sender<Outcome>) -> bool {
+    fn enqueue(
+        &self,
+        asked: Asked,
+        deadline: Instant,
+        answer: oneshot::Sender<Result<Told, NoAnswer>>,
+    ) -> bool {
         let Inner { queue, places, room, wanted, .. } = &*self.inner;
         let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
         let (Ok(place), Ok(room)) =
@@ -133,10 +139,10 @@ impl Default for Sent {
 
 impl Sent {
     /// An answer came. One to a question that is not open is ignored.
-    pub fn answered(&self, id: u64, outcome: Outcome) {
+    pub fn answered(&self, id: u64, answer: Result<Told, NoAnswer>) {
         let asker = locked(&self.askers).as_mut().and_then(|askers| askers.remove(&id));
         if let Some(asker) = asker {
-            asker.tell(outcome);
+            asker.tell(answer);
         }
     }
 

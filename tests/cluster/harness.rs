@@ -122,6 +122,25 @@ impl Cluster {
         (0..self.nodes.len()).find(|place| *place != not && self.nodes[*place].is_running()).unwrap()
     }
 
+    /// A node that is a cluster of its own, with other ports and another token; not started.
+    pub fn stranger(&self) -> Node {
+        let ports = free_ports(2);
+        let name = "stranger".to_owned();
+        let members = format!("{name}=http://127.0.0.1:{}", ports[1]);
+        Node {
+            client_port: ports[0],
+            peer_port: ports[1],
+            data: self.dir.path().join(&name),
+            log: self.dir.path().join("stranger.log"),
+            arguments: ["--initial-cluster", &members, "--cluster-token", "other"]
+                .map(str::to_owned)
+                .to_vec(),
+            prefix: Vec::new(),
+            child: None,
+            name,
+        }
+    }
+
     /// Waits until all running nodes have applied what the first leader has, and checks that
     /// their states are equal, by what they read from their disks.
     pub async fn assert_equal_states(&self) {
@@ -151,6 +170,12 @@ impl Drop for Cluster {
                 eprintln!("--- the last lines of {}'s log\n{}", node.name, node.log_tail(40));
             }
         }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -233,6 +258,13 @@ impl Node {
 
     pub fn add_arguments(&mut self, arguments: &[&str]) {
         self.arguments.extend(arguments.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// From its next start on it looks for the member at one peer port at another.
+    pub fn mistype(&mut self, peer_port: u16, other: u16) {
+        for argument in &mut self.arguments {
+            *argument = argument.replace(&format!(":{peer_port}"), &format!(":{other}"));
+        }
     }
 
     pub fn client_url(&self) -> String {

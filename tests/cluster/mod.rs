@@ -3,6 +3,7 @@
 mod damage;
 mod durability;
 mod failover;
+mod forwarding;
 pub mod harness;
 mod service;
 mod snapshots;

@@ -11,5 +11,6 @@ mod generate;
 mod history;
 mod keys;
 mod model;
+mod replies;
 pub mod support;
 mod txn;

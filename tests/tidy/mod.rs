@@ -6,8 +6,8 @@ use imports::Imports;
 use std::path::{Path, PathBuf};
 
 /// The layers from the ground up: a folder may name only those before it.
-const LAYERS: [&str; 10] =
-    ["types", "settings", "reason", "raft|kv", "storage", "replica", "api", "peers", "grpc", "server"];
+const LAYERS: [&str; 9] =
+    ["types", "settings", "reason", "raft|kv", "storage", "replica", "api", "peers|grpc", "server"];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -108,6 +108,16 @@ fn the_core_is_pure() {
 fn the_sources_have_no_planted_bugs() {
     let wrong = mentions("", "planted!");
     assert!(wrong.is_empty(), "these lines belong into tests/calibration/plants:\n{}", wrong.join("\n"));
+}
+
+/// The hall behind all doors knows none of their languages.
+#[test]
+fn the_api_speaks_no_protocol() {
+    let mut wrong = Vec::new();
+    for word in ["tonic", "prost", "proto::", "http::", "axum"] {
+        wrong.extend(mentions("api", word));
+    }
+    assert!(wrong.is_empty(), "only doors speak gRPC:\n{}", wrong.join("\n"));
 }
 
 #[test]
