@@ -21,7 +21,7 @@
 //! What comes out is checked, not repaired: a value that breaks a rule is
 //! refused with its origin, and all such problems are told at once.
 //!
-//! Three presets set how fast a cluster reacts ([`Timing`]); each number may
+//! Three presets set how fast a cluster reacts ([`Timing`](crate::settings::Timing)); each number may
 //! be set on its own too:
 //!
 //! | preset | heartbeat | election timeout | for |

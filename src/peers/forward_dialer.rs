@@ -109,7 +109,7 @@ async fn deliver(sent: &Sent, answers: &mut Streaming<pb::ForwardResponse>) -> S
             Err(status) => return explain(&status),
         };
         match forward::checked_answer(answer) {
-            Ok((id, told)) => sent.answered(id, told.map_err(NoAnswer::Refused)),
+            Ok((id, answer)) => sent.answered(id, answer.map_err(NoAnswer::Refused)),
             Err(malformed) => return malformed.to_string(),
         }
     }

@@ -9,7 +9,7 @@ use crate::api::fault::Fault;
 use crate::api::remote::Responder;
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
-use crate::peers::wire::forward::{self, Asked, Told};
+use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::peers::wire::malformed::Malformed;
 use crate::proto::raft as pb;
 use futures_util::Stream;
@@ -138,18 +138,22 @@ impl Work {
             return Ok(());
         };
         tokio::spawn(async move {
-            let told = answer(responder, asked, time.min(TIME_MAX)).await;
+            let answer = work_on(responder, asked, time.min(TIME_MAX)).await;
             // Where the peer is gone, nobody listens.
-            let _ = answers.send(forward::answer(id, told)).await;
+            let _ = answers.send(forward::answer(id, answer)).await;
             drop((place, room));
         });
         Ok(())
     }
 }
 
-async fn answer(responder: Arc<dyn Responder>, asked: Asked, time: Duration) -> Result<Told, Fault> {
+async fn work_on(
+    responder: Arc<dyn Responder>,
+    asked: PeerQuestion,
+    time: Duration,
+) -> Result<PeerAnswer, Fault> {
     match asked {
-        Asked::Leader(question) => responder.answer(question, time).await.map(Told::Leader),
-        Asked::Status => Ok(Told::Status(Box::new(responder.status()))),
+        PeerQuestion::Leader(question) => responder.answer(question, time).await.map(PeerAnswer::Leader),
+        PeerQuestion::Status => Ok(PeerAnswer::Status(Box::new(responder.status()))),
     }
 }

@@ -17,7 +17,7 @@
 //! together: one for the append stream, one for votes and transfers, one for
 //! questions, and one for a snapshot while it is sent.
 //!
-//! *Nothing waits in the loop.* [`Transport::send`] queues or drops. Each
+//! *Nothing waits in the loop.* [`Transport::send`](crate::replica::Transport::send) queues or drops. Each
 //! [`lane`] is bounded in messages and bytes and lives as long as its stream:
 //! what a broken stream still held is dropped, since the core will send it
 //! again when it learns of the loss. Heartbeats overtake the queue.

@@ -7,7 +7,7 @@
 //! sent then never is, and an answer that nobody waits for is dropped.
 
 use crate::api::remote::NoAnswer;
-use crate::peers::wire::forward::{self, Asked, Told};
+use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::proto::raft as pb;
 use futures_util::Stream;
 use std::collections::HashMap;
@@ -37,20 +37,20 @@ struct Inner {
 
 /// One that was not sent yet.
 struct Question {
-    asked: Asked,
+    asked: PeerQuestion,
     deadline: Instant,
     asker: Asker,
 }
 
 /// Who waits for an answer, with the share of the bounds that it takes up.
 struct Asker {
-    answer: oneshot::Sender<Result<Told, NoAnswer>>,
+    answer: oneshot::Sender<Result<PeerAnswer, NoAnswer>>,
     _place: OwnedSemaphorePermit,
     _room: OwnedSemaphorePermit,
 }
 
 impl Asker {
-    fn tell(self, answer: Result<Told, NoAnswer>) {
+    fn tell(self, answer: Result<PeerAnswer, NoAnswer>) {
         // Whoever asked may have gone.
         let _ = self.answer.send(answer);
     }
@@ -73,18 +73,18 @@ impl Questions {
     /// Asks the peer. Past the deadline the question is no longer sent.
     pub fn ask(
         &self,
-        asked: Asked,
+        asked: PeerQuestion,
         deadline: Instant,
-    ) -> impl Future<Output = Result<Told, NoAnswer>> + Send + use<> {
-        let (answer, told) = oneshot::channel();
-        let refused = match self.enqueue(asked, deadline, answer) {
+    ) -> impl Future<Output = Result<PeerAnswer, NoAnswer>> + Send + use<> {
+        let (asker, answer) = oneshot::channel();
+        let refused = match self.enqueue(asked, deadline, asker) {
             true => None,
             false => Some(NoAnswer::Overloaded),
         };
         async move {
             match refused {
                 Some(refused) => Err(refused),
-                None => told.await.unwrap_or_else(|_| Err(NoAnswer::Lost("this node is stopping".into()))),
+                None => answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("this node is stopping".into()))),
             }
         }
     }
@@ -92,9 +92,9 @@ impl Questions {
     /// False: there are as many as may be.
     fn enqueue(
         &self,
-        asked: Asked,
+        asked: PeerQuestion,
         deadline: Instant,
-        answer: oneshot::Sender<Result<Told, NoAnswer>>,
+        answer: oneshot::Sender<Result<PeerAnswer, NoAnswer>>,
     ) -> bool {
         let Inner { queue, places, room, wanted, .. } = &*self.inner;
         let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
@@ -139,7 +139,7 @@ impl Default for Sent {
 
 impl Sent {
     /// An answer came. One to a question that is not open is ignored.
-    pub fn answered(&self, id: u64, answer: Result<Told, NoAnswer>) {
+    pub fn answered(&self, id: u64, answer: Result<PeerAnswer, NoAnswer>) {
         let asker = locked(&self.askers).as_mut().and_then(|askers| askers.remove(&id));
         if let Some(asker) = asker {
             asker.tell(answer);

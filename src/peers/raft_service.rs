@@ -13,7 +13,7 @@ use crate::raft::Message;
 use crate::types::NodeId;
 use tonic::{Request, Response, Status, Streaming};
 
-/// The server of `kontiki.raft.v1.RaftService`; made by [`Peers::service`].
+/// The server of `kontiki.raft.v1.RaftService`; made by [`Peers::routes`](crate::peers::Peers::routes).
 pub struct RaftService {
     links: Links,
 }

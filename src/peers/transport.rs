@@ -10,7 +10,7 @@ use crate::peers::link::{Link, PeerAddress};
 use crate::peers::links::{BadAddress, Links};
 use crate::peers::raft_service::RaftService;
 use crate::peers::settings::PeerSettings;
-use crate::peers::wire::forward::{Asked, Told};
+use crate::peers::wire::forward::{PeerAnswer, PeerQuestion};
 use crate::peers::{calls, connection, dialer, forward_dialer, refusal, snapshot_sender};
 use crate::proto::raft::raft_service_server::RaftServiceServer;
 use crate::raft::Message;
@@ -141,19 +141,19 @@ impl OtherNodes for Peers {
         if question == Question::ReadIndex {
             return Box::pin(async move { read_index(link, deadline).await.map(Answer::ReadIndex) });
         }
-        let told = link.questions.ask(Asked::Leader(question), deadline);
-        Box::pin(async move { leaders_answer(told.await?) })
+        let answer = link.questions.ask(PeerQuestion::Leader(question), deadline);
+        Box::pin(async move { leaders_answer(answer.await?) })
     }
 
     fn status(&self, node: NodeId, deadline: Instant) -> Later<Result<NodeStatus, NoAnswer>> {
         let Some(link) = self.links.get(node) else {
             return Box::pin(async move { Err(unknown(node)) });
         };
-        let told = link.questions.ask(Asked::Status, deadline);
+        let answer = link.questions.ask(PeerQuestion::Status, deadline);
         Box::pin(async move {
-            match told.await? {
-                Told::Status(status) => Ok(*status),
-                Told::Leader(_) => Err(mismatched()),
+            match answer.await? {
+                PeerAnswer::Status(status) => Ok(*status),
+                PeerAnswer::Leader(_) => Err(mismatched()),
             }
         })
     }
@@ -163,9 +163,9 @@ impl OtherNodes for Peers {
 async fn read_index(link: Arc<Link>, deadline: Instant) -> Result<Index, NoAnswer> {
     let questions = link.questions.clone();
     let ask = move |latest| {
-        let told = questions.ask(Asked::Leader(Question::ReadIndex), latest);
+        let answer = questions.ask(PeerQuestion::Leader(Question::ReadIndex), latest);
         async move {
-            match leaders_answer(told.await?)? {
+            match leaders_answer(answer.await?)? {
                 Answer::ReadIndex(index) => Ok(index),
                 _ => Err(mismatched()),
             }
@@ -174,10 +174,10 @@ async fn read_index(link: Arc<Link>, deadline: Instant) -> Result<Index, NoAnswe
     link.reads.wait(deadline, ask).await
 }
 
-fn leaders_answer(told: Told) -> Result<Answer, NoAnswer> {
-    match told {
-        Told::Leader(answer) => Ok(answer),
-        Told::Status(_) => Err(mismatched()),
+fn leaders_answer(answer: PeerAnswer) -> Result<Answer, NoAnswer> {
+    match answer {
+        PeerAnswer::Leader(answer) => Ok(answer),
+        PeerAnswer::Status(_) => Err(mismatched()),
     }
 }
 

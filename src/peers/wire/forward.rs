@@ -15,14 +15,14 @@ use std::time::Duration;
 
 /// What a peer is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum PeerQuestion {
     /// Something that only the leader can answer.
     Leader(Question),
     /// How it is.
     Status,
 }
 
-impl Asked {
+impl PeerQuestion {
     /// How many bytes of a command it holds.
     pub fn bytes(&self) -> usize {
         match self {
@@ -34,7 +34,7 @@ impl Asked {
 
 /// What a peer answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum PeerAnswer {
     /// As the leader.
     Leader(Answer),
     /// How it is.
@@ -42,15 +42,15 @@ pub enum Told {
 }
 
 /// A question with its number and the time that is left for it, as it is sent.
-pub fn question(id: u64, left: Duration, asked: Asked) -> pb::ForwardRequest {
+pub fn question(id: u64, left: Duration, asked: PeerQuestion) -> pb::ForwardRequest {
     use pb::question::Body;
     let body = match asked {
-        Asked::Leader(Question::Propose(command)) => Body::Propose(command),
-        Asked::Leader(Question::ReadIndex) => Body::ReadIndex(pb::ReadIndexQuestion {}),
-        Asked::Leader(Question::Transfer(to)) => {
+        PeerQuestion::Leader(Question::Propose(command)) => Body::Propose(command),
+        PeerQuestion::Leader(Question::ReadIndex) => Body::ReadIndex(pb::ReadIndexQuestion {}),
+        PeerQuestion::Leader(Question::Transfer(to)) => {
             Body::Transfer(pb::TransferQuestion { to: to.map_or(0, NodeId::get) })
         }
-        Asked::Status => Body::Status(pb::StatusQuestion {}),
+        PeerQuestion::Status => Body::Status(pb::StatusQuestion {}),
     };
     let question = pb::Question { id, timeout_micros: micros(left), body: Some(body) };
     pb::ForwardRequest { message: Some(pb::forward_request::Message::Question(question)) }
@@ -58,33 +58,33 @@ pub fn question(id: u64, left: Duration, asked: Asked) -> pb::ForwardRequest {
 
 /// A question as it was sent. A command must be one: what cannot be read must
 /// never get into the log.
-pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, Asked), Malformed> {
+pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuestion), Malformed> {
     use pb::question::Body;
     let asked = match wire.body {
         Some(Body::Propose(command)) => match Command::decode(&command) {
-            Ok(_) => Asked::Leader(Question::Propose(command)),
+            Ok(_) => PeerQuestion::Leader(Question::Propose(command)),
             Err(error) => return malformed(format!("what is to be proposed is not a command: {error}")),
         },
-        Some(Body::ReadIndex(pb::ReadIndexQuestion {})) => Asked::Leader(Question::ReadIndex),
+        Some(Body::ReadIndex(pb::ReadIndexQuestion {})) => PeerQuestion::Leader(Question::ReadIndex),
         Some(Body::Transfer(pb::TransferQuestion { to })) => {
-            Asked::Leader(Question::Transfer((to != 0).then_some(NodeId(to))))
+            PeerQuestion::Leader(Question::Transfer((to != 0).then_some(NodeId(to))))
         }
-        Some(Body::Status(pb::StatusQuestion {})) => Asked::Status,
+        Some(Body::Status(pb::StatusQuestion {})) => PeerQuestion::Status,
         None => return malformed("a question is empty or of an unknown kind"),
     };
     Ok((wire.id, Duration::from_micros(wire.timeout_micros), asked))
 }
 
 /// An answer with its question's number, as it is sent.
-pub fn answer(id: u64, told: Result<Told, Fault>) -> pb::ForwardResponse {
+pub fn answer(id: u64, answer: Result<PeerAnswer, Fault>) -> pb::ForwardResponse {
     use pb::answer::Body;
-    let body = match told {
-        Ok(Told::Leader(Answer::Applied(Applied { id, reply }))) => {
+    let body = match answer {
+        Ok(PeerAnswer::Leader(Answer::Applied(Applied { id, reply }))) => {
             Body::Applied(pb::Applied { entry: Some(entry_id_to_wire(id)), reply: reply.encode() })
         }
-        Ok(Told::Leader(Answer::ReadIndex(index))) => Body::ReadIndex(index.get()),
-        Ok(Told::Leader(Answer::Leads(leader))) => Body::Leads(leader.get()),
-        Ok(Told::Status(told)) => Body::Status(status(*told)),
+        Ok(PeerAnswer::Leader(Answer::ReadIndex(index))) => Body::ReadIndex(index.get()),
+        Ok(PeerAnswer::Leader(Answer::Leads(leader))) => Body::Leads(leader.get()),
+        Ok(PeerAnswer::Status(answer)) => Body::Status(status(*answer)),
         Err(why) => Body::Fault(fault(why)),
     };
     let answer = pb::Answer { id, body: Some(body) };
@@ -92,18 +92,18 @@ pub fn answer(id: u64, told: Result<Told, Fault>) -> pb::ForwardResponse {
 }
 
 /// An answer as it was sent.
-pub fn checked_answer(wire: pb::Answer) -> Result<(u64, Result<Told, Fault>), Malformed> {
+pub fn checked_answer(wire: pb::Answer) -> Result<(u64, Result<PeerAnswer, Fault>), Malformed> {
     use pb::answer::Body;
-    let told = match wire.body {
-        Some(Body::Applied(applied)) => Ok(Told::Leader(Answer::Applied(checked_applied(applied)?))),
-        Some(Body::ReadIndex(index)) => Ok(Told::Leader(Answer::ReadIndex(checked_index(index)?))),
+    let answer = match wire.body {
+        Some(Body::Applied(applied)) => Ok(PeerAnswer::Leader(Answer::Applied(checked_applied(applied)?))),
+        Some(Body::ReadIndex(index)) => Ok(PeerAnswer::Leader(Answer::ReadIndex(checked_index(index)?))),
         Some(Body::Leads(0)) => return malformed("node 0 leads"),
-        Some(Body::Leads(leader)) => Ok(Told::Leader(Answer::Leads(NodeId(leader)))),
-        Some(Body::Status(status)) => Ok(Told::Status(Box::new(checked_status(status)?))),
+        Some(Body::Leads(leader)) => Ok(PeerAnswer::Leader(Answer::Leads(NodeId(leader)))),
+        Some(Body::Status(status)) => Ok(PeerAnswer::Status(Box::new(checked_status(status)?))),
         Some(Body::Fault(fault)) => Err(read_fault(fault)),
         None => return malformed("an answer is empty or of an unknown kind"),
     };
-    Ok((wire.id, told))
+    Ok((wire.id, answer))
 }
 
 fn checked_applied(wire: pb::Applied) -> Result<Applied, Malformed> {
