@@ -53,27 +53,55 @@ pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
         return line.extend_from_slice(hex::encode(bytes).as_bytes());
     }
     line.reserve(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        let mut rest = chunk.valid();
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| *c == '\\' || c.is_control()) {
-            line.extend_from_slice(&rest.as_bytes()[..at]);
-            match c {
-                '\n' => line.extend_from_slice(br"\n"),
-                '\t' => line.extend_from_slice(br"\t"),
-                '\\' => line.extend_from_slice(br"\\"),
-                c => line.extend(c.escape_unicode().map(|c| c as u8)),
+    let mut rest = bytes;
+    while let Some(first) = rest.first() {
+        let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
+        if plain > 0 {
+            line.extend_from_slice(&rest[..plain]);
+            rest = &rest[plain..];
+            continue;
+        }
+        let length = match first_char(rest) {
+            Some('\n') => extend(line, br"\n", 1),
+            Some('\t') => extend(line, br"\t", 1),
+            Some('\\') => extend(line, br"\\", 1),
+            Some(c) if c.is_control() => {
+                extend(line, c.escape_unicode().to_string().as_bytes(), c.len_utf8())
             }
-            rest = &rest[at + c.len_utf8()..];
-        }
-        line.extend_from_slice(rest.as_bytes());
-        for byte in chunk.invalid() {
-            let digit = |nibble: u8| HEX_DIGITS[usize::from(nibble)];
-            line.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
-        }
+            Some(c) => extend(line, &rest[..c.len_utf8()], c.len_utf8()),
+            None => {
+                let digit = |nibble: u8| HEX_DIGITS[usize::from(nibble)];
+                extend(line, &[b'\\', b'x', digit(first >> 4), digit(first & 15)], 1)
+            }
+        };
+        rest = &rest[length..];
     }
 }
 
 const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
+
+/// What most bytes are: a character by itself that needs no escape.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'\\'
+}
+
+/// The character at the beginning, if there is a whole one.
+fn first_char(bytes: &[u8]) -> Option<char> {
+    let length = match bytes[0] {
+        0..=0x7f => 1,
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
+}
+
+/// Adds to a line what stands for so many bytes.
+fn extend(line: &mut Vec<u8>, shown: &[u8], bytes: usize) -> usize {
+    line.extend_from_slice(shown);
+    bytes
+}
 
 /// A version of a key as JSON.
 pub(super) fn key_value(kv: &KeyValue, keys_only: bool, as_hex: bool) -> Value {
@@ -193,6 +221,7 @@ mod tests {
     fn what_is_shown_keeps_to_one_line_and_cannot_steer_a_terminal() {
         assert_eq!(shown("grüß".as_bytes(), false), "grüß");
         assert_eq!(shown(b"a\tb\n\x1b[2J\xff\\", false), "a\\tb\\n\\u{1b}[2J\\xff\\\\");
+        assert_eq!(shown(b"\xe2\x82|\xe2\x82\xac|\xc2\x85|\xf5", false), "\\xe2\\x82|€|\\u{85}|\\xf5");
         assert_eq!(shown(b"ab", true), "6162");
     }
 
