@@ -188,6 +188,7 @@ async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
         node: config.node_id(&config.name),
         name: config.name.clone(),
         fsync: config.fsync,
+        log: storage::LogSettings::default(),
         cache_bytes: config.cache_bytes,
         open_timeout: OPEN_TIMEOUT,
     };

@@ -35,14 +35,14 @@ impl Layout {
         self.root.join("peers")
     }
 
-    /// The log and the hard state.
+    /// The log and the hard state, but for what was written last.
     pub(crate) fn raft(&self) -> PathBuf {
         self.root.join("raft")
     }
 
-    /// How far the log was durable.
-    pub(crate) fn witness(&self) -> PathBuf {
-        self.root.join("raft-witness")
+    /// What was written to the log last.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
     }
 
     /// The name of the state in use.
@@ -129,7 +129,7 @@ fn refuse_foreign(layout: &Layout) -> Result<(), OpenError> {
 }
 
 fn require_parts(layout: &Layout) -> Result<(), OpenError> {
-    for path in [layout.raft().join("db"), layout.current()] {
+    for path in [layout.journal(), layout.raft().join("db"), layout.current()] {
         if !path.exists() {
             return Err(OpenError::Missing { path });
         }
@@ -139,7 +139,7 @@ fn require_parts(layout: &Layout) -> Result<(), OpenError> {
 
 fn remove_parts(layout: &Layout) -> Result<(), StorageError> {
     fsync::remove_file(&layout.current())?;
-    fsync::remove_file(&layout.witness())?;
+    fsync::remove_dir(&layout.journal())?;
     fsync::remove_dir(&layout.raft())?;
     for generation in layout.states()? {
         fsync::remove_dir(&layout.state(generation))?;

@@ -29,6 +29,16 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), StorageError> {
     sync_dir(dir)
 }
 
+/// Sees to it that what is read next is what the device holds (fact 11 in [`storage`](crate::storage)). After a failed fsync, Linux keeps
+/// the pages that it could not write and calls them clean: a process
+/// that starts again would read there, and promise, what is on no disk. So what can be written is, and then the pages go.
+pub(crate) fn drop_cache(file: &File, path: &Path) -> Result<(), StorageError> {
+    file.sync_all().map_err(StorageError::io("fsync", path))?;
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)
+        .map_err(std::io::Error::from)
+        .map_err(StorageError::io("drop the cache of", path))
+}
+
 /// Replaces a file as a whole: after a crash at any point there is either the
 /// old content or the new, and once this returned it is the new.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {

@@ -7,9 +7,9 @@ use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory that this version writes, and the only one that it reads. 2: the state's meta
-/// record keeps an inventory.
-pub const FORMAT_VERSION: u32 = 2;
+/// The format of the whole directory that this version writes, and the only one that it reads. 3: the log
+/// has a journal.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

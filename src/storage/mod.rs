@@ -20,11 +20,11 @@
 //! | 3 | a page above a quarter of a segment goes to a file that is never synced | large segments; large records are cut up ([`log`], `table`); `blobs/` is checked to be empty after each sync |
 //! | 4 | new files' names are not synced | everything is synced after an open, up to the parent directory |
 //! | 5 | a crash during open leaves `*.generating`, which every later open fails on | removed before an open |
-//! | 6 | damage can make it panic, spin for ever, or drop the end of its log silently | a [watchdog](watched), panics caught, checksums of our own, a witness of how far the log was durable |
+//! | 6 | damage can make it panic, spin forever, or drop the end of its log silently | a [watchdog](watched), panics caught, checksums of our own; what the log's store has lost, the [`journal`] must still have |
 //! | 7 | on a full disk writes fail but reads go on, of what never reached the disk | the first error is final: reads fail too |
 //! | 8 | a write error may leave `flush` waiting for ever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
 //! | 9 | batches take a lock of the whole process | the log needs none (see [`log`]); the state's are short |
-//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log is synced every 512 KiB put or removed, the state every 2 MiB |
+//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | the [`journal`] keeps what the log's store has not synced two segments ago; of the state never as much as a segment is unsynced (2 MiB) |
 //! | 11 | (Linux) pages whose fsync failed count as clean: whoever opens the file next reads back what was lost | the file is synced and dropped from the page cache before it is opened |
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught: what failed is what is told |
 //!
@@ -34,8 +34,8 @@
 //! DIR/identity        whose it is; written first, checked before anything else
 //! DIR/lock            one process at a time
 //! DIR/peers           the directory that each peer showed first
+//! DIR/journal/        what was written to the log last, and how far it was durable
 //! DIR/raft/           sled: log, term and vote
-//! DIR/raft-witness    how far the log was durable
 //! DIR/state-000001/   sled: the state; the next snapshot goes to state-000002
 //! DIR/CURRENT         which state is in use
 //! ```
@@ -46,7 +46,8 @@
 //! |---|---|---|
 //! | the directory is made | an identity that is not `complete` | makes the rest anew: nothing was promised yet |
 //! | a small file is replaced | `*.tmp` beside the old one | ignores and later overwrites it |
-//! | the log is written | a prefix of the write's operations | loads a shorter log (see [`log`]) |
+//! | the log is written | some sectors of the write | drops it as torn (see [`journal`]) |
+//! | the log's store is filled | a prefix of the operations | reads the rest from the journal (see [`log`]) |
 //! | the state is written | a prefix of its batches, each whole | applies the rest of the log again |
 //! | a snapshot comes in | a directory that `CURRENT` does not name | removes it |
 //! | a snapshot is activated | `CURRENT` old or new | opens that one; the log is reset after it if the state is ahead |
@@ -55,8 +56,8 @@
 //! # Seams
 //!
 //! Above, [`LogStore`] and [`StateStore`] (whose state is a [`kv::Table`](crate::kv::Table)) are all that the rest of
-//! the program knows. Below, [`RecordStore`](log::RecordStore) is where another engine can be put under the log's own
-//! format; the simulator does. All calls block: they belong on threads of their own.
+//! the program knows. Below, [`RecordStore`](log::RecordStore) and [`JournalFiles`](journal::JournalFiles) are where another engine and another
+//! file system can be put under the log's own format; the simulator does. All calls block: they belong on threads of their own.
 
 mod codec;
 mod directory;
@@ -64,6 +65,7 @@ mod error;
 mod fsync;
 mod generation;
 mod identity;
+pub mod journal;
 mod lock;
 pub mod log;
 mod peers;
@@ -78,7 +80,7 @@ mod watchdog;
 pub use codec::{Malformed, decode_members, encode_members};
 pub use error::{OpenError, StageError, StorageError};
 pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
-pub use log::{LogStore, RestoredLog};
+pub use log::{LogReader, LogSettings, LogSlice, LogStore, LogStorer, RestoredLog};
 pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
@@ -86,7 +88,8 @@ pub use state_store::{StagedState, StateStore, VerifiedState};
 pub use watchdog::{Unfinished, watched};
 
 use crate::storage::directory::Directory;
-use crate::storage::log::{RunLog, SledRecords};
+use crate::storage::journal::DiskFiles;
+use crate::storage::log::{OpenLog, SledRecords};
 use crate::storage::sled_db::SledSettings;
 use crate::storage::sled_states::StateSettings;
 use crate::types::{ClusterId, NodeId};
@@ -94,8 +97,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The log's page cache: it is written in order and read once, at the start.
-const LOG_CACHE_BYTES: u64 = 32 << 20;
+/// The page cache of the log's store: it is written in order, and read at the start and by followers that lag.
+const LOG_CACHE_BYTES: u64 = 8 << 20;
 
 /// How a data directory is opened.
 #[derive(Clone, Debug)]
@@ -112,6 +115,8 @@ pub struct Options {
     pub name: String,
     /// False (`--unsafe-no-fsync`): a power cut may take what was acknowledged.
     pub fsync: bool,
+    /// How the log is kept.
+    pub log: LogSettings,
     /// The page cache of the state, in bytes.
     pub cache_bytes: u64,
     /// How long the opening may take before the disk counts as failed.
@@ -126,6 +131,8 @@ pub struct Storage {
     pub peers: PeerDirectories,
     /// The log, for the thread that writes it.
     pub log: Box<dyn LogStore>,
+    /// For the thread that moves it into the store.
+    pub storer: Box<dyn LogStorer>,
     /// What the log held.
     pub restored: RestoredLog,
     /// The state.
@@ -156,16 +163,18 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     };
     let state =
         StateSettings { cluster: options.cluster, cache_bytes: options.cache_bytes, fsync: options.fsync };
-    let open_log = |lock| SledRecords::open(log.clone(), &layout.witness(), lock);
+    let records = SledRecords::open(log, lock.clone())?;
+    let files = Arc::new(DiskFiles::open(&layout.journal(), options.fsync, lock.clone())?);
     if !identity.is_complete() {
-        RunLog::create(&open_log(lock.clone())?, options.cluster)?;
+        log::create(&*files, options.log.journal, &records, options.cluster)?;
         SledStates::create(&layout, state)?;
         identity.mark_complete()?;
     }
     let peers = PeerDirectories::load(&layout.peers())?;
-    let (log, restored) = RunLog::open(open_log(lock.clone())?, options.cluster)?;
+    let OpenLog { log, storer, restored } =
+        log::open(files, records, options.cluster, options.log, fastrand::u64(1..))?;
     let states = SledStates::open(layout, state, lock)?;
-    Ok(Storage { identity, peers, log: Box::new(log), restored, states: Arc::new(states) })
+    Ok(Storage { identity, peers, log, storer, restored, states: Arc::new(states) })
 }
 
 impl std::fmt::Debug for Storage {

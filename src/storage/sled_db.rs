@@ -176,19 +176,12 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
     fsync::sync_dir(dir)
 }
 
-/// Fact 11. After a failed fsync, Linux keeps the pages that it could not write and calls them clean: a process
-/// that starts again would read there, and promise, what is on no disk. So what
-/// can be written is, and then the file is read from the disk. (With that, a start-up snapshot of the engine is never
-/// durable before the log that it was made of, either.)
+/// Fact 11. (With that, a start-up snapshot of the engine is never durable before the log that it was made of, either.)
 fn drop_cache(path: &Path) -> Result<(), StorageError> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(StorageError::io("open", path))?,
-    };
-    file.sync_all().map_err(StorageError::io("fsync", path))?;
-    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
-        .map_err(std::io::Error::from)
-        .map_err(StorageError::io("drop the cache of", path))
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        opened => fsync::drop_cache(&opened.map_err(StorageError::io("open", path))?, path),
+    }
 }
 
 /// sled gives its file lock back a moment after the last handle is gone, by a

@@ -140,6 +140,7 @@ impl Node {
             node: SELF,
             name: "n1".into(),
             fsync: false,
+            log: kontiki::storage::LogSettings::default(),
             cache_bytes: 8 << 20,
             open_timeout: Duration::from_secs(60),
         })

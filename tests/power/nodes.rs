@@ -191,6 +191,7 @@ impl Powered {
             node: NodeId(number("node")),
             name: node.name.clone(),
             fsync: true,
+            log: kontiki::storage::LogSettings::default(),
             cache_bytes: 8 << 20,
             open_timeout: Duration::from_secs(30),
         })

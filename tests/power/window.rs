@@ -140,6 +140,7 @@ fn open(disk: &Disk) -> Storage {
         node: NodeId(1),
         name: "n1".into(),
         fsync: true,
+        log: kontiki::storage::LogSettings::default(),
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(60),
     };

@@ -158,6 +158,7 @@ fn options(task: &Task) -> Options {
         node: NodeId(1),
         name: "n1".into(),
         fsync: task.fsync,
+        log: kontiki::storage::LogSettings::default(),
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(30),
     }

@@ -24,6 +24,7 @@ fn options(dir: &Path) -> Options {
         node: NodeId(1),
         name: "n1".into(),
         fsync: true,
+        log: kontiki::storage::LogSettings::default(),
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(60),
     }

@@ -1,10 +1,9 @@
-//! Reading a log back, and telling what a crash leaves from what damage leaves.
+//! Reading the store back, and telling what a crash leaves from what damage leaves.
 
 use crate::raft::{Entry, HardState};
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
-use crate::storage::log::RestoredLog;
-use crate::storage::log::record::{self, Base, Run};
+use crate::storage::log::record::{self, Base, Run, StoredMark};
 use crate::storage::log::record_store::RecordStore;
 use crate::types::{ClusterId, EntryId, Index};
 use bytes::Bytes;
@@ -21,16 +20,24 @@ pub(crate) struct Extent {
     pub parts: u16,
 }
 
-/// A log as it was found.
+/// A store as it was found.
+#[derive(Debug)]
 pub(crate) struct Loaded {
-    pub log: RestoredLog,
+    pub hard_state: HardState,
     pub base: Base,
-    /// The number of the last record found.
-    pub sequence: u64,
+    pub mark: StoredMark,
     /// The runs of the log by their first index.
     pub runs: BTreeMap<Index, Extent>,
+    /// All entries, without gaps.
+    pub entries: Vec<Entry>,
     /// Keys that a crash left over, in the order in which to remove them.
     pub leftovers: Vec<[u8; 11]>,
+}
+
+impl Loaded {
+    pub(crate) fn last(&self) -> EntryId {
+        self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last)
+    }
 }
 
 /// One part of a run, with the number of parts that the run claims to have.
@@ -43,22 +50,36 @@ struct Part {
 /// Loads the log, or names what is damaged. Changes nothing.
 pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Loaded, StorageError> {
     let loader = Loader { records, cluster };
-    let (base_sequence, base) = loader.single("the base record", record::BASE_KEY, record::decode_base)?;
-    let (hard_sequence, hard_state) =
-        loader.single("the record of term and vote", record::HARD_STATE_KEY, record::decode_hard_state)?;
     let mut loaded = Loaded {
-        log: RestoredLog { hard_state, base: base.id, entries: Vec::new() },
-        base,
-        sequence: base_sequence.max(hard_sequence),
+        base: loader.single("the base record", record::BASE_KEY, record::decode_base)?,
+        hard_state: loader.single(
+            "the record of term and vote",
+            record::HARD_STATE_KEY,
+            record::decode_hard_state,
+        )?,
+        mark: loader.single("the mark of the journal", record::MARK_KEY, record::decode_mark)?,
         runs: BTreeMap::new(),
+        entries: Vec::new(),
         leftovers: Vec::new(),
     };
-    let mut groups = loader.groups()?.into_iter().peekable();
-    while let Some((first, parts)) = groups.next() {
-        let is_last = groups.peek().is_none();
-        loader.take_run(&mut loaded, first, parts, is_last)?;
+    let mut pending: Option<(Index, Vec<Part>)> = None;
+    records.scan(record::RUN_PREFIX, &mut |key, value| {
+        let (first, number) = record::parse_run_key(key)
+            .ok_or_else(|| loader.damaged(format!("the record with key {key:02x?}"), "no run has such a key"))?;
+        let part = loader.part(first, number, value)?;
+        match &mut pending {
+            Some((at, parts)) if *at == first => parts.push(part),
+            _ => {
+                if let Some((first, parts)) = pending.replace((first, vec![part])) {
+                    loader.take_run(&mut loaded, first, parts, false)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if let Some((first, parts)) = pending {
+        loader.take_run(&mut loaded, first, parts, true)?;
     }
-    loader.check_end(&loaded, hard_state)?;
     // A run goes from its last part to its first, the last run first.
     loaded.leftovers.sort_unstable();
     loaded.leftovers.reverse();
@@ -67,7 +88,7 @@ pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Load
 
 /// Cuts a run's record into what one sled record may hold.
 pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u16, Vec<u8>)> {
-    let total = u16::try_from(record.len().div_ceil(part_bytes)).expect("an entry is far below 8 GiB");
+    let total = u16::try_from(record.len().div_ceil(part_bytes)).expect("an entry is far below 256 MiB");
     (0..).zip(record.chunks(part_bytes)).map(move |(number, bytes)| {
         let mut part = Vec::with_capacity(2 + bytes.len());
         part.extend_from_slice(&total.to_be_bytes());
@@ -90,8 +111,8 @@ pub(crate) fn read_run(
         let value = value.ok_or_else(|| loader.damaged(run_name(first), format!("part {number} is gone")))?;
         found.push(loader.part(first, number, &value)?);
     }
-    let run = record::decode_run(cluster, first, join(found));
-    run.map(|(_, run)| run).map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
+    record::decode_run(cluster, first, join(found))
+        .map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
 }
 
 struct Loader<'a> {
@@ -111,19 +132,6 @@ impl Loader<'_> {
         decode(self.cluster, &value).map_err(|Malformed(reason)| self.damaged(name, reason))
     }
 
-    /// All parts, by the first index of their run.
-    fn groups(&self) -> Result<BTreeMap<Index, Vec<Part>>, StorageError> {
-        let mut groups: BTreeMap<Index, Vec<Part>> = BTreeMap::new();
-        self.records.scan(record::RUN_PREFIX, &mut |key, value| {
-            let (first, number) = record::parse_run_key(key).ok_or_else(|| {
-                self.damaged(format!("the record with key {key:02x?}"), "no run has such a key")
-            })?;
-            groups.entry(first).or_default().push(self.part(first, number, value)?);
-            Ok(())
-        })?;
-        Ok(groups)
-    }
-
     fn part(&self, first: Index, number: u16, value: &[u8]) -> Result<Part, StorageError> {
         let Some((total, bytes)) = value.split_first_chunk::<2>() else {
             return Err(self.damaged(run_name(first), format!("part {number} is empty")));
@@ -141,21 +149,17 @@ impl Loader<'_> {
         let keys: Vec<_> = parts.iter().map(|part| record::run_key(first, part.number)).collect();
         let count = u16::try_from(keys.len()).unwrap_or(u16::MAX);
         if !is_complete(&parts) {
-            let below = first <= loaded.base.id.index;
-            if !below && !is_last {
+            if first > loaded.base.id.index && !is_last {
                 return Err(
                     self.damaged(run_name(first), "parts of it are missing, although later runs are there")
                 );
             }
-            if !below {
-                tracing::warn!(index = %first, "dropping the last run of the log: its write did not end before the crash");
-            }
+            // Whether it is missed, the journal says.
             loaded.leftovers.extend(keys);
             return Ok(());
         }
-        let (sequence, run) = record::decode_run(self.cluster, first, join(parts))
+        let run = record::decode_run(self.cluster, first, join(parts))
             .map_err(|Malformed(reason)| self.damaged(run_name(first), reason))?;
-        loaded.sequence = loaded.sequence.max(sequence);
         let last = run.entries.last().map_or(run.previous, |entry| entry.id);
         if run.epoch > loaded.base.epoch {
             return Err(self.damaged("the base record", format!("it is older than {}", run_name(first))));
@@ -164,22 +168,22 @@ impl Loader<'_> {
             loaded.leftovers.extend(keys);
             return Ok(());
         }
-        self.check_place(&loaded.log, first, &run)?;
+        self.check_place(loaded, first, &run)?;
         loaded.runs.insert(first, Extent { previous: run.previous, last, parts: count });
         let base = loaded.base.id.index;
-        loaded.log.entries.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
+        loaded.entries.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
         Ok(())
     }
 
     /// A run must begin where the one before it ends; the first one may begin below the base.
-    fn check_place(&self, log: &RestoredLog, first: Index, run: &Run) -> Result<(), StorageError> {
-        let end = log.last();
+    fn check_place(&self, loaded: &Loaded, first: Index, run: &Run) -> Result<(), StorageError> {
+        let end = loaded.last();
         let expected = end.index.next();
         if first > expected {
             let reason = format!("the entries {expected} to {} are missing", first.previous());
             return Err(self.damaged(run_name(first), reason));
         }
-        if first < expected && !log.entries.is_empty() {
+        if first < expected && !loaded.runs.is_empty() {
             let reason = format!("it overlaps with the run before it, which ends at {end}");
             return Err(self.damaged(run_name(first), reason));
         }
@@ -203,26 +207,6 @@ impl Loader<'_> {
                 return Err(self.damaged(run_name(run.previous.index.next()), reason));
             }
             before = *id;
-        }
-        Ok(())
-    }
-
-    fn check_end(&self, loaded: &Loaded, hard_state: HardState) -> Result<(), StorageError> {
-        let last = loaded.log.last();
-        let witnessed = self.records.noted();
-        if loaded.sequence < witnessed {
-            let reason = format!(
-                "it ends at {last} with record {}, but record {witnessed} was once durable: acknowledged entries or votes are lost",
-                loaded.sequence
-            );
-            return Err(self.damaged("the end of the log", reason));
-        }
-        if hard_state.term < last.term {
-            let reason = format!(
-                "it holds term {}, but the log ends at {last}: a newer vote is lost",
-                hard_state.term
-            );
-            return Err(self.damaged("the record of term and vote", reason));
         }
         Ok(())
     }

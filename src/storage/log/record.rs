@@ -9,19 +9,24 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 pub(crate) const BASE_KEY: &[u8] = b"b";
 /// The key of the hard state.
 pub(crate) const HARD_STATE_KEY: &[u8] = b"h";
+/// The key of the mark.
+pub(crate) const MARK_KEY: &[u8] = b"j";
+/// The key of padding.
+pub(crate) const PADDING_KEY: &[u8] = b"p";
 /// What the keys of runs begin with.
 pub(crate) const RUN_PREFIX: &[u8] = b"r";
 
-const VERSION: u8 = 1;
-/// Version, checksum, cluster, sequence.
-const ENVELOPE_BYTES: usize = 1 + 4 + 8 + 8;
+const VERSION: u8 = 2;
+/// Version, checksum, cluster.
+const ENVELOPE_BYTES: usize = 1 + 4 + 8;
 
-/// The cluster that a record belongs to, and its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub cluster: ClusterId,
-    /// Rises with every record; see the witness.
-    pub sequence: u64,
+/// How far the store holds the journal: what of it was put is put before its mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoredMark {
+    /// The last record of the journal whose group is in the store.
+    pub number: u64,
+    /// The last entry then.
+    pub last: EntryId,
 }
 
 /// Where the log begins.
@@ -60,42 +65,56 @@ pub(crate) fn parse_run_key(key: &[u8]) -> Option<(Index, u16)> {
     Some((Index(rest.try_get_u64().ok()?), rest.try_get_u16().ok()?))
 }
 
-pub(crate) fn encode_base(stamp: Stamp, base: Base) -> Vec<u8> {
-    seal(BASE_KEY, stamp, 24, |out| {
+pub(crate) fn encode_base(cluster: ClusterId, base: Base) -> Vec<u8> {
+    seal(BASE_KEY, cluster, 24, |out| {
         out.put_u64(base.epoch);
         codec::put_entry_id(out, base.id);
     })
 }
 
-pub(crate) fn decode_base(cluster: ClusterId, record: &[u8]) -> Result<(u64, Base), Malformed> {
-    let (sequence, mut body) = unseal(BASE_KEY, cluster, record)?;
+pub(crate) fn decode_base(cluster: ClusterId, record: &[u8]) -> Result<Base, Malformed> {
+    let mut body = unseal(BASE_KEY, cluster, record)?;
     let base = Base { epoch: body.try_get_u64()?, id: codec::get_entry_id(&mut body)? };
     codec::end(body)?;
-    Ok((sequence, base))
+    Ok(base)
 }
 
-pub(crate) fn encode_hard_state(stamp: Stamp, hard_state: HardState) -> Vec<u8> {
-    seal(HARD_STATE_KEY, stamp, 17, |out| {
+pub(crate) fn encode_hard_state(cluster: ClusterId, hard_state: HardState) -> Vec<u8> {
+    seal(HARD_STATE_KEY, cluster, 17, |out| {
         out.put_u64(hard_state.term.get());
         out.put_u8(u8::from(hard_state.vote.is_some()));
         out.put_u64(hard_state.vote.unwrap_or_default().get());
     })
 }
 
-pub(crate) fn decode_hard_state(cluster: ClusterId, record: &[u8]) -> Result<(u64, HardState), Malformed> {
-    let (sequence, mut body) = unseal(HARD_STATE_KEY, cluster, record)?;
+pub(crate) fn decode_hard_state(cluster: ClusterId, record: &[u8]) -> Result<HardState, Malformed> {
+    let mut body = unseal(HARD_STATE_KEY, cluster, record)?;
     let term = Term(body.try_get_u64()?);
     let voted = body.try_get_u8()? != 0;
     let vote = NodeId(body.try_get_u64()?);
     codec::end(body)?;
-    Ok((sequence, HardState { term, vote: voted.then_some(vote) }))
+    Ok(HardState { term, vote: voted.then_some(vote) })
+}
+
+pub(crate) fn encode_mark(cluster: ClusterId, mark: StoredMark) -> Vec<u8> {
+    seal(MARK_KEY, cluster, 24, |out| {
+        out.put_u64(mark.number);
+        codec::put_entry_id(out, mark.last);
+    })
+}
+
+pub(crate) fn decode_mark(cluster: ClusterId, record: &[u8]) -> Result<StoredMark, Malformed> {
+    let mut body = unseal(MARK_KEY, cluster, record)?;
+    let mark = StoredMark { number: body.try_get_u64()?, last: codec::get_entry_id(&mut body)? };
+    codec::end(body)?;
+    Ok(mark)
 }
 
 /// A run's record, to be cut into parts by the caller.
-pub(crate) fn encode_run(stamp: Stamp, epoch: u64, previous: EntryId, entries: &[&Entry]) -> Vec<u8> {
+pub(crate) fn encode_run(cluster: ClusterId, epoch: u64, previous: EntryId, entries: &[&Entry]) -> Vec<u8> {
     let first = run_key(Index(previous.index.get() + 1), 0);
     let size = 32 + entries.iter().map(|entry| entry.size()).sum::<usize>();
-    seal(&first, stamp, size, |out| {
+    seal(&first, cluster, size, |out| {
         out.put_u64(epoch);
         codec::put_entry_id(out, previous);
         out.put_u32(u32::try_from(entries.len()).expect("a run is limited in bytes, so in entries"));
@@ -106,8 +125,8 @@ pub(crate) fn encode_run(stamp: Stamp, epoch: u64, previous: EntryId, entries: &
 }
 
 /// The run that begins at `first`.
-pub(crate) fn decode_run(cluster: ClusterId, first: Index, record: Bytes) -> Result<(u64, Run), Malformed> {
-    let (sequence, body) = unseal(&run_key(first, 0), cluster, &record)?;
+pub(crate) fn decode_run(cluster: ClusterId, first: Index, record: Bytes) -> Result<Run, Malformed> {
+    let body = unseal(&run_key(first, 0), cluster, &record)?;
     let mut body = record.slice_ref(body);
     let epoch = body.try_get_u64()?;
     let previous = codec::get_entry_id(&mut body)?;
@@ -120,10 +139,10 @@ pub(crate) fn decode_run(cluster: ClusterId, first: Index, record: Bytes) -> Res
     if entries.is_empty() || previous.index.get().checked_add(1) != Some(first.get()) {
         return Err(Malformed("the run does not begin where its key says".into()));
     }
-    Ok((sequence, Run { epoch, previous, entries }))
+    Ok(Run { epoch, previous, entries })
 }
 
-fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     out.put_u64(entry.id.term.get());
     match &entry.payload {
         Payload::Noop => out.put_u8(0),
@@ -139,8 +158,8 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     }
 }
 
-/// The index is not stored: it follows from the key, which the checksum covers.
-fn get_entry(body: &mut Bytes, index: Index) -> Result<Entry, Malformed> {
+/// The index is not stored: it follows from where the entry stands.
+pub(crate) fn get_entry(body: &mut Bytes, index: Index) -> Result<Entry, Malformed> {
     let id = EntryId { term: Term(body.try_get_u64()?), index };
     let payload = match body.try_get_u8()? {
         0 => Payload::Noop,
@@ -154,19 +173,18 @@ fn get_entry(body: &mut Bytes, index: Index) -> Result<Entry, Malformed> {
     Ok(Entry { id, payload })
 }
 
-fn seal(key: &[u8], stamp: Stamp, size: usize, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn seal(key: &[u8], cluster: ClusterId, size: usize, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut record = Vec::with_capacity(ENVELOPE_BYTES + size);
     record.put_u8(VERSION);
     record.put_u32(0);
-    record.put_u64(stamp.cluster.get());
-    record.put_u64(stamp.sequence);
+    record.put_u64(cluster.get());
     body(&mut record);
     let checksum = checksum(key, &record);
     record[1..5].copy_from_slice(&checksum.to_be_bytes());
     record
 }
 
-fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<(u64, &'a [u8]), Malformed> {
+fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<&'a [u8], Malformed> {
     let mut rest = record;
     let version = rest.try_get_u8()?;
     if version != VERSION {
@@ -180,7 +198,7 @@ fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<(u64, 
     if found != cluster {
         return Err(Malformed(format!("it belongs to cluster {found}, not {cluster}")));
     }
-    Ok((rest.try_get_u64()?, rest))
+    Ok(rest)
 }
 
 /// Covers the key and everything but the checksum itself. Records are at least

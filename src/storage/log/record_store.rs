@@ -5,10 +5,11 @@ use bytes::Bytes;
 use std::path::Path;
 
 /// Records by key, kept in one sequence of operations: after a crash a *prefix*
-/// of them is there, each whole, and at least those before the last [`make_durable`](Self::make_durable).
+/// of them is there, each whole, and at least those that were put before the last [`make_durable`](Self::make_durable)
+/// and before as many bytes of other values as [`window`](Self::window) says.
 ///
 /// Two true implementations: sled, and the simulator's disk. The first error is final.
-pub trait RecordStore: Send {
+pub trait RecordStore: Send + Sync {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
@@ -24,12 +25,8 @@ pub trait RecordStore: Send {
     /// Returns when all operations before the call are on stable storage.
     fn make_durable(&self) -> Result<(), StorageError>;
 
-    /// Notes, beside the records, that the record of this number is durable. The
-    /// note itself may be lost in a power cut, but never tells too much.
-    fn note(&self, sequence: u64) -> Result<(), StorageError>;
-
-    /// What was last noted; 0 if that is not known.
-    fn noted(&self) -> u64;
+    /// How many bytes of values, at most, put before a sync may still be taken by a power cut after it.
+    fn window(&self) -> u64;
 
     /// Bytes on disk, about.
     fn size_on_disk(&self) -> Result<u64, StorageError>;

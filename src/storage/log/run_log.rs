@@ -1,117 +1,130 @@
-//! The log as runs of entries. The order of the operations is the matter here;
+//! The store: the log as runs of entries. The order of the operations is the matter here;
 //! see the table in [`log`](crate::storage::log).
 
-use crate::raft::{Entry, HardState, Persist};
+use crate::raft::{Entry, Persist};
 use crate::storage::error::StorageError;
 use crate::storage::log::load::{self, Extent, Loaded};
-use crate::storage::log::record::{self, Base, Stamp};
+use crate::storage::log::reader::Shared;
+use crate::storage::log::record::{self, Base, StoredMark};
 use crate::storage::log::record_store::RecordStore;
-use crate::storage::log::{LogStore, RestoredLog};
 use crate::types::{ClusterId, EntryId, Index};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Where a run ends. Large enough that sled's cost per record is spread over many
-/// entries, small enough that rewriting one at a truncation is cheap.
-const RUN_BYTES: usize = 64 << 10;
+/// Where a run ends. Large enough that sled's cost per record is spread over many entries, small enough that the page of 16
+/// runs that each of the 256 shards of sled's cache keeps is no burden (fact 15 of the guide: blocks of 4 KiB).
+const RUN_BYTES: usize = 4 << 10;
 
 /// What of a run goes into one sled record: more than a run of several entries
 /// has, and 21 of them (a full page) stay below a quarter of a segment.
-const PART_BYTES: usize = 80 << 10;
+const PART_BYTES: usize = 5 << 10;
 
-/// Segments are what the log's disk space comes in; it levels off at about five.
-pub(crate) const SEGMENT_BYTES: usize = 8 << 20;
+/// Segments are what the store's disk space comes in.
+pub(crate) const SEGMENT_BYTES: usize = 512 << 10;
 
-/// The log over some engine.
+/// One record of padding.
+const PADDING_BYTES: usize = PART_BYTES;
+
+/// The store over some engine.
 #[derive(Debug)]
-pub struct RunLog<R> {
-    records: R,
-    cluster: ClusterId,
-    base: Base,
-    runs: BTreeMap<Index, Extent>,
-    /// The number of the last record written.
-    sequence: u64,
+pub(crate) struct RunLog<R> {
+    shared: Arc<Shared<R>>,
+    /// Bytes of values put since the opening.
+    put_bytes: u64,
 }
 
 impl<R: RecordStore> RunLog<R> {
-    /// Makes an empty log. Durable when it returns.
-    pub fn create(records: &R, cluster: ClusterId) -> Result<(), StorageError> {
-        let stamp = Stamp { cluster, sequence: 0 };
-        let base = record::encode_base(stamp, Base { epoch: 0, id: EntryId::ZERO });
+    /// Makes an empty store. Durable when it returns.
+    pub(crate) fn create(records: &R, cluster: ClusterId) -> Result<(), StorageError> {
+        let base = record::encode_base(cluster, Base { epoch: 0, id: EntryId::ZERO });
         records.insert(record::BASE_KEY, base)?;
-        let hard_state = record::encode_hard_state(stamp, HardState::default());
+        let hard_state = record::encode_hard_state(cluster, Default::default());
         records.insert(record::HARD_STATE_KEY, hard_state)?;
+        records.insert(record::MARK_KEY, record::encode_mark(cluster, StoredMark::default()))?;
         records.make_durable()
     }
 
-    /// Opens a log that [`create`](Self::create) made, and removes what a crash left over.
-    pub fn open(records: R, cluster: ClusterId) -> Result<(Self, RestoredLog), StorageError> {
-        let Loaded { log, base, sequence, runs, leftovers } = load::load(&records, cluster)?;
-        for key in leftovers {
-            records.remove(&key)?;
+    /// Goes on with a store that was [loaded](load::load), and removes what a crash left over.
+    pub(crate) fn open(records: R, cluster: ClusterId, loaded: Loaded) -> Result<Self, StorageError> {
+        for key in &loaded.leftovers {
+            records.remove(key)?;
         }
         // Also what was loaded is promised from here on, synced before the crash or not.
         records.make_durable()?;
-        Ok((Self { records, cluster, base, runs, sequence }, log))
+        let shared = Shared::new(records, cluster, loaded.base, loaded.runs);
+        Ok(Self { shared: Arc::new(shared), put_bytes: 0 })
     }
 
-    fn last(&self) -> EntryId {
-        self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last)
+    /// For those who read it.
+    pub(crate) fn shared(&self) -> Arc<Shared<R>> {
+        self.shared.clone()
     }
 
-    /// For the next record. Each has a number of its own: were it one for a whole write, the
-    /// first record of a write could vouch for the last, which a damaged end has taken.
-    fn stamp(&mut self) -> Stamp {
-        self.sequence += 1;
-        Stamp { cluster: self.cluster, sequence: self.sequence }
+    fn records(&self) -> &R {
+        &self.shared.records
+    }
+
+    /// Bytes of values put since the opening.
+    pub(crate) fn put_bytes(&self) -> u64 {
+        self.put_bytes
+    }
+
+    pub(crate) fn last(&self) -> EntryId {
+        self.shared.index().last()
+    }
+
+    fn base(&self) -> Base {
+        self.shared.index().base
+    }
+
+    fn put(&mut self, key: &[u8], record: Vec<u8>) -> Result<(), StorageError> {
+        self.put_bytes += record.len() as u64;
+        self.records().insert(key, record)
     }
 
     fn put_base(&mut self, base: Base) -> Result<(), StorageError> {
-        let record = record::encode_base(self.stamp(), base);
-        self.records.insert(record::BASE_KEY, record)?;
-        self.base = base;
+        self.put(record::BASE_KEY, record::encode_base(self.shared.cluster, base))?;
+        self.shared.index_mut().base = base;
         Ok(())
     }
 
     /// The last of them speaks for all.
     fn put_hard_state(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
         let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) else { return Ok(()) };
-        let record = record::encode_hard_state(self.stamp(), hard_state);
-        self.records.insert(record::HARD_STATE_KEY, record)
+        self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.shared.cluster, hard_state))
+    }
+
+    fn remove_run(&mut self, first: Index) -> Result<(), StorageError> {
+        let extent = self.shared.index_mut().runs.remove(&first);
+        self.remove_parts(first, extent.map_or(0, |extent| extent.parts))
     }
 
     /// Removes the parts from the last to the first: what a crash leaves is then
     /// the beginning of a run, which [`load`] knows as left over.
-    fn remove_run(&mut self, first: Index) -> Result<(), StorageError> {
-        if let Some(extent) = self.runs.remove(&first) {
-            for part in (0..extent.parts).rev() {
-                self.records.remove(&record::run_key(first, part))?;
-            }
+    fn remove_parts(&self, first: Index, parts: u16) -> Result<(), StorageError> {
+        for part in (0..parts).rev() {
+            self.records().remove(&record::run_key(first, part))?;
         }
         Ok(())
     }
 
     fn reset(&mut self, id: EntryId) -> Result<(), StorageError> {
-        self.put_base(Base { epoch: self.base.epoch + 1, id })?;
-        while let Some((first, _)) = self.runs.last_key_value() {
-            self.remove_run(*first)?;
+        let base = Base { epoch: self.base().epoch + 1, id };
+        self.put(record::BASE_KEY, record::encode_base(self.shared.cluster, base))?;
+        for (first, extent) in self.shared.index_mut().reset(base).into_iter().rev() {
+            self.remove_parts(first, extent.parts)?;
         }
         Ok(())
     }
 
     /// The topmost run that reaches up to `from`.
     fn next_above(&self, from: Index) -> Option<(Index, Extent)> {
-        let runs = self.runs.iter().rev().map(|(first, extent)| (*first, *extent));
-        runs.take_while(|(_, extent)| extent.last.index >= from).next()
+        let index = self.shared.index();
+        let (first, extent) = index.runs.last_key_value()?;
+        (extent.last.index >= from).then_some((*first, *extent))
     }
 
     /// Removes the entries from `from` on.
     fn truncate(&mut self, from: Index) -> Result<(), StorageError> {
-        if self.last().index < from {
-            return Ok(());
-        }
-        // A higher number must be in the log before the run that carries the highest
-        // goes: a crash in between would look like a lost tail.
-        self.put_base(self.base)?;
         while let Some((first, extent)) = self.next_above(from) {
             if first >= from {
                 self.remove_run(first)?;
@@ -119,7 +132,7 @@ impl<R: RecordStore> RunLog<R> {
             }
             // Only a run of several entries can straddle, and that has one part: the
             // rewriting is one operation of sled.
-            let run = load::read_run(&self.records, self.cluster, first, extent.parts)?;
+            let run = load::read_run(self.records(), self.shared.cluster, first, extent.parts)?;
             let kept: Vec<&Entry> = run.entries.iter().filter(|entry| entry.id.index < from).collect();
             self.put_run(run.previous, &kept)?;
         }
@@ -132,11 +145,7 @@ impl<R: RecordStore> RunLog<R> {
         };
         self.truncate(first.id.index)?;
         let mut previous = self.last();
-        assert_eq!(
-            first.id.index,
-            previous.index.next(),
-            "the core appends without gaps and never below the base"
-        );
+        assert_eq!(first.id.index, previous.index.next(), "the journal has no gaps and never goes below the base");
         for run in runs_of(entries) {
             self.put_run(previous, run)?;
             previous = self.last();
@@ -150,22 +159,20 @@ impl<R: RecordStore> RunLog<R> {
             [one] => (one.id.index, one.id),
             [] => return Ok(()),
         };
-        let record = record::encode_run(self.stamp(), self.base.epoch, previous, entries);
+        let record = record::encode_run(self.shared.cluster, self.base().epoch, previous, entries);
         let mut parts = 0;
         for (part, bytes) in load::split(&record, PART_BYTES) {
-            self.records.insert(&record::run_key(first, part), bytes)?;
+            self.put(&record::run_key(first, part), bytes)?;
             parts = part + 1;
         }
-        self.runs.insert(first, Extent { previous, last, parts });
+        self.shared.index_mut().runs.insert(first, Extent { previous, last, parts });
         Ok(())
     }
 
-    fn write_jobs(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
-        // It goes first: entries never stand in the log without the term in which
-        // they were accepted. Being early is harmless, since nobody is told of it
-        // before the end.
+    /// Takes over jobs from the journal, up to its record `number`. Durable after a [`sync`](Self::sync).
+    pub(crate) fn take_over(&mut self, jobs: &[Persist], number: u64) -> Result<(), StorageError> {
         self.put_hard_state(jobs)?;
-        // Entries that continue each other become one run, whichever job they came with.
+        // Entries that continue each other share runs, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
         for job in jobs {
             if let Some(base) = job.reset {
@@ -183,53 +190,51 @@ impl<R: RecordStore> RunLog<R> {
             pending.extend(&job.entries);
         }
         self.append(&pending)?;
-        self.records.make_durable()?;
-        self.records.note(self.sequence)
+        // It vouches for all before it, so it goes last.
+        let mark = StoredMark { number, last: self.last() };
+        self.put(record::MARK_KEY, record::encode_mark(self.shared.cluster, mark))
     }
 
-    fn id_at(&self, index: Index) -> Result<Option<EntryId>, StorageError> {
-        let Some((&first, &extent)) = self.runs.range(..=index).next_back() else {
-            return Ok(None);
-        };
-        if extent.last.index == index {
-            return Ok(Some(extent.last));
+    /// Returns when all that was taken over is on stable storage.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        self.records().make_durable()
+    }
+
+    /// Moves the base; [`sweep`](Self::sweep) removes what lies below.
+    pub(crate) fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
+        let base = self.base();
+        if through.index <= base.id.index {
+            return Ok(());
         }
-        let run = load::read_run(&self.records, self.cluster, first, extent.parts)?;
-        Ok(run.entries.iter().map(|entry| entry.id).find(|id| id.index == index))
+        assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
+        self.put_base(Base { id: through, ..base })
     }
 
-    fn compact_to(&mut self, through: EntryId) -> Result<(), StorageError> {
-        assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
-        self.put_base(Base { id: through, ..self.base })?;
-        while let Some((&first, extent)) = self.runs.first_key_value() {
-            if extent.last.index > through.index {
-                break;
-            }
+    /// Removes so many of the runs that lie below the base, from the bottom up. Answers how many there were.
+    pub(crate) fn sweep(&mut self, runs_max: usize) -> Result<usize, StorageError> {
+        for removed in 0..runs_max {
+            let Some(first) = self.shared.index().first_below_base() else { return Ok(removed) };
             self.remove_run(first)?;
         }
-        Ok(())
+        Ok(runs_max)
     }
-}
 
-impl<R: RecordStore> LogStore for RunLog<R> {
-    fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
-        self.records.check()?;
-        if jobs.iter().all(|job| job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()) {
-            return Ok(());
+    /// Puts records of no meaning, so that what was synced before is as many bytes further from the end.
+    pub(crate) fn pad(&mut self, bytes: u64) -> Result<(), StorageError> {
+        let goal = self.put_bytes + bytes;
+        while self.put_bytes < goal {
+            self.put(record::PADDING_KEY, vec![0; PADDING_BYTES])?;
         }
-        self.write_jobs(jobs).map_err(|error| self.records.fail(error))
+        self.records().remove(record::PADDING_KEY)
     }
 
-    fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
-        self.records.check()?;
-        if through.index <= self.base.id.index {
-            return Ok(());
+    fn id_at(&self, at: Index) -> Result<Option<EntryId>, StorageError> {
+        let Some((first, extent)) = self.shared.index().run_at(at) else { return Ok(None) };
+        if extent.last.index == at {
+            return Ok(Some(extent.last));
         }
-        self.compact_to(through).map_err(|error| self.records.fail(error))
-    }
-
-    fn size_on_disk(&self) -> Result<u64, StorageError> {
-        self.records.size_on_disk()
+        let run = load::read_run(self.records(), self.shared.cluster, first, extent.parts)?;
+        Ok(run.entries.iter().map(|entry| entry.id).find(|id| id.index == at))
     }
 }
 

@@ -1,0 +1,79 @@
+//! What a segment begins with.
+//!
+//! A sector is the unit in which a device writes. None that was synced is ever
+//! written again with other content before its segment is used again.
+
+use crate::storage::codec::Malformed;
+use crate::types::ClusterId;
+use bytes::{Buf as _, BufMut as _};
+
+/// The bytes of a sector.
+pub(crate) const SECTOR: usize = 512;
+
+const MAGIC: u32 = 0x4b4a_5331; // "KJS1"
+const BYTES: usize = 36;
+
+/// The header of a segment in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Rises by one with each segment that is begun.
+    pub generation: u64,
+    /// The number of its first record. All before it are synced.
+    pub first: u64,
+    /// The checksum of the record before the first.
+    pub chain: u32,
+    /// The same in all segments of a directory.
+    pub secret: u64,
+}
+
+/// What the checksums of records begin with: nobody who does not know the secret
+/// can store a value that reads as a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Salt(pub u32);
+
+impl Salt {
+    pub(crate) fn new(cluster: ClusterId, secret: u64) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(&cluster.get().to_be_bytes()), &secret.to_be_bytes()))
+    }
+}
+
+impl Header {
+    /// One sector.
+    pub(crate) fn encode(&self, cluster: ClusterId, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.put_u32(MAGIC);
+        out.put_u32(0);
+        out.put_u64(self.generation);
+        out.put_u64(self.first);
+        out.put_u32(self.chain);
+        out.put_u64(self.secret);
+        out.resize(start + SECTOR, 0);
+        let sum = checksum(cluster, &out[start..]);
+        out[start + 4..start + 8].copy_from_slice(&sum.to_be_bytes());
+    }
+
+    /// None: the segment was never used.
+    pub(crate) fn decode(cluster: ClusterId, sector: &[u8]) -> Result<Option<Self>, Malformed> {
+        if sector.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let mut rest = sector.get(..BYTES).unwrap_or_default();
+        let magic = rest.try_get_u32()?;
+        let sum = rest.try_get_u32()?;
+        if magic != MAGIC || sum != checksum(cluster, sector) {
+            return Err(Malformed("its header does not read, or is of another cluster".into()));
+        }
+        Ok(Some(Self {
+            generation: rest.try_get_u64()?,
+            first: rest.try_get_u64()?,
+            chain: rest.try_get_u32()?,
+            secret: rest.try_get_u64()?,
+        }))
+    }
+}
+
+/// Over the whole sector but the checksum itself: a bit that flips in its rest is noticed too.
+fn checksum(cluster: ClusterId, sector: &[u8]) -> u32 {
+    let sum = crc32c::crc32c(&cluster.get().to_be_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(sum, &sector[..4]), &sector[8..])
+}

@@ -1,0 +1,120 @@
+//! Which segments there are, and which of them must be kept.
+//!
+//! The writer takes them and fills them, the storer gives them back; both hold this.
+
+use crate::storage::error::StorageError;
+use crate::storage::journal::JournalSettings;
+use crate::storage::journal::files::{JournalFiles, SegmentFile};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// An open segment.
+pub(crate) struct Segment {
+    pub number: u32,
+    pub file: Box<dyn SegmentFile>,
+    pub bytes: usize,
+}
+
+/// See the module.
+pub(crate) struct Segments {
+    files: Arc<dyn JournalFiles>,
+    settings: JournalSettings,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// What they hold is of no use any more.
+    idle: VecDeque<Segment>,
+    /// Full, with the number of their last record; the oldest first.
+    full: VecDeque<(u64, Segment)>,
+    /// How many there are, the one in use among them.
+    count: u32,
+}
+
+impl Segments {
+    pub(crate) fn new(
+        files: Arc<dyn JournalFiles>,
+        settings: JournalSettings,
+        idle: VecDeque<Segment>,
+        full: VecDeque<(u64, Segment)>,
+        count: u32,
+    ) -> Self {
+        Self { files, settings, state: Mutex::new(State { idle, full, count }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One to write to.
+    pub(crate) fn take(&self) -> Option<Segment> {
+        self.state().idle.pop_front()
+    }
+
+    /// It is full, and synced.
+    pub(crate) fn fill(&self, segment: Segment, last: u64) {
+        self.state().full.push_back((last, segment));
+    }
+
+    /// All records up to this one are safe in the store.
+    pub(crate) fn release(&self, through: u64) {
+        let mut state = self.state();
+        while let Some((_, segment)) = state.full.pop_front_if(|(last, _)| *last <= through) {
+            state.idle.push_back(segment);
+        }
+    }
+
+    /// Whether the writer will have to wait when its segment is full.
+    pub(crate) fn are_short(&self) -> bool {
+        self.state().idle.is_empty()
+    }
+
+    /// Makes another one if there is none to take and there may be more. False: there may not, or the disk has no room
+    /// for it; then those that are there must do. Called by one at a time.
+    pub(crate) fn grow(&self) -> Result<bool, StorageError> {
+        let number = {
+            let state = self.state();
+            if !state.idle.is_empty() {
+                return Ok(true);
+            }
+            state.count
+        };
+        if number >= self.settings.segments_max {
+            return Ok(false);
+        }
+        if let Err(error) = self.files.draft(self.settings.segment_bytes) {
+            tracing::warn!(%error, "the journal cannot grow; writes may have to wait for the store");
+            self.files.discard_draft();
+            return Ok(false);
+        }
+        name(&*self.files, number)?;
+        let (file, _) = self.files.open(number)?;
+        let mut state = self.state();
+        state.count += 1;
+        state.idle.push_back(Segment { number, file, bytes: self.settings.segment_bytes });
+        Ok(true)
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.state().count) * self.settings.segment_bytes as u64
+    }
+}
+
+/// Makes a segment. Durable when it returns.
+pub(crate) fn make(files: &dyn JournalFiles, number: u32, bytes: usize) -> Result<(), StorageError> {
+    files.draft(bytes)?;
+    name(files, number)
+}
+
+/// The file is synced before it has its name, so that under a segment's name there is always a whole segment.
+fn name(files: &dyn JournalFiles, number: u32) -> Result<(), StorageError> {
+    files.publish(number)?;
+    files.sync_names()
+}
+
+impl std::fmt::Debug for Segments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segments").field("dir", &self.files.path()).finish_non_exhaustive()
+    }
+}

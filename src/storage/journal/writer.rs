@@ -1,0 +1,129 @@
+//! Appending to the journal: one write and one sync for all groups that wait.
+
+use crate::raft::Persist;
+use crate::storage::error::StorageError;
+use crate::storage::journal::files::JournalFiles;
+use crate::storage::journal::group;
+use crate::storage::journal::record::{self, Head};
+use crate::storage::journal::sector::{Header, Salt};
+use crate::storage::journal::segments::{Segment, Segments};
+use crate::types::ClusterId;
+use std::sync::Arc;
+
+/// The buffer is given back to the allocator when a large write has made it larger than this.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// How far a group got into the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// All of it, with this record as its last. Durable after the next [`sync`](Journal::sync).
+    Whole(u64),
+    /// The segment is full; all in it is durable. [`Journal::begin`] another.
+    SegmentFull,
+}
+
+/// The journal, for the thread that writes it.
+pub struct Journal {
+    pub(crate) files: Arc<dyn JournalFiles>,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) secret: u64,
+    /// The segment in use and how far it is written.
+    pub(crate) active: Option<(Segment, usize)>,
+    /// Of the segment in use, or of the last one.
+    pub(crate) generation: u64,
+    /// The last record.
+    pub(crate) number: u64,
+    /// The last record that is durable.
+    pub(crate) synced: u64,
+    /// The checksum of the last record.
+    pub(crate) chain: u32,
+    /// What is to be written next, to where the segment is written up to.
+    pub(crate) buffer: Vec<u8>,
+    /// The group at work, and how much of it is in records.
+    pub(crate) group: Vec<u8>,
+    pub(crate) cut: usize,
+}
+
+impl Journal {
+    /// Takes a group in hand; [`fill`](Self::fill) writes it.
+    pub(crate) fn put(&mut self, jobs: &[Persist]) {
+        assert_eq!(self.cut, self.group.len(), "one group after the other");
+        self.group.clear();
+        self.cut = 0;
+        group::encode(jobs, &mut self.group);
+    }
+
+    /// Cuts records from the group in hand until all of it is in some, or the segment is full.
+    pub(crate) fn fill(&mut self) -> Result<Filled, StorageError> {
+        let Some((segment, written)) = &self.active else { return Ok(Filled::SegmentFull) };
+        let Some(room) = record::room(segment.bytes - written - self.buffer.len()) else {
+            self.finish_segment()?;
+            return Ok(Filled::SegmentFull);
+        };
+        let end = self.group.len().min(self.cut + room);
+        self.number += 1;
+        let head = Head {
+            generation: self.generation,
+            number: self.number,
+            synced: self.synced,
+            chain: self.chain,
+            begins: self.cut == 0,
+            ends: end == self.group.len(),
+        };
+        let salt = Salt::new(self.cluster, self.secret);
+        self.chain = record::encode(salt, head, &self.group[self.cut..end], &mut self.buffer);
+        self.cut = end;
+        if head.ends {
+            return Ok(Filled::Whole(self.number));
+        }
+        self.finish_segment()?;
+        Ok(Filled::SegmentFull)
+    }
+
+    /// The header of the next segment will say that all before it is durable.
+    fn finish_segment(&mut self) -> Result<(), StorageError> {
+        self.sync()?;
+        if let Some((segment, _)) = self.active.take() {
+            self.segments.fill(segment, self.number);
+        }
+        Ok(())
+    }
+
+    /// Goes on in a segment whose content is of no use any more. Its header is written along with the first record.
+    pub(crate) fn begin(&mut self, segment: Segment) {
+        assert!(self.active.is_none() && self.buffer.is_empty(), "a segment is finished before the next begins");
+        self.generation += 1;
+        let header = Header {
+            generation: self.generation,
+            first: self.number + 1,
+            chain: self.chain,
+            secret: self.secret,
+        };
+        header.encode(self.cluster, &mut self.buffer);
+        self.active = Some((segment, 0));
+    }
+
+    /// Returns when all groups are on stable storage.
+    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
+        let Some((segment, written)) = &mut self.active else { return Ok(()) };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        segment.file.write(*written, &self.buffer)?;
+        *written += self.buffer.len();
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES);
+        self.group.shrink_to(BUFFER_BYTES);
+        segment.file.sync()?;
+        self.synced = self.number;
+        // Only now: it must never claim too much.
+        self.files.note(self.synced)
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("number", &self.number).field("synced", &self.synced).finish_non_exhaustive()
+    }
+}

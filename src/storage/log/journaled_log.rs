@@ -1,0 +1,231 @@
+//! The log: the journal in front, the store behind it.
+
+use crate::raft::{Entry, Persist};
+use crate::storage::codec::Malformed;
+use crate::storage::error::StorageError;
+use crate::storage::journal::{self, Journal, JournalFiles, JournalSettings, Recovered, Segments};
+use crate::storage::log::backlog::{Backlog, Item};
+use crate::storage::log::load;
+use crate::storage::log::overlay;
+use crate::storage::log::reader::LogReader;
+use crate::storage::log::record_store::RecordStore;
+use crate::storage::log::run_log::RunLog;
+use crate::storage::log::storer::{self, Storer, StorerHandle};
+use crate::storage::log::{LogSettings, LogStore, LogStorer, OpenLog};
+use crate::types::{ClusterId, EntryId, Index};
+use std::sync::{Arc, Mutex};
+
+/// The most bytes of entries in one group, but for a single entry that is larger.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// Makes an empty log. Durable when it returns, but for the names of its directories.
+pub fn create<R: RecordStore>(
+    files: &dyn JournalFiles,
+    settings: JournalSettings,
+    records: &R,
+    cluster: ClusterId,
+) -> Result<(), StorageError> {
+    journal::create(files, settings)?;
+    RunLog::create(records, cluster)
+}
+
+/// Opens a log that [`create`] made. `secret` is for a journal that was never used.
+pub fn open<R: RecordStore + 'static>(
+    files: Arc<dyn JournalFiles>,
+    records: R,
+    cluster: ClusterId,
+    settings: LogSettings,
+    secret: u64,
+) -> Result<OpenLog, StorageError> {
+    let mut loaded = load::load(&records, cluster)?;
+    let number = loaded.mark.number;
+    let Recovered { journal, groups } =
+        journal::recover(files, settings.journal, cluster, secret, number)?;
+    let recovered = groups.last().map(|(number, _)| *number);
+    let damaged =
+        |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
+    let job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
+    let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
+
+    let backlog = Arc::new(Backlog::new(settings.due_bytes));
+    if let Some(number) = recovered {
+        backlog.push(Item::Group(number, vec![job]));
+    }
+    let segments = journal.segments.clone();
+    let store = RunLog::open(records, cluster, loaded)?;
+    let shared = store.shared();
+    let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, number);
+    let storer = Arc::new(Mutex::new(storer));
+    let handle = StorerHandle { storer: storer.clone(), backlog: backlog.clone() };
+    let log = JournaledLog {
+        journal,
+        segments,
+        backlog,
+        storer,
+        reader: shared.clone(),
+        store_bytes: Box::new(move || shared.records.size_on_disk()),
+        begins: restored.base.index,
+        last: restored.last().index,
+        failed: None,
+    };
+    Ok(OpenLog { log: Box::new(log), storer: Box::new(handle), restored })
+}
+
+/// See the module.
+struct JournaledLog<R> {
+    journal: Journal,
+    segments: Arc<Segments>,
+    backlog: Arc<Backlog>,
+    storer: Arc<Mutex<Storer<R>>>,
+    reader: Arc<dyn LogReader>,
+    store_bytes: Box<dyn Fn() -> Result<u64, StorageError> + Send>,
+    /// The entry before the first one and the last one that were written.
+    begins: Index,
+    last: Index,
+    failed: Option<StorageError>,
+}
+
+impl<R: RecordStore> JournaledLog<R> {
+    fn write_jobs(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
+        // In the journal, not yet durable.
+        let mut pending = Vec::new();
+        for group in groups_of(jobs) {
+            self.check(&group);
+            self.journal.put(&group);
+            let number = loop {
+                match self.journal.fill()? {
+                    journal::Filled::Whole(number) => break number,
+                    journal::Filled::SegmentFull => {
+                        // All that is pending was synced along with the segment.
+                        self.hand_over(&mut pending);
+                        self.go_on()?;
+                    }
+                }
+            };
+            pending.push(Item::Group(number, group));
+        }
+        self.journal.sync()?;
+        self.hand_over(&mut pending);
+        Ok(())
+    }
+
+    fn check(&mut self, group: &[Persist]) {
+        for job in group {
+            if let Some(base) = job.reset {
+                (self.begins, self.last) = (base.index, base.index);
+            }
+            let (Some(first), Some(last)) = (job.entries.first(), job.entries.last()) else { continue };
+            assert!(
+                first.id.index > self.begins && first.id.index <= self.last.next(),
+                "the core appends without gaps and never below the base"
+            );
+            self.last = last.id.index;
+        }
+    }
+
+    fn hand_over(&self, durable: &mut Vec<Item>) {
+        for item in durable.drain(..) {
+            self.backlog.push(item);
+        }
+    }
+
+    /// Begins another segment. If there is none, the store is behind, and the writer does the
+    /// storer's work: it is what waits, so that memory and disk are bounded.
+    fn go_on(&mut self) -> Result<(), StorageError> {
+        let segment = match self.segments.take() {
+            Some(segment) => segment,
+            None => {
+                storer::lock(&self.storer).relieve()?;
+                self.segments.take().ok_or_else(|| StorageError::Engine {
+                    action: "make room in the journal",
+                    path: self.journal.files.path().to_owned(),
+                    reason: "a single write is larger than all of it; this is a bug in Kontiki, please report it"
+                        .into(),
+                })?
+            }
+        };
+        if self.segments.are_short() {
+            self.backlog.hurry();
+        }
+        self.journal.begin(segment);
+        Ok(())
+    }
+
+    fn is_sound(&self) -> Result<(), StorageError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl<R: RecordStore> LogStore for JournaledLog<R> {
+    fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
+        self.is_sound()?;
+        // A failed fsync is final: what it was to write is lost, and the next one would not say so.
+        self.write_jobs(jobs).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
+        self.is_sound()?;
+        if through.index > self.begins {
+            self.begins = through.index;
+            self.backlog.push(Item::Compact(through));
+        }
+        Ok(())
+    }
+
+    fn size_on_disk(&self) -> Result<u64, StorageError> {
+        Ok((self.store_bytes)()? + self.segments.bytes())
+    }
+
+    fn reader(&self) -> Arc<dyn LogReader> {
+        self.reader.clone()
+    }
+}
+
+impl<R> Drop for JournaledLog<R> {
+    fn drop(&mut self) {
+        self.backlog.close();
+    }
+}
+
+/// Cuts jobs into groups of about [`GROUP_BYTES`]. Each but the first goes on where the one before it ended, so that
+/// a log that ends with any of them is a log that this node may truthfully have.
+fn groups_of(jobs: &[Persist]) -> Vec<Vec<Persist>> {
+    let mut groups = Vec::new();
+    let (mut group, mut bytes) = (Vec::new(), 0);
+    for job in jobs.iter().filter(|job| !is_empty(job)) {
+        let mut rest = job.clone();
+        loop {
+            let fits = fitting(&rest.entries, GROUP_BYTES.saturating_sub(bytes), group.is_empty());
+            let tail = rest.entries.split_off(fits);
+            bytes += rest.entries.iter().map(Entry::size).sum::<usize>();
+            let mark = rest.mark;
+            if !is_empty(&rest) {
+                group.push(rest);
+            }
+            if tail.is_empty() {
+                break;
+            }
+            groups.push(std::mem::take(&mut group));
+            bytes = 0;
+            rest = Persist { mark, hard_state: None, reset: None, entries: tail };
+        }
+    }
+    if !group.is_empty() {
+        groups.push(group);
+    }
+    groups
+}
+
+fn is_empty(job: &Persist) -> bool {
+    job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()
+}
+
+/// How many entries fit; one at least if nothing else is there.
+fn fitting(entries: &[Entry], room: usize, alone: bool) -> usize {
+    let mut bytes = 0;
+    let fitting = entries.iter().take_while(|entry| {
+        bytes += entry.size();
+        bytes <= room
+    });
+    fitting.count().max(usize::from(alone)).min(entries.len())
+}
