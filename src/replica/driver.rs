@@ -43,6 +43,7 @@ pub(crate) struct Inbox {
 /// Those who work for the loop.
 pub(crate) struct Workers {
     pub(crate) log_writer: Worker<LogJob>,
+    pub(crate) log_storer: Worker<NoJob>,
     pub(crate) applier: Worker<ApplyJob>,
     pub(crate) state_syncer: Worker<NoJob>,
 }
@@ -50,7 +51,12 @@ pub(crate) struct Workers {
 impl Workers {
     /// For the watchdog.
     pub(crate) fn clocks(&self) -> Vec<Arc<Busy>> {
-        vec![self.log_writer.clock(), self.applier.clock(), self.state_syncer.clock()]
+        vec![
+            self.log_writer.clock(),
+            self.log_storer.clock(),
+            self.applier.clock(),
+            self.state_syncer.clock(),
+        ]
     }
 
     /// For how long the disk has kept one of them waiting.
@@ -151,6 +157,7 @@ impl Driver {
     fn take_fact(&mut self, fact: Fact) {
         match fact {
             Fact::Persisted(mark) => self.node.persisted(mark),
+            Fact::Stored(index) => tracing::trace!(%index, "the log can be read from its store"),
             Fact::StateDurable(index) => {
                 self.state_durable = self.state_durable.max(index);
                 self.compact();
@@ -348,10 +355,11 @@ impl Driver {
         for (_, reply) in std::mem::take(&mut self.reads) {
             let _ = reply.send(Err(ReadError::Stopping));
         }
-        let Workers { log_writer, applier, state_syncer } = self.workers;
+        let Workers { log_writer, log_storer, applier, state_syncer } = self.workers;
         // On a thread that may wait: a hung disk must not hold up the network's.
         let stopped = tokio::task::spawn_blocking(move || {
             log_writer.stop();
+            log_storer.stop();
             applier.stop();
             state_syncer.stop();
         });

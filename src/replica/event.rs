@@ -95,6 +95,8 @@ pub(crate) struct PeerMessage {
 pub(crate) enum Fact {
     /// Log writes up to this one are durable.
     Persisted(Mark),
+    /// The log can be read from its store up to this entry.
+    Stored(Index),
     /// The state up to this entry is durable.
     StateDurable(Index),
     /// A snapshot was installed.

@@ -10,7 +10,7 @@
 //!
 //! One task owns the [`Node`](crate::raft::Node) (`driver.rs`); everybody else sends it events. Two
 //! threads own the disks: the log writer (`log_writer.rs`), which makes groups of entries
-//! durable with one fsync, and the applier (`applier.rs`), which applies committed entries in
+//! durable with one fsync (`log_storer.rs` then moves them to where they can be read), and the applier (`applier.rs`), which applies committed entries in
 //! order and publishes an immutable [`View`](crate::kv::View) that reads run on, beside it and never
 //! behind it. Entries leave for the applier together with whoever waits for
 //! them (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after
@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod fatal;
 mod handle;
+mod log_storer;
 mod log_writer;
 mod options;
 mod pending;
@@ -47,6 +48,7 @@ pub use error::{InstallError, ReadError, TransferError, WriteError};
 pub use event::Applied;
 pub use fatal::Fatal;
 pub use handle::Handle;
+pub use log_storer::LogStorer;
 pub use log_writer::LogWriter;
 pub use options::{ReplicaOptions, Retention};
 pub use snapshot::{ReceivedSnapshot, SnapshotIntake};

@@ -6,6 +6,7 @@ use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::fatal::Fatal;
 use crate::replica::handle::{Handle, Inner};
+use crate::replica::log_storer::LogStorer;
 use crate::replica::log_writer::LogWriter;
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
@@ -16,7 +17,7 @@ use crate::replica::transport::Transport;
 use crate::replica::watchdog;
 use crate::replica::worker::Worker;
 use crate::storage::{
-    LogStore, RestoredLog, StateStore, Unfinished, decode_members, encode_members, watched,
+    LogStore, LogStorer as Storer, RestoredLog, StateStore, Unfinished, decode_members, encode_members, watched,
 };
 use crate::types::{ClusterId, EntryId, Index, NodeId};
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Start {
     pub seed: u64,
     /// The log on disk.
     pub log: Box<dyn LogStore>,
+    /// What moves the log to where it can be read.
+    pub storer: Box<dyn Storer>,
     /// What the log held.
     pub restored: RestoredLog,
     /// The state on disk.
@@ -71,6 +74,8 @@ pub struct Parts {
     pub driver: Driver,
     /// Owns the log.
     pub log_writer: LogWriter,
+    /// Moves it to where it can be read.
+    pub log_storer: LogStorer,
     /// Owns the state machine.
     pub applier: Applier,
     /// Makes the state durable.
@@ -81,10 +86,12 @@ pub struct Parts {
 pub fn start(parts: Start) -> Result<Handle, StartError> {
     let fatal = parts.fatal.clone();
     let machine = open(parts.states.table(), parts.options.open_timeout)?;
-    let Parts { handle, mut driver, log_writer, applier, state_syncer } = assemble(parts, machine)?;
+    let Parts { handle, mut driver, log_writer, log_storer, applier, state_syncer } = assemble(parts, machine)?;
     let workers = &mut driver.workers;
     let run = move || log_writer.run();
     workers.log_writer.start("log-writer", "the log cannot be written", fatal.clone(), run)?;
+    let run = move || log_storer.run();
+    workers.log_storer.start("log-storer", "the log cannot be stored", fatal.clone(), run)?;
     let run = move || applier.run();
     workers.applier.start("applier", "the state cannot be kept", fatal.clone(), run)?;
     let run = move || state_syncer.run();
@@ -105,7 +112,7 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
 
 /// Makes the parts of a replica over the state machine that was opened from its state.
 pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError> {
-    let Start { cluster, node: id, founders, options, seed, log, restored, states, transport, .. } = parts;
+    let Start { cluster, node: id, founders, options, seed, log, storer, restored, states, transport, .. } = parts;
     if machine.members().is_empty() {
         machine.found(encode_members(&founders));
         machine.commit()?;
@@ -118,10 +125,12 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     let (messages, messages_queue) = mpsc::channel(options.messages_max);
     let (requests, requests_queue) = mpsc::channel(options.requests_max);
     let (log_worker, log_bench) = Worker::new();
+    let (store_worker, store_bench) = Worker::new();
     let (apply_worker, apply_bench) = Worker::new();
     let (sync_worker, sync_bench) = Worker::new();
     let log_writer =
         LogWriter::new(log, log_bench, options.log_write_bytes, published.clone(), facts.clone());
+    let log_storer = LogStorer::new(storer, store_bench.busy, facts.clone());
     let applier = Applier::new(machine, published.clone(), apply_bench, facts.clone());
     let state_syncer = StateSyncer {
         states: states.clone(),
@@ -139,7 +148,12 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         cluster,
         options,
         transport,
-        workers: Workers { log_writer: log_worker, applier: apply_worker, state_syncer: sync_worker },
+        workers: Workers {
+            log_writer: log_worker,
+            log_storer: store_worker,
+            applier: apply_worker,
+            state_syncer: sync_worker,
+        },
         published: published.clone(),
         pending: Pending::default(),
         reads: BTreeMap::new(),
@@ -155,7 +169,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     let waiting_bytes = Arc::default();
     let inner = Inner { cluster, requests, messages, facts, published, states, receiving, waiting_bytes };
     let handle = Handle { inner: Arc::new(inner) };
-    Ok(Parts { handle, driver, log_writer, applier, state_syncer })
+    Ok(Parts { handle, driver, log_writer, log_storer, applier, state_syncer })
 }
 
 /// The first reading of everything. The engine may hang or panic over damage.

@@ -69,7 +69,7 @@ type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
 impl Server {
     async fn start(config: ServeConfig) -> Result<Self, ServeError> {
         let started = Instant::now();
-        let Storage { identity, peers: known, log, restored, states } = open(&config).await?;
+        let Storage { identity, peers: known, log, storer, restored, states } = open(&config).await?;
         let client_socket = listen(&config.listen_client, "clients").await?;
         let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
         let signals = Signals::default();
@@ -91,6 +91,7 @@ impl Server {
             options,
             seed: fastrand::u64(..),
             log,
+            storer,
             restored,
             states,
             transport: Arc::new(peers.clone()),

@@ -24,7 +24,7 @@
 //! | 7 | on a full disk writes fail but reads go on, of what never reached the disk | the first error is final: reads fail too |
 //! | 8 | a write error may leave `flush` waiting for ever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
 //! | 9 | batches take a lock of the whole process | the log needs none (see [`log`]); the state's are short |
-//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | the [`journal`] keeps what the log's store has not synced two segments ago; of the state never as much as a segment is unsynced (2 MiB) |
+//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 2 MiB; and the [`journal`] keeps what the store did not sync two segments ago |
 //! | 11 | (Linux) pages whose fsync failed count as clean: whoever opens the file next reads back what was lost | the file is synced and dropped from the page cache before it is opened |
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught: what failed is what is told |
 //!

@@ -157,6 +157,7 @@ impl Node {
             options,
             seed: 1,
             log: storage.log,
+            storer: storage.storer,
             restored: storage.restored,
             states: storage.states,
             transport: Arc::new(Silence),

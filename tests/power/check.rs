@@ -39,9 +39,12 @@ impl Promised {
         self.begun(step);
         self.known.follow(step);
         match step {
-            Step::Log(_) => {
-                self.uncompacted = self.known.log.clone();
-                self.bases = BTreeSet::from([base(&self.known.log)]);
+            Step::Log(jobs) => {
+                // A compaction becomes durable some time later; a reset with the write.
+                self.uncompacted.write(jobs);
+                if jobs.iter().any(|job| job.reset.is_some()) {
+                    self.bases = BTreeSet::from([base(&self.known.log)]);
+                }
             }
             Step::Sync | Step::Install(_) => drop(self.tables.drain(..self.tables.len() - 1)),
             Step::Compact(_) | Step::Table(_) => {}

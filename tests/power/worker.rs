@@ -6,7 +6,8 @@ use fastrand::Rng;
 use kontiki::kv::Batch;
 use kontiki::raft::{HardState, Members};
 use kontiki::storage::snapshot::{SnapshotHeader, encode};
-use kontiki::storage::{self, Options, Storage};
+use kontiki::storage::journal::JournalSettings;
+use kontiki::storage::{self, LogSettings, Options, Storage};
 use kontiki::types::{ClusterId, EntryId, NodeId, Revision, Term};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -106,9 +107,10 @@ fn run(task: &Task, report: &mut Report) -> Result<std::convert::Infallible, Str
     let mut known = Known { log: Log::of(&storage.restored), changes: changes(&storage)? };
     report.tell(&Line::Opened { milliseconds, busy_milliseconds, log: FoundLog::of(&known.log), records });
     let mut rng = Rng::with_seed(task.seed);
-    for _ in 0..task.steps {
+    for number in 0..task.steps {
         let step = known.next(&mut rng);
         take(&mut storage, &step)?;
+        store(&mut storage, number)?;
         known.follow(&step);
         report.tell(&Line::Done);
     }
@@ -137,6 +139,17 @@ fn take(storage: &mut Storage, step: &Step) -> Result<(), String> {
     }
 }
 
+/// Now and then the log goes into its store, all of it or a little: nobody waits for that.
+fn store(storage: &mut Storage, number: u64) -> Result<(), String> {
+    let steps = [0, 1, 0, 0, 2, 0, 1000][number as usize % 7];
+    for _ in 0..steps {
+        if storage.storer.step().map_err(|error| error.to_string())?.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> {
     let members = Members { voters: [NodeId(1)].into(), ..Members::default() };
     let header =
@@ -150,6 +163,12 @@ fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> 
     verified.activate().map_err(|error| error.to_string())
 }
 
+/// A small journal, so that its segments are used many times.
+fn log_settings() -> LogSettings {
+    let journal = JournalSettings { segment_bytes: 128 << 10, segments_min: 2, segments_max: 24 };
+    LogSettings { journal, due_bytes: 0, sync_bytes: 256 << 10 }
+}
+
 fn options(task: &Task) -> Options {
     Options {
         dir: task.dir.clone(),
@@ -158,7 +177,7 @@ fn options(task: &Task) -> Options {
         node: NodeId(1),
         name: "n1".into(),
         fsync: task.fsync,
-        log: kontiki::storage::LogSettings::default(),
+        log: log_settings(),
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(30),
     }

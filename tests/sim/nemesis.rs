@@ -231,7 +231,7 @@ impl World {
 
     fn strike_disk(&mut self, fault: Fault, node: NodeId, any: NodeId) -> bool {
         let state = if fault == Fault::BitFlip { 2 } else { 1 };
-        let part = self.random.weighted(&[(Part::Log, 2), (Part::State, state)]);
+        let part = self.random.weighted(&[(Part::Log, 2), (Part::Store, 1), (Part::State, state)]);
         let after = u32::try_from(self.random.number(0..12)).expect("small");
         let place = self.random.one_of(&[Place::End, Place::Anywhere, Place::Value]);
         let armed = match fault {

@@ -200,7 +200,7 @@ impl World {
 fn disarm(disk: &SimDisk) {
     const NEVER: u32 = u32::MAX;
     disk.arm(Fault::Crash { after: NEVER });
-    for part in [Part::Log, Part::State] {
+    for part in [Part::Log, Part::Store, Part::State] {
         disk.arm(Fault::WriteError { part, after: NEVER });
         disk.arm(Fault::SyncError { part, after: NEVER });
         disk.arm(Fault::ReadFlip { part, after: NEVER });

@@ -208,9 +208,40 @@ impl World {
             Ok(true) => {
                 self.note(node, "wrote", &[], String::new);
                 self.plan_log(node);
+                self.plan_store(node);
                 self.plan_turn(node);
             }
             Err(error) => self.fail(node, &format!("the log cannot be written: {error}")),
+        }
+    }
+
+    fn plan_store(&mut self, node: NodeId) {
+        // It is in no hurry.
+        let mean = self.swarm.disk.write * 4;
+        let server = self.server(node);
+        let delay = mean / 4 + server.random.time_about(mean);
+        let Some(running) = &mut server.running else { return };
+        let life = running.life;
+        if !std::mem::replace(&mut running.planned.store, true) {
+            self.plan(delay, Event::Store { node, life });
+        }
+    }
+
+    pub fn store_log(&mut self, node: NodeId, life: u64) {
+        if !self.lives(node, life) {
+            return;
+        }
+        let Some(running) = &mut self.server(node).running else { return };
+        running.planned.store = false;
+        let outcome = running.parts.log_storer.poll();
+        self.look_at_disk(node);
+        match outcome {
+            Ok(false) => {}
+            Ok(true) => {
+                self.plan_store(node);
+                self.plan_turn(node);
+            }
+            Err(error) => self.fail(node, &format!("the log cannot be stored: {error}")),
         }
     }
 

@@ -71,6 +71,7 @@ pub struct Running {
 pub struct Planned {
     pub turn: bool,
     pub log: bool,
+    pub store: bool,
     pub apply: bool,
 }
 
@@ -123,7 +124,7 @@ impl Server {
         };
         let began_damaged = self.disk.is_damaged();
         let opened = self.disk.open(CLUSTER);
-        let Opened { log, restored, states, lost, unwitnessed } =
+        let Opened { log, storer, restored, states, lost, unwitnessed } =
             opened.map_err(|error| no_start(&self.disk, error.to_string()))?;
         if let Some(lost) = lost {
             let excused = unwitnessed && self.disk.is_damaged();
@@ -141,6 +142,7 @@ impl Server {
             options: options.clone(),
             seed: self.random.seed(),
             log,
+            storer,
             restored: restored.clone(),
             states,
             transport: outbox.clone(),

@@ -1,7 +1,7 @@
 //! Looks over the shoulder of a node's log: everything that it is given to keep.
 
 use kontiki::raft::Persist;
-use kontiki::storage::{LogStore, StorageError};
+use kontiki::storage::{LogReader, LogStore, StorageError};
 use kontiki::types::EntryId;
 use std::sync::{Arc, Mutex};
 
@@ -31,5 +31,9 @@ impl LogStore for Spied {
 
     fn size_on_disk(&self) -> Result<u64, StorageError> {
         self.log.size_on_disk()
+    }
+
+    fn reader(&self) -> Arc<dyn LogReader> {
+        self.log.reader()
     }
 }

@@ -39,6 +39,8 @@ pub enum Event {
     Turn { node: NodeId, life: u64 },
     /// Its log writer has done what waited.
     Log { node: NodeId, life: u64 },
+    /// The log's storer has moved some of it.
+    Store { node: NodeId, life: u64 },
     /// Its applier has.
     Apply { node: NodeId, life: u64 },
     /// Its state is made durable, if it is time, and the room on its disk looked at.
@@ -187,9 +189,10 @@ impl World {
             | Event::Turn { node, life }
             | Event::Front { node, life }
             | Event::PeerLost { node, life, .. } => (*node, *life, false),
-            Event::Log { node, life } | Event::Apply { node, life } | Event::Sync { node, life, .. } => {
-                (*node, *life, true)
-            }
+            Event::Log { node, life }
+            | Event::Store { node, life }
+            | Event::Apply { node, life }
+            | Event::Sync { node, life, .. } => (*node, *life, true),
             _ => return None,
         };
         let server = &self.servers[&node];
@@ -204,6 +207,7 @@ impl World {
             Event::Tick { node, life } => self.tick(node, life),
             Event::Turn { node, life } => self.turn(node, life),
             Event::Log { node, life } => self.write_log(node, life),
+            Event::Store { node, life } => self.store_log(node, life),
             Event::Apply { node, life } => self.apply(node, life),
             Event::Sync { node, life, due } => self.sync_state(node, life, due),
             Event::Front { node, life } => self.look_at_front(node, life),

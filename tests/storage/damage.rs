@@ -1,15 +1,25 @@
 //! What a crash leaves is made good; what only damage leaves is refused by name.
 
-use crate::storage::{append, edit_raft, entry, job, open, options, raft_db, refusal, run_key};
+use crate::storage::{append, edit_raft, entry, job, open, options, raft_db, refusal, run_key, store_all};
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 
-/// A log of three runs: 1 to 3, 4 to 6, and 7, which is large and has several parts.
+/// A log of three runs in the store: 1 to 3, 4 to 6, and 7, which is large and has several parts.
 fn three_runs(dir: &Path) {
     let mut storage = open(dir);
-    storage.log.write(&[append(1, 1..=3)]).unwrap();
-    storage.log.write(&[append(1, 4..=6)]).unwrap();
-    storage.log.write(&[job(None, vec![entry(1, 7, vec![7; 300 << 10])])]).unwrap();
+    for write in [append(1, 1..=3), append(1, 4..=6), job(None, vec![entry(1, 7, vec![7; 20 << 10])])] {
+        storage.log.write(&[write]).unwrap();
+        store_all(&mut storage);
+    }
+}
+
+/// The same, in the journal only: the first write is record 1.
+fn three_records(dir: &Path) {
+    let mut storage = open(dir);
+    for write in [append(1, 1..=3), append(1, 4..=6), job(None, vec![entry(1, 7, vec![7; 20 << 10])])] {
+        storage.log.write(&[write]).unwrap();
+    }
 }
 
 fn remove(dir: &Path, key: &[u8]) {
@@ -18,9 +28,21 @@ fn remove(dir: &Path, key: &[u8]) {
     db.flush().unwrap();
 }
 
+fn segment(dir: &Path) -> PathBuf {
+    dir.join("journal/segment-0")
+}
+
+/// Flips a bit of the journal.
+fn flip(dir: &Path, at: u64) {
+    let file = fs::File::options().read(true).write(true).open(segment(dir)).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
 /// As if the last write had not been acknowledged when the crash came.
 fn forget_witness(dir: &Path) {
-    fs::remove_file(dir.join("raft-witness")).unwrap();
+    fs::remove_file(dir.join("journal/witness")).unwrap();
 }
 
 #[test]
@@ -65,10 +87,36 @@ fn a_run_in_the_place_of_another_is_noticed() {
 }
 
 #[test]
-fn a_torn_tail_is_dropped() {
+fn the_end_of_the_store_is_missed() {
     let dir = tempfile::tempdir().unwrap();
     three_runs(dir.path());
-    remove(dir.path(), &run_key(7, 3));
+    for part in (0..5).rev() {
+        remove(dir.path(), &run_key(7, part));
+        let message = refusal(&options(dir.path()));
+        assert!(message.contains("it ends at 6@1, but once ended at 7@1"), "{message}");
+    }
+}
+
+#[test]
+fn a_store_that_the_journal_does_not_join_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    three_runs(dir.path());
+    let mark = raft_db(dir.path()).get(b"j").unwrap().unwrap();
+    drop(open(dir.path()).log.write(&[append(1, 8..=9)]));
+    remove(dir.path(), &run_key(7, 0));
+    assert!(refusal(&options(dir.path())).contains("it ends at 6@1, but the journal goes on at 8@1"));
+    edit_raft(dir.path(), b"j", |value| value[20] ^= 1);
+    assert!(refusal(&options(dir.path())).contains("the mark of the journal: its checksum is"));
+    edit_raft(dir.path(), b"j", |value| *value = mark.to_vec());
+    assert!(refusal(&options(dir.path())).contains("acknowledged entries are lost"));
+}
+
+#[test]
+fn a_torn_write_to_the_journal_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    three_records(dir.path());
+    // The first record lies behind the header, each record on sectors of its own.
+    flip(dir.path(), 512 + 2 * 512 + 5000);
     forget_witness(dir.path());
     let mut storage = open(dir.path());
     assert_eq!(storage.restored.last().index.get(), 6);
@@ -78,25 +126,64 @@ fn a_torn_tail_is_dropped() {
 }
 
 #[test]
-fn a_tail_that_was_acknowledged_is_missed() {
+fn a_write_that_was_acknowledged_is_missed() {
     let dir = tempfile::tempdir().unwrap();
-    three_runs(dir.path());
-    for part in (0..4).rev() {
-        remove(dir.path(), &run_key(7, part));
-    }
+    three_records(dir.path());
+    flip(dir.path(), 512 + 2 * 512 + 5000);
     let message = refusal(&options(dir.path()));
-    assert!(message.contains("it ends at 6@1 with record 4, but record 5 was once durable"), "{message}");
+    assert!(
+        message.contains("it ends with record 2 (byte 1536 of segment-0), but record 3 was once durable"),
+        "{message}"
+    );
 }
 
 #[test]
-fn the_first_record_of_a_write_does_not_vouch_for_the_last() {
+fn a_record_is_missed_when_a_later_one_can_be_read() {
     let dir = tempfile::tempdir().unwrap();
-    three_runs(dir.path());
-    // One write of several records: term, base, what is left of a run, the new run.
-    drop(open(dir.path()).log.write(&[append(2, 3..=4)]));
-    remove(dir.path(), &run_key(3, 0));
+    three_records(dir.path());
+    forget_witness(dir.path());
+    flip(dir.path(), 512 + 512 + 100);
     let message = refusal(&options(dir.path()));
-    assert!(message.contains("it ends at 2@1 with record 8, but record 9 was once durable"), "{message}");
+    assert!(message.contains("it ends with record 1 (byte 1024 of segment-0), but record 2 was once durable"), "{message}");
+}
+
+#[test]
+fn a_header_that_does_not_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    three_records(dir.path());
+    forget_witness(dir.path());
+    for at in [0, 20, 511] {
+        flip(dir.path(), at);
+        assert!(refusal(&options(dir.path())).contains("segment-0: its header does not read"));
+        flip(dir.path(), at);
+    }
+    assert_eq!(open(dir.path()).restored.entries.len(), 7);
+}
+
+#[test]
+fn a_segment_that_is_gone_or_short_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    three_records(dir.path());
+    fs::rename(segment(dir.path()), dir.path().join("elsewhere")).unwrap();
+    assert!(refusal(&options(dir.path())).contains("segment-0: it is missing"));
+    fs::rename(dir.path().join("elsewhere"), segment(dir.path())).unwrap();
+    fs::File::options().write(true).open(segment(dir.path())).unwrap().set_len(1000).unwrap();
+    assert!(refusal(&options(dir.path())).contains("segment-0: it has 1000 bytes"));
+    fs::remove_dir_all(dir.path().join("journal")).unwrap();
+    assert!(refusal(&options(dir.path())).contains("journal is missing"));
+}
+
+#[test]
+fn a_store_that_is_ahead_of_the_journal_is_noticed() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_runs(dir.path());
+    // The journal of a directory that has seen nothing.
+    drop(open(other.path()));
+    for name in crate::storage::names(&other.path().join("journal")) {
+        fs::copy(other.path().join("journal").join(&name), dir.path().join("journal").join(&name)).unwrap();
+    }
+    let message = refusal(&options(dir.path()));
+    assert!(message.contains("it ends with record 0 (nothing), but record 3 was once durable"), "{message}");
 }
 
 #[test]
@@ -104,11 +191,12 @@ fn a_hard_state_that_is_gone_damaged_or_too_old_is_named() {
     let dir = tempfile::tempdir().unwrap();
     three_runs(dir.path());
     let old = raft_db(dir.path()).get(b"h").unwrap().unwrap();
-    drop(open(dir.path()).log.write(&[append(2, [8])]));
+    let mut storage = open(dir.path());
+    storage.log.write(&[append(2, [8])]).unwrap();
+    store_all(&mut storage);
+    drop(storage);
     edit_raft(dir.path(), b"h", |value| *value = old.to_vec());
-    assert!(
-        refusal(&options(dir.path())).contains("term and vote: it holds term 1, but the log ends at 8@2")
-    );
+    assert!(refusal(&options(dir.path())).contains("it holds term 1, but the log ends at 8@2"));
     edit_raft(dir.path(), b"h", |value| value[25] ^= 1);
     assert!(refusal(&options(dir.path())).contains("term and vote: its checksum is"));
     remove(dir.path(), b"h");
@@ -122,7 +210,10 @@ fn an_older_base_is_noticed_by_the_epoch() {
     let old = raft_db(dir.path()).get(b"b").unwrap().unwrap();
     let mut reset = append(2, 21..=22);
     reset.reset = Some(kontiki::types::EntryId::new(2, 20));
-    drop(open(dir.path()).log.write(&[reset]));
+    let mut storage = open(dir.path());
+    storage.log.write(&[reset]).unwrap();
+    store_all(&mut storage);
+    drop(storage);
     edit_raft(dir.path(), b"b", |value| *value = old.to_vec());
     assert!(refusal(&options(dir.path())).contains("the base record: it is older than the run"));
 }
@@ -133,10 +224,24 @@ fn the_records_of_another_cluster_are_noticed() {
     three_runs(dir.path());
     let mut options_other = options(other.path());
     options_other.cluster = kontiki::types::ClusterId(8);
-    drop(kontiki::storage::open(&options_other).unwrap().log.write(&[append(1, 1..=3)]));
+    let mut storage = kontiki::storage::open(&options_other).unwrap();
+    storage.log.write(&[append(1, 1..=3)]).unwrap();
+    store_all(&mut storage);
+    drop(storage);
     let foreign = raft_db(other.path()).get(run_key(1, 0)).unwrap().unwrap();
     edit_raft(dir.path(), &run_key(1, 0), |value| *value = foreign.to_vec());
     assert!(refusal(&options(dir.path())).contains("it belongs to cluster 8, not 7"));
+}
+
+#[test]
+fn the_journal_of_another_cluster_is_noticed() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_records(dir.path());
+    let mut options_other = options(other.path());
+    options_other.cluster = kontiki::types::ClusterId(8);
+    drop(kontiki::storage::open(&options_other).unwrap().log.write(&[append(1, 1..=3)]));
+    fs::copy(segment(other.path()), segment(dir.path())).unwrap();
+    assert!(refusal(&options(dir.path())).contains("segment-0: its header does not read, or is of another cluster"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn a_new_directory_is_made_private_and_keeps_its_identity() {
     let first = open(&dir).identity.identity().clone();
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert_ne!(first.directory.get(), 0);
-    assert_eq!(names(&dir), ["CURRENT", "identity", "lock", "raft", "raft-witness", "state-000001"]);
+    assert_eq!(names(&dir), ["CURRENT", "identity", "journal", "lock", "raft", "state-000001"]);
     assert_eq!(*open(&dir).identity.identity(), first);
 }
 
@@ -74,7 +74,7 @@ fn another_cluster_or_node_is_refused_with_both_named() {
 fn another_format_is_refused_before_it_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    for (found, expected) in [(3, "up to format 2"), (1, "format 2 and no older")] {
+    for (found, expected) in [(4, "up to format 3"), (2, "format 3 and no older")] {
         let identity = format!("{{\"format_version\": {found}, \"what\": \"unknown\"}}\n");
         seal(&dir.path().join("identity"), &identity);
         let message = refusal(&options(dir.path()));

@@ -11,7 +11,7 @@ mod table;
 
 use bytes::Bytes;
 use kontiki::raft::{Entry, HardState, Mark, Payload, Persist};
-use kontiki::storage::{self, Options, Storage};
+use kontiki::storage::{self, LogSettings, Options, Storage};
 use kontiki::types::{ClusterId, EntryId, NodeId, Term};
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +24,8 @@ fn options(dir: &Path) -> Options {
         node: NodeId(1),
         name: "n1".into(),
         fsync: true,
-        log: kontiki::storage::LogSettings::default(),
+        // The store takes over what there is, whenever it is asked to.
+        log: LogSettings { due_bytes: 0, ..LogSettings::default() },
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(60),
     }
@@ -32,6 +33,11 @@ fn options(dir: &Path) -> Options {
 
 fn open(dir: &Path) -> Storage {
     storage::open(&options(dir)).expect("the directory opens")
+}
+
+/// Moves all of the log into its store.
+fn store_all(storage: &mut Storage) {
+    while storage.storer.step().unwrap().is_some() {}
 }
 
 /// The message with which a directory is refused.
@@ -58,7 +64,7 @@ fn append(term: u64, indexes: impl IntoIterator<Item = u64>) -> Persist {
 
 /// The log's database, as the engine sees it. Nobody else may have it open.
 fn raft_db(dir: &Path) -> sled::Db {
-    let config = sled::Config::new().path(dir.join("raft")).segment_size(8 << 20).flush_every_ms(None);
+    let config = sled::Config::new().path(dir.join("raft")).segment_size(1 << 20).flush_every_ms(None);
     // The engine gives its lock back a moment after it was closed.
     for _ in 0..1000 {
         if let Ok(db) = config.open() {

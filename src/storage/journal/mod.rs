@@ -65,6 +65,7 @@ pub use disk_files::DiskFiles;
 pub use files::{JournalFiles, SegmentFile};
 pub use recovery::{Recovered, recover};
 pub(crate) use segments::Segments;
+pub(crate) use writer::Filled;
 pub use writer::Journal;
 
 use crate::storage::error::StorageError;

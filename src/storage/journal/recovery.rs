@@ -49,7 +49,7 @@ pub fn recover(
     let count = u32::try_from(open.len()).expect("segments are few");
     let mut take = |number: u32| {
         let (file, bytes) = open.remove(&number).expect("it was listed");
-        Segment { number, file, bytes }
+        Segment { file, bytes }
     };
     let active = verdict.end.map(|(number, offset)| (take(number), offset));
     let full = verdict.full.iter().map(|(last, number)| (*last, take(*number))).collect();

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An open segment.
 pub(crate) struct Segment {
-    pub number: u32,
     pub file: Box<dyn SegmentFile>,
     pub bytes: usize,
 }
@@ -91,7 +90,7 @@ impl Segments {
         let (file, _) = self.files.open(number)?;
         let mut state = self.state();
         state.count += 1;
-        state.idle.push_back(Segment { number, file, bytes: self.settings.segment_bytes });
+        state.idle.push_back(Segment { file, bytes: self.settings.segment_bytes });
         Ok(true)
     }
 

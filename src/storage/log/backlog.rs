@@ -70,7 +70,8 @@ impl Backlog {
     }
 
     fn is_due(&self, state: &State) -> bool {
-        state.is_urgent || state.compactions > 0 || state.bytes >= self.due_bytes
+        let is_much = !state.items.is_empty() && state.bytes >= self.due_bytes;
+        state.is_urgent || state.compactions > 0 || is_much
     }
 
     /// Waits until there is something to do. False: nothing more will come. What is left stays in the journal.

@@ -11,7 +11,7 @@ use crate::storage::log::reader::LogReader;
 use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::run_log::RunLog;
 use crate::storage::log::storer::{self, Storer, StorerHandle};
-use crate::storage::log::{LogSettings, LogStore, LogStorer, OpenLog};
+use crate::storage::log::{LogSettings, LogStore, OpenLog};
 use crate::types::{ClusterId, EntryId, Index};
 use std::sync::{Arc, Mutex};
 
@@ -52,6 +52,9 @@ pub fn open<R: RecordStore + 'static>(
         backlog.push(Item::Group(number, vec![job]));
     }
     let segments = journal.segments.clone();
+    if segments.are_short() {
+        backlog.hurry();
+    }
     let store = RunLog::open(records, cluster, loaded)?;
     let shared = store.shared();
     let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, number);

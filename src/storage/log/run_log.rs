@@ -19,7 +19,7 @@ const RUN_BYTES: usize = 4 << 10;
 const PART_BYTES: usize = 5 << 10;
 
 /// Segments are what the store's disk space comes in.
-pub(crate) const SEGMENT_BYTES: usize = 512 << 10;
+pub(crate) const SEGMENT_BYTES: usize = 1 << 20;
 
 /// One record of padding.
 const PADDING_BYTES: usize = PART_BYTES;
@@ -198,6 +198,11 @@ impl<R: RecordStore> RunLog<R> {
     /// Returns when all that was taken over is on stable storage.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
         self.records().make_durable()
+    }
+
+    /// See [`RecordStore::window`].
+    pub(crate) fn window(&self) -> u64 {
+        self.records().window()
     }
 
     /// Moves the base; [`sweep`](Self::sweep) removes what lies below.

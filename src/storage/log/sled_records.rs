@@ -8,18 +8,30 @@ use crate::storage::sled_db::{SledDb, SledSettings};
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Sync at the latest when so many bytes of records were put or removed: fact 10 in [`storage`](crate::storage). sled writes
+/// a multiple of that: it rewrites a page with all its records every few changes.
+const BYTES_BETWEEN_SYNCS: usize = 128 << 10;
 
 /// See the module.
 #[derive(Debug)]
 pub struct SledRecords {
     db: SledDb,
+    /// Put or removed since the last sync.
+    unsynced_bytes: AtomicUsize,
     _lock: Arc<DirectoryLock>,
 }
 
 impl SledRecords {
     /// Opens or makes the database.
     pub(crate) fn open(settings: SledSettings, lock: Arc<DirectoryLock>) -> Result<Self, StorageError> {
-        Ok(Self { db: SledDb::open(settings)?, _lock: lock })
+        Ok(Self { db: SledDb::open(settings)?, unsynced_bytes: AtomicUsize::new(0), _lock: lock })
+    }
+
+    fn changed(&self, bytes: usize) -> Result<(), StorageError> {
+        let unsynced = self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if unsynced > BYTES_BETWEEN_SYNCS { self.make_durable() } else { Ok(()) }
     }
 }
 
@@ -38,14 +50,18 @@ impl RecordStore for SledRecords {
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StorageError> {
-        self.db.run("write", |db| db.insert(key, value)).map(drop)
+        let bytes = value.len();
+        self.db.run("write", |db| db.insert(key, value))?;
+        self.changed(bytes)
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        self.db.run("remove", |db| db.remove(key)).map(drop)
+        let removed = self.db.run("remove", |db| db.remove(key))?;
+        self.changed(removed.map_or(0, |value| value.len()))
     }
 
     fn make_durable(&self) -> Result<(), StorageError> {
+        self.unsynced_bytes.store(0, Ordering::Relaxed);
         self.db.make_durable()
     }
 

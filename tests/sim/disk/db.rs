@@ -2,7 +2,7 @@
 //! is a frame of one file. As sled's: a crash leaves a prefix of the operations.
 
 use super::device::{self, Course, Device, Shared};
-use super::durable::{LogFacts, StateFacts};
+use super::durable::StateFacts;
 use super::fault::{Part, Place};
 use super::file::{SimFile, Survival};
 use super::frame::{self, Change};
@@ -15,8 +15,8 @@ use std::ops::Bound;
 /// What the records say.
 #[derive(Clone, Debug)]
 pub enum Facts {
-    /// Of a log.
-    Log(LogFacts),
+    /// Of a log's store: whatever it has lost, the journal must make good.
+    Store,
     /// Of a state.
     State(StateFacts),
 }
@@ -24,23 +24,21 @@ pub enum Facts {
 impl Facts {
     fn none(part: Part) -> Self {
         match part {
-            Part::Log => Self::Log(LogFacts::default()),
+            Part::Log | Part::Store => Self::Store,
             Part::State => Self::State(StateFacts::default()),
         }
     }
 
     fn change(&mut self, key: &[u8], value: Option<&[u8]>) {
         match (self, value) {
-            (Self::Log(log), Some(value)) => log.insert(key, value),
-            (Self::Log(log), None) => log.remove(key),
             (Self::State(state), Some(value)) => state.insert(key, value),
-            (Self::State(_), None) => {}
+            (Self::State(_), None) | (Self::Store, _) => {}
         }
     }
 
     fn synced(&mut self) {
         match self {
-            Self::Log(log) => log.synced(),
+            Self::Store => {}
             Self::State(state) => state.synced(),
         }
     }
@@ -60,8 +58,8 @@ pub struct Db {
     facts: Facts,
     /// What of its bytes the device counts as used.
     accounted: u64,
-    /// Whether its last opening dropped the end of the file.
-    end_dropped: bool,
+    /// The end of what was written when the garbage was last left behind, as a whole.
+    settled: usize,
     failed: Option<StorageError>,
 }
 
@@ -84,7 +82,7 @@ impl Db {
             live: 0,
             facts: Facts::none(part),
             accounted: 0,
-            end_dropped: false,
+            settled: 0,
             failed: None,
         }
     }
@@ -93,6 +91,7 @@ impl Db {
     pub fn copy_to(&self, device: Shared) -> Self {
         let mut copy = Self::new(self.part, device.clone());
         copy.file = self.file.clone();
+        copy.settled = self.settled;
         copy.file.evict();
         copy.file.sync();
         copy.account(&mut device.lock());
@@ -104,6 +103,7 @@ impl Db {
         let mut next = Self::new(self.part, self.device.clone());
         std::mem::swap(&mut next.file, &mut self.file);
         std::mem::swap(&mut next.facts, &mut self.facts);
+        next.settled = self.settled;
         std::mem::swap(&mut next.accounted, &mut self.accounted);
         self.map.clear();
         next
@@ -117,11 +117,6 @@ impl Db {
     /// What its records say.
     pub fn facts(&self) -> &Facts {
         &self.facts
-    }
-
-    /// Whether its last opening dropped the end of the file, as torn.
-    pub fn end_dropped(&self) -> bool {
-        self.end_dropped
     }
 
     /// The bytes of its file.
@@ -164,8 +159,7 @@ impl Db {
                 self.facts.synced();
             }
         }
-        self.end_dropped = end < self.file.bytes().len();
-        if self.end_dropped {
+        if end < self.file.bytes().len() {
             device.count("end of a file dropped");
             self.file.truncate(end);
         }
@@ -322,6 +316,7 @@ impl Db {
         for (key, value) in &self.map {
             frame::append(&mut bytes, [(&key[..], Some(&value[..]))]);
         }
+        self.settled = bytes.len();
         self.file.replace(bytes);
         self.account(device);
     }
@@ -343,7 +338,22 @@ impl Db {
         for _ in 0..self.file.cut_power(survival, &mut device.rng) {
             device.count("unsynced sector lost");
         }
+        if self.part == Part::Store && device.rng.bool() {
+            self.lose_synced_end(&mut device);
+        }
         self.account(&mut device);
+    }
+
+    /// A header that was not synced has allowed the engine to use a segment again: what is synced
+    /// behind the old one is lost too (fact 10 in `kontiki::storage`).
+    fn lose_synced_end(&mut self, device: &mut Device) {
+        let length = self.file.bytes().len();
+        let most = device.options.window.min(length - self.settled.min(length));
+        let lost = device.rng.usize(..=most);
+        if lost > 0 {
+            self.file.truncate(length - lost);
+            device.count("synced end of a store lost");
+        }
     }
 
     /// A bit flips on the platter. Answers whether there was one to flip.

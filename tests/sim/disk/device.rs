@@ -29,7 +29,7 @@ impl Shared {
             halted: false,
             used: 0,
             crash: Countdown::default(),
-            armed: [Armed::default(), Armed::default()],
+            armed: Default::default(),
             counts: Counts::new(),
             changes: 0,
             rotten: false,
@@ -60,7 +60,7 @@ pub struct Device {
     pub used: u64,
     /// In the middle of which operation the process dies.
     pub crash: Countdown,
-    armed: [Armed; 2],
+    armed: [Armed; 3],
     counts: Counts,
     /// Rises whenever what is durable may change.
     pub changes: u64,

@@ -1,9 +1,9 @@
 //! What a power cut would certainly leave, read from the records that the disk was
-//! given and has synced: a second opinion on the log's format, on purpose.
+//! given and has synced: a second opinion on the journal's format, on purpose.
 
 use kontiki::raft::HardState;
+use kontiki::storage::RestoredLog;
 use kontiki::types::{EntryId, Index, NodeId, Term};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What would be found after a power cut right now, at the least.
@@ -77,16 +77,6 @@ impl Ids {
         self.last = EntryId::new(term, last);
     }
 
-    /// Adds the entries of a run that it does not have.
-    fn extend(&mut self, run: &Run) {
-        for (number, &(first, term)) in run.terms.iter().enumerate() {
-            let end = run.terms.get(number + 1).map_or(run.last, |(next, _)| next - 1);
-            if end > self.last.index.get() {
-                self.push(first.max(self.last.index.get() + 1), term, end);
-            }
-        }
-    }
-
     /// The first entry of the other log that this one does not cover.
     pub fn first_lacking(&self, other: &Ids) -> Option<EntryId> {
         let mut common = other.clone();
@@ -124,87 +114,90 @@ impl Ids {
     }
 }
 
-/// What is known of a run of entries.
-#[derive(Clone, Debug)]
-struct Run {
-    epoch: u64,
-    previous: EntryId,
-    /// Where each term begins.
-    terms: Vec<(u64, u64)>,
-    last: u64,
-    parts: u16,
-    parts_here: u16,
-}
-
-/// What the records of a log say.
+/// What the records of a journal say.
 #[derive(Clone, Debug, Default)]
-pub struct LogFacts {
+pub struct JournalFacts {
     hard_state: HardState,
-    base: EntryId,
-    epoch: u64,
-    /// The highest number of a record.
-    newest: u64,
-    runs: BTreeMap<u64, Run>,
     /// The log that an open would find if nothing were lost.
     now: Ids,
-    /// The log that is found whichever of the writes since the last sync are lost.
+    /// The part of a group that goes on in another record.
+    part: Vec<u8>,
+    /// What is found whichever of the writes since the last sync are lost.
     certain: Arc<Ids>,
     certain_hard_state: HardState,
 }
 
-impl LogFacts {
+impl JournalFacts {
+    /// Those of a log that was opened: all of it is durable.
+    pub fn of(restored: &RestoredLog) -> Self {
+        let mut now = Ids::new(restored.base);
+        for entry in &restored.entries {
+            now.push(entry.id.index.get(), entry.id.term.get(), entry.id.index.get());
+        }
+        Self {
+            hard_state: restored.hard_state,
+            certain: Arc::new(now.clone()),
+            now,
+            part: Vec::new(),
+            certain_hard_state: restored.hard_state,
+        }
+    }
+
     /// What is certain of the log.
     pub fn certain(&self) -> (HardState, Arc<Ids>) {
         (self.certain_hard_state, self.certain.clone())
     }
 
-    /// What an open would find if nothing were lost.
-    pub fn now(&self) -> (HardState, &Ids) {
-        (self.hard_state, &self.now)
-    }
-
-    /// The highest number of a record.
-    pub fn newest(&self) -> u64 {
-        self.newest
-    }
-
-    /// A record was written.
-    pub fn insert(&mut self, key: &[u8], value: &[u8]) {
-        // Of a run it stands in the first part, behind the number of parts.
-        let envelope = match run_key(key) {
-            None => Some(value),
-            Some((_, 0)) => value.get(2..),
-            Some(_) => None,
-        };
-        let written = envelope.and_then(|envelope| number(envelope, ENVELOPE - 8));
-        self.newest = self.newest.max(written.unwrap_or_default());
-        match key {
-            b"h" => self.hard_state = read_hard_state(value).unwrap_or(self.hard_state),
-            b"b" => {
-                let before = (self.epoch, self.base);
-                (self.epoch, self.base) = read_base(value).unwrap_or(before);
-                if before != (self.epoch, self.base) {
-                    self.look_again();
-                }
-            }
-            _ => self.insert_part(key, value).unwrap_or_default(),
+    /// Records were written, perhaps behind the header of a segment.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let mut at = if bytes.starts_with(b"KJS1") { SECTOR } else { 0 };
+        while bytes.get(at..).is_some_and(|rest| rest.starts_with(b"KJR1")) {
+            at += self.record(&bytes[at..]).unwrap_or(SECTOR);
         }
     }
 
-    /// A record was removed.
-    pub fn remove(&mut self, key: &[u8]) {
-        let Some((first, _)) = run_key(key) else { return };
-        if let Some(run) = self.runs.get_mut(&first) {
-            run.parts_here = run.parts_here.saturating_sub(1);
-            // What lies below the base was not part of the log any more.
-            let mattered = run.epoch == self.epoch && run.last > self.base.index.get();
-            if run.parts_here == 0 {
-                self.runs.remove(&first);
-            }
-            if mattered {
-                self.look_again();
+    fn record(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (length, flags) = (short(bytes, 36)?, bytes.get(40)?);
+        if flags & 1 != 0 {
+            self.part.clear();
+        }
+        self.part.extend_from_slice(bytes.get(HEAD..HEAD + length)?);
+        if flags & 2 != 0 {
+            let group = std::mem::take(&mut self.part);
+            let mut at = 0;
+            while at < group.len() {
+                at = self.job(&group, at)?;
             }
         }
+        Some((HEAD + length).next_multiple_of(SECTOR))
+    }
+
+    /// Answers where the job ends.
+    fn job(&mut self, group: &[u8], start: usize) -> Option<usize> {
+        let flags = *group.get(start)?;
+        let mut at = start + 1;
+        if flags & 1 != 0 {
+            let voted = *group.get(at + 8)? != 0;
+            let vote = NodeId(number(group, at + 9)?);
+            self.hard_state = HardState { term: Term(number(group, at)?), vote: voted.then_some(vote) };
+            at += 17;
+        }
+        if flags & 2 != 0 {
+            self.now = Ids::new(id(group, at)?);
+            at += 16;
+        }
+        if flags & 4 != 0 {
+            let (count, first) = (short(group, at)? as u64, number(group, at + 4)?);
+            at += 12;
+            self.now.truncate(Index(first - 1));
+            for index in first..first + count {
+                self.now.push(index, number(group, at)?, index);
+                at = entry_end(group, at + 8)?;
+            }
+        }
+        // What was replaced is no longer certain, what replaces it is not yet.
+        Arc::make_mut(&mut self.certain).keep_common(&self.now);
+        Some(at)
     }
 
     /// All that was written is synced.
@@ -214,47 +207,11 @@ impl LogFacts {
             Arc::make_mut(&mut self.certain).clone_from(&self.now);
         }
     }
-
-    fn insert_part(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
-        let (first, part) = run_key(key)?;
-        let (parts, body) = (u16::from_be_bytes([*value.first()?, *value.get(1)?]), value.get(2..)?);
-        if part > 0 {
-            let run = self.runs.get_mut(&first)?;
-            run.parts_here += u16::from(run.parts_here == part);
-        } else {
-            let run = read_run(first, parts, body)?;
-            if self.runs.insert(first, run).is_some() {
-                self.look_again();
-                return Some(());
-            }
-        }
-        let run = self.runs.get(&first)?;
-        if run.parts_here < run.parts || run.epoch != self.epoch {
-            return Some(());
-        }
-        if run.previous == self.now.last {
-            self.now.extend(run);
-        } else if run.last > self.now.last.index.get() {
-            // It begins below the base.
-            self.look_again();
-        }
-        Some(())
-    }
-
-    /// Reads the whole log as an open would.
-    fn look_again(&mut self) {
-        let mut now = Ids::new(self.base);
-        let above = self.base.index.get();
-        for run in self.runs.values().filter(|run| run.epoch == self.epoch && run.last > above) {
-            if run.parts_here < run.parts || run.previous.index > now.last.index {
-                break;
-            }
-            now.extend(run);
-        }
-        self.now = now;
-        Arc::make_mut(&mut self.certain).keep_common(&self.now);
-    }
 }
+
+const SECTOR: usize = 512;
+/// What a record says of itself comes before its content.
+const HEAD: usize = 48;
 
 fn number(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes)
@@ -266,42 +223,6 @@ fn short(bytes: &[u8], at: usize) -> Option<usize> {
 
 fn id(bytes: &[u8], at: usize) -> Option<EntryId> {
     Some(EntryId::new(number(bytes, at)?, number(bytes, at + 8)?))
-}
-
-/// Version, checksum, cluster and write come before the content.
-const ENVELOPE: usize = 21;
-
-fn read_hard_state(value: &[u8]) -> Option<HardState> {
-    let voted = *value.get(ENVELOPE + 8)? != 0;
-    let vote = NodeId(number(value, ENVELOPE + 9)?);
-    Some(HardState { term: Term(number(value, ENVELOPE)?), vote: voted.then_some(vote) })
-}
-
-fn read_base(value: &[u8]) -> Option<(u64, EntryId)> {
-    Some((number(value, ENVELOPE)?, id(value, ENVELOPE + 8)?))
-}
-
-fn run_key(key: &[u8]) -> Option<(u64, u16)> {
-    let part = u16::from_be_bytes([*key.get(9)?, *key.get(10)?]);
-    (key[0] == b'r').then_some((number(key, 1)?, part))
-}
-
-/// Reads the first part of a run; only a run of one entry has more.
-fn read_run(first: u64, parts: u16, body: &[u8]) -> Option<Run> {
-    let epoch = number(body, ENVELOPE)?;
-    let previous = id(body, ENVELOPE + 8)?;
-    let count = short(body, ENVELOPE + 24)? as u64;
-    let (mut at, mut terms) = (ENVELOPE + 28, Vec::with_capacity(1));
-    for index in first..first + count {
-        let term = number(body, at)?;
-        if terms.last().is_none_or(|(_, before)| *before != term) {
-            terms.push((index, term));
-        }
-        if index + 1 < first + count {
-            at = entry_end(body, at + 8)?;
-        }
-    }
-    Some(Run { epoch, previous, terms, last: first + count - 1, parts, parts_here: 1 })
 }
 
 /// Where an entry ends, from its kind on.

@@ -1,13 +1,17 @@
 //! What can be made to go wrong.
 
+use kontiki::storage::LogSettings;
+use kontiki::storage::journal::JournalSettings;
 use std::fmt;
 use std::time::Instant;
 
 /// A database of a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Log, term and vote.
+    /// The journal: log, term and vote, as they are promised.
     Log,
+    /// The log's store, behind the journal.
+    Store,
     /// The state, and a state that is being received.
     State,
 }
@@ -15,7 +19,7 @@ pub enum Part {
 /// Where a bit flips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the last frame that was synced: the engine takes it for a torn write and
+    /// In what was synced last. Of a database: the engine takes it for a torn write and
     /// drops it without a word.
     End,
     /// Anywhere below: the engine drops all that follows.
@@ -109,11 +113,23 @@ pub struct DiskOptions {
     pub open_drops_cache: bool,
     /// A file is rewritten when it is larger than this and half of it is garbage.
     pub rewrite_bytes: usize,
+    /// A power cut may take so much of the end of the log's store although it was synced, as the engine does.
+    pub window: usize,
+    /// How the log is kept. Small, so that all of it happens often.
+    pub log: LogSettings,
 }
+
+const WINDOW: usize = 16 << 10;
+
+const LOG: LogSettings = LogSettings {
+    journal: JournalSettings { segment_bytes: 128 << 10, segments_min: 2, segments_max: 8 },
+    due_bytes: 2 << 10,
+    sync_bytes: 16 << 10,
+};
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { sector: None, capacity: 1 << 40, open_drops_cache: true, rewrite_bytes: 256 << 10 }
+        Self { sector: None, capacity: 1 << 40, open_drops_cache: true, rewrite_bytes: 256 << 10, window: WINDOW, log: LOG }
     }
 }
 
@@ -146,7 +162,8 @@ impl Countdown {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Log => "raft",
+            Self::Log => "journal",
+            Self::Store => "raft",
             Self::State => "state",
         })
     }

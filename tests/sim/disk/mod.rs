@@ -1,15 +1,16 @@
 //! The disk of a simulated machine.
 //!
-//! Each database is one file of checksummed frames, an operation each, seen
-//! through a page cache. So what a crash or a fault leaves is not decided but found out:
-//! the file is read back up to the first frame that is none, as sled does, and then the
-//! real loader judges what there is.
+//! The journal's segments are files that are written anywhere. A database stands in for sled: it is one file of checksummed frames, an operation
+//! each. Both are seen through a page cache. So what a crash or a fault leaves is not decided but found out:
+//! the segments are read by the real journal, a database's file is read back up to the first frame that is none, as sled
+//! does, and then the real code judges what there is.
 //!
 //! ```text
-//! RunLog ─ SimRecords ┐                              cache ─ sync ─▶ platter
-//!                     ├─ Db: map + frames ─ SimFile: bytes           differs (damage)
-//! Machine ─ SimTable ─┘                              │
-//!                                                    └ a power cut keeps a subset of the dirty sectors
+//! journal ─ SimJournalFiles ── SectorFile: bytes ─┐
+//!                                                 │  cache ─ sync ─▶ platter
+//! store ── SimRecords ┐                           ├─                 differs (damage)
+//!                     ├─ Db: frames ─ SimFile: end┘     │
+//! Machine ─ SimTable ─┘                                 └ a power cut keeps a subset of the dirty sectors
 //! ```
 //!
 //! All chance comes from the seed. All faults are armed by the caller.
@@ -20,7 +21,9 @@ mod durable;
 mod fault;
 mod file;
 mod frame;
+mod journal;
 mod records;
+mod sectors;
 mod states;
 mod tests;
 
@@ -31,10 +34,10 @@ pub use file::Survival;
 
 use db::{Db, Facts};
 use device::Shared;
-use durable::LogFacts;
-use kontiki::raft::HardState;
-use kontiki::storage::log::RunLog;
-use kontiki::storage::{LogStore, RestoredLog, StateStore, StorageError};
+use durable::JournalFacts;
+use journal::{SimJournal, SimJournalFiles};
+use kontiki::storage::log::{self, OpenLog};
+use kontiki::storage::{LogStore, LogStorer, RestoredLog, StateStore, StorageError};
 use kontiki::types::{ClusterId, EntryId};
 use records::SimRecords;
 use states::SimStates;
@@ -65,16 +68,14 @@ struct Directory {
     formatted: bool,
     /// What a new directory gets and a copy keeps.
     id: u64,
-    log: Arc<Mutex<Db>>,
+    journal: Arc<Mutex<SimJournal>>,
+    /// The log's store.
+    store: Arc<Mutex<Db>>,
     states: BTreeMap<u64, Arc<Mutex<Db>>>,
     next_generation: u64,
     /// As the process sees it, and as the platter has it.
     current: Pointer,
     current_durable: Pointer,
-    noted: u64,
-    noted_durable: u64,
-    /// The newest note that there ever was.
-    noted_last: u64,
     damage_allowed: bool,
 }
 
@@ -82,6 +83,8 @@ struct Directory {
 pub struct Opened {
     /// The log.
     pub log: Box<dyn LogStore>,
+    /// What moves it into its store.
+    pub storer: Box<dyn LogStorer>,
     /// What it held.
     pub restored: RestoredLog,
     /// The state.
@@ -89,9 +92,8 @@ pub struct Opened {
     /// What was durable and is gone, although nobody refused to start: a bug, or
     /// more damage than is promised to be noticed.
     pub lost: Option<String>,
-    /// Whether that is the one loss that nobody can notice: the end of the log was dropped, and
-    /// the note that would have told was lost or went back in time, or fits what is left: the engine's collector
-    /// had moved an older record behind the newest.
+    /// Whether that is the one loss that nobody can notice: of the last write to the journal, while
+    /// the note that would have told was lost or went back in time.
     pub unwitnessed: bool,
 }
 
@@ -109,9 +111,10 @@ impl SimDisk {
         let damage_allowed = self.directory().damage_allowed;
         let old = std::mem::replace(&mut *self.directory(), Directory { damage_allowed, ..fresh });
         drop(old);
-        let state = self.current_state();
-        let log = self.directory().log.clone();
-        RunLog::create(&SimRecords::open(self.clone(), log)?, cluster)?;
+        let (state, store) = (self.current_state(), self.directory().store.clone());
+        let options = self.device.lock().options;
+        let records = SimRecords::open(store, options.window)?;
+        log::create(&SimJournalFiles::open(self), options.log.journal, &records, cluster)?;
         state.lock().unwrap().open()?;
         state.lock().unwrap().sync()?;
         self.directory().formatted = true;
@@ -131,23 +134,22 @@ impl SimDisk {
     /// Opens the data directory, as `kontiki::storage::open` does.
     pub fn open(&self, cluster: ClusterId) -> Result<Opened, StorageError> {
         let before = self.durable();
-        let (log, noted, noted_last) = {
+        let (journal, store) = {
             let directory = self.directory();
-            (directory.log.clone(), directory.noted, directory.noted_last)
+            (directory.journal.clone(), directory.store.clone())
         };
-        let records = SimRecords::open(self.clone(), log.clone())?;
-        let (run_log, restored) = RunLog::open(records, cluster)?;
+        let witness_is_old = journal.lock().unwrap().witness_is_old();
+        let (options, secret) = {
+            let mut device = self.device.lock();
+            (device.options, device.rng.u64(1..))
+        };
+        let files = Arc::new(SimJournalFiles::open(self));
+        let records = SimRecords::open(store, options.window)?;
+        let OpenLog { log, storer, restored } = log::open(files, records, cluster, options.log, secret)?;
         let states = SimStates::open(self.clone(), cluster)?;
-        if let Facts::Log(facts) = log.lock().unwrap().facts() {
-            check_second_opinion(&restored, facts);
-        }
+        journal.lock().unwrap().opened(JournalFacts::of(&restored));
         let lost = self.durable().lacks(&before);
-        let newest = match log.lock().unwrap().facts() {
-            Facts::Log(facts) => facts.newest(),
-            Facts::State(_) => 0,
-        };
-        let unwitnessed = log.lock().unwrap().end_dropped() && (noted < noted_last || newest >= noted_last);
-        Ok(Opened { log: Box::new(run_log), restored, states: Arc::new(states), lost, unwitnessed })
+        Ok(Opened { log, storer, restored, states: Arc::new(states), lost, unwitnessed: witness_is_old })
     }
 
     /// The process is gone, or with `power` the machine. Its handles are dead.
@@ -162,7 +164,9 @@ impl SimDisk {
     /// The process is gone; the page cache stays.
     pub fn kill(&self) {
         self.device.lock().new_process();
-        self.directory().each_database(Db::lose_process);
+        let mut directory = self.directory();
+        directory.each_database(Db::lose_process);
+        directory.journal.lock().unwrap().lose_process();
     }
 
     /// The page cache is gone.
@@ -174,6 +178,7 @@ impl SimDisk {
         }
         let mut directory = self.directory();
         directory.each_database(|db| db.lose_power(survival));
+        directory.journal.lock().unwrap().lose_power(survival);
         let mut device = self.device.lock();
         let back = |likely: bool, rng: &mut fastrand::Rng| match survival {
             Survival::Nothing => true,
@@ -184,11 +189,6 @@ impl SimDisk {
             directory.current = directory.current_durable;
         }
         directory.current_durable = directory.current;
-        if back(directory.noted != directory.noted_durable, &mut device.rng) {
-            directory.noted = directory.noted_durable;
-            device.count("witness back in time");
-        }
-        directory.noted_durable = directory.noted;
     }
 
     /// Whether the process died in the middle of an operation; call [`crash`](Self::crash) then.
@@ -200,13 +200,10 @@ impl SimDisk {
     pub fn durable(&self) -> Durable {
         let directory = self.directory();
         let pointer = directory.current_durable;
-        let (hard_state, log) = match directory.log.lock().unwrap().facts() {
-            Facts::Log(log) => log.certain(),
-            Facts::State(_) => (HardState::default(), Arc::default()),
-        };
+        let (hard_state, log) = directory.journal.lock().unwrap().facts().certain();
         let applied = match directory.states[&pointer.generation].lock().unwrap().facts() {
             Facts::State(state) => state.certain(),
-            Facts::Log(_) => EntryId::ZERO,
+            Facts::Store => EntryId::ZERO,
         };
         Durable { hard_state, log, applied, installed: pointer.installed }
     }
@@ -248,12 +245,13 @@ impl SimDisk {
 
     fn arm_unchecked(&self, fault: Fault) -> bool {
         match fault {
+            Fault::Flip { part: Part::Log, place } => return self.journal().lock().unwrap().flip(place),
+            Fault::Unreadable { part: Part::Log } => return self.journal().lock().unwrap().spoil(),
             Fault::Flip { part, place } => return self.database(part).lock().unwrap().flip(place),
             Fault::Unreadable { part } => return self.database(part).lock().unwrap().spoil(),
             Fault::LoseWitness => {
                 self.device.lock().count("witness lost");
-                let mut directory = self.directory();
-                (directory.noted, directory.noted_durable) = (0, 0);
+                self.journal().lock().unwrap().lose_witness();
             }
             Fault::Crash { after } => self.device.lock().crash.set(after),
             Fault::WriteError { part, after } => self.device.lock().armed(part).write.set(after),
@@ -318,9 +316,13 @@ impl SimDisk {
         self.directory.lock().unwrap()
     }
 
+    fn journal(&self) -> Arc<Mutex<SimJournal>> {
+        self.directory().journal.clone()
+    }
+
     fn database(&self, part: Part) -> Arc<Mutex<Db>> {
         match part {
-            Part::Log => self.directory().log.clone(),
+            Part::Log | Part::Store => self.directory().store.clone(),
             Part::State => self.current_state(),
         }
     }
@@ -367,45 +369,29 @@ impl SimDisk {
         };
         drop(old);
     }
-
-    fn noted(&self) -> u64 {
-        self.directory().noted
-    }
-
-    fn note(&self, sequence: u64) {
-        let written_back = self.device.lock().rng.u32(..NOTES_PER_WRITE_BACK) == 0;
-        let mut directory = self.directory();
-        directory.noted = sequence;
-        directory.noted_last = directory.noted_last.max(sequence);
-        if written_back {
-            directory.noted_durable = sequence;
-        }
-    }
 }
 
 impl Directory {
     fn new(device: &Shared) -> Self {
         const FIRST: Pointer = Pointer { generation: 1, installed: None };
         let db = |part| Arc::new(Mutex::new(Db::new(part, device.clone())));
-        let (log, state) = (db(Part::Log), db(Part::State));
+        let (store, state) = (db(Part::Store), db(Part::State));
         Self {
             formatted: false,
             id: device.lock().rng.u64(1..),
-            log,
+            journal: Arc::new(Mutex::new(SimJournal::new(device.clone()))),
+            store,
             states: BTreeMap::from([(FIRST.generation, state)]),
             next_generation: FIRST.generation + 1,
             current: FIRST,
             current_durable: FIRST,
-            noted: 0,
-            noted_durable: 0,
-            noted_last: 0,
             damage_allowed: false,
         }
     }
 
     /// Takes the databases away from the process that had them open.
     fn each_database(&mut self, then: impl Fn(&mut Db)) {
-        for slot in self.states.values_mut().chain([&mut self.log]) {
+        for slot in self.states.values_mut().chain([&mut self.store]) {
             let mut db = slot.lock().unwrap().take();
             then(&mut db);
             *slot = Arc::new(Mutex::new(db));
@@ -415,19 +401,10 @@ impl Directory {
     fn copy_to(&self, device: &Shared) -> Self {
         let copy = |db: &Arc<Mutex<Db>>| Arc::new(Mutex::new(db.lock().unwrap().copy_to(device.clone())));
         Self {
-            log: copy(&self.log),
+            journal: Arc::new(Mutex::new(self.journal.lock().unwrap().copy_to(device.clone()))),
+            store: copy(&self.store),
             states: self.states.iter().map(|(generation, db)| (*generation, copy(db))).collect(),
             ..*self
         }
-    }
-}
-
-/// The ledger's reading of the records and the loader's must agree on an open log.
-fn check_second_opinion(restored: &RestoredLog, facts: &LogFacts) {
-    let (hard_state, ids) = facts.now();
-    assert_eq!(restored.hard_state, hard_state, "the hard state is read alike");
-    assert_eq!((restored.base, restored.last()), (ids.base, ids.last), "the log's ends are read alike");
-    for entry in &restored.entries {
-        assert!(ids.covers(entry.id), "entry {} is read alike", entry.id);
     }
 }

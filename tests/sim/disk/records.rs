@@ -1,9 +1,6 @@
-//! The log's records on the simulated disk.
+//! The records of the log's store on the simulated disk.
 
-use super::SimDisk;
 use super::db::Db;
-use super::device::{self, Course};
-use super::fault::Part;
 use bytes::Bytes;
 use kontiki::storage::StorageError;
 use kontiki::storage::log::{RecordStore, Visitor};
@@ -11,20 +8,18 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The log's database, and the note beside it.
+/// The store's database.
 #[derive(Debug)]
 pub struct SimRecords {
-    disk: SimDisk,
     db: Arc<Mutex<Db>>,
-    noted: u64,
+    window: u64,
 }
 
 impl SimRecords {
     /// Opens it, or makes it.
-    pub fn open(disk: SimDisk, db: Arc<Mutex<Db>>) -> Result<Self, StorageError> {
+    pub fn open(db: Arc<Mutex<Db>>, window: usize) -> Result<Self, StorageError> {
         db.lock().unwrap().open()?;
-        let noted = disk.noted();
-        Ok(Self { disk, db, noted })
+        Ok(Self { db, window: window as u64 })
     }
 
     fn db(&self) -> MutexGuard<'_, Db> {
@@ -63,25 +58,8 @@ impl RecordStore for SimRecords {
         self.db().sync()
     }
 
-    fn note(&self, sequence: u64) -> Result<(), StorageError> {
-        let course = {
-            let process = self.db().process();
-            let mut device = self.disk.device.lock();
-            device.check(process)?;
-            device.write(Part::Log, 0)
-        };
-        match course {
-            Course::Done => {
-                self.disk.note(sequence);
-                Ok(())
-            }
-            Course::Fails(reason) => Err(device::io("write", reason)),
-            _ => Err(device::io("write", "the process is gone")),
-        }
-    }
-
-    fn noted(&self) -> u64 {
-        self.noted
+    fn window(&self) -> u64 {
+        self.window
     }
 
     fn size_on_disk(&self) -> Result<u64, StorageError> {
