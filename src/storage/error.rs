@@ -58,6 +58,12 @@ impl StorageError {
         move |error| Self::Io { action, path: path.to_owned(), reason: error.to_string() }
     }
 
+    /// Whether there was merely no room (or none within a quota).
+    pub(crate) fn is_lack_of_room(&self) -> bool {
+        let codes = ["(os error 28)", "(os error 122)"];
+        matches!(self, Self::Io { reason, .. } if codes.iter().any(|code| reason.ends_with(code)))
+    }
+
     /// A damaged record.
     pub(crate) fn damaged(path: &Path, record: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), record: record.into(), reason: reason.into() }

@@ -32,6 +32,8 @@ pub fn recover(
     fresh_secret: u64,
     stored: u64,
 ) -> Result<Recovered, StorageError> {
+    // Of a segment that was made just before a crash, too.
+    files.sync_names()?;
     let mut open = BTreeMap::new();
     let mut images = Vec::new();
     for (expected, number) in (0..).zip(files.list()?) {

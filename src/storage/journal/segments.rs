@@ -81,10 +81,13 @@ impl Segments {
         if number >= self.settings.segments_max {
             return Ok(false);
         }
-        if let Err(error) = self.files.draft(self.settings.segment_bytes) {
-            tracing::warn!(%error, "the journal cannot grow; writes may have to wait for the store");
-            self.files.discard_draft();
-            return Ok(false);
+        match self.files.draft(self.settings.segment_bytes) {
+            Err(error) if error.is_lack_of_room() => {
+                tracing::warn!(%error, "the journal cannot grow; writes may have to wait for the store");
+                self.files.discard_draft();
+                return Ok(false);
+            }
+            drafted => drafted?,
         }
         name(&*self.files, number)?;
         let (file, _) = self.files.open(number)?;

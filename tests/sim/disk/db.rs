@@ -58,7 +58,7 @@ pub struct Db {
     facts: Facts,
     /// What of its bytes the device counts as used.
     accounted: u64,
-    /// The end of what was written when the garbage was last left behind, as a whole.
+    /// What the file had at the opening, or when the garbage was last left behind: a power cut cannot take that.
     settled: usize,
     failed: Option<StorageError>,
 }
@@ -163,6 +163,8 @@ impl Db {
             device.count("end of a file dropped");
             self.file.truncate(end);
         }
+        // It is all synced, and no header that is not has used anything again.
+        self.settled = end;
         self.account(device);
     }
 

@@ -122,7 +122,8 @@ impl Device {
         self.misread = false;
         self.crash = Countdown::default();
         for armed in &mut self.armed {
-            *armed = Armed { stall: armed.stall, ..Armed::default() };
+            // What is misread, is so at the next start above all.
+            *armed = Armed { stall: armed.stall, read: armed.read, ..Armed::default() };
         }
     }
 

@@ -29,6 +29,9 @@ impl Durable {
         if now.term < then.term || revoked {
             return Some(format!("the hard state was {then:?} and is {now:?}"));
         }
+        if !self.log.covers(before.log.base) {
+            return Some(format!("the log began behind {} and ends at {}", before.log.base, self.log.last));
+        }
         if let Some(id) = self.log.first_lacking(&before.log) {
             return Some(format!("entry {id} of the log is gone, which ends at {}", self.log.last));
         }

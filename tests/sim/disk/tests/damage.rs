@@ -2,7 +2,7 @@
 
 use super::states::put;
 use super::{CLUSTER, Model, formatted, open};
-use crate::sim::disk::{Fault, Part, Place, Survival};
+use crate::sim::disk::{Fault, Opened, Part, Place, Survival};
 use fastrand::Rng;
 use kontiki::kv::Machine;
 use kontiki::types::EntryId;
@@ -28,7 +28,7 @@ fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
     let disk = formatted(seed);
     let mut rng = Rng::with_seed(seed);
     disk.allow_damage(true);
-    let mut log = open(&disk, seed).log;
+    let Opened { mut log, mut storer, .. } = open(&disk, seed);
     let mut model = Model::default();
     let strikes = rng.u8(4..12);
     for number in 0..16 {
@@ -44,6 +44,9 @@ fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
             return Outcome::Noticed;
         }
         model = model.after(&jobs);
+        if rng.bool() && storer.step().is_err() {
+            return Outcome::Noticed;
+        }
     }
     if power {
         disk.cut_power(Survival::random(&mut rng))
@@ -54,7 +57,7 @@ fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
         Err(_) => Outcome::Noticed,
         Ok(opened) if opened.lost.is_some() => Outcome::Silent,
         Ok(opened) => {
-            assert_eq!(opened.restored, model.log, "seed {seed}");
+            model.check(&opened.restored, seed);
             Outcome::Harmless
         }
     }
@@ -81,7 +84,7 @@ fn a_killed_process_leaves_no_damage_of_the_log_unnoticed() {
         let outcomes = log_outcomes(fault, false);
         assert_eq!(outcomes.get(&Outcome::Silent), None, "{fault:?}: {outcomes:?}");
         let noticed = outcomes.get(&Outcome::Noticed).copied().unwrap_or_default();
-        assert!(noticed > 10, "{fault:?}: {outcomes:?}");
+        assert!(noticed >= 5, "{fault:?}: {outcomes:?}");
     }
 }
 
@@ -89,8 +92,15 @@ fn a_killed_process_leaves_no_damage_of_the_log_unnoticed() {
 fn only_a_lost_end_after_a_power_cut_can_go_unnoticed() {
     // The witness is not synced: a power cut may leave an older one, which claims less.
     let outcomes = log_outcomes(Fault::Flip { part: LOG, place: Place::End }, true);
-    assert!(outcomes[&Outcome::Noticed] > outcomes[&Outcome::Silent], "{outcomes:?}");
-    for fault in [Fault::Flip { part: LOG, place: Place::Value }, Fault::Unreadable { part: LOG }] {
+    assert!(outcomes[&Outcome::Noticed] > 10, "{outcomes:?}");
+    let part = Part::Store;
+    for fault in [
+        Fault::Flip { part, place: Place::Value },
+        Fault::Flip { part, place: Place::End },
+        Fault::Flip { part, place: Place::Anywhere },
+        Fault::Unreadable { part },
+        Fault::Unreadable { part: LOG },
+    ] {
         let outcomes = log_outcomes(fault, true);
         assert_eq!(outcomes.get(&Outcome::Silent), None, "{fault:?}: {outcomes:?}");
     }
@@ -164,9 +174,10 @@ fn a_bit_of_the_state_that_flips_on_the_way_is_noticed() {
 #[test]
 fn damage_needs_leave() {
     let disk = formatted(1);
+    open(&disk, 1).log.write(&Model::default().jobs(&mut Rng::with_seed(1))).unwrap();
     let fault = Fault::Flip { part: Part::Log, place: Place::End };
     assert!(!disk.arm(fault) && !disk.is_damaged());
     disk.allow_damage(true);
     assert!(disk.arm(fault) && disk.is_damaged());
-    assert_eq!(disk.counts()["bit flip in the last frame"], 1);
+    assert_eq!(disk.counts()["bit flip in the last record"], 1);
 }

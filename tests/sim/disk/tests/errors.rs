@@ -50,7 +50,8 @@ fn a_sync_that_fails_before_a_power_cut() {
         let (disk, mut rng) = (formatted(seed), Rng::with_seed(seed));
         let fault = Fault::SyncError { part: Part::Log, after: rng.u32(..10) };
         let acknowledged = until_it_fails(&disk, &mut rng, fault);
-        assert_eq!(disk.counts()["failed sync that lost pages"], 1);
+        let lost = ["failed sync that lost pages", "sync error of a directory"];
+        assert!(lost.iter().any(|what| disk.counts().contains_key(what)));
         disk.cut_power(Survival::random(&mut rng));
         let restored = open(&disk, seed).restored;
         check(&restored, &acknowledged, seed);
@@ -71,7 +72,7 @@ fn promises_after_a_failed_sync(open_drops_cache: bool) -> (u32, u32) {
         let promised = open(&disk, seed).restored;
         disk.cut_power(Survival::random(&mut rng));
         match disk.open(CLUSTER) {
-            Ok(opened) if opened.restored == promised => {}
+            Ok(opened) if opened.lost.is_none() && opened.restored.last() == promised.last() => {}
             Ok(_) => lost += 1,
             Err(_) => refused += 1,
         }
@@ -88,13 +89,18 @@ fn a_cache_that_is_trusted_after_a_failed_sync_breaks_promises() {
 
 #[test]
 fn the_ledger_sees_what_a_failed_sync_has_lost() {
-    let (disk, mut rng) = (formatted(8), Rng::with_seed(8));
-    let acknowledged = until_it_fails(&disk, &mut rng, Fault::SyncError { part: Part::Log, after: 6 });
-    let durable = disk.durable();
-    assert_eq!(
-        (durable.hard_state, durable.log.last),
-        (acknowledged.log.hard_state, acknowledged.log.last())
-    );
+    for seed in 0..20 {
+        let (disk, mut rng) = (formatted(seed), Rng::with_seed(seed));
+        let acknowledged = until_it_fails(&disk, &mut rng, Fault::SyncError { part: Part::Log, after: 6 });
+        let durable = disk.durable();
+        assert_eq!(durable.hard_state, acknowledged.log.hard_state, "seed {seed}");
+        // Nothing of the write that failed; what it was to replace is not certain any more.
+        assert!(durable.log.last.index <= acknowledged.log.last().index, "seed {seed}");
+        for entry in &acknowledged.log.entries {
+            let is_above = entry.id.index > durable.log.last.index;
+            assert!(is_above || durable.log.covers(entry.id), "seed {seed}: {}", entry.id);
+        }
+    }
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn a_full_disk() {
             }
             model = model.after(&jobs);
         }
-        assert_eq!(disk.counts()["disk full"], 1);
+        assert!(disk.counts()["disk full"] >= 1);
         disk.leave_room(1 << 30);
         disk.crash(rng.bool());
         check(&open(&disk, seed).restored, &model, seed);

@@ -49,6 +49,14 @@ impl Model {
         }
     }
 
+    /// What was compacted may come back, until that is stored.
+    fn check(&self, restored: &RestoredLog, context: impl std::fmt::Display) {
+        let log = &self.log;
+        assert_eq!((restored.hard_state, restored.last()), (log.hard_state, log.last()), "{context}");
+        assert!(restored.base.index <= log.base.index, "{context}");
+        assert!(restored.entries.ends_with(&log.entries), "{context}");
+    }
+
     fn compact(&mut self, through: EntryId) {
         self.log.base = through;
         self.log.entries.retain(|entry| entry.id.index > through.index);
