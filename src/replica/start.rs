@@ -17,7 +17,8 @@ use crate::replica::transport::Transport;
 use crate::replica::watchdog;
 use crate::replica::worker::Worker;
 use crate::storage::{
-    LogStore, LogStorer as Storer, RestoredLog, StateStore, Unfinished, decode_members, encode_members, watched,
+    LogStore, LogStorer as Storer, RestoredLog, StateStore, Unfinished, decode_members, encode_members,
+    watched,
 };
 use crate::types::{ClusterId, EntryId, Index, NodeId};
 use std::collections::BTreeMap;
@@ -86,7 +87,8 @@ pub struct Parts {
 pub fn start(parts: Start) -> Result<Handle, StartError> {
     let fatal = parts.fatal.clone();
     let machine = open(parts.states.table(), parts.options.open_timeout)?;
-    let Parts { handle, mut driver, log_writer, log_storer, applier, state_syncer } = assemble(parts, machine)?;
+    let Parts { handle, mut driver, log_writer, log_storer, applier, state_syncer } =
+        assemble(parts, machine)?;
     let workers = &mut driver.workers;
     let run = move || log_writer.run();
     workers.log_writer.start("log-writer", "the log cannot be written", fatal.clone(), run)?;
@@ -112,7 +114,9 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
 
 /// Makes the parts of a replica over the state machine that was opened from its state.
 pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError> {
-    let Start { cluster, node: id, founders, options, seed, log, storer, restored, states, transport, .. } = parts;
+    let Start {
+        cluster, node: id, founders, options, seed, log, storer, restored, states, transport, ..
+    } = parts;
     if machine.members().is_empty() {
         machine.found(encode_members(&founders));
         machine.commit()?;

@@ -61,7 +61,8 @@ fn without_fsync_promises_are_broken() {
     if disk::available() {
         let summary = survey(Trouble { loss: Loss::Everything, fsync: false, failed_fsyncs: false }, 8);
         // The journal says that it was durable, which without fsync is not so: the loss is noticed at the start.
-        let tells = |failure: &&String| ["promised was", "is damaged"].iter().any(|text| failure.contains(text));
+        let tells =
+            |failure: &&String| ["promised was", "is damaged"].iter().any(|text| failure.contains(text));
         let lost = summary.failures.iter().filter(tells).count();
         assert!(lost > 0, "in {} cuts nothing was seen to be lost: {:?}", summary.cuts, summary.failures);
     }

@@ -172,7 +172,11 @@ fn assert_never_missed(setup: &[Persist], last: &[Persist], through: Option<Entr
         let restored = before.with(db, [&new[..cut], rest].concat()).restored(cut);
         assert!(restored.hard_state == whole.hard_state, "cut at {cut}");
         assert_eq!(restored.last(), whole.last(), "cut at {cut}");
-        assert!(restored.entries.ends_with(&whole.entries), "cut at {cut}: {} or more entries", whole.entries.len());
+        assert!(
+            restored.entries.ends_with(&whole.entries),
+            "cut at {cut}: {} or more entries",
+            whole.entries.len()
+        );
         assert!([before.restored(cut).base, whole.base].contains(&restored.base), "cut at {cut}");
     }
 }

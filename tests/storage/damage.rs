@@ -144,7 +144,10 @@ fn a_record_is_missed_when_a_later_one_can_be_read() {
     forget_witness(dir.path());
     flip(dir.path(), 512 + 512 + 100);
     let message = refusal(&options(dir.path()));
-    assert!(message.contains("it ends with record 1 (byte 1024 of segment-0), but record 2 was once durable"), "{message}");
+    assert!(
+        message.contains("it ends with record 1 (byte 1024 of segment-0), but record 2 was once durable"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -241,7 +244,10 @@ fn the_journal_of_another_cluster_is_noticed() {
     options_other.cluster = kontiki::types::ClusterId(8);
     drop(kontiki::storage::open(&options_other).unwrap().log.write(&[append(1, 1..=3)]));
     fs::copy(segment(other.path()), segment(dir.path())).unwrap();
-    assert!(refusal(&options(dir.path())).contains("segment-0: its header does not read, or is of another cluster"));
+    assert!(
+        refusal(&options(dir.path()))
+            .contains("segment-0: its header does not read, or is of another cluster")
+    );
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl JournalFiles for DiskFiles {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(StorageError::io("list", &self.dir))? {
             let name = entry.map_err(StorageError::io("list", &self.dir))?.file_name();
-            let number: Option<u32> = name.to_str().and_then(|name| name.strip_prefix("segment-")?.parse().ok());
+            let number: Option<u32> =
+                name.to_str().and_then(|name| name.strip_prefix("segment-")?.parse().ok());
             numbers.extend(number);
         }
         numbers.sort_unstable();

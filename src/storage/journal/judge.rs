@@ -188,7 +188,8 @@ fn take(
 /// The last record that is proven to have been durable, by whatever can be read.
 fn proven(used: &[Used<'_>], salt: Salt) -> u64 {
     let by_header = used.iter().map(|segment| segment.header.first - 1);
-    let by_record = used.iter().flat_map(|segment| records(segment, salt)).map(|(_, record)| record.head.synced);
+    let by_record =
+        used.iter().flat_map(|segment| records(segment, salt)).map(|(_, record)| record.head.synced);
     by_header.chain(by_record).max().unwrap_or_default()
 }
 

@@ -58,6 +58,7 @@ mod record;
 mod recovery;
 mod sector;
 mod segments;
+mod settings;
 mod witness;
 mod writer;
 
@@ -65,33 +66,7 @@ pub use disk_files::DiskFiles;
 pub use files::{JournalFiles, SegmentFile};
 pub use recovery::{Recovered, recover};
 pub(crate) use segments::Segments;
+pub use segments::create;
+pub use settings::JournalSettings;
 pub(crate) use writer::Filled;
 pub use writer::Journal;
-
-use crate::storage::error::StorageError;
-
-/// How large the journal is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalSettings {
-    /// The bytes of a segment; a multiple of a sector.
-    pub segment_bytes: usize,
-    /// With how many it begins.
-    pub segments_min: u32,
-    /// To how many it may grow: a bound on what the store may be behind, and on what a start has to read.
-    pub segments_max: u32,
-}
-
-impl Default for JournalSettings {
-    fn default() -> Self {
-        Self { segment_bytes: 2 << 20, segments_min: 2, segments_max: 8 }
-    }
-}
-
-/// Makes an empty journal: its first segments. Durable when it returns, but for the directory's own name.
-pub fn create(files: &dyn JournalFiles, settings: JournalSettings) -> Result<(), StorageError> {
-    for number in 0..settings.segments_min {
-        segments::make(files, number, settings.segment_bytes)?;
-    }
-    Ok(())
-}
-

@@ -83,8 +83,7 @@ pub(crate) fn decode(salt: Salt, bytes: &[u8]) -> Option<Record<'_>> {
     if sum != checksum(salt, whole) {
         return None;
     }
-    let head =
-        Head { generation, number, synced, chain, begins: flags & 1 != 0, ends: flags & 2 != 0 };
+    let head = Head { generation, number, synced, chain, begins: flags & 1 != 0, ends: flags & 2 != 0 };
     Some(Record { head, checksum: sum, body: &whole[HEAD..HEAD + length] })
 }
 

@@ -3,12 +3,12 @@
 use crate::raft::Persist;
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
-use crate::storage::journal::JournalSettings;
 use crate::storage::journal::files::{JournalFiles, SegmentFile};
+use crate::storage::journal::group;
 use crate::storage::journal::judge::{self, Image, Verdict};
 use crate::storage::journal::segments::{Segment, Segments};
+use crate::storage::journal::settings::JournalSettings;
 use crate::storage::journal::writer::Journal;
-use crate::storage::journal::group;
 use crate::types::ClusterId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -74,7 +74,10 @@ pub fn recover(
     Ok(Recovered { journal, groups })
 }
 
-fn read_groups(files: &dyn JournalFiles, verdict: &Verdict) -> Result<Vec<(u64, Vec<Persist>)>, StorageError> {
+fn read_groups(
+    files: &dyn JournalFiles,
+    verdict: &Verdict,
+) -> Result<Vec<(u64, Vec<Persist>)>, StorageError> {
     let read = |(last, bytes): &(u64, Bytes)| {
         let jobs = group::decode(bytes.clone()).map_err(|Malformed(reason)| {
             damaged(files, format!("the group that ends with record {last}"), reason)

@@ -3,8 +3,8 @@
 //! The writer takes them and fills them, the storer gives them back; both hold this.
 
 use crate::storage::error::StorageError;
-use crate::storage::journal::JournalSettings;
 use crate::storage::journal::files::{JournalFiles, SegmentFile};
+use crate::storage::journal::settings::JournalSettings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -103,8 +103,16 @@ impl Segments {
     }
 }
 
+/// Makes an empty journal: its first segments. Durable when it returns, but for the directory's own name.
+pub fn create(files: &dyn JournalFiles, settings: JournalSettings) -> Result<(), StorageError> {
+    for number in 0..settings.segments_min {
+        make(files, number, settings.segment_bytes)?;
+    }
+    Ok(())
+}
+
 /// Makes a segment. Durable when it returns.
-pub(crate) fn make(files: &dyn JournalFiles, number: u32, bytes: usize) -> Result<(), StorageError> {
+fn make(files: &dyn JournalFiles, number: u32, bytes: usize) -> Result<(), StorageError> {
     files.draft(bytes)?;
     name(files, number)
 }

@@ -92,7 +92,10 @@ impl Journal {
 
     /// Goes on in a segment whose content is of no use any more. Its header is written along with the first record.
     pub(crate) fn begin(&mut self, segment: Segment) {
-        assert!(self.active.is_none() && self.buffer.is_empty(), "a segment is finished before the next begins");
+        assert!(
+            self.active.is_none() && self.buffer.is_empty(),
+            "a segment is finished before the next begins"
+        );
         self.generation += 1;
         let header = Header {
             generation: self.generation,
@@ -124,6 +127,9 @@ impl Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("number", &self.number).field("synced", &self.synced).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("number", &self.number)
+            .field("synced", &self.synced)
+            .finish_non_exhaustive()
     }
 }

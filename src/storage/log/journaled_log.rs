@@ -39,11 +39,9 @@ pub fn open<R: RecordStore + 'static>(
 ) -> Result<OpenLog, StorageError> {
     let mut loaded = load::load(&records, cluster)?;
     let number = loaded.mark.number;
-    let Recovered { journal, groups } =
-        journal::recover(files, settings.journal, cluster, secret, number)?;
+    let Recovered { journal, groups } = journal::recover(files, settings.journal, cluster, secret, number)?;
     let recovered = groups.last().map(|(number, _)| *number);
-    let damaged =
-        |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
+    let damaged = |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
     let job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
@@ -142,8 +140,9 @@ impl<R: RecordStore> JournaledLog<R> {
                 self.segments.take().ok_or_else(|| StorageError::Engine {
                     action: "make room in the journal",
                     path: self.journal.files.path().to_owned(),
-                    reason: "a single write is larger than all of it; this is a bug in Kontiki, please report it"
-                        .into(),
+                    reason:
+                        "a single write is larger than all of it; this is a bug in Kontiki, please report it"
+                            .into(),
                 })?
             }
         };

@@ -64,8 +64,9 @@ pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Load
     };
     let mut pending: Option<(Index, Vec<Part>)> = None;
     records.scan(record::RUN_PREFIX, &mut |key, value| {
-        let (first, number) = record::parse_run_key(key)
-            .ok_or_else(|| loader.damaged(format!("the record with key {key:02x?}"), "no run has such a key"))?;
+        let (first, number) = record::parse_run_key(key).ok_or_else(|| {
+            loader.damaged(format!("the record with key {key:02x?}"), "no run has such a key")
+        })?;
         let part = loader.part(first, number, value)?;
         match &mut pending {
             Some((at, parts)) if *at == first => parts.push(part),

@@ -27,7 +27,9 @@ fn extend(all: &mut Persist, entries: Vec<Entry>) -> Result<(), Malformed> {
     let Some(first) = entries.first().map(|entry| entry.id.index) else { return Ok(()) };
     let begins = all.entries.first().map(|entry| entry.id.index).or(all.reset.map(|base| base.index.next()));
     let end = begins.map(|begins| Index(begins.get() + all.entries.len() as u64));
-    if end.is_some_and(|end| first > end) || (all.reset.is_some() && begins.is_some_and(|begins| first < begins)) {
+    if end.is_some_and(|end| first > end)
+        || (all.reset.is_some() && begins.is_some_and(|begins| first < begins))
+    {
         return Err(Malformed(format!("entries from {first} on do not join what comes before them")));
     }
     all.entries.retain(|entry| entry.id.index < first);

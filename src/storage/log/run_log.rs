@@ -145,7 +145,11 @@ impl<R: RecordStore> RunLog<R> {
         };
         self.truncate(first.id.index)?;
         let mut previous = self.last();
-        assert_eq!(first.id.index, previous.index.next(), "the journal has no gaps and never goes below the base");
+        assert_eq!(
+            first.id.index,
+            previous.index.next(),
+            "the journal has no gaps and never goes below the base"
+        );
         for run in runs_of(entries) {
             self.put_run(previous, run)?;
             previous = self.last();

@@ -129,7 +129,14 @@ const LOG: LogSettings = LogSettings {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { sector: None, capacity: 1 << 40, open_drops_cache: true, rewrite_bytes: 256 << 10, window: WINDOW, log: LOG }
+        Self {
+            sector: None,
+            capacity: 1 << 40,
+            open_drops_cache: true,
+            rewrite_bytes: 256 << 10,
+            window: WINDOW,
+            log: LOG,
+        }
     }
 }
 

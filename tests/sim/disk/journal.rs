@@ -174,7 +174,13 @@ impl SimJournal {
         true
     }
 
-    fn write(&mut self, number: usize, offset: usize, bytes: &[u8], course: Course) -> Result<(), StorageError> {
+    fn write(
+        &mut self,
+        number: usize,
+        offset: usize,
+        bytes: &[u8],
+        course: Course,
+    ) -> Result<(), StorageError> {
         let failure = match course {
             Course::Done | Course::Misdirected => None,
             Course::Dies => Some("the process is gone"),
@@ -266,7 +272,11 @@ impl SimJournalFiles {
     }
 
     /// An operation that is done or not.
-    fn step(&self, action: &'static str, ask: impl FnOnce(&mut Device) -> Course) -> Result<(), StorageError> {
+    fn step(
+        &self,
+        action: &'static str,
+        ask: impl FnOnce(&mut Device) -> Course,
+    ) -> Result<(), StorageError> {
         match self.gate(ask)? {
             Course::Done | Course::Misdirected => Ok(()),
             Course::Dies => Err(device::io(action, "the process is gone")),
