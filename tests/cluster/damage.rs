@@ -120,7 +120,7 @@ async fn a_corrupt_record_is_named_and_the_others_go_on() {
     })
     .await;
     cluster.nodes[place].kill();
-    let file = cluster.nodes[place].data.join("raft").join("db");
+    let file = cluster.nodes[place].data.join("journal").join("segment-0");
     let mut bytes = std::fs::read(&file).unwrap();
     let places: Vec<usize> = find_all(&bytes, b"needle-in-the-log");
     assert!(!places.is_empty(), "the log holds what was written to it");
@@ -129,7 +129,7 @@ async fn a_corrupt_record_is_named_and_the_others_go_on() {
     }
     std::fs::write(&file, bytes).unwrap();
     let said = refused(&mut cluster, place).await;
-    assert_says(&said, &["raft"]);
+    assert_says(&said, &["journal"]);
     assert!(
         ["corrupt", "damaged", "checksum"].iter().any(|word| said.to_lowercase().contains(word)),
         "it does not say what is wrong:\n{said}"

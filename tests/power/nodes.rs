@@ -171,10 +171,10 @@ impl Powered {
         (0..self.disks.len()).map(|place| self.log_end(place)).collect()
     }
 
-    /// Where the log of a node that is down ends.
+    /// Where the log of a node that is down ends; 0 if it is refused because its end is lost.
     pub fn log_end(&self, place: usize) -> u64 {
         let options = self.options(place).expect("it has a directory");
-        storage::open(&options).unwrap().restored.last().index.get()
+        storage::open(&options).map_or(0, |storage| storage.restored.last().index.get())
     }
 
     /// How the node opens its directory; none if it has not begun to make it.

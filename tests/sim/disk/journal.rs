@@ -190,10 +190,8 @@ impl SimJournal {
             // Part of it is there, or none, or all of it.
             let length = self.device.lock().rng.usize(..=bytes.len());
             self.segments[number].write(offset, &bytes[..length]);
-            if length == bytes.len() {
-                // Nobody knows, but it may come back.
-                self.facts.write(bytes);
-            }
+            // Nobody knows, but it may come back: what it was to replace is not certain any more.
+            self.facts.write(bytes);
             return Err(device::io("write", reason));
         }
         self.segments[number].write(offset, bytes);
