@@ -12,8 +12,8 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAM_WINDOW: u32 = 8 << 20;
 /// The largest frame: fewer, larger ones cost less.
 const FRAME_BYTES: u32 = 256 << 10;
-/// The most calls at once on one connection; writes that a peer forwards are among them.
-const CALLS_MAX: u32 = 4096;
+/// The most calls at once on one connection: a peer has one stream on it, or a few votes.
+const CALLS_MAX: u32 = 64;
 
 /// An address to connect to. Its name is resolved anew for each connection.
 pub fn endpoint(url: &str, settings: &PeerSettings) -> Result<Endpoint, tonic::transport::Error> {

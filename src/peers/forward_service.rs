@@ -5,6 +5,7 @@
 //! that was meant for another node, never gets further. Each question is worked on
 //! by a task of its own and answered as soon as it is done; only so many at once.
 
+use crate::api::deadline::LONGEST;
 use crate::api::fault::Fault;
 use crate::api::remote::Responder;
 use crate::peers::links::Links;
@@ -22,9 +23,6 @@ use tonic::{Status, Streaming};
 
 /// How many answers wait for the connection.
 const ANSWERS_WAITING: usize = 256;
-
-/// However long a peer is ready to wait, a question is worked on no longer.
-const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The stream back: `hello`, then answers in any order.
 pub struct Answers {
@@ -138,7 +136,7 @@ impl Work {
             return Ok(());
         };
         tokio::spawn(async move {
-            let answer = work_on(responder, asked, time.min(TIME_MAX)).await;
+            let answer = work_on(responder, asked, time.min(LONGEST)).await;
             // Where the peer is gone, nobody listens.
             let _ = answers.send(forward::answer(id, answer)).await;
             drop((place, room));

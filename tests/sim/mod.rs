@@ -11,7 +11,7 @@
 //! ```text
 //! swarm ─▶ world ─┬─ processes ─▶ server: disk + the real replica     ledger looks at each step
 //!                 ├─ carriage, transfers ─▶ network
-//!                 ├─ clients ─▶ front ─▶ replica                       history ─▶ kontiki::verify
+//!                 ├─ clients ─▶ front: the real routing ─▶ replica     history ─▶ kontiki::verify
 //!                 └─ nemesis, strangers
 //! ```
 //!
@@ -19,9 +19,9 @@
 //! * `make sim SEED=7` replays one, bit for bit, and tells its story; `STEPS=5000` ends its
 //!   faults after so many steps.
 //!
-//! What is simulated instead of run: the wire between nodes (messages travel as values, on
-//! lossy links), and how requests are forwarded ([`front`]). What of the peers' handshake must keep
-//! strangers out is the real code ([`strangers`]).
+//! What is simulated instead of run: the wire between nodes (messages, questions and answers travel
+//! as values, on lossy links). How requests find their leader is the real code ([`front`]), and so
+//! is what of the peers' handshake must keep strangers out ([`strangers`]).
 
 mod accounts;
 mod carriage;
