@@ -3,7 +3,7 @@
 //! A folder imports only folders below it:
 //!
 //! ```text
-//! cli ─▶ server ─▶ grpc, peers ─▶ api ─▶ replica ─▶ storage ─▶ raft, kv ─▶ types, settings, reason, proto
+//! cli ─▶ server ─▶ grpc, peers ─▶ api ─▶ replica ─▶ storage ─▶ machine ─▶ raft, kv ─▶ types, settings, reason, proto
 //!  ├───▶ client ─▶ proto, reason, types
 //!  ├───▶ bench, dev: programs of their own behind a command
 //!  └───▶ verify (knows nothing of the others)
@@ -18,6 +18,7 @@ pub mod config;
 pub mod dev;
 pub mod grpc;
 pub mod kv;
+pub mod machine;
 pub mod peers;
 pub mod proto;
 pub mod raft;

@@ -4,7 +4,7 @@ use crate::api::heavy::HeavyReads;
 use crate::api::read_level::Level;
 use crate::api::router::Router;
 use crate::api::served::Origin;
-use crate::kv::View;
+use crate::machine::View;
 use crate::replica::Applied;
 use crate::settings::Limits;
 use crate::types::{ClusterId, NodeId, Revision};

@@ -2,7 +2,8 @@
 
 use crate::api::page_token::PageToken;
 use crate::api::read_level::Level;
-use crate::kv::{self, KeyRange, KeyValue, View};
+use crate::kv::{self, KeyRange, KeyValue};
+use crate::machine::View;
 use crate::settings::Limits;
 use crate::types::Revision;
 

@@ -6,7 +6,8 @@ use crate::api::fault::Fault;
 use crate::api::paging::{self, Page, PageRead};
 use crate::api::read_level::Level;
 use crate::api::served::Served;
-use crate::kv::{self, KeyValue, StateHash, Txn, TxnResult, View};
+use crate::kv::{self, KeyValue, Txn, TxnResult};
+use crate::machine::{StateHash, View};
 use crate::types::Revision;
 use std::sync::Arc;
 

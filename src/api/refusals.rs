@@ -77,8 +77,6 @@ impl From<kv::Refusal> for Fault {
             kv::Refusal::ReplyTooLarge { limit } => {
                 Self::new(Reason::ReplyTooLarge, message).fact("limit", limit)
             }
-            // The log holds what this version did not write: the members run different versions.
-            kv::Refusal::Unreadable { .. } => Self::new(Reason::Internal, message),
         }
     }
 }

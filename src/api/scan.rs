@@ -13,7 +13,7 @@ use crate::api::deadline::{Deadline, LONGEST};
 use crate::api::fault::Fault;
 use crate::api::paging::{Cursor, ScanChunk, ScanRead};
 use crate::api::served::Served;
-use crate::kv::View;
+use crate::machine::View;
 use std::sync::Arc;
 
 impl Api {

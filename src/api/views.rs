@@ -5,7 +5,7 @@ use crate::api::clock::{Clock, until};
 use crate::api::fault::Fault;
 use crate::api::read_level::Level;
 use crate::api::router::Router;
-use crate::kv::View;
+use crate::machine::View;
 use crate::types::Index;
 use std::sync::Arc;
 

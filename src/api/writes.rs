@@ -4,7 +4,8 @@ use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::fault::Fault;
 use crate::api::served::Served;
-use crate::kv::{Command, Compact, Delete, DeleteResult, Outcome, Put, PutResult, Txn, TxnResult};
+use crate::kv::{Compact, Delete, DeleteResult, Put, PutResult, Txn, TxnResult};
+use crate::machine::{Command, Outcome};
 use crate::reason::Reason;
 
 impl Api {

@@ -130,11 +130,9 @@ impl<'a> Reader<'a> {
         Ok(u128::from_be_bytes(self.array()?))
     }
 
-    /// All that is left.
-    pub(crate) fn rest(&mut self) -> Bytes {
-        let rest = self.input.slice(self.at..);
-        self.at = self.input.len();
-        rest
+    /// Whether nothing is left.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.input.len()
     }
 
     /// Nothing may be left.

@@ -1,4 +1,4 @@
-//! The physical half of a compaction, in small steps.
+//! The physical half of a compaction, in small steps: what can be forgotten.
 //!
 //! The logical half is a replicated command: from it on, reads below a revision
 //! are refused, on every node alike. What nobody can read any more is then
@@ -8,84 +8,111 @@
 use crate::kv::index::{CHUNK_KEYS, SharedIndex};
 use crate::kv::version::Position;
 use crate::types::Revision;
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-/// Walks over all keys once for each compaction (or once for several that
-/// came close together) and drops what is garbage.
-#[derive(Default)]
-pub(crate) struct Collector {
-    /// All garbage of compactions up to this revision has been found.
-    swept: Revision,
-    /// The walk under way.
-    sweep: Option<Sweep>,
-    /// Found, gone from the index, but still in the table.
-    garbage: Vec<Position>,
+/// How far the index has been cleared of garbage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Collected {
+    /// All that compactions up to this revision made unreachable is gone.
+    pub(crate) through: Revision,
+    /// The walk over all keys that goes further.
+    pub(crate) running: Option<Running>,
 }
 
-struct Sweep {
-    target: Revision,
-    next: Box<[u8]>,
+/// Part of a walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// All that compactions up to this revision made unreachable is gone, of the keys below…
+    pub(crate) target: Revision,
+    /// …this one…
+    pub(crate) next: Box<[u8]>,
+    /// …and of that key itself what those up to this revision did: a hot key has more than one step may take.
+    pub(crate) of_next: Revision,
 }
 
-impl Collector {
+impl Collected {
+    /// The revision below which reads may miss something.
+    pub(crate) fn reach(&self) -> Revision {
+        self.running.as_ref().map_or(self.through, |running| running.target)
+    }
+
+    /// Up to which compaction the garbage of a key is gone.
+    pub(crate) fn of_key(&self, key: &[u8]) -> Revision {
+        match &self.running {
+            Some(running) => match key.cmp(&running.next) {
+                Ordering::Less => running.target,
+                Ordering::Equal => running.of_next,
+                Ordering::Greater => self.through,
+            },
+            None => self.through,
+        }
+    }
+
     /// Whether there may be garbage of a compaction at `target`.
     pub(crate) fn is_behind(&self, target: Revision) -> bool {
-        self.sweep.is_some() || self.swept < target
+        self.running.is_some() || self.through < target
     }
 
-    /// Walks on for `budget` keys and garbage versions. No read may begin below `target` any more, and none be under way.
-    ///
-    /// What it finds may be removed from the table only after the compaction at `target` is in it, or a crash
-    /// could undo the compaction but not the removal.
-    pub(crate) fn step(&mut self, index: &SharedIndex, target: Revision, budget: usize) {
-        let mut left = budget;
+    /// Forgets what compactions up to `target` made unreachable, of the next keys, for `budget` keys and versions. No read may begin
+    /// below `target` any more, and none be under way. Answers what was forgotten, by key oldest first; true: a tombstone.
+    pub(crate) fn step(
+        &mut self,
+        index: &SharedIndex,
+        target: Revision,
+        budget: usize,
+    ) -> Vec<(Position, bool)> {
+        let (mut left, mut garbage) = (budget, Vec::new());
         while left > 0 && self.is_behind(target) {
-            let sweep = self.sweep.get_or_insert_with(|| Sweep { target, next: Box::default() });
-            match sweep.step(index, &mut left, &mut self.garbage) {
-                Some(next) => sweep.next = next,
-                None => {
-                    self.swept = sweep.target;
-                    self.sweep = None;
-                }
+            let (target, next) = match self.running.take() {
+                Some(running) => (running.target, running.next),
+                None => (target, Box::default()),
+            };
+            match sweep(index, target, &next, self.through, &mut left, &mut garbage) {
+                Some((next, of_next)) => self.running = Some(Running { target, next, of_next }),
+                None => self.through = target,
             }
         }
-    }
-
-    /// Whether something is to be removed from the table.
-    pub(crate) fn has_garbage(&self) -> bool {
-        !self.garbage.is_empty()
-    }
-
-    /// What is to be removed from the table, in this order.
-    pub(crate) fn take_garbage(&mut self) -> Vec<Position> {
-        std::mem::take(&mut self.garbage)
+        garbage
     }
 }
 
-impl Sweep {
-    /// Drops the garbage of a chunk of keys. Answers where the next chunk begins, if there is one.
-    fn step(&self, index: &SharedIndex, left: &mut usize, garbage: &mut Vec<Position>) -> Option<Box<[u8]>> {
-        let mut doomed: Vec<(Box<[u8]>, usize)> = Vec::new();
-        let next = index.read().walk_histories(&self.next, CHUNK_KEYS, &mut |key, history| {
-            if *left == 0 {
-                return ControlFlow::Break(());
-            }
-            // A hot key may have more garbage than the budget allows.
-            let all = history.garbage(self.target);
-            let count = all.min(*left);
-            if count > 0 {
-                doomed.push((key.into(), count));
-            }
-            *left -= count.max(1);
-            // Oldest first: were a tombstone gone before the put below it, a
-            // crash between the two would bring the key back to life.
-            let versions = (0..count).filter_map(|place| history.get(place));
-            garbage.extend(versions.map(|version| version.position()));
-            if count < all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        for (key, count) in doomed {
-            index.write().forget(&key, count);
+/// Drops the garbage of a chunk of keys. Answers where the next chunk begins, if there is one, and up to which compaction the
+/// garbage of that key is gone.
+fn sweep(
+    index: &SharedIndex,
+    target: Revision,
+    start: &[u8],
+    through: Revision,
+    left: &mut usize,
+    garbage: &mut Vec<(Position, bool)>,
+) -> Option<(Box<[u8]>, Revision)> {
+    let mut doomed: Vec<(Box<[u8]>, usize)> = Vec::new();
+    let mut of_next = through;
+    let next = index.read().walk_histories(start, CHUNK_KEYS, &mut |key, history| {
+        if *left == 0 {
+            return ControlFlow::Break(());
         }
-        next
+        let all = history.garbage(target);
+        let mut count = all.min(*left);
+        // What remains must not begin with a tombstone: that alone would be garbage of the compaction at its own revision.
+        if count < all && history.get(count).is_some_and(|oldest| oldest.is_tombstone()) {
+            count += 1;
+        }
+        if count > 0 {
+            doomed.push((key.into(), count));
+        }
+        *left = left.saturating_sub(count.max(1));
+        let versions = (0..count).filter_map(|place| history.get(place));
+        garbage.extend(versions.map(|version| (version.position(), version.is_tombstone())));
+        if count == all {
+            return ControlFlow::Continue(());
+        }
+        of_next = history.get(count).map_or(through, |oldest| oldest.revision);
+        ControlFlow::Break(())
+    });
+    for (key, count) in doomed {
+        index.write().forget(&key, count);
     }
+    next.map(|next| (next, of_next))
 }

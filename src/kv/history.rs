@@ -5,7 +5,7 @@
 //! are numbered without gaps and share a create revision, which is that of the life's first put. Only where
 //! a compaction took that put must it be written down.
 
-use crate::kv::version::Version;
+use crate::kv::version::{Position, Version};
 use crate::types::Revision;
 use std::collections::VecDeque;
 
@@ -152,6 +152,11 @@ impl KeyHistory {
         self.get(self.count_through(revision).checked_sub(1)?)
     }
 
+    /// Whether it has the version at a position.
+    pub(crate) fn contains(&self, at: Position) -> bool {
+        self.at(at.revision).is_some_and(|version| version.position() == at)
+    }
+
     /// How many versions are not newer than `revision`.
     pub(crate) fn count_through(&self, revision: Revision) -> usize {
         if self.newest.revision <= revision {
@@ -225,7 +230,6 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv::version::Position;
     use proptest::prelude::*;
 
     fn put(revision: u64) -> Version {

@@ -1,10 +1,10 @@
 //! What a read may see.
 
 use crate::kv::index::SharedIndex;
-use crate::kv::meta::Meta;
 use crate::kv::model::Refusal;
 use crate::kv::read_error::ReadError;
 use crate::kv::record::Record;
+use crate::kv::revisions::Revisions;
 use crate::kv::version::Position;
 use crate::types::Revision;
 
@@ -14,7 +14,7 @@ pub(crate) struct Horizon<'a> {
     /// Which versions there are, newer ones too.
     pub(crate) index: &'a SharedIndex,
     /// Which revisions there are.
-    pub(crate) meta: &'a Meta,
+    pub(crate) revisions: Revisions,
     /// What a read of the present sees. Inside a transaction, its own changes too.
     pub(crate) newest: Revision,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Horizon<'a> {
 impl Horizon<'_> {
     /// The revision at which to read, if it can be read.
     pub(crate) fn readable(&self, requested: Option<Revision>) -> Result<Revision, Refusal> {
-        let (oldest, current) = (self.meta.compact_revision, self.meta.revision);
+        let (oldest, current) = (self.revisions.compacted, self.revisions.current);
         match requested {
             None => Ok(self.newest),
             Some(requested) if requested > current => Err(Refusal::FutureRevision { requested, current }),

@@ -42,6 +42,16 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// An index of keys in order. Which of the deleted ones were deleted last is not known: reads from before `current` look at all.
+    pub(crate) fn from_sorted(
+        present: Vec<(Box<[u8]>, KeyHistory)>,
+        deleted: Vec<(Box<[u8]>, KeyHistory)>,
+        current: Revision,
+    ) -> Self {
+        let (present, deleted) = (present.into_iter().collect(), deleted.into_iter().collect());
+        Self { present, deleted, recent: VecDeque::new(), recent_above: current }
+    }
+
     /// The number of keys that are present.
     pub(crate) fn present(&self) -> u64 {
         self.present.len() as u64
@@ -116,12 +126,8 @@ impl Index {
     /// Adds the newest version of a key.
     pub(crate) fn push(&mut self, key: &[u8], version: Version) {
         if version.is_tombstone() {
-            let mut taken = self.present.remove_entry(key);
-            if let Some((_, history)) = &mut taken {
-                history.push(version);
-            }
-            // While the index is built, what the tombstone ended may be gone already.
-            let (key, history) = taken.unwrap_or_else(|| (key.into(), KeyHistory::new(version)));
+            let (key, mut history) = self.present.remove_entry(key).expect("only what is present is deleted");
+            history.push(version);
             self.remember_delete(version.revision, &key);
             self.deleted.insert(key, history);
         } else if let Some(history) = self.present.get_mut(key) {

@@ -1,8 +1,7 @@
-//! The replicated state machine: an ordered map from keys to values that
-//! remembers its past.
+//! An ordered map from keys to values that remembers its past (MVCC).
 //!
-//! Pure: no clock, thread, socket or chance. The same entries in the same order
-//! give the same answers, the same records and the same hashes on every node.
+//! Pure: no clock, thread, socket or chance, and no disk. Values are fetched and changes are kept by whoever
+//! owns the map ([`machine`](crate::machine)).
 //!
 //! # The model
 //!
@@ -26,85 +25,43 @@
 //! at the state before the transaction; only reads see what earlier operations
 //! of it wrote. Should the answer turn out too large, all is taken back.
 //!
-//! # Where things are
+//! # Readers and the writer
 //!
-//! ```text
-//!            index (memory)                           table (disk)
-//! key ─▶ versions: revision.sub, sizes, counts ─▶ revision.sub ─▶ key, value, counts, CRC
-//!                                                 meta ─▶ applied entry, revisions, hash, inventory, members
-//! ```
-//!
-//! The table is append-only between compactions. The index is rebuilt from it
-//! by one scan when a [`Machine`] is opened. There is one, behind a lock that nobody
-//! holds for longer than a few hundred keys take. A [`View`] is a revision with the meta
-//! record beside it: versions above that revision are invisible to it, and it is known which revisions are being
-//! read, so that none of their versions is removed. So a reader may take as long as it likes.
-//!
-//! # The life of a put
-//!
-//! 1. The replica has it committed in the log and calls [`Machine::apply`] with
-//!    its id and its bytes ([`Command::decode`]; what does not decode is refused
-//!    by all nodes alike).
-//! 2. The index tells the version it replaces. If that was asked for, its value
-//!    is fetched: from what is staged, or from the table.
-//! 3. The new record is staged and the index extended. The rolling hash takes in
-//!    the record. The answer is ready.
-//! 4. [`Machine::commit`], once for many entries, writes batches of whole entries, each
-//!    with the meta record as of its last entry: after a crash the table is at
-//!    some entry's end, and the log is applied again from there.
-//! 5. The view that `commit` returns shows the put to readers.
-//! 6. Replaced and compacted later, it is found by [`Machine::collect_garbage`],
-//!    a few keys at a time, and removed from index and table.
-//!
-//! # Two hashes
-//!
-//! [`View::state_hash`] is kept up with every entry: equal on all nodes at the
-//! same applied index, and a proof that they *decided* alike. [`View::hash`]
-//! reads all that can be read from the disk: a proof that they still *have* it.
-//! Which garbage a node has removed already is seen by neither.
+//! There is one index, in memory, behind a lock that nobody holds for longer than a few hundred keys take
+//! (`index.rs`). A reader fixes a revision: versions above it are invisible to it. Which revisions are being read is
+//! known (`readers.rs`), so that none of their versions is removed. So a reader may take as long as it likes, and the
+//! writer waits for none.
 //!
 //! # Caveats
 //!
 //! * The index holds every key in memory: at most 100 bytes beside the key and its first version, and 24
 //!   for each further version that was not compacted yet.
-//! * A count walks over the range, if only in memory; so does a read of the past over keys that were deleted since and not yet compacted.
-//! * A view holds back the removal of what its own revision needs, and only that. A read of an
-//!   older revision through it may therefore be refused as compacted although the view itself has not seen the compaction.
-//! * After a restart, all keys are walked once to find what garbage is left.
-//! * There are no leases, sessions and watches yet. Records have a field for the
-//!   lease and a format byte; tables of another kind get another key prefix.
+//! * A count walks over the range, if only in memory; so does a read of the past over keys that were deleted
+//!   since and not yet compacted.
+//! * There are no leases yet. Records have a field for them.
 
-mod codec;
-mod command;
-mod compaction;
+pub(crate) mod codec;
+pub(crate) mod compaction;
 mod conflict;
-mod draft;
-mod export;
+pub(crate) mod draft;
 mod history;
-mod horizon;
-mod index;
-mod inventory;
+pub(crate) mod horizon;
+pub(crate) mod index;
+pub(crate) mod index_builder;
 mod key_range;
-mod machine;
-mod memory_table;
-mod meta;
+mod limits;
 mod model;
-mod read;
+pub(crate) mod read;
 mod read_error;
-mod readers;
-mod record;
-mod reply;
-mod staged;
-mod table;
-mod txn;
-mod version;
-mod view;
+pub(crate) mod readers;
+pub(crate) mod record;
+pub(crate) mod revisions;
+mod table_error;
+pub(crate) mod txn;
+pub(crate) mod version;
 
 pub use codec::DecodeError;
-pub use export::Export;
-pub use machine::Machine;
-pub use memory_table::MemoryTable;
+pub use limits::CommandLimits;
 pub use model::*;
 pub use read_error::ReadError;
-pub use table::{Batch, Scan, Table, TableError};
-pub use view::{StateHash, View};
+pub use table_error::TableError;

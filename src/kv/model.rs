@@ -31,19 +31,6 @@ pub struct KeyValue {
     pub version: u64,
 }
 
-/// What the log replicates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Set a key.
-    Put(Put),
-    /// Remove keys.
-    Delete(Delete),
-    /// Compare, then do one of two things.
-    Txn(Txn),
-    /// Forget the history below a revision.
-    Compact(Compact),
-}
-
 /// Sets one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -177,30 +164,6 @@ pub struct RangeResult {
     pub count: Option<u64>,
 }
 
-/// What a command answers. `revision` is the store's after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The store's revision after the command: the command's own if it changed something.
-    pub revision: Revision,
-    /// The answer proper.
-    pub outcome: Outcome,
-}
-
-/// A command's answer by its kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A put was done.
-    Put(PutResult),
-    /// A delete was done.
-    Delete(DeleteResult),
-    /// A transaction was done.
-    Txn(TxnResult),
-    /// History was forgotten.
-    Compact,
-    /// Nothing was done, on every node alike.
-    Refused(Refusal),
-}
-
 /// A put's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutResult {
@@ -285,11 +248,5 @@ pub enum Refusal {
     ReplyTooLarge {
         /// The limit in bytes.
         limit: u64,
-    },
-    /// The entry's bytes are no command that this version knows.
-    #[error("the entry holds no command that this version can read: {reason}")]
-    Unreadable {
-        /// What is wrong with it.
-        reason: String,
     },
 }

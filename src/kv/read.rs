@@ -10,10 +10,6 @@ use crate::types::Revision;
 use bytes::Bytes;
 use std::ops::ControlFlow;
 
-/// The most bytes that a command may answer. A constant: if nodes differed,
-/// one would refuse what another applies. [`Limits`](crate::settings::Limits) shows it.
-pub(crate) const REPLY_BYTES: u64 = 4 << 20;
-
 /// What an answer takes for each key beside the key and the value, about.
 const KEY_VALUE_OVERHEAD: u64 = 32;
 

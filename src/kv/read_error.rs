@@ -1,7 +1,7 @@
 //! Why a read has no answer.
 
 use crate::kv::model::Refusal;
-use crate::kv::table::TableError;
+use crate::kv::table_error::TableError;
 
 /// A read failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -53,3 +53,26 @@ impl<'a> Plan<'a> {
         Ok(TxnResult { succeeded: self.succeeded, results: results.collect::<Result<_, _>>()? })
     }
 }
+
+impl Txn {
+    /// How deep transactions may be nested; one that holds no other has depth 1.
+    pub const MAX_DEPTH: usize = 16;
+
+    /// Whether neither branch can change anything.
+    pub fn is_read_only(&self) -> bool {
+        self.success.iter().chain(&self.failure).all(|op| match op {
+            Op::Range(_) => true,
+            Op::Put(_) | Op::Delete(_) => false,
+            Op::Txn(txn) => txn.is_read_only(),
+        })
+    }
+
+    /// How deep it is nested: 1 if no operation is a transaction.
+    pub fn depth(&self) -> usize {
+        let nested = self.success.iter().chain(&self.failure).filter_map(|op| match op {
+            Op::Txn(txn) => Some(txn.depth()),
+            _ => None,
+        });
+        1 + nested.max().unwrap_or(0)
+    }
+}

@@ -4,7 +4,7 @@ use crate::types::Revision;
 use std::fmt;
 
 /// The place of a change: the order of all changes ever made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position {
     /// The revision.
     pub(crate) revision: Revision,

@@ -1,7 +1,8 @@
 //! The one owner of the state machine: a thread that applies committed entries
 //! in order, publishes what readers see, and answers who waited.
 
-use crate::kv::{self, Machine};
+use crate::kv::TableError;
+use crate::machine::{Budget, Machine, MachineError};
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
 use crate::replica::event::{Applied, Fact, WriteReply};
@@ -17,9 +18,9 @@ use tokio::sync::oneshot;
 
 /// The most entries that are applied before readers see them.
 const GROUP_MAX: usize = 1024;
-/// How many keys one step of garbage collection looks at…
-const GARBAGE_KEYS: usize = 2048;
-/// …and how long nothing else must have come in before it.
+/// What one step of garbage collection does when nothing else is to be done: about two milliseconds.
+const GARBAGE_IDLE: Budget = Budget { keys: 4096, blocks: 32 };
+/// How long nothing else must have come in before it.
 const GARBAGE_PAUSE: Duration = Duration::from_millis(5);
 /// How long to wait for a job when there is nothing else to do.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -66,7 +67,7 @@ impl Applier {
     }
 
     /// Works until nobody has jobs any more.
-    pub(crate) fn run(mut self) -> Result<(), kv::TableError> {
+    pub(crate) fn run(mut self) -> Result<(), MachineError> {
         loop {
             let patience = if self.garbage { GARBAGE_PAUSE } else { IDLE };
             match self.bench.queue.recv_timeout(patience) {
@@ -78,7 +79,7 @@ impl Applier {
     }
 
     /// Does what waits, or else one step of garbage collection. False: there is nothing to do.
-    pub fn poll(&mut self) -> Result<bool, kv::TableError> {
+    pub fn poll(&mut self) -> Result<bool, MachineError> {
         match self.bench.queue.try_recv() {
             Ok(job) => self.work(job)?,
             Err(_) if self.garbage => self.collect_garbage()?,
@@ -88,7 +89,7 @@ impl Applier {
     }
 
     /// Does a job, and those that can be done together with it.
-    fn work(&mut self, job: ApplyJob) -> Result<(), kv::TableError> {
+    fn work(&mut self, job: ApplyJob) -> Result<(), MachineError> {
         let compacted = self.machine.view().compact_revision();
         let mut next = Some(job);
         while let Some(job) = next.take() {
@@ -104,9 +105,10 @@ impl Applier {
         Ok(())
     }
 
-    fn collect_garbage(&mut self) -> Result<(), kv::TableError> {
+    fn collect_garbage(&mut self) -> Result<(), MachineError> {
         if self.garbage {
-            self.garbage = self.machine.collect_garbage(GARBAGE_KEYS)?;
+            self.bench.busy.begin();
+            self.garbage = self.machine.collect_garbage(GARBAGE_IDLE)?;
             self.commit()?;
         }
         Ok(())
@@ -114,7 +116,7 @@ impl Applier {
 
     /// Applies what waits as one group: one write to the table, one new view.
     /// Answers only after readers can see it. Returns a job that ends the group.
-    fn apply(&mut self, entries: Vec<Committed>) -> Result<Option<ApplyJob>, kv::TableError> {
+    fn apply(&mut self, entries: Vec<Committed>) -> Result<Option<ApplyJob>, MachineError> {
         let mut replies = Vec::with_capacity(entries.len());
         let mut next = None;
         let mut waiting = entries;
@@ -142,11 +144,18 @@ impl Applier {
             }
         }
         self.show(&mut replies)?;
+        if self.garbage {
+            // Beside all load: for each entry somewhat more than it can leave behind. The next commit has it.
+            let budget = Budget { keys: 256 + 16 * count, blocks: 1 + count.min(GROUP_MAX) / 8 };
+            self.bench.busy.begin();
+            self.machine.collect_garbage(budget)?;
+            self.bench.busy.end();
+        }
         Ok(next)
     }
 
     /// Lets readers see what was applied, then answers who waited for it.
-    fn show(&mut self, replies: &mut Vec<(WriteReply, Applied)>) -> Result<(), kv::TableError> {
+    fn show(&mut self, replies: &mut Vec<(WriteReply, Applied)>) -> Result<(), MachineError> {
         self.commit()?;
         for (reply, applied) in replies.drain(..) {
             // Whoever waited may have given up; the write is done all the same.
@@ -155,7 +164,7 @@ impl Applier {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), kv::TableError> {
+    fn commit(&mut self) -> Result<(), MachineError> {
         self.bench.busy.begin();
         let view = self.machine.commit()?;
         self.bench.busy.end();
@@ -168,7 +177,7 @@ impl Applier {
         entry: Entry,
         reply: Option<WriteReply>,
         replies: &mut Vec<(WriteReply, Applied)>,
-    ) -> Result<(), kv::TableError> {
+    ) -> Result<(), MachineError> {
         match entry.payload {
             Payload::Noop => self.machine.apply_noop(entry.id),
             Payload::Members(members) => self.machine.apply_members(entry.id, encode_members(&members)),
@@ -185,15 +194,15 @@ impl Applier {
     fn install(
         &mut self,
         InstallJob { meta, state, machine, answer, reply }: InstallJob,
-    ) -> Result<(), kv::TableError> {
+    ) -> Result<(), MachineError> {
         self.bench.busy.begin();
         state
             .activate()
-            .map_err(|error| kv::TableError(format!("the received state cannot be put in place: {error}")))?;
+            .map_err(|error| TableError(format!("the received state cannot be put in place: {error}")))?;
         self.bench.busy.end();
         self.machine = machine;
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
-        self.published.publish(self.machine.view());
+        self.published.replace(self.machine.view(), self.machine.saver());
         let _ = self.facts.send(Fact::Installed(meta));
         let _ = reply.send(Ok(answer)); // The sender may have gone.
         Ok(())

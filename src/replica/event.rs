@@ -1,6 +1,6 @@
 //! Everything that can happen to the loop.
 
-use crate::kv::{Machine, Reply};
+use crate::machine::{Machine, Reply};
 use crate::raft::{Mark, Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
 use crate::storage::VerifiedState;

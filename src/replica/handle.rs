@@ -1,6 +1,6 @@
 //! The way into a replica, for everybody above it.
 
-use crate::kv;
+use crate::machine;
 use crate::raft::{Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
 use crate::replica::event::{Applied, Charge, Fact, PeerMessage, Request, Write};
@@ -72,19 +72,19 @@ impl Handle {
     }
 
     /// Waits until the state includes `index`.
-    pub async fn wait_applied(&self, index: Index) -> Result<Arc<kv::View>, ReadError> {
+    pub async fn wait_applied(&self, index: Index) -> Result<Arc<machine::View>, ReadError> {
         self.wait(|(applied, _)| *applied >= index).await
     }
 
     /// Waits until the store has reached `revision`.
-    pub async fn wait_revision(&self, revision: Revision) -> Result<Arc<kv::View>, ReadError> {
+    pub async fn wait_revision(&self, revision: Revision) -> Result<Arc<machine::View>, ReadError> {
         self.wait(|(_, reached)| *reached >= revision).await
     }
 
     async fn wait(
         &self,
         is_there: impl FnMut(&(Index, Revision)) -> bool,
-    ) -> Result<Arc<kv::View>, ReadError> {
+    ) -> Result<Arc<machine::View>, ReadError> {
         let mut progress = self.inner.published.progress();
         progress.wait_for(is_there).await.map_err(|_| ReadError::Stopping)?;
         Ok(self.view())
@@ -96,7 +96,7 @@ impl Handle {
     }
 
     /// The newest applied state.
-    pub fn view(&self) -> Arc<kv::View> {
+    pub fn view(&self) -> Arc<machine::View> {
         self.inner.published.view()
     }
 

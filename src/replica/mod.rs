@@ -11,7 +11,7 @@
 //! One task owns the [`Node`](crate::raft::Node) (`driver.rs`); everybody else sends it events. Two
 //! threads own the disks: the log writer (`log_writer.rs`), which makes groups of entries
 //! durable with one fsync (`log_storer.rs` then moves them to where they can be read), and the applier (`applier.rs`), which applies committed entries in
-//! order and publishes an immutable [`View`](crate::kv::View) that reads run on, beside it and never
+//! order and publishes an immutable [`View`](crate::machine::View) that reads run on, beside it and never
 //! behind it. Entries leave for the applier together with whoever waits for
 //! them (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after
 //! which the log that it covers may be forgotten.

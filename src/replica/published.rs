@@ -1,6 +1,6 @@
 //! What the loop and the applier let everyone see, without locks.
 
-use crate::kv::View;
+use crate::machine::{Saver, View};
 use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
@@ -25,6 +25,8 @@ pub(crate) enum Room {
 #[derive(Debug)]
 pub(crate) struct Published {
     view: ArcSwap<View>,
+    /// Saves the state that the view is of.
+    saver: ArcSwap<Saver>,
     /// How far the view is: what waiting reads wake up for.
     progress: watch::Sender<(Index, Revision)>,
     status: ArcSwap<Status>,
@@ -46,11 +48,12 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn new(view: View, status: Status) -> Self {
+    pub(crate) fn new(view: View, saver: Saver, status: Status) -> Self {
         let progress = (view.applied().index, view.revision());
         let status = Arc::new(status);
         Self {
             view: ArcSwap::from_pointee(view),
+            saver: ArcSwap::from_pointee(saver),
             progress: watch::Sender::new(progress),
             status: ArcSwap::new(status.clone()),
             changes: watch::Sender::new(status),
@@ -70,6 +73,16 @@ impl Published {
         let progress = (view.applied().index, view.revision());
         self.view.store(Arc::new(view));
         self.progress.send_replace(progress);
+    }
+
+    /// Readers see another state from now on.
+    pub(crate) fn replace(&self, view: View, saver: Saver) {
+        self.saver.store(Arc::new(saver));
+        self.publish(view);
+    }
+
+    pub(crate) fn saver(&self) -> Arc<Saver> {
+        self.saver.load_full()
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -1,7 +1,7 @@
 //! Snapshots on their way out of and into a replica. The state store *is* the
 //! snapshot: a file is made while it is read, at one index, beside all writes.
 
-use crate::kv::{Machine, View};
+use crate::machine::{Machine, View};
 use crate::raft::SnapshotMeta;
 use crate::replica::error::InstallError;
 use crate::replica::event::Install;

@@ -1,6 +1,7 @@
 //! From what storage loaded to a running loop.
 
-use crate::kv::{Machine, Table, TableError};
+use crate::kv::TableError;
+use crate::machine::{Machine, Table};
 use crate::raft::{Members, Node, Restored};
 use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
@@ -123,7 +124,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     }
     let restored = restore(&machine, restored, states.installed())?;
     let node = Node::new(id, options.raft.clone(), seed, restored);
-    let published = Arc::new(Published::new(machine.view(), status(&node)));
+    let published = Arc::new(Published::new(machine.view(), machine.saver(), status(&node)));
 
     let (facts, facts_queue) = mpsc::unbounded_channel();
     let (messages, messages_queue) = mpsc::channel(options.messages_max);

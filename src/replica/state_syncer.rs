@@ -54,9 +54,8 @@ impl StateSyncer {
 
     /// Makes the state durable as far as it is published.
     pub fn sync(&mut self) -> Result<(), TableError> {
-        // The order matters: what this view shows was written to its table before
-        // it was published. A table that is replaced meanwhile is durable already.
-        let applied = self.published.view().applied().index;
+        // The order matters: what is saved is in its table. A table that is replaced meanwhile is durable already.
+        let applied = self.published.saver().save()?.index;
         let table = self.states.table();
         if applied > self.durable {
             table.sync()?;

@@ -4,7 +4,7 @@ use crate::raft::{FollowerProgress, Members, RoleName};
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// A picture of the consensus side of a node. The state's side is in
-/// [`View`](crate::kv::View).
+/// [`View`](crate::machine::View).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// This node.

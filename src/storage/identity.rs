@@ -7,9 +7,9 @@ use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory that this version writes, and the only one that it reads. 3: the log
-/// has a journal.
-pub const FORMAT_VERSION: u32 = 3;
+/// The format of the whole directory that this version writes, and the only one that it reads. 4: the log
+/// has a journal, the state is in blocks.
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! # The promise
 //!
-//! What [`LogStore::write`] and [`Table::sync`](crate::kv::Table::sync) return from is on stable storage: it survives the
+//! What [`LogStore::write`] and [`Table::sync`](crate::machine::Table::sync) return from is on stable storage: it survives the
 //! death of the process at any point and a power cut. A vote is never given
 //! twice in a term, and what was acknowledged is never silently gone: damage is refused by name, since the
 //! other members have the data, and a member that starts with less than it promised breaks Raft for all of them.
@@ -23,8 +23,8 @@
 //! | 6 | damage can make it panic, spin forever, or drop the end of its log silently | a [watchdog](watched), panics caught, checksums of our own; what the log's store has lost, the [`journal`] must still have |
 //! | 7 | on a full disk writes fail but reads go on, of what never reached the disk | the first error is final: reads fail too |
 //! | 8 | a write error may leave `flush` waiting for ever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
-//! | 9 | batches take a lock of the whole process | the log needs none (see [`log`]); the state's are short |
-//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 2 MiB; and the [`journal`] keeps what the store did not sync two segments ago |
+//! | 9 | batches take a lock of the whole process | there are none: order does what they did (see [`log`], and `machine/blocks`) |
+//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 512 KiB; and the [`journal`] keeps what the store did not sync two segments ago |
 //! | 11 | (Linux) pages whose fsync failed count as clean: whoever opens the file next reads back what was lost | the file is synced and dropped from the page cache before it is opened |
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught: what failed is what is told |
 //!
@@ -48,14 +48,14 @@
 //! | a small file is replaced | `*.tmp` beside the old one | ignores and later overwrites it |
 //! | the log is written | some sectors of the write | drops it as torn (see [`journal`]) |
 //! | the log's store is filled | a prefix of the operations | reads the rest from the journal (see [`log`]) |
-//! | the state is written | a prefix of its batches, each whole | applies the rest of the log again |
+//! | the state is written | a prefix of its operations | removes what the meta record does not vouch for, and applies the rest of the log again |
 //! | a snapshot comes in | a directory that `CURRENT` does not name | removes it |
 //! | a snapshot is activated | `CURRENT` old or new | opens that one; the log is reset after it if the state is ahead |
 //! | an old state is removed | part of a directory that `CURRENT` does not name | removes it |
 //!
 //! # Seams
 //!
-//! Above, [`LogStore`] and [`StateStore`] (whose state is a [`kv::Table`](crate::kv::Table)) are all that the rest of
+//! Above, [`LogStore`] and [`StateStore`] (whose state is a [`machine::Table`](crate::machine::Table)) are all that the rest of
 //! the program knows. Below, [`RecordStore`](log::RecordStore) and [`JournalFiles`](journal::JournalFiles) are where another engine and another
 //! file system can be put under the log's own format; the simulator does. All calls block: they belong on threads of their own.
 

@@ -8,7 +8,7 @@
 //!             state-000001/ goes with its last reader
 //! ```
 
-use crate::kv::Table;
+use crate::machine::Table;
 use crate::storage::directory::Layout;
 use crate::storage::error::{OpenError, StageError, StorageError};
 use crate::storage::generation::Generations;

@@ -1,7 +1,7 @@
 //! Where a replica keeps its state, and how a received one takes its place:
 //! the seam for another engine.
 
-use crate::kv::Table;
+use crate::machine::Table;
 use crate::storage::error::{StageError, StorageError};
 use crate::storage::snapshot::SnapshotHeader;
 use crate::types::EntryId;

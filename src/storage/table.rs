@@ -1,65 +1,69 @@
 //! [`Table`] over one tree of a sled database.
 //!
 //! ```text
-//! 0 ‖ key          →  0 ‖ value                                    a value of ordinary size
-//! 0 ‖ key          →  1 ‖ stamp ‖ length ‖ CRC32C of the value     a large one, whose pieces are
-//! 1 ‖ key ‖ piece  →  stamp ‖ bytes
+//! 0 ‖ key                  →  0 ‖ value                          a value of ordinary size
+//! 0 ‖ key                  →  1 ‖ stamp ‖ length                 a large one, whose pieces are
+//! 1 ‖ key ‖ stamp ‖ piece  →  bytes
 //! ```
 //!
 //! A large value is cut up, since a page of sled that outgrows a quarter of a
-//! segment goes to a file that is never synced. All is in one tree, as a batch of
-//! sled is atomic only within a tree. Nothing of it shows outside.
+//! segment goes to a file that is never synced. The stamp is a hash of the value. Nothing of it shows outside.
 //!
-//! Batches take sled's process-wide lock, and a batch cannot be synced before it is whole. So the state machine
-//! keeps them short, but for what a single command changes, which is bounded.
+//! Every prefix of its operations is true: pieces are written before the record that names them, and removed after it is gone
+//! or names others. Pieces that a crash leaves without a record go at the next open.
 
-use crate::kv::{Batch, Scan, Table, TableError};
+use crate::kv::TableError;
+use crate::machine::{Scan, Table};
 use crate::storage::error::StorageError;
 use crate::storage::generation::Generation;
 use crate::storage::sled_db::SledDb;
 use bytes::Bytes;
 use sled::IVec;
-use std::collections::BTreeMap;
-use std::ops::{Bound, Not as _};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use xxhash_rust::xxh3::xxh3_64;
 
 const RECORDS: u8 = 0;
 const PIECES: u8 = 1;
 const INLINE: u8 = 0;
 const PIECEWISE: u8 = 1;
 
-/// The largest that sled allows, since keys and values may be large.
-pub(crate) const SEGMENT_BYTES: usize = 16 << 20;
+/// sled has a few of them in memory, and an empty state takes one on disk.
+pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 
 /// What of a value goes into one record. 21 of them with their keys (a full page)
-/// stay far below a quarter of a segment, since sled rewrites a page as a whole.
-const PIECE_BYTES: usize = 16 << 10;
+/// stay below a quarter of a segment, since sled rewrites a page as a whole.
+const PIECE_BYTES: usize = 8 << 10;
 
 /// The longest key: 321 of them (a full index page) stay below a quarter of a segment.
-const KEY_BYTES_MAX: usize = 12 << 10;
+const KEY_BYTES_MAX: usize = 256;
 
-/// Sync at the latest after so many bytes; see fact 10 in [`storage`](crate::storage). sled
-/// writes about seven times as much: it rewrites a page with all its records every few changes.
-const BYTES_BETWEEN_SYNCS: u64 = 2 << 20;
+/// Never as much as a segment may be unsynced (fact 10 in [`storage`](crate::storage)), and sled
+/// writes about seven times as much as it is given: it rewrites a page with all its records every few changes. So a
+/// write waits for a sync when so many bytes are unsynced…
+const UNSYNCED_BYTES_MAX: u64 = SEGMENT_BYTES as u64 / 8;
+
+/// …which rarely happens, since a sync begins beside the writer when there are so many.
+const UNSYNCED_BYTES: u64 = UNSYNCED_BYTES_MAX / 2;
 
 /// What a change counts for beside its bytes, a removal too.
 const CHANGE_BYTES: usize = 512;
 
-/// The changes of a batch in sled's keys; the last change of a key counts.
-type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
 /// The state's records in sled.
 #[derive(Debug)]
 pub(crate) struct SledTable {
+    records: Arc<Records>,
+    /// Wakes the thread that syncs beside the writer; it ends with this.
+    wake: SyncSender<()>,
+}
+
+#[derive(Debug)]
+struct Records {
     // Before the generation: the database closes, then its directory may be removed.
     db: SledDb,
     generation: Generation,
-    /// The keys with large values, and how many pieces they have. Few: each
-    /// stands for more than 16 KiB on disk.
-    large: Mutex<BTreeMap<Vec<u8>, u32>>,
-    /// Tells the pieces of one value from those of the value it replaced.
-    next_stamp: AtomicU64,
     /// What was written and is not known to be synced.
     unsynced_bytes: AtomicU64,
     /// Held for a sync. Of two threads that sync at the same time Linux tells only one that it failed.
@@ -68,46 +72,48 @@ pub(crate) struct SledTable {
 
 impl SledTable {
     pub(crate) fn new(db: SledDb, generation: Generation) -> Result<Self, StorageError> {
-        let large = Mutex::new(find_large(&db)?);
-        let next_stamp = AtomicU64::new(fastrand::u64(..));
-        Ok(Self {
-            db,
-            generation,
-            large,
-            next_stamp,
-            unsynced_bytes: AtomicU64::new(0),
-            syncing: Mutex::new(()),
-        })
+        let (unsynced_bytes, syncing) = (AtomicU64::new(0), Mutex::new(()));
+        let records = Arc::new(Records { db, generation, unsynced_bytes, syncing });
+        records.remove_orphans()?;
+        let (wake, woken) = mpsc::sync_channel(1);
+        let syncer = Arc::downgrade(&records);
+        let run = move || {
+            while woken.recv().is_ok() {
+                // Its error is final, so that the next write meets it.
+                let _ = syncer.upgrade().map(|records: Arc<Records>| records.make_durable());
+            }
+        };
+        let started = std::thread::Builder::new().name("state-writeback".into()).spawn(run);
+        let dir = records.db.dir();
+        started.map_err(StorageError::io("start a thread for", dir))?;
+        Ok(Self { records, wake })
     }
 
     pub(crate) fn generation(&self) -> &Generation {
-        &self.generation
+        &self.records.generation
     }
 
-    /// Adds records to a table that nobody reads yet. Unlike [`Table::write`] not
-    /// atomic, and so without the lock that stops all other sled databases.
+    /// Adds records to a table that nobody reads yet.
     pub(crate) fn load(&self, records: Vec<(Bytes, Bytes)>) -> Result<(), StorageError> {
-        let batch = Batch { changes: records.into_iter().map(|(key, value)| (key, Some(value))).collect() };
-        for (key, value) in self.changes(batch)? {
-            self.write_alone(key, value)?;
-        }
-        Ok(())
-    }
-
-    /// Changes one of sled's records.
-    fn write_alone(&self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), StorageError> {
-        let bytes = self.cost(&key, value.as_deref())?;
-        self.make_room(bytes)?;
-        match value {
-            Some(value) => self.db.run("write", |db| db.insert(key, value))?,
-            None => self.db.run("remove", |db| db.remove(key))?,
-        };
-        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+        records.into_iter().try_for_each(|(key, value)| self.records.set_value(&key, &value))
     }
 
     /// Flushes and fsyncs.
     pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
+        self.records.make_durable()
+    }
+
+    /// Has what was written synced soon.
+    fn written(&self) {
+        if self.records.unsynced_bytes.load(Ordering::Relaxed) > UNSYNCED_BYTES {
+            // Full: it is awake already.
+            let _ = self.wake.try_send(());
+        }
+    }
+}
+
+impl Records {
+    fn make_durable(&self) -> Result<(), StorageError> {
         let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let covered = self.unsynced_bytes.load(Ordering::Relaxed);
         self.db.make_durable()?; // It fails too if the one before has failed.
@@ -115,45 +121,90 @@ impl SledTable {
         Ok(())
     }
 
-    fn changes(&self, batch: Batch) -> Result<Changes, StorageError> {
-        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changes = Changes::new();
-        for (key, value) in batch.changes {
-            if key.len() > KEY_BYTES_MAX {
-                let reason = format!("a key has {} bytes, the limit is {KEY_BYTES_MAX}", key.len());
-                return Err(self.db.fail(StorageError::Engine {
-                    action: "write",
-                    path: self.db.dir().to_owned(),
-                    reason,
-                }));
-            }
-            for piece in 0..large.remove(&key[..]).unwrap_or(0) {
-                changes.insert(piece_key(&key, piece), None);
-            }
-            let record = match value {
-                None => None,
-                Some(value) if value.len() <= PIECE_BYTES => Some([&[INLINE], &value[..]].concat()),
-                Some(value) => {
-                    let pieces = self.cut(&key, &value, &mut changes);
-                    large.insert(key.to_vec(), pieces.count);
-                    Some(pieces.record)
-                }
-            };
-            changes.insert(record_key(&key), record);
-        }
-        Ok(changes)
+    /// Syncs before more is written than may be unsynced.
+    fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<IVec>, StorageError> {
+        self.make_room(CHANGE_BYTES + key.len() + value.len())?;
+        self.db.run("write", |db| db.insert(key, value))
     }
 
-    fn cut(&self, key: &[u8], value: &[u8], changes: &mut Changes) -> Pieces {
-        let stamp = self.next_stamp.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let mut count = 0;
-        for (number, bytes) in (0..).zip(value.chunks(PIECE_BYTES)) {
-            changes.insert(piece_key(key, number), Some([&stamp, bytes].concat()));
-            count = number + 1;
+    /// A removal rewrites a page as an insertion of what is removed would.
+    fn remove(&self, key: &[u8], bytes: usize) -> Result<Option<IVec>, StorageError> {
+        self.make_room(CHANGE_BYTES + key.len() + bytes)?;
+        self.db.run("remove", |db| db.remove(key))
+    }
+
+    fn make_room(&self, bytes: usize) -> Result<(), StorageError> {
+        let bytes = bytes as u64;
+        if self.unsynced_bytes.load(Ordering::Relaxed) + bytes > UNSYNCED_BYTES_MAX {
+            self.make_durable()?;
         }
-        let length = (value.len() as u64).to_be_bytes();
-        let checksum = crc32c::crc32c(value).to_be_bytes();
-        Pieces { count, record: [&[PIECEWISE], &stamp[..], &length, &checksum].concat() }
+        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn set_value(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        if key.len() > KEY_BYTES_MAX {
+            let reason = format!("a key has {} bytes, the limit is {KEY_BYTES_MAX}", key.len());
+            let path = self.db.dir().to_owned();
+            return Err(self.db.fail(StorageError::Engine { action: "write", path, reason }));
+        }
+        let record = if value.len() <= PIECE_BYTES {
+            [&[INLINE], value].concat()
+        } else {
+            let pieces = Pieces { stamp: xxh3_64(value), length: value.len() as u64 };
+            for (number, bytes) in (0..).zip(value.chunks(PIECE_BYTES)) {
+                let key = pieces.key(key, number);
+                self.insert(&key, bytes)?;
+            }
+            pieces.record()
+        };
+        let old = self.insert(&record_key(key), &record)?;
+        self.remove_pieces(key, old.filter(|old| *old != record))
+    }
+
+    fn remove_value(&self, key: &[u8]) -> Result<(), StorageError> {
+        let old = self.remove(&record_key(key), PIECE_BYTES)?;
+        self.remove_pieces(key, old)
+    }
+
+    /// Removes the pieces that a record named.
+    fn remove_pieces(&self, key: &[u8], record: Option<IVec>) -> Result<(), StorageError> {
+        let Some(pieces) = record.and_then(|record| Pieces::of(&record)) else { return Ok(()) };
+        for number in 0..pieces.count() {
+            self.remove(&pieces.key(key, number), PIECE_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the pieces that no record names.
+    fn remove_orphans(&self) -> Result<(), StorageError> {
+        let mut orphans = Vec::new();
+        let mut pieces = self.db.run("scan", |db| Ok(db.scan_prefix([PIECES])))?;
+        let mut named: Option<(Vec<u8>, bool)> = None;
+        while let Some((piece, _)) = self.db.run("scan", |_| pieces.next().transpose())? {
+            // Neighbouring pieces are of the same value.
+            let Some((value, _)) = piece.split_last_chunk::<4>() else { continue };
+            let is_named = match &named {
+                Some((last, is_named)) if last == value => *is_named,
+                _ => self.is_named(value)?,
+            };
+            named = Some((value.to_vec(), is_named));
+            if !is_named {
+                orphans.push(piece);
+            }
+        }
+        for orphan in orphans {
+            self.remove(&orphan, PIECE_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the record names these pieces: the key of one without its number.
+    fn is_named(&self, value: &[u8]) -> Result<bool, StorageError> {
+        let Some((key, stamp)) = value[1..].split_last_chunk() else { return Ok(false) };
+        let record = self.db.run("read", |db| db.get(record_key(key)))?;
+        let pieces = record.and_then(|record| Pieces::of(&record));
+        Ok(pieces.is_some_and(|pieces| pieces.stamp.to_be_bytes() == *stamp))
     }
 
     /// The value that a record stands for.
@@ -169,38 +220,34 @@ impl SledTable {
     /// record has changed too, and reading starts again with the new one.
     fn large_value(&self, key: &[u8], mut record: IVec) -> Result<Option<Bytes>, StorageError> {
         loop {
-            let problem = match self.join(key, &record)? {
-                Ok(value) => return Ok(Some(value)),
-                Err(problem) => problem,
-            };
+            if let Some(value) = self.join(key, &record)? {
+                return Ok(Some(value));
+            }
             let again = self.db.run("read", |db| db.get(record_key(key)))?;
             match again {
                 None => return Ok(None),
-                Some(again) if again == record => return Err(self.damaged(key, problem)),
+                Some(again) if again == record => {
+                    return Err(self.damaged(key, "its pieces are missing or of another value"));
+                }
                 Some(again) if again.first() == Some(&PIECEWISE) => record = again,
                 Some(again) => return self.value(key, &again),
             }
         }
     }
 
-    /// The outer error is the engine's; the inner one says why the pieces do not fit the record.
-    fn join(&self, key: &[u8], record: &[u8]) -> Result<Result<Bytes, &'static str>, StorageError> {
-        let Some((stamp, length, checksum)) = parse_piecewise(record) else {
-            return Ok(Err("its record has the wrong length"));
-        };
+    /// `None` if the pieces do not fit the record.
+    fn join(&self, key: &[u8], record: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let Some(pieces) = Pieces::of(record) else { return Ok(None) };
+        // Grows with what is there, whatever the length claims.
         let mut value = Vec::new();
-        for number in 0.. {
-            if value.len() as u64 >= length {
-                break;
-            }
-            let piece = self.db.run("read", |db| db.get(piece_key(key, number)))?;
-            match piece.as_deref().and_then(|piece| piece.strip_prefix(stamp)) {
-                Some(bytes) if !bytes.is_empty() => value.extend_from_slice(bytes),
-                _ => return Ok(Err("a piece is missing or of another value")),
-            }
+        for number in 0..pieces.count() {
+            let Some(piece) = self.db.run("read", |db| db.get(pieces.key(key, number)))? else {
+                return Ok(None);
+            };
+            value.extend_from_slice(&piece);
         }
-        let fits = value.len() as u64 == length && crc32c::crc32c(&value).to_be_bytes() == checksum;
-        Ok(if fits { Ok(value.into()) } else { Err("its checksum does not fit") })
+        let fits = value.len() as u64 == pieces.length && xxh3_64(&value) == pieces.stamp;
+        Ok(fits.then(|| value.into()))
     }
 
     fn damaged(&self, key: &[u8], reason: &str) -> StorageError {
@@ -215,61 +262,48 @@ impl SledTable {
         }
     }
 
-    fn write_batch(&self, batch: Batch) -> Result<(), StorageError> {
-        self.db.check()?;
-        let mut bytes = 0;
-        let mut writes = sled::Batch::default();
-        for (key, value) in self.changes(batch)? {
-            if value.is_some() && self.goes_ahead(&key)? {
-                self.write_alone(key, value)?;
-                continue;
-            }
-            bytes += self.cost(&key, value.as_deref())?;
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
-        }
-        self.make_room(bytes)?;
-        self.db.run("write", |db| db.apply_batch(writes))?;
-        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Whether this is a piece of a value whose record does not exist yet: nobody sees it before that, so it need not
-    /// be written together with it. A crash in between leaves a piece that the same value, written again, replaces.
-    fn goes_ahead(&self, key: &[u8]) -> Result<bool, StorageError> {
-        match key {
-            [PIECES, key @ .., _, _] => Ok(self.db.run("read", |db| db.contains_key(record_key(key)))?.not()),
-            _ => Ok(false),
-        }
-    }
-
-    /// What a change of one of sled's records counts for. A removal rewrites a page as an insertion of what is
-    /// removed would.
-    fn cost(&self, key: &[u8], value: Option<&[u8]>) -> Result<u64, StorageError> {
-        let bytes = match value {
-            Some(value) => value.len(),
-            None if key.first() == Some(&PIECES) => PIECE_BYTES,
-            None => self.db.run("read", |db| db.get(key))?.map_or(0, |value| value.len()),
+    /// The next record of a scan; its value is `None` if it was removed meanwhile.
+    fn next_record(&self, records: &mut sled::Iter) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
+        let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else {
+            return Ok(None);
         };
-        Ok((CHANGE_BYTES + key.len() + bytes) as u64)
-    }
-
-    /// Syncs before more is written than may be unsynced: so a large batch has all the room for itself.
-    fn make_room(&self, bytes: u64) -> Result<(), StorageError> {
-        if self.unsynced_bytes.load(Ordering::Relaxed) + bytes > BYTES_BETWEEN_SYNCS {
-            self.make_durable()?;
-        }
-        Ok(())
+        let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
+        let value = self.value(&key, &record)?;
+        Ok(Some((key, value)))
     }
 }
 
 impl Table for SledTable {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
-        self.get_value(key).map_err(told)
+        self.records.get_value(key).map_err(told)
     }
 
+    fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
+        self.records.scan(start, end)
+    }
+
+    fn set(&self, key: &[u8], value: &[u8]) -> Result<(), TableError> {
+        self.records.set_value(key, value).map_err(told)?;
+        self.written();
+        Ok(())
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), TableError> {
+        self.records.remove_value(key).map_err(told)?;
+        self.written();
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), TableError> {
+        self.make_durable().map_err(told)
+    }
+
+    fn size_on_disk(&self) -> Result<u64, TableError> {
+        self.records.db.size_on_disk().map_err(told)
+    }
+}
+
+impl Records {
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
         let start = start.map(record_key);
         let start = if start == Bound::Unbounded { Bound::Included(vec![RECORDS]) } else { start };
@@ -298,73 +332,38 @@ impl Table for SledTable {
             None
         }))
     }
-
-    fn write(&self, batch: Batch) -> Result<(), TableError> {
-        self.write_batch(batch).map_err(told)
-    }
-
-    fn sync(&self) -> Result<(), TableError> {
-        self.make_durable().map_err(told)
-    }
-
-    fn weight(&self, key: &[u8]) -> Result<usize, TableError> {
-        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
-        match large {
-            Some(pieces) => Ok(pieces as usize * PIECE_BYTES),
-            None => {
-                let record = self.db.run("read", |db| db.get(record_key(key))).map_err(told)?;
-                Ok(record.map_or(0, |record| record.len()))
-            }
-        }
-    }
-
-    fn size_on_disk(&self) -> Result<u64, TableError> {
-        self.db.size_on_disk().map_err(told)
-    }
 }
 
-impl SledTable {
-    /// The next record of a scan; its value is `None` if it was removed meanwhile.
-    fn next_record(&self, records: &mut sled::Iter) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
-        let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else {
-            return Ok(None);
-        };
-        let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
-        let value = self.value(&key, &record)?;
-        Ok(Some((key, value)))
-    }
-}
-
+/// What the record of a large value says.
+#[derive(Clone, Copy)]
 struct Pieces {
-    count: u32,
-    record: Vec<u8>,
+    stamp: u64,
+    length: u64,
+}
+
+impl Pieces {
+    /// `None`: of a value that has none.
+    fn of(record: &[u8]) -> Option<Self> {
+        let (stamp, length) = record.strip_prefix(&[PIECEWISE])?.split_first_chunk()?;
+        let length = u64::from_be_bytes(length.try_into().ok()?);
+        Some(Self { stamp: u64::from_be_bytes(*stamp), length })
+    }
+
+    fn record(self) -> Vec<u8> {
+        [&[PIECEWISE][..], &self.stamp.to_be_bytes(), &self.length.to_be_bytes()].concat()
+    }
+
+    fn count(self) -> u32 {
+        u32::try_from(self.length.div_ceil(PIECE_BYTES as u64)).unwrap_or(u32::MAX)
+    }
+
+    fn key(self, key: &[u8], number: u32) -> Vec<u8> {
+        [&[PIECES][..], key, &self.stamp.to_be_bytes(), &number.to_be_bytes()].concat()
+    }
 }
 
 fn record_key(key: &[u8]) -> Vec<u8> {
     [&[RECORDS], key].concat()
-}
-
-/// The number has a fixed length, so the pieces of different keys never meet.
-fn piece_key(key: &[u8], number: u32) -> Vec<u8> {
-    [&[PIECES], key, &number.to_be_bytes()[2..]].concat()
-}
-
-/// Stamp, length and checksum of a large value.
-fn parse_piecewise(record: &[u8]) -> Option<(&[u8], u64, [u8; 4])> {
-    let (stamp, rest) = record.get(1..)?.split_at_checked(8)?;
-    let (length, checksum) = rest.split_at_checked(8)?;
-    Some((stamp, u64::from_be_bytes(length.try_into().ok()?), checksum.try_into().ok()?))
-}
-
-fn find_large(db: &SledDb) -> Result<BTreeMap<Vec<u8>, u32>, StorageError> {
-    let mut large = BTreeMap::new();
-    let mut pieces = db.run("scan", |db| Ok(db.scan_prefix([PIECES])))?;
-    while let Some((key, _)) = db.run("scan", |_| pieces.next().transpose())? {
-        if let Some(key) = key.get(1..key.len() - 2) {
-            *large.entry(key.to_vec()).or_default() += 1;
-        }
-    }
-    Ok(large)
 }
 
 /// sled panics on an inverted range.

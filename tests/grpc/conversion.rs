@@ -2,7 +2,7 @@
 
 use kontiki::api::fault::Fault;
 use kontiki::grpc::wire::{read, txn, write};
-use kontiki::kv::Command;
+use kontiki::machine::Command;
 use kontiki::proto::v1;
 use kontiki::settings::Limits;
 use proptest::collection::vec;

@@ -1,9 +1,8 @@
 //! Random commands over few keys, so that they get into each other's way.
 
 use bytes::Bytes;
-use kontiki::kv::{
-    Command, Compact, Compare, Delete, KeyRange, Op, Order, Put, Range, Relation, Target, Txn,
-};
+use kontiki::kv::{Compact, Compare, Delete, KeyRange, Op, Order, Put, Range, Relation, Target, Txn};
+use kontiki::machine::Command;
 use kontiki::types::Revision;
 use proptest::collection::vec;
 use proptest::option;
@@ -114,24 +113,25 @@ pub fn command() -> impl Strategy<Value = Command> {
 #[derive(Clone, Debug)]
 pub enum Step {
     Apply(Command),
-    Unreadable(Bytes),
     Noop,
     Members(Bytes),
     Read(Range),
+    /// Shows what was applied, without saving it.
     Commit,
+    Save,
     Collect(usize),
-    /// All that was not committed is lost, and applied again from the log.
+    /// All that was not saved is lost, and applied again from the log.
     Crash,
 }
 
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => command().prop_map(Step::Apply),
-        1 => value().prop_map(Step::Unreadable),
         1 => Just(Step::Noop),
         1 => value().prop_map(Step::Members),
         4 => range().prop_map(Step::Read),
         4 => Just(Step::Commit),
+        3 => Just(Step::Save),
         3 => (0..6usize).prop_map(Step::Collect),
         1 => Just(Step::Crash),
     ];

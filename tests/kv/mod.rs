@@ -4,6 +4,7 @@
 
 mod codec;
 mod compaction;
+mod crash;
 mod damage;
 mod determinism;
 mod export;

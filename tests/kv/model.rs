@@ -4,9 +4,10 @@ use crate::kv::generate::{Step, reading_txn, steps};
 use crate::kv::support::{Store, at, everything};
 use bytes::Bytes;
 use kontiki::kv::{
-    Command, Compare, Delete, DeleteResult, KeyRange, KeyValue, Op, OpResult, Order, Outcome, Put, PutResult,
-    Range, RangeResult, ReadError, Refusal, Relation, Reply, Target, Txn, TxnResult, View,
+    Compare, Delete, DeleteResult, KeyRange, KeyValue, Op, OpResult, Order, Put, PutResult, Range,
+    RangeResult, ReadError, Refusal, Relation, Target, Txn, TxnResult,
 };
+use kontiki::machine::{Command, Outcome, Reply, View};
 use kontiki::types::{EntryId, Revision};
 use proptest::prelude::*;
 use std::cmp::Ordering;
@@ -43,6 +44,7 @@ impl Model {
             Command::Txn(txn) if changes_twice(txn) => Err(Refusal::DuplicateKey { key: Bytes::new() }),
             Command::Txn(txn) => self.txn(&mut map, txn).map(Outcome::Txn),
             Command::Compact(compact) => self.compact(compact.revision),
+            Command::Raise(_) => Ok(Outcome::Raised),
         };
         if outcome.is_ok() && map != *self.newest() {
             self.maps.push(map);
@@ -220,24 +222,28 @@ struct World {
     replies: Vec<Option<Reply>>,
     view: View,
     model_of_view: Model,
+    /// The index of the last entry that was saved, with the state and the model then.
+    saved: (u64, Model, u128),
 }
 
 impl World {
     fn new() -> Self {
         let mut store = Store::new();
         let (view, model) = (store.commit(), Model::new());
-        Self { store, log: vec![], replies: vec![], view, model_of_view: model.clone(), model }
+        let saved = (0, model.clone(), view.state_hash());
+        Self { store, log: vec![], replies: vec![], view, model_of_view: model.clone(), model, saved }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Apply(_) | Step::Unreadable(_) | Step::Noop | Step::Members(_) => self.apply(step),
+            Step::Apply(_) | Step::Noop | Step::Members(_) => self.apply(step),
             Step::Read(range) => {
                 let expected = self.model_of_view.read(range).map_err(ReadError::Refused);
                 assert_eq!(self.view.range(range), expected);
             }
             Step::Commit => self.commit(),
-            Step::Collect(budget) => drop(self.store.machine.collect_garbage(*budget).unwrap()),
+            Step::Save => self.save(),
+            Step::Collect(budget) => drop(self.store.collect_some(*budget)),
             Step::Crash => self.crash(),
         }
     }
@@ -248,10 +254,6 @@ impl World {
             (Step::Apply(command), Some(reply)) => {
                 assert_eq!(without_duplicate(reply.clone()), self.model.apply(command), "{command:?}");
             }
-            (Step::Unreadable(_), Some(reply)) => {
-                assert_eq!(reply.revision.get(), self.model.revision());
-                assert!(matches!(reply.outcome, Outcome::Refused(Refusal::Unreadable { .. })));
-            }
             _ => assert_eq!(reply, None),
         }
         self.log.push(step.clone());
@@ -259,22 +261,33 @@ impl World {
     }
 
     fn commit(&mut self) {
-        self.view = self.store.commit();
+        self.view = self.store.machine.commit().unwrap();
         self.model_of_view = self.model.clone();
         assert_eq!(self.view.applied(), EntryId::new(u64::from(!self.log.is_empty()), self.log.len() as u64));
         assert_same(&self.view, &self.model);
     }
 
+    fn save(&mut self) {
+        let saved = self.store.machine.saver().save().unwrap();
+        assert_eq!(saved, self.view.applied(), "all that was committed");
+        self.saved = (saved.index.get(), self.model_of_view.clone(), self.view.state_hash());
+    }
+
     fn crash(&mut self) {
         self.store = Store::open(self.store.table.clone());
-        assert_eq!(self.store.machine.applied(), self.view.applied(), "a commit survives, nothing else does");
-        let (hash, state_hash) = (self.view.hash(None), self.view.state_hash());
-        self.view = self.store.machine.view();
-        assert_eq!((self.view.hash(None), self.view.state_hash()), (hash, state_hash));
-        assert_same(&self.view, &self.model_of_view);
-        for place in self.store.machine.applied().index.get() as usize..self.log.len() {
+        let (index, model, state_hash) = self.saved.clone();
+        assert_eq!(
+            self.store.machine.applied().index.get(),
+            index,
+            "what was saved survives, nothing else does"
+        );
+        let view = self.store.machine.view();
+        assert_eq!(view.state_hash(), state_hash);
+        assert_same(&view, &model);
+        for place in index as usize..self.log.len() {
             assert_eq!(perform(&mut self.store, &self.log[place]), self.replies[place]);
         }
+        self.commit();
     }
 }
 
@@ -282,7 +295,6 @@ impl World {
 pub fn perform(store: &mut Store, step: &Step) -> Option<Reply> {
     match step {
         Step::Apply(command) => return Some(store.apply(command)),
-        Step::Unreadable(bytes) => return Some(store.machine.apply(store.next_id(), bytes).unwrap()),
         Step::Noop => store.machine.apply_noop(store.next_id()),
         Step::Members(members) => store.machine.apply_members(store.next_id(), members.clone()),
         _ => {}
@@ -302,6 +314,7 @@ proptest! {
             world.step(step);
         }
         world.commit();
+        world.save();
         world.crash();
     }
 

@@ -1,9 +1,8 @@
 //! The byte form of replies.
 
 use bytes::Bytes;
-use kontiki::kv::{
-    DeleteResult, KeyValue, OpResult, Outcome, PutResult, RangeResult, Refusal, Reply, Txn, TxnResult,
-};
+use kontiki::kv::{DeleteResult, KeyValue, OpResult, PutResult, RangeResult, Refusal, Txn, TxnResult};
+use kontiki::machine::{Outcome, Reply};
 use kontiki::types::Revision;
 use proptest::collection::vec;
 use proptest::option;
@@ -71,7 +70,6 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         any::<u64>().prop_map(|limit| Refusal::TooManyChanges { limit }),
         any::<u64>().prop_map(|limit| Refusal::ChangesTooLarge { limit }),
         any::<u64>().prop_map(|limit| Refusal::ReplyTooLarge { limit }),
-        ".{0,9}".prop_map(|reason| Refusal::Unreadable { reason }),
     ]
 }
 

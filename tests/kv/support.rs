@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use kontiki::kv::{
-    Command, Compact, Compare, Delete, KeyRange, KeyValue, Machine, MemoryTable, Op, Outcome, Put, Range,
-    Refusal, Relation, Reply, Table, Target, Txn, View,
+    Compact, Compare, Delete, KeyRange, KeyValue, Op, Put, Range, Refusal, Relation, Target, Txn,
 };
+use kontiki::machine::{Budget, Command, Machine, MemoryTable, Outcome, Reply, Table, View};
 use kontiki::types::{EntryId, Revision};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -108,18 +108,60 @@ impl Store {
         self.done(Command::Delete(delete(range)));
     }
 
+    /// Shows what was applied, and saves it.
     pub fn commit(&mut self) -> View {
-        self.machine.commit().unwrap()
+        let view = self.machine.commit().unwrap();
+        self.machine.saver().save().unwrap();
+        view
     }
 
     /// Removes all garbage of the last committed compaction, in steps.
     pub fn collect(&mut self, budget: usize) {
-        while self.machine.collect_garbage(budget).unwrap() {}
+        while self.collect_some(budget) {
+            self.machine.commit().unwrap();
+        }
         self.commit();
+    }
+
+    /// One step of that. Answers whether there may be more.
+    pub fn collect_some(&mut self, budget: usize) -> bool {
+        self.machine.collect_garbage(Budget { keys: budget, blocks: budget }).unwrap()
     }
 }
 
-/// All records of a table.
-pub fn records(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
+/// All keys and values of a table.
+pub fn pairs(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
     table.scan(Bound::Unbounded, Bound::Unbounded).collect::<Result<_, _>>().unwrap()
+}
+
+/// The places of all records in a table's blocks, read by the words of the module.
+pub fn records(table: &dyn Table) -> Vec<(u64, u64)> {
+    let blocks = pairs(table).into_iter().filter(|(key, _)| key[0] == 2);
+    let mut records = Vec::new();
+    for (key, block) in blocks {
+        let mut revision = u64::from_be_bytes(key[1..9].try_into().unwrap());
+        let mut rest = &block[1..block.len() - 4];
+        while !rest.is_empty() {
+            assert_eq!(rest[0], 1, "the table of versions");
+            rest = &rest[1..];
+            revision += varint(&mut rest);
+            records.push((revision, varint(&mut rest)));
+            let length = varint(&mut rest) as usize;
+            rest = &rest[length..];
+        }
+    }
+    records
+}
+
+fn varint(from: &mut &[u8]) -> u64 {
+    let (mut number, mut shift) = (0, 0);
+    loop {
+        let byte = from[0];
+        *from = &from[1..];
+        number |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return number;
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use crate::peers::node::{Node, Plan, applied, status};
 use bytes::Bytes;
 use kontiki::api::remote::{Answer, NoAnswer, OtherNodes as _, Question};
-use kontiki::kv::{Command, Put};
+use kontiki::kv::Put;
+use kontiki::machine::Command;
 use kontiki::proto::v1;
 use kontiki::proto::v1::kv_service_client::KvServiceClient;
 use kontiki::reason::{Outcome, Reason};

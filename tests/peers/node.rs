@@ -4,7 +4,8 @@ use bytes::Bytes;
 use kontiki::api::fault::Fault;
 use kontiki::api::node_status::{Member, NodeStatus};
 use kontiki::api::remote::{Answer, Later, Question, Responder};
-use kontiki::kv::{Outcome, PutResult, Reply};
+use kontiki::kv::PutResult;
+use kontiki::machine::{Outcome, Reply};
 use kontiki::peers::{
     Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
 };

@@ -68,8 +68,9 @@ impl Promised {
                         Some(value) => records.insert(key.to_vec(), digest(value)),
                         None => records.remove(&key[..]),
                     };
+                    // There is no batch: any number of the changes may be there, in this order.
+                    self.tables.push(records.clone());
                 }
-                self.tables.push(records);
             }
             Step::Install(records) => {
                 let records = records.iter().map(|(key, value)| (key.to_vec(), digest(value)));

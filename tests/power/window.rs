@@ -4,7 +4,8 @@
 use crate::faults::disk::{self, Disk};
 use crate::kv::support::{Store, compact, put, txn};
 use bytes::Bytes;
-use kontiki::kv::{Command, KeyRange, Op};
+use kontiki::kv::{KeyRange, Op};
+use kontiki::machine::Command;
 use kontiki::raft::{Entry, HardState, Mark, Members, Payload, Persist};
 use kontiki::storage::snapshot::{SnapshotHeader, encode};
 use kontiki::storage::{self, Options, Storage};

@@ -3,7 +3,6 @@
 use super::model::{Digest, Known, Log, Records, Step, digest};
 use bytes::Bytes;
 use fastrand::Rng;
-use kontiki::kv::Batch;
 use kontiki::raft::{HardState, Members};
 use kontiki::storage::journal::JournalSettings;
 use kontiki::storage::snapshot::{SnapshotHeader, encode};
@@ -131,8 +130,12 @@ fn take(storage: &mut Storage, step: &Step) -> Result<(), String> {
         Step::Log(jobs) => storage.log.write(jobs).map_err(|error| error.to_string()),
         Step::Compact(through) => storage.log.compact(*through).map_err(|error| error.to_string()),
         Step::Table(changes) => {
-            let batch = Batch { changes: changes.clone() };
-            storage.states.table().write(batch).map_err(|error| error.to_string())
+            let table = storage.states.table();
+            let written = changes.iter().try_for_each(|(key, value)| match value {
+                Some(value) => table.set(key, value),
+                None => table.remove(key),
+            });
+            written.map_err(|error| error.to_string())
         }
         Step::Sync => storage.states.table().sync().map_err(|error| error.to_string()),
         Step::Install(records) => install(storage, records),

@@ -9,9 +9,8 @@ use crate::sim::random::Random;
 use crate::sim::report::count;
 use crate::sim::swarm::ClientMix;
 use bytes::Bytes;
-use kontiki::kv::{
-    Command, Compact, Compare, Delete, KeyRange, Op, Outcome, Put, Relation, Target, Txn, TxnResult,
-};
+use kontiki::kv::{Compact, Compare, Delete, KeyRange, Op, Put, Relation, Target, Txn, TxnResult};
+use kontiki::machine::{Command, Outcome};
 use kontiki::reason::{Outcome as Fate, Reason};
 use kontiki::types::{NodeId, Revision};
 use std::collections::BTreeMap;

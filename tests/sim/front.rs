@@ -12,7 +12,8 @@ use kontiki::api::fault::Fault;
 use kontiki::api::node_status::NodeStatus;
 use kontiki::api::remote::{self, Later, MemberInfo, NoAnswer, OtherNodes, Question};
 use kontiki::api::router::{FromLeader, Router};
-use kontiki::kv::{self, KeyRange, KeyValue, Range, View};
+use kontiki::kv::{self, KeyRange, KeyValue, Range};
+use kontiki::machine::{self, View};
 use kontiki::replica::{Applied, Handle};
 use kontiki::settings::Timing;
 use kontiki::types::{EntryId, Index, NodeId, Revision};
@@ -60,7 +61,7 @@ pub struct Request {
 /// What a node answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    Wrote(kv::Reply),
+    Wrote(machine::Reply),
     Read(Vec<Option<KeyValue>>, Revision),
     /// To another node.
     FromLeader(remote::Answer),

@@ -10,7 +10,7 @@ use crate::sim::ledger::lives::Bounds;
 use crate::sim::random::Random;
 use crate::sim::spy::{Written, spy_on};
 use crate::sim::wire::Outbox;
-use kontiki::kv::Machine;
+use kontiki::machine::Machine;
 use kontiki::raft::Members;
 use kontiki::replica::{Fatal, InstallError, Parts, ReplicaOptions, SnapshotIntake, Start, assemble};
 use kontiki::settings::Timing;

@@ -1,7 +1,7 @@
 //! Replacing the state by a snapshot: the old one or the new one, never anything else.
 
 use crate::storage::snapshot::{file, header};
-use crate::storage::table::{all, set};
+use crate::storage::table::all;
 use crate::storage::{names, open, refusal};
 use bytes::Bytes;
 use kontiki::storage::snapshot::encode;
@@ -44,7 +44,7 @@ fn a_snapshot_replaces_the_state_and_survives() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());
     let old = storage.states.table();
-    old.write(set("old", "1")).unwrap();
+    old.set(b"old", b"1").unwrap();
     let verified = receive(&*storage.states);
     assert_eq!(*verified.header(), header());
     assert_eq!(all(&*storage.states.table()).len(), 1, "nothing has changed yet");
@@ -90,7 +90,7 @@ fn a_damaged_snapshot_or_one_of_another_cluster_is_refused() {
 fn a_crash_before_the_pointer_moves_leaves_the_old_state() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());
-    storage.states.table().write(set("old", "1")).unwrap();
+    storage.states.table().set(b"old", b"1").unwrap();
     let verified = receive(&*storage.states);
     let left_over = dir.path().join("state-000002");
     let saved = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::storage::{names, open};
 use bytes::Bytes;
-use kontiki::kv::{Batch, Table};
+use kontiki::machine::Table;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -13,10 +13,6 @@ type Map = BTreeMap<Bytes, Bytes>;
 
 pub fn all(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
     table.scan(Bound::Unbounded, Bound::Unbounded).collect::<Result<_, _>>().unwrap()
-}
-
-pub fn set(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Batch {
-    Batch { changes: vec![(key.into(), Some(value.into()))] }
 }
 
 fn bound(kind: u8, key: &[u8]) -> Bound<&[u8]> {
@@ -36,12 +32,12 @@ fn large_values_come_back_and_make_no_blobs() {
     for round in 0..3_u8 {
         for n in 0..20_u8 {
             let value = Bytes::from(vec![round ^ n; (1536 << 10) - usize::from(round) * 400_000]);
-            table.write(set(vec![b'k', n], value.clone())).unwrap();
+            table.set(&[b'k', n], &value).unwrap();
             expected.insert(vec![b'k', n].into(), value);
         }
     }
     for n in (0..20_u8).step_by(3) {
-        table.write(Batch { changes: vec![(vec![b'k', n].into(), None)] }).unwrap();
+        table.remove(&[b'k', n]).unwrap();
         expected.remove(&[b'k', n][..]);
     }
     table.sync().unwrap();
@@ -59,12 +55,12 @@ fn a_reader_sees_a_large_value_whole_while_it_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());
     let table = storage.states.table();
-    table.write(set("k", vec![0; 400 << 10])).unwrap();
+    table.set(b"k", &vec![0; 400 << 10]).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 1..40_u8 {
-                table.write(set("k", vec![n; (300 << 10) + usize::from(n) * 4000])).unwrap();
+                table.set(b"k", &vec![n; (300 << 10) + usize::from(n) * 4000]).unwrap();
             }
             done.store(true, Ordering::Relaxed);
         });
@@ -80,9 +76,9 @@ fn a_reader_sees_a_large_value_whole_while_it_is_replaced() {
 fn a_key_that_would_outgrow_a_page_is_refused_and_the_table_stops() {
     let dir = tempfile::tempdir().unwrap();
     let table = open(dir.path()).states.table();
-    let error = table.write(set(vec![1; 20_000], "v")).unwrap_err();
+    let error = table.set(&[1; 20_000], b"v").unwrap_err();
     assert!(error.to_string().contains("a key has 20000 bytes"), "{error}");
-    assert_eq!(table.write(set("k", "v")), Err(error.clone()), "an error is final");
+    assert_eq!(table.set(b"k", b"v"), Err(error.clone()), "an error is final");
     assert_eq!(table.sync(), Err(error));
 }
 
@@ -99,14 +95,17 @@ proptest! {
         let mut map = Map::new();
         let storage = open(dir.path());
         for (number, changes) in (0_u8..).zip(batches) {
-            let changes = changes.into_iter().map(|(key, length)| (key.into(), length.map(|length| vec![number; length].into())));
-            let batch = Batch { changes: changes.collect() };
-            storage.states.table().write(batch.clone()).unwrap();
-            for (key, value) in batch.changes {
-                match value {
-                    Some(value) => map.insert(key, value),
-                    None => map.remove(&key),
-                };
+            for (key, length) in changes {
+                match length.map(|length| Bytes::from(vec![number; length])) {
+                    Some(value) => {
+                        storage.states.table().set(&key, &value).unwrap();
+                        map.insert(key.into(), value);
+                    }
+                    None => {
+                        storage.states.table().remove(&key).unwrap();
+                        map.remove(&key[..]);
+                    }
+                }
             }
         }
         let check = |table: &dyn Table| {

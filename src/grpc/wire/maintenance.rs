@@ -3,7 +3,7 @@
 use crate::api::fault::Fault;
 use crate::api::read_level::Level;
 use crate::grpc::wire::read::{level, revision, signed};
-use crate::kv::StateHash;
+use crate::machine::StateHash;
 use crate::proto::v1;
 use crate::reason::Reason;
 use crate::types::Revision;

@@ -3,7 +3,7 @@
 use crate::api::fault::Fault;
 use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Answer, Question};
-use crate::kv::{Command, Reply};
+use crate::machine::{Command, Reply};
 use crate::peers::wire::fault::{fault, micros, read_fault};
 use crate::peers::wire::malformed::{Malformed, malformed};
 use crate::peers::wire::raft::{checked_entry_id, checked_index, entry_id_to_wire};

@@ -5,7 +5,8 @@ use super::device::{self, Course};
 use super::fault::Part;
 use super::{Pointer, SimDisk};
 use bytes::Bytes;
-use kontiki::kv::{Batch, Scan, Table, TableError};
+use kontiki::kv::TableError;
+use kontiki::machine::{Scan, Table};
 use kontiki::storage::snapshot::Decoder;
 use kontiki::storage::{SnapshotHeader, StageError, StagedState, StateStore, StorageError, VerifiedState};
 use kontiki::types::{ClusterId, EntryId};
@@ -51,8 +52,13 @@ impl Table for SimTable {
         }))
     }
 
-    fn write(&self, batch: Batch) -> Result<(), TableError> {
-        self.db().write(batch.changes).map_err(told)
+    fn set(&self, key: &[u8], value: &[u8]) -> Result<(), TableError> {
+        let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        self.db().write(vec![(key, Some(value))]).map_err(told)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), TableError> {
+        self.db().write(vec![(Bytes::copy_from_slice(key), None)]).map_err(told)
     }
 
     fn sync(&self) -> Result<(), TableError> {

@@ -4,7 +4,7 @@
 
 use crate::sim::ledger::Held;
 use crate::sim::ledger::commits::{Commits, holds};
-use kontiki::kv::View;
+use kontiki::machine::View;
 use kontiki::raft::{Node, RoleName};
 use kontiki::storage::RestoredLog;
 use kontiki::types::{EntryId, Index, NodeId, Revision, Term};

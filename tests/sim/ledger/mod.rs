@@ -31,7 +31,7 @@ pub mod terms;
 use crate::sim::disk::Durable;
 use crate::sim::front::CallId;
 use crate::sim::ledger::lives::Life;
-use kontiki::kv::View;
+use kontiki::machine::View;
 use kontiki::raft::{Message, Node, Persist, RoleName};
 use kontiki::storage::RestoredLog;
 use kontiki::types::{Index, NodeId};

@@ -1,7 +1,7 @@
 //! Equal applied index, equal state: the state machine's rolling hash takes in
 //! every record ever written, so one number per index says it all.
 
-use kontiki::kv::View;
+use kontiki::machine::View;
 use kontiki::types::{Index, NodeId, Revision};
 use std::collections::BTreeMap;
 

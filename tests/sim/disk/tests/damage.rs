@@ -4,7 +4,7 @@ use super::states::put;
 use super::{CLUSTER, Model, formatted, open};
 use crate::sim::disk::{Fault, Opened, Part, Place, Survival};
 use fastrand::Rng;
-use kontiki::kv::Machine;
+use kontiki::machine::Machine;
 use kontiki::types::EntryId;
 use std::collections::BTreeMap;
 
@@ -121,6 +121,7 @@ fn state_outcome(seed: u64, fault: Fault) -> Outcome {
     for index in 1..=20 {
         machine.apply(EntryId::new(1, index), &put(&mut rng).encode()).unwrap();
         machine.commit().unwrap();
+        machine.saver().save().unwrap();
     }
     table.sync().unwrap();
     let durable = disk.durable().applied;
@@ -163,6 +164,7 @@ fn a_bit_of_the_state_that_flips_on_the_way_is_noticed() {
         let mut machine = Machine::open(table.clone()).unwrap();
         machine.apply(EntryId::new(1, 1), &put(&mut rng).encode()).unwrap();
         machine.commit().unwrap();
+        machine.saver().save().unwrap();
         disk.arm(Fault::ReadFlip { part: Part::State, after: rng.u32(..2) });
         let error = Machine::open(table.clone()).unwrap_err();
         assert!(error.to_string().contains("damaged"), "{error}");

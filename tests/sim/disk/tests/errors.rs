@@ -4,7 +4,8 @@ use super::states::put;
 use super::{CLUSTER, Model, formatted, open};
 use crate::sim::disk::{DiskOptions, Fault, Part, SimDisk, Survival};
 use fastrand::Rng;
-use kontiki::kv::{Machine, TableError};
+use kontiki::kv::TableError;
+use kontiki::machine::Machine;
 use kontiki::storage::RestoredLog;
 use kontiki::types::EntryId;
 use std::time::{Duration, Instant};
@@ -127,15 +128,16 @@ fn a_full_disk() {
 #[test]
 fn an_error_of_the_state_stops_its_machine() {
     for fault in
-        [Fault::WriteError { part: Part::State, after: 1 }, Fault::SyncError { part: Part::State, after: 1 }]
+        [Fault::WriteError { part: Part::State, after: 2 }, Fault::SyncError { part: Part::State, after: 1 }]
     {
         let (disk, mut rng) = (formatted(1), Rng::with_seed(1));
         let table = open(&disk, 1).states.table();
         let mut machine = Machine::open(table.clone()).unwrap();
         disk.arm(fault);
         let mut write = |index| -> Result<(), TableError> {
-            machine.apply(EntryId::new(1, index), &put(&mut rng).encode())?;
+            machine.apply(EntryId::new(1, index), &put(&mut rng).encode()).unwrap();
             machine.commit()?;
+            machine.saver().save()?;
             table.sync()
         };
         write(1).unwrap();

@@ -5,7 +5,7 @@ use super::{CLUSTER, formatted, open};
 use crate::sim::disk::{Fault, Survival};
 use bytes::Bytes;
 use fastrand::Rng;
-use kontiki::kv::Machine;
+use kontiki::machine::Machine;
 use kontiki::raft::Members;
 use kontiki::storage::snapshot::encode;
 use kontiki::storage::{SnapshotHeader, StageError, StateStore};
@@ -51,6 +51,7 @@ fn a_crash_anywhere_leaves_the_old_state_or_the_new_one() {
             let (table, mut machine) = machine(&disk, after);
             machine.apply(EntryId::new(1, 1), &put(&mut rng).encode()).unwrap();
             machine.commit().unwrap();
+            machine.saver().save().unwrap();
             table.sync().unwrap();
             let states = open(&disk, after).states;
             disk.arm(Fault::Crash { after: after as u32 });

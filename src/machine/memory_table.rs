@@ -1,10 +1,11 @@
 //! A [`Table`] that forgets with the process.
 
-use crate::kv::table::{Batch, Scan, Table, TableError};
+use crate::kv::TableError;
+use crate::machine::table::{Scan, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A sorted map in memory, for tests and simulation. Everything written is
 /// there at once; syncing does nothing.
@@ -22,6 +23,10 @@ impl MemoryTable {
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Bytes, Bytes>> {
         // No code panics between two changes that belong together.
         self.records.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Bytes, Bytes>> {
+        self.records.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,14 +53,14 @@ impl Table for MemoryTable {
         }))
     }
 
-    fn write(&self, batch: Batch) -> Result<(), TableError> {
-        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in batch.changes {
-            match value {
-                Some(value) => records.insert(key, value),
-                None => records.remove(&key),
-            };
-        }
+    fn set(&self, key: &[u8], value: &[u8]) -> Result<(), TableError> {
+        let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        self.write().insert(key, value);
+        Ok(())
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), TableError> {
+        self.write().remove(key);
         Ok(())
     }
 

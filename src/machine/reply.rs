@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! reply    = version(1) revision result
-//! result   = 1 option-kv | 2 deleted kvs | 3 txn | 4 (compaction) | 6 refusal
+//! result   = 1 option-kv | 2 deleted kvs | 3 txn | 4 (compaction) | 6 refusal | 7 (raise)
 //! txn      = succeeded n op×n             op = 1 option-kv | 2 deleted kvs | 3 txn | 5 range
 //! range    = flags kvs [count]            flags: 1 more, 2 counted
 //! kvs      = n kv×n                       option-kv = 0 | 1 kv
@@ -11,12 +11,11 @@
 //! refusal  = kind …
 //! ```
 //!
-//! Numbers, counts and lengths are LEB128, as in a [command](crate::kv::Command).
+//! Numbers, counts and lengths are LEB128, as in a [command](crate::machine::Command).
 
 use crate::kv::codec::{DecodeError, Reader, Writer};
-use crate::kv::model::{
-    DeleteResult, KeyValue, OpResult, Outcome, PutResult, RangeResult, Refusal, Reply, Txn, TxnResult,
-};
+use crate::kv::{DeleteResult, KeyValue, OpResult, PutResult, RangeResult, Refusal, Txn, TxnResult};
+use crate::machine::command::{Outcome, Reply};
 use crate::types::Revision;
 use bytes::Bytes;
 
@@ -28,6 +27,7 @@ const TXN: u8 = 3;
 const COMPACT: u8 = 4;
 const RANGE: u8 = 5;
 const REFUSED: u8 = 6;
+const RAISED: u8 = 7;
 
 const MORE: u8 = 1;
 const COUNTED: u8 = 1 << 1;
@@ -43,6 +43,7 @@ impl Reply {
             Outcome::Delete(delete) => write_delete(&mut out, delete),
             Outcome::Txn(txn) => write_txn(&mut out, txn),
             Outcome::Compact => out.byte(COMPACT),
+            Outcome::Raised => out.byte(RAISED),
             Outcome::Refused(refusal) => {
                 out.byte(REFUSED);
                 write_refusal(&mut out, refusal);
@@ -64,6 +65,7 @@ impl Reply {
             DELETE => Outcome::Delete(read_delete(&mut from)?),
             TXN => Outcome::Txn(read_txn(&mut from, 1)?),
             COMPACT => Outcome::Compact,
+            RAISED => Outcome::Raised,
             REFUSED => Outcome::Refused(read_refusal(&mut from)?),
             _ => return Err(from.refuse("an unknown kind of reply")),
         };
@@ -155,10 +157,6 @@ fn write_refusal(out: &mut Writer, refusal: &Refusal) {
             out.byte(6);
             out.varint(*limit);
         }
-        Refusal::Unreadable { reason } => {
-            out.byte(7);
-            out.bytes(reason.as_bytes());
-        }
     }
 }
 
@@ -240,10 +238,6 @@ fn read_refusal(from: &mut Reader<'_>) -> Result<Refusal, DecodeError> {
         4 => Refusal::TooManyChanges { limit: from.varint()? },
         5 => Refusal::ChangesTooLarge { limit: from.varint()? },
         6 => Refusal::ReplyTooLarge { limit: from.varint()? },
-        7 => match String::from_utf8(from.bytes()?.into()) {
-            Ok(reason) => Refusal::Unreadable { reason },
-            Err(_) => return Err(from.refuse("words that are not UTF-8")),
-        },
         _ => return Err(from.refuse("an unknown kind of refusal")),
     })
 }

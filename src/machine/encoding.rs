@@ -1,33 +1,33 @@
 //! The byte form of a [`Command`]: what the log holds for ever.
 //!
 //! ```text
-//! command  = version(1) kind …            kinds: 1 put, 2 delete, 3 txn, 4 compact
+//! command  = kind …                       kinds: 1 put, 2 delete, 3 txn, 4 compact, 6 raise
 //! put      = flags key value              flags: 1 return the previous version
 //! delete   = flags range
 //! txn      = n compare×n  n op×n  n op×n  an op is a kind (1, 2, 3, 5 range) and its fields
 //! compact  = revision
+//! raise    = version of the cluster
 //! range    = flags keys [revision] [limit] [max_bytes]
 //! compare  = keys target operand relation
 //! keys     = 0 key 0x00 | 1 start end | 2 start
 //! ```
 //!
-//! Numbers, counts and lengths are LEB128. A later version gets a new version
-//! byte; a node that does not know it refuses the entry instead of guessing.
+//! Kinds, numbers, counts and lengths are LEB128. What changes its form gets a new kind. A node that meets one that
+//! it does not know ends: it can neither do it nor leave it out as the others do (`gate.rs`).
 
 use crate::kv::codec::{DecodeError, Reader, Writer};
-use crate::kv::model::{
-    Command, Compact, Compare, Delete, KeyRange, Op, Order, Put, Range, Relation, Target, Txn,
-};
+use crate::kv::{Compact, Compare, Delete, KeyRange, Op, Order, Put, Range, Relation, Target, Txn};
+use crate::machine::command::{Command, Raise};
+use crate::machine::gate::ClusterVersion;
 use crate::types::Revision;
 use bytes::Bytes;
-
-const VERSION: u8 = 1;
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const TXN: u8 = 3;
 const COMPACT: u8 = 4;
 const RANGE: u8 = 5;
+const RAISE: u8 = 6;
 
 const RETURN_PREVIOUS: u8 = 1;
 
@@ -48,7 +48,6 @@ impl Command {
     /// The byte form.
     pub fn encode(&self) -> Bytes {
         let mut out = Writer::with_capacity(self.payload_bytes() + 32);
-        out.byte(VERSION);
         match self {
             Self::Put(put) => write_put(&mut out, put),
             Self::Delete(delete) => write_delete(&mut out, delete),
@@ -56,6 +55,10 @@ impl Command {
             Self::Compact(compact) => {
                 out.byte(COMPACT);
                 out.varint(compact.revision.get());
+            }
+            Self::Raise(raise) => {
+                out.byte(RAISE);
+                out.varint(raise.version.get().into());
             }
         }
         out.finish()
@@ -68,14 +71,13 @@ impl Command {
     /// proportion to them. A transaction may be nested [`Txn::MAX_DEPTH`] deep.
     pub fn decode(input: &Bytes) -> Result<Self, DecodeError> {
         let mut from = Reader::new(input);
-        if from.byte()? != VERSION {
-            return Err(from.refuse("a version of the form that this program does not know"));
-        }
+        // All kinds so far are numbers of one byte.
         let command = match from.byte()? {
             PUT => Self::Put(read_put(&mut from)?),
             DELETE => Self::Delete(read_delete(&mut from)?),
             TXN => Self::Txn(read_txn(&mut from, 1)?),
             COMPACT => Self::Compact(Compact { revision: Revision(from.varint()?) }),
+            RAISE => Self::Raise(read_raise(&mut from)?),
             _ => return Err(from.refuse("an unknown kind of command")),
         };
         from.end()?;
@@ -85,7 +87,7 @@ impl Command {
     /// Whether it may change the state, and therefore has to go through the log.
     pub fn writes(&self) -> bool {
         match self {
-            Self::Put(_) | Self::Delete(_) | Self::Compact(_) => true,
+            Self::Put(_) | Self::Delete(_) | Self::Compact(_) | Self::Raise(_) => true,
             Self::Txn(txn) => !txn.is_read_only(),
         }
     }
@@ -96,29 +98,6 @@ impl Command {
             Self::Put(put) => put.key.len() + put.value.len(),
             _ => 0,
         }
-    }
-}
-
-impl Txn {
-    /// How deep transactions may be nested; one that holds no other has depth 1.
-    pub const MAX_DEPTH: usize = 16;
-
-    /// Whether neither branch can change anything.
-    pub fn is_read_only(&self) -> bool {
-        self.success.iter().chain(&self.failure).all(|op| match op {
-            Op::Range(_) => true,
-            Op::Put(_) | Op::Delete(_) => false,
-            Op::Txn(txn) => txn.is_read_only(),
-        })
-    }
-
-    /// How deep it is nested: 1 if no operation is a transaction.
-    pub fn depth(&self) -> usize {
-        let nested = self.success.iter().chain(&self.failure).filter_map(|op| match op {
-            Op::Txn(txn) => Some(txn.depth()),
-            _ => None,
-        });
-        1 + nested.max().unwrap_or(0)
     }
 }
 
@@ -243,6 +222,12 @@ fn read_txn(from: &mut Reader<'_>, depth: usize) -> Result<Txn, DecodeError> {
         success: read_list(from, |from| read_op(from, depth))?,
         failure: read_list(from, |from| read_op(from, depth))?,
     })
+}
+
+fn read_raise(from: &mut Reader<'_>) -> Result<Raise, DecodeError> {
+    let version = from.varint()?;
+    let version = u32::try_from(version).map_err(|_| from.refuse("a version above 32 bits"))?;
+    Ok(Raise { version: ClusterVersion(version) })
 }
 
 /// Grows as it reads: a count is only a claim, and must not allocate.

@@ -1,22 +1,20 @@
 //! What readers see: the state at one applied index.
 
-use crate::kv::export::{Export, Readable};
 use crate::kv::horizon::{Horizon, Values};
 use crate::kv::index::SharedIndex;
-use crate::kv::meta::{Meta, hash_record};
-use crate::kv::model::{Op, OpResult, Range, RangeResult, Refusal, Txn, TxnResult};
-use crate::kv::read::{self, Allowance, REPLY_BYTES};
-use crate::kv::read_error::ReadError;
+use crate::kv::read::{self, Allowance};
 use crate::kv::readers::{Readers, Reading};
 use crate::kv::record::{self, Record};
-use crate::kv::table::Table;
 use crate::kv::txn::Plan;
 use crate::kv::version::Position;
+use crate::kv::{Op, OpResult, Range, RangeResult, ReadError, Refusal, Txn, TxnResult};
+use crate::machine::blocks::Store;
+use crate::machine::gate::ClusterVersion;
+use crate::machine::meta::Meta;
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
-use xxhash_rust::xxh3::Xxh3;
 
 /// The state at one applied index. Cheap to clone; reads of it wait for nobody longer than
 /// for a few keys, and are never disturbed by what is written meanwhile.
@@ -26,39 +24,28 @@ use xxhash_rust::xxh3::Xxh3;
 /// be compacted meanwhile: a read of that is refused as [`Refusal::Compacted`] then.
 #[derive(Clone)]
 pub struct View {
-    pub(crate) meta: Meta,
+    pub(crate) meta: Arc<Meta>,
     /// The number of keys that are present.
     keys: u64,
     pub(crate) index: Arc<SharedIndex>,
-    pub(crate) table: Arc<dyn Table>,
+    pub(crate) store: Arc<Store>,
     pub(crate) readers: Arc<Readers>,
     _reading: Arc<Reading>,
-}
-
-/// A hash over all versions of keys that can still be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateHash {
-    /// Up to which revision.
-    pub revision: Revision,
-    /// From which compaction on.
-    pub compact_revision: Revision,
-    /// The hash.
-    pub hash: u128,
-    /// How many versions.
-    pub records: u64,
 }
 
 impl View {
     /// The state as of now: `meta` speaks of all that is in the index.
     pub(crate) fn new(
-        meta: Meta,
-        index: Arc<SharedIndex>,
-        table: Arc<dyn Table>,
-        readers: Arc<Readers>,
+        meta: &Meta,
+        index: &Arc<SharedIndex>,
+        store: &Arc<Store>,
+        readers: &Arc<Readers>,
     ) -> Self {
-        let reading = readers.begin(meta.revision).expect("nothing is collected above the newest revision");
-        let keys = index.read().present();
-        Self { meta, keys, index, table, readers, _reading: Arc::new(reading) }
+        let reading = readers.begin(meta.revisions.current);
+        let reading = Arc::new(reading.expect("nothing is collected above the newest revision"));
+        let (keys, meta) = (index.read().present(), Arc::new(meta.clone()));
+        let (index, store, readers) = (Arc::clone(index), Arc::clone(store), Arc::clone(readers));
+        Self { meta, keys, index, store, readers, _reading: reading }
     }
 
     /// The last entry that it includes.
@@ -68,12 +55,17 @@ impl View {
 
     /// The store's revision.
     pub fn revision(&self) -> Revision {
-        self.meta.revision
+        self.meta.revisions.current
     }
 
     /// Reads below this revision are refused. 0 before the first compaction.
     pub fn compact_revision(&self) -> Revision {
-        self.meta.compact_revision
+        self.meta.revisions.compacted
+    }
+
+    /// What decides which entries can be applied.
+    pub fn version(&self) -> ClusterVersion {
+        self.meta.version
     }
 
     /// The number of keys.
@@ -111,37 +103,11 @@ impl View {
     pub fn read_txn(&self, txn: &Txn) -> Result<TxnResult, ReadError> {
         assert!(txn.is_read_only(), "a transaction that writes goes through the log");
         let plan = Plan::new(self.horizon(), self, txn)?;
-        let mut allowance = Allowance::new(REPLY_BYTES);
+        let mut allowance = Allowance::new(self.meta.limits.reply_bytes);
         plan.run(&mut |op| match op {
             Op::Range(range) => self.read(range, &mut allowance).map(OpResult::Range),
             _ => unreachable!("the transaction only reads"),
         })
-    }
-
-    /// Reads everything up to a revision (`None`: the newest) from the table and
-    /// hashes it. Takes long: not for the loop.
-    ///
-    /// Nodes with equal revision and compact revision have equal hashes. Nothing
-    /// is physically removed while it runs.
-    pub fn hash(&self, revision: Option<Revision>) -> Result<StateHash, ReadError> {
-        let through = self.horizon().readable(revision)?;
-        let (mut hasher, mut records) = (Xxh3::new(), 0);
-        for record in Readable::new(self, through)? {
-            let (key, value) = record?;
-            hash_record(&mut hasher, &key, &value);
-            records += 1;
-        }
-        let hash = hasher.digest128();
-        Ok(StateHash { revision: through, compact_revision: self.compact_revision(), hash, records })
-    }
-
-    /// Everything that another node needs to have this state. Not disturbed by
-    /// later writes; while it lives, nothing is physically removed.
-    ///
-    /// Refused only if this is an old view and what it needs was removed
-    /// already: take the newest view then.
-    pub fn export(&self) -> Result<Export, Refusal> {
-        Export::new(self)
     }
 
     /// What is to be read once more, at a revision that may be compacted meanwhile, is protected while it is read.
@@ -151,15 +117,14 @@ impl View {
         read::range(self.horizon(), self, range, allowance)
     }
 
-    fn horizon(&self) -> Horizon<'_> {
-        Horizon { index: &self.index, meta: &self.meta, newest: self.meta.revision }
+    pub(crate) fn horizon(&self) -> Horizon<'_> {
+        Horizon { index: &self.index, revisions: self.meta.revisions, newest: self.revision() }
     }
 }
 
 impl Values for View {
     fn record(&self, at: Position) -> Result<Record, ReadError> {
-        let bytes = self.table.get(&at.table_key())?.ok_or_else(|| record::damaged(at, "it is missing"))?;
-        Ok(record::decode(at, &bytes)?)
+        Ok(record::decode(at, &self.store.read(at)?)?)
     }
 }
 

@@ -1,0 +1,183 @@
+//! The bytes of a block.
+
+use crate::kv::TableError;
+use crate::kv::codec::{DecodeError, Reader, Writer, varint_len};
+use crate::kv::version::Position;
+use crate::machine::gate::newer_state;
+use crate::machine::tables::TableId;
+use crate::types::Revision;
+use bytes::Bytes;
+
+/// A block is full when it would have more bytes. One record may be larger.
+pub(crate) const BLOCK_BYTES: usize = 4000;
+
+/// The first byte of a block's key.
+const PREFIX: u8 = 2;
+const FORMAT: u8 = 1;
+const CRC_BYTES: usize = 4;
+
+/// A record of any table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) table: TableId,
+    pub(crate) at: Position,
+    pub(crate) bytes: Bytes,
+}
+
+impl Stored {
+    /// What it takes in a block, at most.
+    pub(crate) fn size(&self) -> usize {
+        1 + varint_len(self.at.revision.get()) + varint_len(self.at.sub.into()) + 4 + self.bytes.len()
+    }
+}
+
+/// The table's key of the block that begins at a position.
+pub(crate) fn block_key(first: Position) -> [u8; 13] {
+    let mut key = [PREFIX; 13];
+    key[1..9].copy_from_slice(&first.revision.get().to_be_bytes());
+    key[9..].copy_from_slice(&first.sub.to_be_bytes());
+    key
+}
+
+/// The keys of all blocks lie between these.
+pub(crate) const ALL_KEYS: ([u8; 1], [u8; 1]) = ([PREFIX], [PREFIX + 1]);
+
+/// Reads a block's key.
+pub(crate) fn first_position(key: &[u8]) -> Result<Position, TableError> {
+    let fields = key.strip_prefix(&[PREFIX]).and_then(|rest| rest.split_first_chunk());
+    let position = fields.and_then(|(revision, sub)| {
+        let sub = u32::from_be_bytes(sub.try_into().ok()?);
+        Some(Position { revision: Revision(u64::from_be_bytes(*revision)), sub })
+    });
+    position.ok_or_else(|| TableError(format!("{key:02x?} is not the key of a block")))
+}
+
+/// The bytes of a block whose key is `first`.
+pub(crate) fn encode<'a>(first: Position, records: impl IntoIterator<Item = &'a Stored>) -> Bytes {
+    let mut out = Writer::with_capacity(BLOCK_BYTES + 64);
+    out.byte(FORMAT);
+    let mut before = first.revision.get();
+    for record in records {
+        out.byte(record.table as u8);
+        out.varint(record.at.revision.get() - before);
+        out.varint(record.at.sub.into());
+        out.bytes(&record.bytes);
+        before = record.at.revision.get();
+    }
+    let crc = checksum(first, out.written());
+    out.raw(&crc);
+    out.finish()
+}
+
+/// The records of a block, as slices of it, each checked as far as the block's checksum goes.
+pub(crate) fn decode(first: Position, bytes: &Bytes) -> Result<Vec<Stored>, TableError> {
+    let mut records = Vec::with_capacity(16);
+    each(first, bytes, &mut |record| {
+        records.push(record);
+        true
+    })?;
+    Ok(records)
+}
+
+/// The record at a position, if the block has it.
+pub(crate) fn find(first: Position, bytes: &Bytes, at: Position) -> Result<Option<Stored>, TableError> {
+    let mut found = None;
+    each(first, bytes, &mut |record| {
+        if record.at == at {
+            found = Some(record);
+        }
+        found.is_none()
+    })?;
+    Ok(found)
+}
+
+/// The error for a block that is not as it was written.
+pub(crate) fn damaged(first: Position, what: impl std::fmt::Display) -> TableError {
+    TableError(format!("the block of records from revision {first} on is damaged: {what}"))
+}
+
+/// Shows the records in order as long as `visit` says so.
+pub(crate) fn each(
+    first: Position,
+    bytes: &Bytes,
+    visit: &mut dyn FnMut(Stored) -> bool,
+) -> Result<(), TableError> {
+    let body = checked(first, bytes).ok_or_else(|| damaged(first, "its checksum does not match"))?;
+    match body.first() {
+        Some(&FORMAT) => {}
+        format => return Err(newer_state(format_args!("a block of format {format:?}"))),
+    }
+    let mut from = Reader::new(&body);
+    let mut read = || -> Result<Result<(), u8>, DecodeError> {
+        from.byte()?;
+        let mut before = first;
+        while !from.is_at_end() {
+            let number = from.byte()?;
+            let Some(table) = TableId::of(number) else { return Ok(Err(number)) };
+            let revision = from.varint()?.checked_add(before.revision.get());
+            let revision = revision.ok_or_else(|| from.refuse("a revision above 64 bits"))?;
+            let sub = u32::try_from(from.varint()?).map_err(|_| from.refuse("a sub above 32 bits"))?;
+            let at = Position { revision: Revision(revision), sub };
+            let bytes = from.bytes()?;
+            if !visit(Stored { table, at, bytes }) {
+                break;
+            }
+            before = at;
+        }
+        Ok(Ok(()))
+    };
+    match read() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(number)) => Err(newer_state(format_args!("a record of table {number}"))),
+        Err(error) => Err(damaged(first, error)),
+    }
+}
+
+fn checked(first: Position, bytes: &Bytes) -> Option<Bytes> {
+    let body = bytes.slice(..bytes.len().checked_sub(CRC_BYTES)?);
+    (checksum(first, &body) == bytes[body.len()..]).then_some(body)
+}
+
+fn checksum(first: Position, body: &[u8]) -> [u8; CRC_BYTES] {
+    crc32c::crc32c_append(crc32c::crc32c(&block_key(first)), body).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(revision: u64, sub: u32, bytes: &'static [u8]) -> Stored {
+        let at = Position { revision: Revision(revision), sub };
+        Stored { table: TableId::Versions, at, bytes: Bytes::from_static(bytes) }
+    }
+
+    fn records() -> Vec<Stored> {
+        vec![stored(300, 7, b"hello"), stored(300, 9, b""), stored(70_000, 0, b"world")]
+    }
+
+    #[test]
+    fn a_block_comes_back() {
+        let (first, records) = (records()[0].at, records());
+        let bytes = encode(first, &records);
+        assert_eq!(decode(first, &bytes).unwrap(), records);
+        assert_eq!(find(first, &bytes, records[1].at).unwrap().as_ref(), Some(&records[1]));
+        assert_eq!(find(first, &bytes, stored(300, 8, b"").at).unwrap(), None);
+        assert_eq!(first_position(&block_key(first)), Ok(first));
+        assert!(bytes.len() <= 5 + records.iter().map(Stored::size).sum::<usize>());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_a_wrong_place_are_noticed() {
+        let (first, bytes) = (records()[0].at, encode(records()[0].at, &records()));
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let error = decode(first, &damaged.into()).unwrap_err();
+            assert!(error.0.contains("revision 300.7"), "{error}");
+        }
+        for length in 0..bytes.len() {
+            assert!(decode(first, &bytes.slice(..length)).is_err());
+        }
+        assert!(decode(stored(301, 7, b"").at, &bytes).is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! The store: what the writer, whoever saves, and the readers share.
+
+use crate::kv::TableError;
+use crate::kv::record;
+use crate::kv::version::Position;
+use crate::machine::blocks::block::{self, BLOCK_BYTES, Stored, block_key};
+use crate::machine::blocks::cache::Records;
+use crate::machine::blocks::clean::Pass;
+use crate::machine::blocks::directory::{Directory, Info};
+use crate::machine::meta::Meta;
+use crate::machine::table::Table;
+use crate::types::EntryId;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// See the module.
+pub(crate) struct Store {
+    pub(super) table: Arc<dyn Table>,
+    cache: Records,
+    /// Held while the table is changed; taken before `shelf`.
+    desk: Mutex<Writing>,
+    shelf: RwLock<Shelf>,
+}
+
+/// Where the writing stands.
+pub(super) struct Writing {
+    /// As of the last commit: what the next save writes.
+    meta: Meta,
+    /// What is in the table.
+    saved: Meta,
+    /// How many of the fresh records belong to committed entries.
+    committed: usize,
+    /// How many of these are in the table as the open block.
+    open: usize,
+    /// What the last commit's meta record counts no longer, and the table's still does.
+    doomed: Vec<(Position, bool)>,
+    /// What the table's counts no longer, in no full block yet.
+    doomed_fresh: Vec<(Position, bool)>,
+    /// The cleaning under way.
+    pub(super) pass: Option<Pass>,
+}
+
+/// Where records are found.
+pub(super) struct Shelf {
+    pub(super) directory: Directory,
+    /// What is in no full block yet, oldest first.
+    fresh: VecDeque<Stored>,
+}
+
+impl Store {
+    /// Over a table with these full blocks, and nothing above them.
+    pub(super) fn new(table: Arc<dyn Table>, cache_bytes: u64, meta: Meta, directory: Directory) -> Self {
+        let pass = Pass::over(&directory);
+        let writing = Writing {
+            saved: meta.clone(),
+            meta,
+            committed: 0,
+            open: 0,
+            doomed: Vec::new(),
+            doomed_fresh: Vec::new(),
+            pass,
+        };
+        Self {
+            table,
+            cache: Records::new(cache_bytes),
+            desk: Mutex::new(writing),
+            shelf: RwLock::new(Shelf { directory, fresh: VecDeque::new() }),
+        }
+    }
+
+    /// The bytes of the record at a position that the index names.
+    pub(crate) fn read(&self, at: Position) -> Result<Bytes, TableError> {
+        if let Some(bytes) = self.cache.get(at) {
+            return Ok(bytes);
+        }
+        let mut looked_in = None;
+        loop {
+            let first = {
+                let shelf = self.shelf();
+                if let Some(fresh) = shelf.fresh_at(at) {
+                    return Ok(fresh.bytes.clone());
+                }
+                shelf.directory.block_of(at).map(|(first, _)| first)
+            };
+            let missing = || record::damaged(at, "it is missing");
+            // The writer may have joined the block with the one below meanwhile: then it is looked for again.
+            let first = first.filter(|first| looked_in != Some(*first)).ok_or_else(missing)?;
+            if let Some(bytes) = self.table.get(&block_key(first))?
+                && let Some(found) = block::find(first, &bytes, at)?
+            {
+                return Ok(self.cache.insert(at, &found.bytes));
+            }
+            looked_in = Some(first);
+        }
+    }
+
+    /// The records of the next block behind a position, or those that are in no block yet; none at the end.
+    pub(crate) fn records_after(&self, mut at: Position) -> Result<Vec<Stored>, TableError> {
+        let mut looked_in = None;
+        loop {
+            let (first, info) = {
+                let shelf = self.shelf();
+                match shelf.directory.block_after(at) {
+                    None => return Ok(shelf.fresh_after(at, BLOCK_BYTES)),
+                    Some(block) => block,
+                }
+            };
+            match self.table.get(&block_key(first))? {
+                Some(bytes) => {
+                    let mut records = block::decode(first, &bytes)?;
+                    records.retain(|record| record.at > at);
+                    if !records.is_empty() {
+                        return Ok(records);
+                    }
+                    // They have left it since the directory was asked.
+                    at = info.last;
+                }
+                None if looked_in == Some(first) => return Err(block::damaged(first, "it is missing")),
+                None => looked_in = Some(first),
+            }
+        }
+    }
+
+    /// Adds a record of the entry being applied. Readers can find it, but know of no revision that has it.
+    pub(crate) fn push(&self, record: Stored) {
+        let mut shelf = self.shelf_mut();
+        debug_assert!(shelf.fresh.back().is_none_or(|last| last.at < record.at), "records are made in order");
+        shelf.fresh.push_back(record);
+    }
+
+    /// Takes back the last records.
+    pub(crate) fn take_back(&self, count: usize) {
+        let mut shelf = self.shelf_mut();
+        let left = shelf.fresh.len() - count;
+        shelf.fresh.truncate(left);
+    }
+
+    /// Shows the last records, oldest first.
+    pub(crate) fn show_last(&self, count: usize, visit: &mut dyn FnMut(&Stored)) {
+        let shelf = self.shelf();
+        let first = shelf.fresh.len() - count;
+        shelf.fresh.range(first..).for_each(visit);
+    }
+
+    /// All records so far belong to entries that `meta` includes, and what is `doomed` it counts no longer. Writes the blocks
+    /// that are full.
+    pub(crate) fn commit(&self, meta: &Meta, doomed: Vec<(Position, bool)>) -> Result<(), TableError> {
+        let mut writing = self.desk();
+        writing.meta.clone_from(meta);
+        writing.doomed.extend(doomed);
+        writing.committed = self.shelf().fresh.len();
+        loop {
+            let full = self.shelf().full_block(writing.committed);
+            if full.is_empty() {
+                return Ok(());
+            }
+            self.write_block(&mut writing, &full)?;
+        }
+    }
+
+    fn write_block(&self, writing: &mut Writing, records: &[Stored]) -> Result<(), TableError> {
+        let (first, mut info) = (records[0].at, Info::of(records));
+        self.table.set(&block_key(first), &block::encode(first, records))?;
+        let doomed = writing.doomed_fresh.extract_if(.., |(at, _)| *at <= info.last);
+        for (_, tombstone) in doomed {
+            info.garbage += 1;
+            info.tombstones += u32::from(tombstone);
+        }
+        writing.committed -= records.len();
+        writing.open = 0;
+        let mut shelf = self.shelf_mut();
+        shelf.directory.set(first, info);
+        shelf.fresh.drain(..records.len());
+        Ok(())
+    }
+
+    /// Writes what is committed and not in the table yet: a sync of the table makes it durable. Answers how far that is.
+    pub(crate) fn save(&self) -> Result<EntryId, TableError> {
+        self.save_at(&mut self.desk())
+    }
+
+    pub(super) fn save_at(&self, writing: &mut Writing) -> Result<EntryId, TableError> {
+        if writing.saved == writing.meta {
+            return Ok(writing.saved.applied);
+        }
+        if writing.open < writing.committed {
+            let open: Vec<_> = self.shelf().fresh.range(..writing.committed).cloned().collect();
+            self.table.set(&block_key(open[0].at), &block::encode(open[0].at, &open))?;
+            writing.open = writing.committed;
+        }
+        self.table.set(&Meta::TABLE_KEY, &writing.meta.encode())?;
+        writing.saved.clone_from(&writing.meta);
+        self.name_garbage(writing);
+        Ok(writing.saved.applied)
+    }
+
+    /// What the meta record in the table counts no longer may leave it.
+    fn name_garbage(&self, writing: &mut Writing) {
+        if writing.doomed.is_empty() {
+            return;
+        }
+        let mut shelf = self.shelf_mut();
+        for (at, tombstone) in std::mem::take(&mut writing.doomed) {
+            if shelf.fresh.front().is_some_and(|first| first.at <= at) {
+                writing.doomed_fresh.push((at, tombstone));
+            } else {
+                shelf.directory.doom(at, tombstone);
+            }
+        }
+        writing.pass = Pass::over(&shelf.directory);
+    }
+
+    /// How much was doomed since the last save.
+    pub(crate) fn doomed(&self) -> usize {
+        self.desk().doomed.len()
+    }
+
+    pub(super) fn desk(&self) -> MutexGuard<'_, Writing> {
+        // A writer that panicked has ended the node.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shelf_mut(&self) -> RwLockWriteGuard<'_, Shelf> {
+        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    /// Whether something was doomed that no written meta record has named.
+    pub(super) fn has_unnamed_garbage(&self) -> bool {
+        !self.doomed.is_empty()
+    }
+}
+
+impl Shelf {
+    fn fresh_at(&self, at: Position) -> Option<&Stored> {
+        let place = self.fresh.binary_search_by_key(&at, |record| record.at).ok()?;
+        self.fresh.get(place)
+    }
+
+    /// Some of the fresh records behind a position.
+    fn fresh_after(&self, at: Position, bytes: usize) -> Vec<Stored> {
+        let first = self.fresh.partition_point(|record| record.at <= at);
+        let mut size = 0;
+        let some = self.fresh.range(first..).take_while(|record| {
+            let room = size < bytes;
+            size += record.size();
+            room
+        });
+        some.cloned().collect()
+    }
+
+    /// The first of the fresh records, if they make a full block: the next one would not fit.
+    fn full_block(&self, committed: usize) -> Vec<Stored> {
+        let (mut count, mut size) = (0, 0);
+        for record in self.fresh.range(..committed) {
+            if count > 0 && size + record.size() > BLOCK_BYTES {
+                return self.fresh.range(..count).cloned().collect();
+            }
+            count += 1;
+            size += record.size();
+        }
+        // What is alone too large for a block is one.
+        if size > BLOCK_BYTES { self.fresh.range(..count).cloned().collect() } else { Vec::new() }
+    }
+}

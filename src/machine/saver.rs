@@ -1,0 +1,24 @@
+//! Saving the state, beside the machine.
+
+use crate::kv::TableError;
+use crate::machine::blocks::Store;
+use crate::types::EntryId;
+use std::fmt;
+use std::sync::Arc;
+
+/// Writes what a machine has committed to its table. The machine goes on meanwhile.
+#[derive(Clone)]
+pub struct Saver(pub(crate) Arc<Store>);
+
+impl Saver {
+    /// Writes it. Answers the last entry that the next sync of the table makes durable.
+    pub fn save(&self) -> Result<EntryId, TableError> {
+        self.0.save()
+    }
+}
+
+impl fmt::Debug for Saver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Saver").finish_non_exhaustive()
+    }
+}
