@@ -23,6 +23,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64;
 
 const RECORDS: u8 = 0;
@@ -55,8 +56,9 @@ const CHANGE_BYTES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct SledTable {
     records: Arc<Records>,
-    /// Wakes the thread that syncs beside the writer; it ends with this.
-    wake: SyncSender<()>,
+    /// Wakes the thread that syncs beside the writer.
+    wake: Option<SyncSender<()>>,
+    syncer: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -84,9 +86,8 @@ impl SledTable {
             }
         };
         let started = std::thread::Builder::new().name("state-writeback".into()).spawn(run);
-        let dir = records.db.dir();
-        started.map_err(StorageError::io("start a thread for", dir))?;
-        Ok(Self { records, wake })
+        let syncer = started.map_err(StorageError::io("start a thread for", records.db.dir()))?;
+        Ok(Self { records, wake: Some(wake), syncer: Some(syncer) })
     }
 
     pub(crate) fn generation(&self) -> &Generation {
@@ -107,8 +108,17 @@ impl SledTable {
     fn written(&self) {
         if self.records.unsynced_bytes.load(Ordering::Relaxed) > UNSYNCED_BYTES {
             // Full: it is awake already.
-            let _ = self.wake.try_send(());
+            let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
+    }
+}
+
+impl Drop for SledTable {
+    /// Whoever opens the directory next must not meet the thread's last sync.
+    fn drop(&mut self) {
+        drop(self.wake.take());
+        let ended = self.syncer.take().map(JoinHandle::join);
+        debug_assert!(!matches!(ended, Some(Err(_))), "it has nothing to panic about");
     }
 }
 

@@ -114,8 +114,8 @@ fn what_is_wrong_is_said() {
     let whole = file(&small());
     assert!(inspect(&b"PNG, perhaps"[..]).unwrap_err().to_string().contains("no snapshot file of Kontiki"));
     let mut newer = whole.clone();
-    newer[11] = 2;
-    assert_eq!(inspect(&newer[..]), Err(SnapshotFileError::NewerFormat { found: 2 }));
+    newer[11] = 3;
+    assert_eq!(inspect(&newer[..]), Err(SnapshotFileError::NewerFormat { found: 3 }));
     let longer = [&whole[..], b"x"].concat();
     let reason = "bytes follow the trailer".to_owned();
     assert_eq!(inspect(&longer[..]), Err(SnapshotFileError::Damaged { offset: whole.len() as u64, reason }));

@@ -7,19 +7,11 @@
 use crate::kv::TableError;
 use crate::kv::version::Position;
 use crate::machine::blocks::block::{self, BLOCK_BYTES, Stored, block_key};
-use crate::machine::blocks::directory::{Directory, Info};
+use crate::machine::blocks::directory::Info;
 use crate::machine::blocks::store::Store;
-use crate::types::Revision;
 
 /// For each block that is cleaned, so many may be looked at that are not.
 const LOOKED_AT: usize = 32;
-
-/// Where a pass is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pass {
-    next: Position,
-    everything: bool,
-}
 
 /// What a record is to its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +20,6 @@ pub(crate) enum Fate {
     Garbage,
     /// Garbage that must outlive all older records of its key.
     Tombstone,
-}
-
-impl Pass {
-    /// A new one, if there is garbage.
-    pub(super) fn over(directory: &Directory) -> Option<Self> {
-        let next = Position::first_of(Revision(0));
-        directory.dirty_from(next)?;
-        Some(Self { next, everything: !directory.is_mostly_clean() })
-    }
 }
 
 impl Store {

@@ -2,6 +2,7 @@
 
 use crate::kv::version::Position;
 use crate::machine::blocks::block::Stored;
+use crate::types::Revision;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -102,5 +103,21 @@ impl Directory {
     /// Whether more than a quarter of all records is garbage.
     pub(crate) fn is_mostly_clean(&self) -> bool {
         self.garbage * 4 <= self.records
+    }
+}
+
+/// Where a walk over the blocks with garbage is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    pub(super) next: Position,
+    pub(super) everything: bool,
+}
+
+impl Pass {
+    /// A new one, if there is garbage.
+    pub(super) fn over(directory: &Directory) -> Option<Self> {
+        let next = Position::first_of(Revision(0));
+        directory.dirty_from(next)?;
+        Some(Self { next, everything: !directory.is_mostly_clean() })
     }
 }
