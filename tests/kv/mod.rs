@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod determinism;
 mod export;
+mod gate;
 mod generate;
 mod history;
 mod keys;
