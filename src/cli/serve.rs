@@ -41,6 +41,7 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     for variable in ServeArgs::unknown_variables(names) {
         tracing::warn!(%variable, "this environment variable is no setting and has no effect; see `kontiki serve --help`");
     }
+    use_small_pages();
     let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
     let name = config.name.clone();
     let served =
@@ -50,6 +51,14 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     std::mem::forget(runtime);
     served.map_err(|error| CliError::local(format!("serve as {name}"), error))?;
     Ok(Exit::Ok)
+}
+
+/// The allocator asks for pages of 2 MiB wherever it may. A node's allocations are small and spread, so that each such
+/// page holds little: they were a quarter of an idle node's memory. A kernel without them has nothing to refuse.
+fn use_small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages cannot be switched off");
+    }
 }
 
 /// Why a node did not run, or ended.
