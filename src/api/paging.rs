@@ -72,9 +72,11 @@ pub fn is_light_txn(txn: &kv::Txn) -> bool {
         && txn.success.iter().chain(&txn.failure).all(light)
 }
 
-/// Reads a page.
+/// Reads a page. An earlier revision is held while it is read; between two pages nothing holds it.
 pub fn page(view: &View, page: PageRead, limits: &Limits) -> Result<Page, kv::ReadError> {
     let PageRead { whole, mut read, count_apart, .. } = page;
+    let earlier = read.revision.map(|revision| view.at(revision)).transpose()?;
+    let view = earlier.as_ref().unwrap_or(view);
     let revision = *read.revision.get_or_insert(view.revision());
     let mut found = view.range(&read)?;
     found.more |= cut_to_fit(&mut found.kvs, bytes_for_keys(limits));
@@ -116,9 +118,10 @@ pub(crate) fn cut_to_fit(kvs: &mut Vec<KeyValue>, bytes: u64) -> bool {
     cut
 }
 
-/// A scan on its way.
+/// A scan on its way. It holds its revision: no compaction takes the rest of it.
 #[derive(Debug)]
 pub struct Cursor {
+    view: View,
     rest: kv::Range,
     left: Option<u64>,
     chunk_keys: u64,
@@ -126,11 +129,17 @@ pub struct Cursor {
 
 impl Cursor {
     /// At the beginning. All chunks come from `view` at one revision.
-    pub fn new(scan: ScanRead, view: &View, limits: &Limits) -> Self {
+    pub fn new(scan: ScanRead, view: &View, limits: &Limits) -> Result<Self, kv::Refusal> {
         let revision = scan.read.revision.unwrap_or_else(|| view.revision());
+        let view = view.at(revision)?;
         let left = scan.read.limit;
         let rest = kv::Range { revision: Some(revision), ..scan.read };
-        Self { rest, left, chunk_keys: limits.page_keys }
+        Ok(Self { view, rest, left, chunk_keys: limits.page_keys })
+    }
+
+    /// Where the chunks come from.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// The revision that is shown.
@@ -139,9 +148,9 @@ impl Cursor {
     }
 
     /// The next keys, and whether they are the last.
-    pub fn next_chunk(&mut self, view: &View) -> Result<(Vec<KeyValue>, bool), kv::ReadError> {
+    pub fn next_chunk(&mut self) -> Result<(Vec<KeyValue>, bool), kv::ReadError> {
         self.rest.limit = Some(self.left.map_or(self.chunk_keys, |left| left.min(self.chunk_keys)));
-        let found = view.range(&self.rest)?;
+        let found = self.view.range(&self.rest)?;
         Ok(self.advance(found))
     }
 
@@ -162,6 +171,8 @@ impl Cursor {
 mod tests {
     use super::*;
     use crate::kv::Order;
+    use crate::machine::{Machine, MemoryTable};
+    use std::sync::Arc;
 
     fn kv(key: &str, value_bytes: usize) -> KeyValue {
         KeyValue {
@@ -195,7 +206,8 @@ mod tests {
     }
 
     fn cursor(limit: Option<u64>, order: Order) -> Cursor {
-        Cursor { rest: all(None, order), left: limit, chunk_keys: 10 }
+        let machine = Machine::open(Arc::new(MemoryTable::new())).unwrap();
+        Cursor { view: machine.view(), rest: all(None, order), left: limit, chunk_keys: 10 }
     }
 
     fn found(keys: &[&str], more: bool) -> kv::RangeResult {

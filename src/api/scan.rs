@@ -3,8 +3,8 @@
 //! Chunk after chunk is pulled from the one view, each in a bounded step on a
 //! blocking thread, with a wait for the client in between: no thread is held
 //! and no more than a few chunks are in memory, however slowly the client
-//! reads. The view is pinned meanwhile, so that a client that stops reading
-//! altogether is cut off ([`answer_stream`]).
+//! reads. The [`Cursor`] keeps its revision from being compacted meanwhile, so that a
+//! client that stops reading altogether is cut off ([`answer_stream`]).
 
 use crate::api::answer_stream::{self, AnswerStream, Answering, Reader};
 use crate::api::call::Call;
@@ -12,8 +12,8 @@ use crate::api::context::Api;
 use crate::api::deadline::{Deadline, LONGEST};
 use crate::api::fault::Fault;
 use crate::api::paging::{Cursor, ScanChunk, ScanRead};
+use crate::api::read_level::Level;
 use crate::api::served::Served;
-use crate::machine::View;
 use std::sync::Arc;
 
 impl Api {
@@ -26,12 +26,14 @@ impl Api {
         let permit = Arc::clone(&self.bounds.scans)
             .try_acquire_owned()
             .map_err(|_| Fault::overloaded("too many scans are running on this node"))?;
-        let view = self.router.view(call, scan.level).await?;
+        let level = scan.level;
+        let view = self.router.view(call, level).await?;
+        let cursor = Cursor::new(scan, &view, &self.limits);
         let answering = Answering { what: "scan", deadline: call.own_deadline(), permit };
         let deadline = answering.deadline;
         let api = Arc::clone(self);
         Ok(answer_stream::start(Arc::clone(self), answering, move |reader| async move {
-            run(&api, deadline, &view, scan, &reader).await
+            run(&api, deadline, cursor?, level, &reader).await
         }))
     }
 }
@@ -39,25 +41,20 @@ impl Api {
 async fn run(
     api: &Api,
     deadline: Option<Deadline>,
-    view: &Arc<View>,
-    scan: ScanRead,
+    mut cursor: Cursor,
+    level: Level,
     reader: &Reader<Served<ScanChunk>>,
 ) -> Result<(), Fault> {
-    let level = scan.level;
-    let mut cursor = Cursor::new(scan, view, &api.limits);
     loop {
         let step_deadline = deadline.unwrap_or_else(|| Deadline::after(LONGEST));
-        let step = {
-            let view = Arc::clone(view);
-            move || {
-                let chunk = cursor.next_chunk(&view);
-                (cursor, chunk)
-            }
+        let step = move || {
+            let chunk = cursor.next_chunk();
+            (cursor, chunk)
         };
         let (moved_on, chunk) = api.bounds.heavy.run(&step_deadline, step).await?;
         cursor = moved_on;
         let (kvs, last) = chunk?;
-        let origin = api.origin_of(view, cursor.revision(), Some(level));
+        let origin = api.origin_of(cursor.view(), cursor.revision(), Some(level));
         if !reader.give(Served { origin, value: ScanChunk { kvs, last } }).await? || last {
             return Ok(());
         }

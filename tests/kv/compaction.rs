@@ -1,7 +1,10 @@
 //! Forgetting the past.
 
 use crate::kv::support::{Store, at, compact, everything, records, show};
+use kontiki::api::paging::{Cursor, ScanRead};
+use kontiki::api::read_level::Level;
 use kontiki::kv::{KeyRange, ReadError, Refusal};
+use kontiki::settings::Limits;
 use kontiki::types::Revision;
 
 /// `a` and `b` put twice, `gone` put and deleted: revision 7.
@@ -129,6 +132,22 @@ fn a_revision_that_is_being_read_stays() {
     let oldest = Refusal::Compacted { requested: Revision(4), oldest: Revision(7) };
     assert_eq!(store.machine.view().at(Revision(4)).unwrap_err(), oldest);
     assert_eq!(records(&*store.table).len(), 2);
+}
+
+/// A scan is such a reader: between two of its chunks a compaction may come.
+#[test]
+fn a_scan_of_an_earlier_revision_ends_as_it_began() {
+    let mut store = sample();
+    let scan = ScanRead { read: at(4, everything()), level: Level::Local };
+    let one_at_a_time = Limits { page_keys: 1, ..Limits::default() };
+    let mut cursor = Cursor::new(scan, &store.commit(), &one_at_a_time).unwrap();
+    let mut chunk = || cursor.next_chunk().map(|(kvs, last)| (show(&kvs), last));
+    assert_eq!(chunk(), Ok((vec!["a=1".to_owned()], false)));
+    store.done(compact(7));
+    store.commit();
+    assert!(store.collect_some(100), "there is more than the scan lets go");
+    assert_eq!(chunk(), Ok((vec!["b=1".to_owned()], false)));
+    assert_eq!(chunk(), Ok((vec!["gone=1".to_owned()], true)));
 }
 
 #[test]

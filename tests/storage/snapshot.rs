@@ -113,9 +113,13 @@ fn blocks_that_are_missing_repeated_or_swapped_are_noticed() {
 fn what_is_wrong_is_said() {
     let whole = file(&small());
     assert!(inspect(&b"PNG, perhaps"[..]).unwrap_err().to_string().contains("no snapshot file of Kontiki"));
-    let mut newer = whole.clone();
-    newer[11] = 3;
-    assert_eq!(inspect(&newer[..]), Err(SnapshotFileError::NewerFormat { found: 3 }));
+    for format in [1, 3] {
+        let mut other = whole.clone();
+        other[11] = format;
+        let error = inspect(&other[..]).unwrap_err();
+        assert_eq!(error, SnapshotFileError::OtherFormat { found: format.into() });
+        assert!(error.to_string().ends_with("reads only format 2; use the version that wrote it"), "{error}");
+    }
     let longer = [&whole[..], b"x"].concat();
     let reason = "bytes follow the trailer".to_owned();
     assert_eq!(inspect(&longer[..]), Err(SnapshotFileError::Damaged { offset: whole.len() as u64, reason }));

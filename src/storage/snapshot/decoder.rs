@@ -154,7 +154,7 @@ impl Decoder {
         match version {
             VERSION => self.state = State::Header,
             0 => return Err(SnapshotFileError::NotASnapshot),
-            found => return Err(SnapshotFileError::NewerFormat { found }),
+            found => return Err(SnapshotFileError::OtherFormat { found }),
         }
         Ok(true)
     }

@@ -67,9 +67,12 @@ pub enum SnapshotFileError {
     /// It does not begin like one.
     #[error("this is no snapshot file of Kontiki: it does not begin with its mark")]
     NotASnapshot,
-    /// A later version of Kontiki has written it.
-    #[error("the snapshot file has format {found}, but this version of Kontiki reads up to format {VERSION}")]
-    NewerFormat {
+    /// Another version of Kontiki has written it.
+    #[error(
+        "the snapshot file has format {found}, but this version of Kontiki reads only format {VERSION}; use the \
+         version that wrote it"
+    )]
+    OtherFormat {
         /// Its format.
         found: u32,
     },
