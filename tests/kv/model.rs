@@ -222,15 +222,16 @@ struct World {
     replies: Vec<Option<Reply>>,
     view: View,
     model_of_view: Model,
-    /// The index of the last entry that was saved, with the state and the model then.
-    saved: (u64, Model, u128),
+    /// What a crash may leave: the index of the last entry that was saved, with the model and the state's hash then.
+    /// Cleaning saves by itself what was committed, if garbage must be named first.
+    saved: Vec<(u64, Model, u128)>,
 }
 
 impl World {
     fn new() -> Self {
         let mut store = Store::new();
         let (view, model) = (store.commit(), Model::new());
-        let saved = (0, model.clone(), view.state_hash());
+        let saved = vec![(0, model.clone(), view.state_hash())];
         Self { store, log: vec![], replies: vec![], view, model_of_view: model.clone(), model, saved }
     }
 
@@ -243,7 +244,10 @@ impl World {
             }
             Step::Commit => self.commit(),
             Step::Save => self.save(),
-            Step::Collect(budget) => drop(self.store.collect_some(*budget)),
+            Step::Collect(budget) => {
+                self.store.collect_some(*budget);
+                self.saved.push(self.committed());
+            }
             Step::Crash => self.crash(),
         }
     }
@@ -270,17 +274,19 @@ impl World {
     fn save(&mut self) {
         let saved = self.store.machine.saver().save().unwrap();
         assert_eq!(saved, self.view.applied(), "all that was committed");
-        self.saved = (saved.index.get(), self.model_of_view.clone(), self.view.state_hash());
+        self.saved = vec![self.committed()];
+    }
+
+    fn committed(&self) -> (u64, Model, u128) {
+        (self.view.applied().index.get(), self.model_of_view.clone(), self.view.state_hash())
     }
 
     fn crash(&mut self) {
         self.store = Store::open(self.store.table.clone());
-        let (index, model, state_hash) = self.saved.clone();
-        assert_eq!(
-            self.store.machine.applied().index.get(),
-            index,
-            "what was saved survives, nothing else does"
-        );
+        let applied = self.store.machine.applied().index.get();
+        let saved = self.saved.drain(..).rfind(|(index, ..)| *index == applied);
+        let (index, model, state_hash) = saved.expect("what was saved survives, nothing else does");
+        self.saved = vec![(index, model.clone(), state_hash)];
         let view = self.store.machine.view();
         assert_eq!(view.state_hash(), state_hash);
         assert_same(&view, &model);
