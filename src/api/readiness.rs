@@ -59,7 +59,7 @@ mod tests {
             commit: Index(5_000),
             last: EntryId::new(3, 5_000),
             durable: Index(5_000),
-            compacted: EntryId::ZERO,
+            compacted: Index(0),
             members: Members::of_voters([NodeId(1), NodeId(2), NodeId(3)]),
             followers: Vec::new(),
             disk_stalled: false,

@@ -37,7 +37,7 @@ impl Api {
             applied: view.applied().index,
             last: status.last.index,
             durable: status.durable,
-            compacted: status.compacted.index,
+            compacted: status.compacted,
             revision: view.revision(),
             compact_revision: view.compact_revision(),
             keys: view.keys(),

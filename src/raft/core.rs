@@ -179,11 +179,11 @@ impl Core {
             || self.log.len() >= self.options.tail_entries_max
     }
 
-    /// Whether the tail must be compacted before it takes a leader's entries.
-    /// Only what is committed counts, since only that can be compacted: the rest
+    /// Whether the tail must be trimmed before it takes a leader's entries.
+    /// Only what is committed counts, since only that can be trimmed: the rest
     /// may need one more entry to become committed (Raft §5.4.2), and there is
     /// never more of it than a leader's tail could hold.
-    pub(crate) fn must_compact_first(&self) -> bool {
+    pub(crate) fn must_trim_first(&self) -> bool {
         let committed = self.log.commit().0 - self.log.base().index.0;
         self.log.committed_bytes() >= self.options.tail_bytes_max
             || committed >= self.options.tail_entries_max as u64

@@ -4,7 +4,7 @@
 use crate::raft::entry::{Entry, HardState};
 use crate::raft::message::Message;
 use crate::raft::snapshot::SnapshotMeta;
-use crate::types::{EntryId, Index, NodeId};
+use crate::types::{EntryId, Index, NodeId, Term};
 
 /// Everything to do after the inputs since the last call of `take_effects`.
 ///
@@ -28,6 +28,30 @@ pub struct Effects {
     /// Start sending a snapshot to these, then say
     /// [`snapshot_sent`](crate::raft::Node::snapshot_sent).
     pub send_snapshots: Vec<NodeId>,
+    /// Read these from the log's store, then say [`log_read`](crate::raft::Node::log_read).
+    pub read_log: Vec<LogRead>,
+}
+
+/// Entries for a follower that are no longer in memory. There is never more than one for each follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogRead {
+    /// The follower.
+    pub to: NodeId,
+    /// In which term it was asked for.
+    pub term: Term,
+    /// The first entry.
+    pub from: Index,
+    /// About the most bytes of entries; one entry may be larger.
+    pub bytes_max: usize,
+}
+
+/// Neighbouring entries of the log, and the one before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSlice {
+    /// The entry before the first one.
+    pub prev: EntryId,
+    /// At least one, without gaps.
+    pub entries: Vec<Entry>,
 }
 
 /// One write to the log. All of it becomes durable together, after all writes before it.
@@ -52,6 +76,9 @@ pub struct Persist {
 pub struct Mark(pub u64);
 
 impl Mark {
+    /// What was in the log at the start; the first write is the next one.
+    pub const RESTORED: Self = Self(0);
+
     /// How many marks after `other`, or 0 if it is not.
     pub(crate) fn since(self, other: Self) -> u64 {
         self.0.saturating_sub(other.0)

@@ -56,8 +56,8 @@ impl Follower {
         let known = entries.iter().take_while(|entry| core.log.matches(entry.id)).last();
         let known = known.map_or(prev, |entry| entry.id);
         // Without room we still say what we hold: only so do we learn how much of
-        // it is committed and may be compacted. Replacing entries needs no room.
-        if core.disk_full || known == core.log.last() && core.must_compact_first() {
+        // it is committed and may be trimmed. Replacing entries needs no room.
+        if core.disk_full || known == core.log.last() && core.must_trim_first() {
             return Some(known.index);
         }
         core.log.merge(entries);

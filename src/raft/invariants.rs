@@ -12,6 +12,7 @@ pub(crate) struct Observed {
     vote: Option<NodeId>,
     leader: Option<NodeId>,
     leads: bool,
+    compacted: Index,
     base: EntryId,
     last: EntryId,
     commit: EntryIdAt,
@@ -34,6 +35,7 @@ impl Observed {
             vote: core.vote(),
             leader,
             leads: matches!(role, Role::Leader(_)),
+            compacted: core.log.compacted(),
             base: core.log.base(),
             last: core.log.last(),
             commit: (core.log.commit(), core.log.term_at(core.log.commit())),
@@ -86,5 +88,6 @@ impl Observed {
         }
         assert!(now.handed_out >= self.handed_out, "I6: an entry was applied twice");
         assert!(now.base.index >= self.base.index, "I6: the log grew at its beginning");
+        assert!(now.compacted >= self.compacted, "I6: what was compacted came back");
     }
 }

@@ -1,7 +1,9 @@
 //! What a leader does: replicate, count, confirm, hand over (Raft §5.3, §5.4; thesis §3.10, §6).
 
 use crate::raft::core::Core;
-use crate::raft::entry::Payload;
+use crate::raft::effects::{LogRead, LogSlice};
+use crate::raft::entry::{Entry, Payload};
+use crate::raft::log::Place;
 use crate::raft::message::{Append, Heartbeat, Message, Round};
 use crate::raft::next::Next;
 use crate::raft::options::Options;
@@ -55,10 +57,11 @@ impl Leader {
         let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed } = self;
         (reads, transfer, first, heartbeat_elapsed, quorum_elapsed).hash(to);
         for (peer, progress) in progress {
-            let Progress { matched, next, state, active, round, commit_told, quiet_ticks } = progress;
+            let Progress { matched, next, state, active, round, commit_told, quiet_ticks, reading } =
+                progress;
             // Beyond an election timeout all silence is the same.
             let quiet_ticks = quiet_ticks.min(&options.election_ticks_min);
-            (peer, matched, next, state, active, round, commit_told, quiet_ticks).hash(to);
+            (peer, matched, next, state, active, round, commit_told, quiet_ticks, reading).hash(to);
         }
     }
 
@@ -188,6 +191,27 @@ impl Leader {
         }
     }
 
+    /// What was to be read for a follower has come; `None` if it is compacted by now.
+    pub(crate) fn log_read(&mut self, core: &mut Core, read: LogRead, slice: Option<LogSlice>) {
+        let Some(progress) = self.progress.get_mut(&read.to) else { return };
+        assert_eq!(progress.reading.take(), Some(read.from), "one read at a time for each follower");
+        let (appends_max, bytes_max) = (core.options.inflight_appends_max, core.options.inflight_bytes_max);
+        // It may have been found to be elsewhere meanwhile, or to need a snapshot.
+        if progress.next != read.from || !progress.is_open(appends_max, bytes_max) {
+            return;
+        }
+        let Some(LogSlice { prev, mut entries }) = slice else {
+            return send_snapshot(core, read.to, progress);
+        };
+        // Up to the tail all is committed, so the store holds nothing else there, whoever led when it was written. Above,
+        // it may lag behind and still hold what was overwritten (Raft §5.3).
+        let base = core.log.base().index;
+        entries.retain(|entry| entry.id.index <= base);
+        entries.truncate(core.options.append_entries_max);
+        assert_eq!(prev.index.next(), read.from, "the slice is not the one that was asked for");
+        send_append(core, read.to, progress, prev, entries);
+    }
+
     /// Commits what a majority holds durably (our own disk counts as one of
     /// them), if it ends in an entry of our term (Raft §5.4.2, figure 8).
     pub(crate) fn advance_commit(&mut self, core: &mut Core) {
@@ -269,26 +293,41 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress) {
                 if progress.matched.next() == progress.next { 0 } else { progress.quiet_ticks };
             return;
         }
-        if !send_append(core, peer, progress) {
-            progress.state = State::Snapshot;
-            core.effects.send_snapshots.push(peer);
+        match core.log.place_of(progress.next) {
+            Place::Memory => send_from_memory(core, peer, progress),
+            Place::Store => read_log(core, peer, progress),
+            Place::Gone => send_snapshot(core, peer, progress),
         }
     }
 }
 
-/// Sends the next entries. False if they are compacted.
-fn send_append(core: &mut Core, peer: NodeId, progress: &mut Progress) -> bool {
-    let prev_index = progress.next.previous();
-    let Some(prev_term) = core.log.term_at(prev_index) else { return false };
+fn send_from_memory(core: &mut Core, peer: NodeId, progress: &mut Progress) {
+    let index = progress.next.previous();
+    let term = core.log.term_at(index).expect("the entry before one in memory is known");
     let entries =
         core.log.slice(progress.next, core.options.append_bytes_max, core.options.append_entries_max);
-    let last = entries.last().map_or(prev_index, |entry| entry.id.index);
-    let bytes = entries.iter().map(crate::raft::entry::Entry::size).sum();
+    send_append(core, peer, progress, EntryId { term, index }, entries);
+}
+
+/// It lags behind what is in memory, but not behind the log: the store has what it needs.
+fn read_log(core: &mut Core, peer: NodeId, progress: &mut Progress) {
+    let (from, bytes_max) = (progress.next, core.options.append_bytes_max);
+    progress.reading = Some(from);
+    core.effects.read_log.push(LogRead { to: peer, term: core.term(), from, bytes_max });
+}
+
+/// What it needs is gone: it gets the state instead (Raft §7).
+fn send_snapshot(core: &mut Core, peer: NodeId, progress: &mut Progress) {
+    progress.state = State::Snapshot;
+    core.effects.send_snapshots.push(peer);
+}
+
+fn send_append(core: &mut Core, peer: NodeId, progress: &mut Progress, prev: EntryId, entries: Vec<Entry>) {
+    let last = entries.last().map_or(prev.index, |entry| entry.id.index);
+    let bytes = entries.iter().map(Entry::size).sum();
     let commit = core.log.commit();
     progress.sent(last, bytes);
     // It learns the commit index as far as these entries reach.
     progress.commit_told = progress.commit_told.max(commit.min(last));
-    let prev = EntryId { term: prev_term, index: prev_index };
     core.send(peer, Message::Append(Append { term: core.term(), prev, entries, commit }));
-    true
 }

@@ -1,14 +1,20 @@
-//! The tail of the log in memory: all entries since the compacted part, what of
-//! them is committed, handed out and durable, and the members they set.
+//! The log as the core knows it: its tail in memory, what of it is committed, handed out, durable and stored, and the
+//! members it sets.
 //!
-//! The core never reads the disk. What is no longer here can only be had as
-//! part of a snapshot.
+//! ```text
+//!        compacted        base                 handed out ≤ commit, durable      last
+//!  gone  │  in the store  │  in memory, and as far as `stored` in the store too  │
+//! ```
+//!
+//! The core never reads the disk. An entry leaves memory when it was handed out and is in the log's *store*, from
+//! where it can be [read](crate::raft::Effects::read_log) for a follower that lags; what is compacted can only be had
+//! as part of a snapshot. Whatever lies at or below `base` is committed, so the store will never hold anything else there.
 //!
 //! Invariants, checked by [`Log::assert_consistent`]:
 //!
 //! * entries follow `base` without gaps, and their terms never fall;
-//! * `base ≤ handed out ≤ min(commit, durable)`, `commit ≤ last`, `durable ≤ last`;
-//! * each run that is being written ends above `durable` and above the run before.
+//! * `compacted ≤ base ≤ handed out ≤ min(commit, durable)`, and `commit`, `durable` and `stored` are `≤ last`;
+//! * each run that is being written ends above `durable` and above the run before; likewise for `stored`.
 
 use crate::raft::effects::Mark;
 use crate::raft::entry::{Entry, Payload};
@@ -20,7 +26,9 @@ use std::hash::{Hash, Hasher};
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    /// The entry before the first one here.
+    /// Entries up to here are gone for good.
+    compacted: Index,
+    /// The entry before the first one in memory.
     base: EntryId,
     entries: VecDeque<Entry>,
     /// The size of all entries here, see [`Entry::size`].
@@ -35,21 +43,44 @@ pub(crate) struct Log {
     unwritten: Index,
     /// What the disk is busy with.
     writing: VecDeque<Run>,
+    /// Entries up to here are in the log's store, and will stay as they are unless they are dropped here too.
+    stored: Index,
+    /// Writes that the store has not taken over in full.
+    storing: VecDeque<Run>,
     /// The members in force from an index on; never empty. The last one rules (Raft §6).
     members: VecDeque<(Index, Members)>,
 }
 
-/// Entries up to `last` become durable with `mark`.
+/// Entries up to `last` were written with `mark`.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     last: Index,
     mark: Mark,
 }
 
+/// Where an entry can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nowhere: it is part of the state.
+    Gone,
+    /// In the log's store.
+    Store,
+    /// In memory, or nowhere yet.
+    Memory,
+}
+
 impl Log {
-    /// A log as it was restored: everything in it is durable.
-    pub(crate) fn new(base: EntryId, entries: Vec<Entry>, applied: Index, members: Members) -> Self {
+    /// A log as it was restored: everything in it is durable, what is up to `base` is in the store. The rest of it
+    /// counts as written with [`Mark::RESTORED`].
+    pub(crate) fn new(
+        compacted: Index,
+        base: EntryId,
+        entries: Vec<Entry>,
+        applied: Index,
+        members: Members,
+    ) -> Self {
         let mut log = Self::empty(base, members);
+        log.compacted = compacted;
         log.bytes = entries.iter().map(Entry::size).sum();
         log.entries = entries.into();
         let last = log.last().index;
@@ -57,6 +88,9 @@ impl Log {
         // What is applied was committed; later members may yet be rolled back.
         (log.commit, log.handed_out) = (applied, applied);
         (log.durable, log.unwritten) = (last, last.next());
+        if last > base.index {
+            log.storing.push_back(Run { last, mark: Mark::RESTORED });
+        }
         let committed = log.entries.iter().take_while(|entry| entry.id.index <= applied);
         log.committed_bytes = committed.map(Entry::size).sum();
         log.members[0].0 = applied;
@@ -68,6 +102,7 @@ impl Log {
 
     fn empty(base: EntryId, members: Members) -> Self {
         Self {
+            compacted: base.index,
             base,
             entries: VecDeque::new(),
             bytes: 0,
@@ -77,6 +112,8 @@ impl Log {
             durable: base.index,
             unwritten: base.index.next(),
             writing: VecDeque::new(),
+            stored: base.index,
+            storing: VecDeque::new(),
             members: VecDeque::from([(base.index, members)]),
         }
     }
@@ -84,6 +121,10 @@ impl Log {
     /// Forgets everything: the log begins behind `base`, whose state is durable.
     pub(crate) fn reset(&mut self, base: EntryId, members: Members) {
         *self = Self::empty(base, members);
+    }
+
+    pub(crate) fn compacted(&self) -> Index {
+        self.compacted
     }
 
     pub(crate) fn base(&self) -> EntryId {
@@ -141,6 +182,15 @@ impl Log {
         self.term_at(id.index) == Some(id.term)
     }
 
+    /// Where the entry at `index` can be had.
+    pub(crate) fn place_of(&self, index: Index) -> Place {
+        match index {
+            _ if index <= self.compacted => Place::Gone,
+            _ if index <= self.base.index => Place::Store,
+            _ => Place::Memory,
+        }
+    }
+
     /// The last entry at or below `limit.index` whose term is not above
     /// `limit.term`: two logs cannot agree above it. Skips whole terms, so that
     /// a long divergence costs a round trip per term and not per entry (Raft §5.3).
@@ -149,7 +199,11 @@ impl Log {
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.entries.len());
         // Terms never fall along the log.
         let below = partition_point(&self.entries, end, |entry| entry.id.term <= limit.term);
-        if below == 0 { self.base } else { self.entries[below - 1].id }
+        if below > 0 {
+            return self.entries[below - 1].id;
+        }
+        // Terms below the tail are not known: there the other side knows better.
+        if limit.index < self.base.index { limit } else { self.base }
     }
 
     /// Entries from `from` on, up to about `bytes_max` and `count_max`; at least one if there is one.
@@ -199,16 +253,9 @@ impl Log {
         let kept = from.previous();
         self.durable = self.durable.min(kept);
         self.unwritten = self.unwritten.min(from);
-        for run in &mut self.writing {
-            run.last = run.last.min(kept);
-        }
-        // A run of which nothing is left has nothing to say when it ends.
-        let mut reached = self.durable;
-        self.writing.retain(|run| {
-            let is_needed = run.last > reached;
-            reached = reached.max(run.last);
-            is_needed
-        });
+        self.stored = self.stored.min(kept);
+        cut(&mut self.writing, self.durable, kept);
+        cut(&mut self.storing, self.stored, kept);
         // The first ones are those of a committed entry, so they stay.
         while self.members.back().is_some_and(|(index, _)| *index >= from) {
             self.members.pop_back();
@@ -244,6 +291,7 @@ impl Log {
         let Some(position) = self.position(self.unwritten) else { return Vec::new() };
         self.unwritten = last.next();
         self.writing.push_back(Run { last, mark });
+        self.storing.push_back(Run { last, mark });
         self.entries.range(position..).cloned().collect()
     }
 
@@ -258,45 +306,80 @@ impl Log {
         }
     }
 
-    /// Drops the entries up to `through`, whose effect is durable in the state.
-    pub(crate) fn compact(&mut self, through: Index) -> EntryId {
-        assert!(through <= self.handed_out, "only what was applied can be compacted");
-        while self.base.index < through {
-            let dropped = self.entries.pop_front().expect("at or below the last entry");
-            self.bytes -= dropped.size();
-            self.committed_bytes -= dropped.size();
-            self.base = dropped.id;
+    /// The store holds all writes before `mark`, and that one up to the entry at `last`. Marks, since an index (and
+    /// even an entry's id) could speak of a write that was overwritten since, see [`Mark`].
+    pub(crate) fn stored(&mut self, mark: Mark, last: Index) {
+        while let Some(run) = self.storing.pop_front_if(|run| run.mark < mark) {
+            self.stored = run.last;
         }
+        if let Some(run) = self.storing.front()
+            && run.mark == mark
+        {
+            self.stored = self.stored.max(run.last.min(last));
+            if self.stored == run.last {
+                self.storing.pop_front();
+            }
+        }
+    }
+
+    /// Lets go of entries that were handed out and can be read from the store, until the tail is this small.
+    pub(crate) fn trim(&mut self, bytes: usize, count: usize) {
+        let end = self.handed_out.min(self.stored);
+        while self.base.index < end && (self.bytes > bytes || self.entries.len() > count) {
+            self.drop_first();
+        }
+    }
+
+    /// Forgets the entries up to `through`, in the store too; their effect is durable in the state.
+    pub(crate) fn compact(&mut self, through: Index) {
+        assert!(through <= self.handed_out, "only what was applied can be compacted");
+        self.compacted = self.compacted.max(through);
+        while self.base.index < through {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        let dropped = self.entries.pop_front().expect("at or below the last entry");
+        self.bytes -= dropped.size();
+        self.committed_bytes -= dropped.size();
+        self.base = dropped.id;
         while self.members.len() > 1 && self.members[1].0 <= self.base.index {
             self.members.pop_front();
         }
-        self.base
     }
 
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint); `persisted` is the last mark that came back.
     pub(crate) fn fingerprint<H: Hasher>(&self, persisted: Mark, to: &mut H) {
         // Both sizes follow from the rest.
         let Self { base, entries, bytes: _, committed_bytes: _, commit, handed_out, .. } = self;
-        let Self { durable, unwritten, writing, members, .. } = self;
-        (base, entries, commit, handed_out, durable, unwritten, members).hash(to);
+        let Self { compacted, durable, unwritten, writing, stored, storing, members, .. } = self;
+        (compacted, base, entries, commit, handed_out, durable, unwritten, stored, members).hash(to);
         for run in writing {
             (run.last, run.mark.since(persisted)).hash(to);
         }
-        writing.len().hash(to);
+        // These may be older than the last mark that came back.
+        for run in storing {
+            (run.last, run.mark.since(persisted), persisted.since(run.mark)).hash(to);
+        }
+        (writing.len(), storing.len()).hash(to);
     }
 
     /// See the module.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn assert_consistent(&self) {
         let last = self.last().index;
+        assert!(self.compacted <= self.base.index);
         assert!(self.base.index <= self.handed_out);
         assert!(self.handed_out <= self.commit.min(self.durable));
-        assert!(self.commit <= last && self.durable <= last);
+        assert!(self.commit <= last && self.durable <= last && self.stored <= last);
         assert!(self.durable < self.unwritten && self.unwritten <= last.next());
         assert_eq!(last.0, self.base.index.0 + self.entries.len() as u64);
-        let ends = std::iter::once(self.durable).chain(self.writing.iter().map(|run| run.last));
-        assert!(ends.is_sorted_by(|a, b| a < b));
-        assert!(self.writing.iter().is_sorted_by_key(|run| run.mark));
+        for (reached, runs) in [(self.durable, &self.writing), (self.stored, &self.storing)] {
+            let ends = std::iter::once(reached).chain(runs.iter().map(|run| run.last));
+            assert!(ends.is_sorted_by(|a, b| a < b));
+            assert!(runs.iter().is_sorted_by_key(|run| run.mark));
+        }
         assert!(!self.members.is_empty());
         assert!(
             self.members.iter().skip(1).all(|(index, _)| *index > self.base.index),
@@ -304,6 +387,16 @@ impl Log {
         );
         assert!(self.committed_bytes <= self.bytes);
     }
+}
+
+/// Nothing above `kept` is left. A run of which nothing is left has nothing to say when it ends.
+fn cut(runs: &mut VecDeque<Run>, mut reached: Index, kept: Index) {
+    runs.retain_mut(|run| {
+        run.last = run.last.min(kept);
+        let is_needed = run.last > reached;
+        reached = reached.max(run.last);
+        is_needed
+    });
 }
 
 fn members_of(entry: &Entry) -> Option<(Index, Members)> {

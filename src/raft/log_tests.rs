@@ -3,7 +3,7 @@
 
 use crate::raft::effects::Mark;
 use crate::raft::entry::{Entry, Payload};
-use crate::raft::log::Log;
+use crate::raft::log::{Log, Place};
 use crate::raft::members::Members;
 use crate::types::{EntryId, Index, NodeId, Term};
 use proptest::prelude::*;
@@ -40,6 +40,10 @@ enum Step {
     Finish,
     Commit(u64),
     Apply,
+    /// The store takes over the oldest durable write, or a part of it.
+    Store(usize),
+    /// Memory keeps so many entries, if it can.
+    Trim(usize),
     Compact(u64),
 }
 
@@ -54,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Finish),
         2 => (0..20_u64).prop_map(Step::Commit),
         2 => Just(Step::Apply),
+        4 => (1..6_usize).prop_map(Step::Store),
+        1 => (0..6_usize).prop_map(Step::Trim),
         1 => (0..20_u64).prop_map(Step::Compact),
     ]
 }
@@ -62,6 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug)]
 struct Model {
     entries: Vec<Entry>,
+    compacted: u64,
     base: u64,
     commit: u64,
     applied: u64,
@@ -70,6 +77,9 @@ struct Model {
     disk: Vec<EntryId>,
     writes: Vec<(Mark, Vec<EntryId>)>,
     marks: u64,
+    store: Vec<EntryId>,
+    /// Durable writes that the store has not taken over.
+    backlog: Vec<(Mark, Vec<EntryId>)>,
 }
 
 fn overwrite(disk: &mut Vec<EntryId>, write: &[EntryId]) {
@@ -111,9 +121,18 @@ impl Model {
     /// How much of the log no crash can take: it is on the disk, and none of the
     /// writes that are still under way will take it away again.
     fn safe(&self) -> u64 {
-        let mut disk = self.disk.clone();
+        self.lasting(&self.disk, self.writes.iter())
+    }
+
+    /// Likewise, what can be read from the store now and later.
+    fn safely_stored(&self) -> u64 {
+        self.lasting(&self.store, self.backlog.iter().chain(&self.writes))
+    }
+
+    fn lasting<'a>(&self, disk: &[EntryId], to_come: impl Iterator<Item = &'a (Mark, Vec<EntryId>)>) -> u64 {
+        let mut disk = disk.to_vec();
         let mut safe = self.last();
-        let states = self.writes.iter().map(Some).chain([None]);
+        let states = to_come.map(Some).chain([None]);
         for write in states {
             let equal = disk.iter().zip(&self.entries).take_while(|(a, b)| **a == b.id).count();
             safe = safe.min(equal as u64);
@@ -177,6 +196,7 @@ fn take(log: &mut Log, model: &mut Model, step: Step) {
                 let (mark, write) = model.writes.remove(0);
                 overwrite(&mut model.disk, &write);
                 log.persisted(mark);
+                model.backlog.push((mark, write));
             }
         }
         Step::Commit(pick) => {
@@ -190,10 +210,26 @@ fn take(log: &mut Log, model: &mut Model, step: Step) {
             assert_eq!(log.take_committed(), expected);
             model.applied = model.applied.max(end);
         }
+        Step::Store(count) => {
+            if let Some((mark, write)) = model.backlog.first_mut() {
+                let part: Vec<EntryId> = write.drain(..count.min(write.len())).collect();
+                let mark = *mark;
+                if write.is_empty() {
+                    model.backlog.remove(0);
+                }
+                overwrite(&mut model.store, &part);
+                log.stored(mark, Index(model.store.len() as u64));
+            }
+        }
+        Step::Trim(count) => {
+            log.trim(usize::MAX, count);
+            model.base = log.base().index.0;
+            assert!(model.base <= model.applied, "what is not handed out stays in memory");
+        }
         Step::Compact(pick) => {
-            model.base = between(model.base, model.applied, pick);
-            let base = log.compact(Index(model.base));
-            assert_eq!(base, EntryId::new(model.term_at(model.base), model.base));
+            model.compacted = between(model.compacted, model.applied, pick);
+            model.base = model.base.max(model.compacted);
+            log.compact(Index(model.compacted));
         }
     }
 }
@@ -201,6 +237,18 @@ fn take(log: &mut Log, model: &mut Model, step: Step) {
 fn compare(log: &Log, model: &Model) {
     log.assert_consistent();
     assert_eq!(log.last(), EntryId::new(model.term_at(model.last()), model.last()));
+    assert_eq!(log.compacted().0, model.compacted);
+    assert_eq!(log.base(), EntryId::new(model.term_at(model.base), model.base));
+    let stored = model.safely_stored();
+    for index in 0..=model.last() + 1 {
+        let place = match index {
+            _ if index <= model.compacted => Place::Gone,
+            _ if index <= model.base => Place::Store,
+            _ => Place::Memory,
+        };
+        assert_eq!(log.place_of(Index(index)), place, "the place of {index}");
+        assert!(place != Place::Store || index <= stored, "{index} cannot be read from the store");
+    }
     for index in 0..=model.last() + 1 {
         let here = (model.base..=model.last()).contains(&index);
         assert_eq!(log.term_at(Index(index)), here.then(|| Term(model.term_at(index))), "term at {index}");
@@ -217,8 +265,12 @@ fn compare(log: &Log, model: &Model) {
 /// The last entry at or below the limit with a term not above it, by looking at each.
 fn agreeable(model: &Model, limit: EntryId) -> EntryId {
     let fits = |index: &u64| *index <= limit.index.0 && model.term_at(*index) <= limit.term.0;
-    let index = (model.base..=model.last()).rev().find(fits).unwrap_or(model.base);
-    EntryId::new(model.term_at(index), index)
+    match (model.base..=model.last()).rev().find(fits) {
+        Some(index) => EntryId::new(model.term_at(index), index),
+        // What is not in memory is left to the other side.
+        None if limit.index.0 < model.base => limit,
+        None => EntryId::new(model.term_at(model.base), model.base),
+    }
 }
 
 proptest! {
@@ -226,10 +278,10 @@ proptest! {
 
     #[test]
     fn log_is_what_the_model_says(steps in prop::collection::vec(step(), 1..60)) {
-        let mut log = Log::new(EntryId::ZERO, Vec::new(), Index(0), founding());
+        let mut log = Log::new(Index(0), EntryId::ZERO, Vec::new(), Index(0), founding());
         let mut model = Model {
-            entries: Vec::new(), base: 0, commit: 0, applied: 0, term: 0,
-            disk: Vec::new(), writes: Vec::new(), marks: 0,
+            entries: Vec::new(), compacted: 0, base: 0, commit: 0, applied: 0, term: 0,
+            disk: Vec::new(), writes: Vec::new(), marks: 0, store: Vec::new(), backlog: Vec::new(),
         };
         for step in steps {
             take(&mut log, &mut model, step);
@@ -252,7 +304,7 @@ proptest! {
         let base = base.min(count);
         let all: Vec<Entry> = (1..=count).map(|index| entry(index, 1)).collect();
         let kept = all.iter().filter(|entry| entry.id.index.0 > base).cloned().collect();
-        let log = Log::new(EntryId::new(u64::from(base > 0), base), kept, Index(base), founding());
+        let log = Log::new(Index(0), EntryId::new(u64::from(base > 0), base), kept, Index(base), founding());
         let slice = log.slice(Index(from), bytes_max, count_max);
         let rest: Vec<Entry> = all.into_iter().filter(|entry| entry.id.index.0 >= from).collect();
         if from <= base || from > count {
@@ -284,7 +336,7 @@ proptest! {
         };
         let kept = all.iter().filter(|entry| entry.id.index.0 > base).cloned().collect();
         let id = EntryId::new(u64::from(base > 0), base);
-        let log = Log::new(id, kept, Index(applied), members_at(applied));
+        let log = Log::new(Index(0), id, kept, Index(applied), members_at(applied));
         log.assert_consistent();
         prop_assert_eq!(log.durable(), Index(count));
         prop_assert_eq!((log.commit(), log.handed_out()), (Index(applied), Index(applied)));

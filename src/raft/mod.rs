@@ -52,7 +52,7 @@ mod reads;
 mod role;
 mod snapshot;
 
-pub use effects::{Effects, Mark, Persist, ReadOutcome, ReadToken};
+pub use effects::{Effects, LogRead, LogSlice, Mark, Persist, ReadOutcome, ReadToken};
 pub use entry::{Entry, HardState, Payload};
 pub use members::{Members, Tally, majority};
 pub use message::{Append, Heartbeat, Message, RequestVote, Round, Vote};

@@ -1,7 +1,7 @@
 //! The node: facts go in through doors, one plain value comes out.
 
 use crate::raft::core::Core;
-use crate::raft::effects::{Effects, Mark, ReadToken};
+use crate::raft::effects::{Effects, LogRead, LogSlice, Mark, ReadToken};
 use crate::raft::election;
 use crate::raft::entry::{Entry, HardState, Payload};
 #[cfg(any(test, debug_assertions))]
@@ -34,9 +34,11 @@ pub struct Node {
 pub struct Restored {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The entry before the first of `entries`.
+    /// Entries up to here are gone from the log.
+    pub compacted: Index,
+    /// The entry before the first of `entries`, not behind `applied`: all up to it can be read from the log's store.
     pub base: EntryId,
-    /// The log, without gaps.
+    /// The rest of the log, without gaps.
     pub entries: Vec<Entry>,
     /// The last entry whose effect the durable state includes.
     pub applied: EntryId,
@@ -87,7 +89,7 @@ pub enum TransferRefused {
 impl Node {
     /// A node as it was restored. `seed` makes its election timeouts.
     pub fn new(id: NodeId, options: Options, seed: u64, restored: Restored) -> Self {
-        let Restored { mut hard_state, base, entries, applied, members } = restored;
+        let Restored { mut hard_state, compacted, base, entries, applied, members } = restored;
         // Compaction follows the durable state. A state from before the log is a
         // damaged one: to begin there would forget what was acknowledged.
         assert!(base.index <= applied.index, "the state ends at {applied}, the log begins behind {base}");
@@ -96,9 +98,9 @@ impl Node {
         // leaves a log that the state has overtaken: the state is what is committed.
         let overtaken = !holds(applied);
         let log = if overtaken {
-            Log::new(applied, Vec::new(), applied.index, members)
+            Log::new(applied.index, applied, Vec::new(), applied.index, members)
         } else {
-            Log::new(base, entries, applied.index, members)
+            Log::new(compacted, base, entries, applied.index, members)
         };
         // The snapshot's term may have been durable before our own record of it.
         let newest = log.last().term;
@@ -241,12 +243,28 @@ impl Node {
         self.core.disk_full = full;
     }
 
-    /// The state that includes `through` is durable: the log may forget it.
-    /// Answers the log's new base.
-    pub fn compact(&mut self, through: Index) -> EntryId {
-        let base = self.core.log.compact(through);
+    /// The log's store holds all writes before `mark`, and of that one the entries up to `last`. What was in the log
+    /// at the start counts as written with [`Mark::RESTORED`]. May come before [`persisted`](Self::persisted).
+    pub fn stored(&mut self, mark: Mark, last: Index) {
+        self.core.log.stored(mark, last);
         self.check();
-        base
+    }
+
+    /// What [`Effects::read_log`] asked for has come; `None` if the log's store has forgotten it.
+    pub fn log_read(&mut self, read: LogRead, slice: Option<LogSlice>) {
+        // A leader of another term, this node or not, has asked for it.
+        if read.term == self.core.term()
+            && let Role::Leader(leader) = &mut self.role
+        {
+            leader.log_read(&mut self.core, read, slice);
+        }
+        self.check();
+    }
+
+    /// The state that includes `through` is durable: the log is about to be forgotten up to there.
+    pub fn compact(&mut self, through: Index) {
+        self.core.log.compact(through);
+        self.check();
     }
 
     /// Everything to do now. Call it once per turn, after all inputs that
@@ -259,6 +277,7 @@ impl Node {
         if let Role::Follower(follower) = &mut self.role {
             follower.acknowledge(&mut self.core);
         }
+        self.core.log.trim(self.core.options.tail_bytes, self.core.options.tail_entries);
         if self.core.installing.is_none() {
             self.core.effects.committed = self.core.log.take_committed();
         }
@@ -319,7 +338,12 @@ impl Node {
         self.core.log.handed_out()
     }
 
-    /// The last entry that is gone from the log.
+    /// Entries up to here are gone from the log.
+    pub fn compacted(&self) -> Index {
+        self.core.log.compacted()
+    }
+
+    /// The entry before the first one in memory.
     pub fn base(&self) -> EntryId {
         self.core.log.base()
     }

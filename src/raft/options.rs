@@ -18,9 +18,12 @@ pub struct Options {
     pub inflight_appends_max: usize,
     /// About the most bytes in the unanswered appends to one follower.
     pub inflight_bytes_max: usize,
-    /// The tail of the log in memory may hold so many bytes; then a leader refuses
-    /// proposals, and a follower appends once so much of it is committed, until
-    /// the log is compacted. Whoever compacts must not keep as much as this.
+    /// The tail of the log in memory is trimmed to so many bytes, as far as the rest was handed out and is stored.
+    pub tail_bytes: usize,
+    /// Likewise, in entries.
+    pub tail_entries: usize,
+    /// It may hold so many bytes; then a leader refuses proposals, and a follower appends once so much of it is
+    /// committed, until it can be trimmed.
     pub tail_bytes_max: usize,
     /// Likewise, in entries.
     pub tail_entries_max: usize,
@@ -41,7 +44,9 @@ impl Default for Options {
             append_entries_max: 4096,
             inflight_appends_max: 256,
             inflight_bytes_max: 16 << 20,
-            tail_bytes_max: 512 << 20,
+            tail_bytes: 16 << 20,
+            tail_entries: 1 << 16,
+            tail_bytes_max: 128 << 20,
             tail_entries_max: 1 << 20,
             reads_max: 1 << 16,
             disk_stall_ticks: 240,

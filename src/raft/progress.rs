@@ -44,6 +44,8 @@ pub(crate) struct Progress {
     pub(crate) commit_told: Index,
     /// Ticks since it last acknowledged something, was asked anew, or had nothing to acknowledge.
     pub(crate) quiet_ticks: u32,
+    /// The entries from here on are being read from the log's store; until they come nothing else is sent or read.
+    pub(crate) reading: Option<Index>,
 }
 
 /// [`ProgressState`] with what belongs to each.
@@ -78,6 +80,7 @@ impl Progress {
             round: Round(0),
             commit_told: Index(0),
             quiet_ticks: 0,
+            reading: None,
         }
     }
 
@@ -146,6 +149,9 @@ impl Progress {
 
     /// Whether an append may be sent now.
     pub(crate) fn is_open(&self, appends_max: usize, bytes_max: usize) -> bool {
+        if self.reading.is_some() {
+            return false;
+        }
         match &self.state {
             State::Probe { sent } => sent.is_none(),
             State::Replicate(inflight) => !inflight.is_full(appends_max, bytes_max),

@@ -6,13 +6,13 @@
 //! the groups (group commit).
 
 use crate::raft::{
-    Effects, FollowerProgress, Message, Node, Payload, ProgressState, ProposeError, ReadOutcome, ReadRefused,
-    ReadToken, RoleName,
+    Effects, LogRead, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
 };
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
 use crate::replica::error::{InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
+use crate::replica::log_retention::LogRetention;
 use crate::replica::log_writer::LogJob;
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
@@ -23,7 +23,7 @@ use crate::replica::status::Status;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
 use crate::replica::worker::Worker;
-use crate::types::{ClusterId, EntryId, Index, NodeId};
+use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,7 @@ pub(crate) struct Inbox {
 pub(crate) struct Workers {
     pub(crate) log_writer: Worker<LogJob>,
     pub(crate) log_storer: Worker<NoJob>,
+    pub(crate) log_reading: Worker<LogRead>,
     pub(crate) applier: Worker<ApplyJob>,
     pub(crate) state_syncer: Worker<NoJob>,
 }
@@ -54,6 +55,7 @@ impl Workers {
         vec![
             self.log_writer.clock(),
             self.log_storer.clock(),
+            self.log_reading.clock(),
             self.applier.clock(),
             self.state_syncer.clock(),
         ]
@@ -89,8 +91,7 @@ pub struct Driver {
     pub(crate) next_token: u64,
     pub(crate) transfers: Transfers,
     pub(crate) install: Option<Install>,
-    /// The last entry of the snapshot that a peer is getting.
-    pub(crate) needed: BTreeMap<NodeId, Index>,
+    pub(crate) retention: LogRetention,
     /// Commands of this turn, to be proposed together.
     pub(crate) batch: Vec<Write>,
     pub(crate) state_durable: Index,
@@ -157,7 +158,8 @@ impl Driver {
     fn take_fact(&mut self, fact: Fact) {
         match fact {
             Fact::Persisted(mark) => self.node.persisted(mark),
-            Fact::Stored(index) => tracing::trace!(%index, "the log can be read from its store"),
+            Fact::Stored(mark, last) => self.node.stored(mark, last),
+            Fact::LogRead(read, slice) => self.node.log_read(read, slice),
             Fact::StateDurable(index) => {
                 self.state_durable = self.state_durable.max(index);
                 self.compact();
@@ -170,7 +172,7 @@ impl Driver {
             Fact::PeerLost(peer) => self.node.unreachable(peer),
             Fact::SnapshotSent(peer, applied) => {
                 if applied.is_none() {
-                    self.needed.remove(&peer); // What it gets next will be newer.
+                    self.retention.snapshot_failed(peer);
                 }
                 self.node.snapshot_sent(peer, applied);
             }
@@ -240,7 +242,7 @@ impl Driver {
             Err(ProposeError::NotLeader(leader)) => refuse(batch, &WriteError::NotLeader { leader }),
             Err(ProposeError::Transferring) => refuse(batch, &WriteError::Transferring),
             Err(ProposeError::LogFull) => {
-                refuse(batch, &WriteError::Overloaded("the log waits for the state to become durable"));
+                refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
             }
         }
     }
@@ -252,14 +254,18 @@ impl Driver {
     }
 
     fn carry_out(&mut self, effects: Effects) {
-        let Effects { persist, messages, committed, reads, install, send_snapshots } = effects;
+        let Effects { persist, messages, committed, reads, install, send_snapshots, read_log } = effects;
         // Messages first: they need no disk, or they would still be in the node.
         for (to, message) in messages {
             if !self.transport.send(to, message) {
                 self.node.unreachable(to);
             }
         }
+        for read in read_log {
+            self.workers.log_reading.submit(read);
+        }
         if let Some(persist) = persist {
+            self.retention.wrote(&persist);
             self.workers.log_writer.submit(LogJob::Write(persist));
         }
         if !committed.is_empty() {
@@ -272,7 +278,7 @@ impl Driver {
         for peer in send_snapshots {
             match snapshot::of(self.cluster, self.published.view()) {
                 Ok(snapshot) => {
-                    self.needed.insert(peer, snapshot.meta.last.index);
+                    self.retention.snapshot_begins(peer, snapshot.meta.last.index);
                     self.transport.send_snapshot(peer, self.node.hard_state().term, snapshot);
                 }
                 Err(error) => {
@@ -308,39 +314,13 @@ impl Driver {
         self.workers.applier.submit(ApplyJob::Install(Box::new(job)));
     }
 
-    /// The log up to here may go as far as peers are concerned that are getting a
-    /// snapshot: what follows it must still be there when it has arrived, or
-    /// they would need another one, for ever.
-    fn spare(&mut self) -> Index {
-        let followers = self.node.followers();
-        self.needed.retain(|peer, end| {
-            let waits = |follower: &FollowerProgress| {
-                follower.state != ProgressState::Replicate && follower.matched < *end
-            };
-            followers.iter().any(|follower| follower.node == *peer && waits(follower))
-        });
-        let half_full = self.node.tail_bytes() > self.options.raft.tail_bytes_max / 2
-            || self.node.last().index.0 - self.node.base().index.0
-                > self.options.raft.tail_entries_max as u64 / 2;
-        let needed = self.needed.values().min().copied();
-        needed.filter(|_| !half_full).unwrap_or(Index(u64::MAX))
-    }
-
-    /// Forgets log entries that the durable state covers, but for a rest that
-    /// spares followers that lag a little a whole snapshot.
+    /// Forgets what nobody needs of the log any more.
     fn compact(&mut self) {
-        let spared = self.spare();
-        let covered = self.state_durable.min(self.node.handed_out()).min(spared).0;
-        let base = self.node.base().index.0;
-        let kept = self.options.retention.entries;
-        let mut through = if covered.saturating_sub(base) > kept + kept / 4 { covered - kept } else { base };
-        if self.node.tail_bytes() > self.options.retention.bytes {
-            // Large entries: half of what is covered goes at a time.
-            through = through.max(base + covered.saturating_sub(base).div_ceil(2));
-        }
-        if through > base {
-            let base = self.node.compact(Index(through));
-            self.workers.log_writer.submit(LogJob::Compact(base));
+        let followers = self.node.followers();
+        let covered = self.state_durable.min(self.node.handed_out());
+        if let Some(through) = self.retention.forget(covered, &followers) {
+            self.node.compact(through.index);
+            self.workers.log_writer.submit(LogJob::Compact(through));
         }
     }
 
@@ -355,11 +335,12 @@ impl Driver {
         for (_, reply) in std::mem::take(&mut self.reads) {
             let _ = reply.send(Err(ReadError::Stopping));
         }
-        let Workers { log_writer, log_storer, applier, state_syncer } = self.workers;
+        let Workers { log_writer, log_storer, log_reading, applier, state_syncer } = self.workers;
         // On a thread that may wait: a hung disk must not hold up the network's.
         let stopped = tokio::task::spawn_blocking(move || {
             log_writer.stop();
             log_storer.stop();
+            log_reading.stop();
             applier.stop();
             state_syncer.stop();
         });
@@ -388,7 +369,7 @@ pub(crate) fn status(node: &Node) -> Status {
         commit: node.commit(),
         last: node.last(),
         durable: node.durable(),
-        compacted: node.base(),
+        compacted: node.compacted(),
         members: node.members().clone(),
         followers: node.followers(),
         disk_stalled: node.is_disk_stalled(),

@@ -1,5 +1,7 @@
 //! Why a replica refuses: shaped by what the caller does next.
 
+use crate::kv::TableError;
+use crate::storage::StorageError;
 use crate::types::{Index, NodeId};
 
 /// A write was not acknowledged.
@@ -86,4 +88,21 @@ pub enum InstallError {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+}
+
+/// A replica could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] TableError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] StorageError),
+    /// The state and the log do not fit each other.
+    #[error("the data directory is damaged: {0}; replace this member")]
+    Damaged(String),
+    /// A thread could not be started.
+    #[error("a worker thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
 }

@@ -1,7 +1,7 @@
 //! Everything that can happen to the loop.
 
 use crate::machine::{Machine, Reply};
-use crate::raft::{Mark, Message, SnapshotMeta};
+use crate::raft::{LogRead, LogSlice, Mark, Message, SnapshotMeta};
 use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
 use crate::storage::VerifiedState;
 use crate::types::{EntryId, Index, NodeId, Term};
@@ -95,8 +95,10 @@ pub(crate) struct PeerMessage {
 pub(crate) enum Fact {
     /// Log writes up to this one are durable.
     Persisted(Mark),
-    /// The log can be read from its store up to this entry.
-    Stored(Index),
+    /// Log writes before this one can be read from the log's store, and of it the entries up to an index.
+    Stored(Mark, Index),
+    /// What was to be read from the log's store; `None` if it has forgotten it.
+    LogRead(LogRead, Option<LogSlice>),
     /// The state up to this entry is durable.
     StateDurable(Index),
     /// A snapshot was installed.

@@ -32,9 +32,9 @@ impl LogStorer {
         self.busy.begin();
         let stored = self.storer.step()?;
         self.busy.end();
-        if let Some(index) = stored {
+        if let Some((mark, last)) = stored {
             // The driver ends before its workers; then nobody waits to be told.
-            let _ = self.facts.send(Fact::Stored(index));
+            let _ = self.facts.send(Fact::Stored(mark, last));
         }
         Ok(stored.is_some())
     }

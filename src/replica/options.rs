@@ -37,11 +37,13 @@ pub struct Retention {
     pub entries: u64,
     /// …unless they hold more bytes than this.
     pub bytes: usize,
+    /// In any case so many bytes of entries: what a power cut may take from the end of the durable state.
+    pub window: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { entries: 50_000, bytes: 64 << 20 }
+        Self { entries: 50_000, bytes: 64 << 20, window: crate::storage::STATE_WINDOW_BYTES }
     }
 }
 
@@ -58,11 +60,6 @@ impl ReplicaOptions {
                 election_ticks_min: ticks(timing.election_min),
                 election_ticks_max,
                 disk_stall_ticks: election_ticks_max.saturating_mul(4),
-                // Well above what is kept on purpose, or nothing could ever be added.
-                tail_bytes_max: retention.bytes.saturating_mul(2).max(512 << 20),
-                tail_entries_max: usize::try_from(retention.entries.saturating_mul(2))
-                    .unwrap_or(usize::MAX)
-                    .max(1 << 20),
                 ..crate::raft::Options::default()
             },
             tick: timing.tick,

@@ -1,27 +1,29 @@
 //! From what storage loaded to a running loop.
 
-use crate::kv::TableError;
 use crate::machine::{Machine, Table};
-use crate::raft::{Members, Node, Restored};
+use crate::raft::{Mark, Members, Node};
 use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
+use crate::replica::error::StartError;
 use crate::replica::fatal::Fatal;
 use crate::replica::handle::{Handle, Inner};
+use crate::replica::log_reading::LogReading;
+use crate::replica::log_retention::LogRetention;
 use crate::replica::log_storer::LogStorer;
 use crate::replica::log_writer::LogWriter;
 use crate::replica::options::ReplicaOptions;
 use crate::replica::pending::Pending;
 use crate::replica::published::Published;
+use crate::replica::restore;
 use crate::replica::state_syncer::StateSyncer;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
 use crate::replica::watchdog;
 use crate::replica::worker::Worker;
 use crate::storage::{
-    LogStore, LogStorer as Storer, RestoredLog, StateStore, Unfinished, decode_members, encode_members,
-    watched,
+    LogStore, LogStorer as Storer, RestoredLog, StateStore, Unfinished, encode_members, watched,
 };
-use crate::types::{ClusterId, EntryId, Index, NodeId};
+use crate::types::{ClusterId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,20 +55,6 @@ pub struct Start {
     pub fatal: Fatal,
 }
 
-/// A replica could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state cannot be read.
-    #[error(transparent)]
-    State(#[from] TableError),
-    /// The state and the log do not fit each other.
-    #[error("the data directory is damaged: {0}; replace this member")]
-    Damaged(String),
-    /// A thread could not be started.
-    #[error("a worker thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
 /// A replica that is not running: no thread, no clock. Whoever calls its parts
 /// (threads, or a simulator) decides on the order of things.
 pub struct Parts {
@@ -78,6 +66,8 @@ pub struct Parts {
     pub log_writer: LogWriter,
     /// Moves it to where it can be read.
     pub log_storer: LogStorer,
+    /// Reads it for followers that lag.
+    pub log_reading: LogReading,
     /// Owns the state machine.
     pub applier: Applier,
     /// Makes the state durable.
@@ -88,13 +78,15 @@ pub struct Parts {
 pub fn start(parts: Start) -> Result<Handle, StartError> {
     let fatal = parts.fatal.clone();
     let machine = open(parts.states.table(), parts.options.open_timeout)?;
-    let Parts { handle, mut driver, log_writer, log_storer, applier, state_syncer } =
+    let Parts { handle, mut driver, log_writer, log_storer, log_reading, applier, state_syncer } =
         assemble(parts, machine)?;
     let workers = &mut driver.workers;
     let run = move || log_writer.run();
     workers.log_writer.start("log-writer", "the log cannot be written", fatal.clone(), run)?;
     let run = move || log_storer.run();
     workers.log_storer.start("log-storer", "the log cannot be stored", fatal.clone(), run)?;
+    let run = move || log_reading.run();
+    workers.log_reading.start("log-reader", "the log cannot be read", fatal.clone(), run)?;
     let run = move || applier.run();
     workers.applier.start("applier", "the state cannot be kept", fatal.clone(), run)?;
     let run = move || state_syncer.run();
@@ -122,8 +114,12 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         machine.found(encode_members(&founders));
         machine.commit()?;
     }
-    let restored = restore(&machine, restored, states.installed())?;
-    let node = Node::new(id, options.raft.clone(), seed, restored);
+    let reader = log.reader();
+    let (base, stored) = (restored.base, restored.stored);
+    let restored = restore::join(&machine, restored, states.installed(), &*reader, &options.raft)?;
+    let retention = LogRetention::new(options.retention, base, &restored.entries);
+    let mut node = Node::new(id, options.raft.clone(), seed, restored);
+    node.stored(Mark::RESTORED, stored);
     let published = Arc::new(Published::new(machine.view(), machine.saver(), status(&node)));
 
     let (facts, facts_queue) = mpsc::unbounded_channel();
@@ -131,11 +127,13 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     let (requests, requests_queue) = mpsc::channel(options.requests_max);
     let (log_worker, log_bench) = Worker::new();
     let (store_worker, store_bench) = Worker::new();
+    let (reading_worker, reading_bench) = Worker::new();
     let (apply_worker, apply_bench) = Worker::new();
     let (sync_worker, sync_bench) = Worker::new();
     let log_writer =
         LogWriter::new(log, log_bench, options.log_write_bytes, published.clone(), facts.clone());
     let log_storer = LogStorer::new(storer, store_bench.busy, facts.clone());
+    let log_reading = LogReading::new(reader, reading_bench, facts.clone());
     let applier = Applier::new(machine, published.clone(), apply_bench, facts.clone());
     let state_syncer = StateSyncer {
         states: states.clone(),
@@ -156,6 +154,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         workers: Workers {
             log_writer: log_worker,
             log_storer: store_worker,
+            log_reading: reading_worker,
             applier: apply_worker,
             state_syncer: sync_worker,
         },
@@ -165,7 +164,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         next_token: 0,
         transfers: Transfers::default(),
         install: None,
-        needed: BTreeMap::new(),
+        retention,
         batch: Vec::new(),
         state_durable: Index(0),
         stopped: None,
@@ -174,7 +173,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     let waiting_bytes = Arc::default();
     let inner = Inner { cluster, requests, messages, facts, published, states, receiving, waiting_bytes };
     let handle = Handle { inner: Arc::new(inner) };
-    Ok(Parts { handle, driver, log_writer, log_storer, applier, state_syncer })
+    Ok(Parts { handle, driver, log_writer, log_storer, log_reading, applier, state_syncer })
 }
 
 /// The first reading of everything. The engine may hang or panic over damage.
@@ -188,28 +187,4 @@ fn open(table: Arc<dyn Table>, timeout: Duration) -> Result<Machine, StartError>
             Err(StartError::Damaged(format!("the engine failed while the state was read: {reason}")))
         }
     }
-}
-
-/// Joins what the log and the state say.
-fn restore(machine: &Machine, log: RestoredLog, installed: Option<EntryId>) -> Result<Restored, StartError> {
-    let applied = machine.applied();
-    let holds = applied == log.base || log.entries.iter().any(|entry| entry.id == applied);
-    if !holds && applied.index >= log.base.index && installed != Some(applied) {
-        // Entries are applied only when they are durable here. Without a snapshot the
-        // state can be ahead of the log only if the log has lost what was promised.
-        return Err(StartError::Damaged(format!(
-            "the state includes entry {applied}, but the log ends at {}: its end is lost",
-            log.last()
-        )));
-    }
-    let members =
-        decode_members(machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
-    if applied.index < log.base.index {
-        // The log is only compacted below what the state holds durably.
-        return Err(StartError::Damaged(format!(
-            "the log begins behind {}, but the state ends at {applied}",
-            log.base
-        )));
-    }
-    Ok(Restored { hard_state: log.hard_state, base: log.base, entries: log.entries, applied, members })
 }

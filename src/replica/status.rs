@@ -22,7 +22,7 @@ pub struct Status {
     /// The last entry of the log that is on stable storage.
     pub durable: Index,
     /// Entries up to here are gone from the log.
-    pub compacted: EntryId,
+    pub compacted: Index,
     /// The members in force.
     pub members: Members,
     /// On the leader: how far the others are.

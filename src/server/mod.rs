@@ -79,7 +79,11 @@ impl Server {
 
         let fatal = Fatal::default();
         let (cluster, node) = (config.cluster_id(), config.node_id(&config.name));
-        let retention = Retention { entries: config.log_retain_entries, bytes: config.log_retain_bytes };
+        let retention = Retention {
+            entries: config.log_retain_entries,
+            bytes: config.log_retain_bytes,
+            ..Retention::default()
+        };
         let mut options = ReplicaOptions::new(&config.timing, retention);
         options.disk_reserve = config.disk_reserve_bytes;
         let parts = Start {

@@ -80,11 +80,12 @@ mod watchdog;
 pub use codec::{Malformed, decode_members, encode_members};
 pub use error::{OpenError, StageError, StorageError};
 pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
-pub use log::{LogReader, LogSettings, LogSlice, LogStore, LogStorer, RestoredLog};
+pub use log::{LogReader, LogSettings, LogStore, LogStorer, RestoredLog};
 pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
 pub use state_store::{StagedState, StateStore, VerifiedState};
+pub use table::STATE_WINDOW_BYTES;
 pub use watchdog::{Unfinished, watched};
 
 use crate::storage::directory::Directory;

@@ -34,6 +34,10 @@ const PIECEWISE: u8 = 1;
 /// sled has a few of them in memory, and an empty state takes one on disk.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 
+/// So much of what was written to the state last a power cut may take although it was synced; the log keeps it.
+/// Nothing, as long as never as much as a segment is written without a sync (fact 10 in [`storage`](crate::storage)).
+pub const STATE_WINDOW_BYTES: u64 = 0;
+
 /// What of a value goes into one record. 21 of them with their keys (a full page)
 /// stay below a quarter of a segment, since sled rewrites a page as a whole.
 const PIECE_BYTES: usize = 8 << 10;

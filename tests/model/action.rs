@@ -54,6 +54,9 @@ fn list_free(world: &World, scope: &Scope, id: NodeId, actions: &mut Vec<Action>
     for peer in server.sending.keys() {
         push(Input::StreamBreaks(*peer));
     }
+    for read in &server.reading {
+        push(Input::ReadLog(read.to));
+    }
 }
 
 struct Limited<'a> {
@@ -103,6 +106,7 @@ impl fmt::Debug for Action {
             Input::Crash => write!(to, "{id}: crashes and restarts"),
             Input::Propose(number) => write!(to, "{id}: is asked to write '{}'", char::from(b'a' + number)),
             Input::Read(token) => write!(to, "{id}: is asked for read {}", token.0),
+            Input::ReadLog(peer) => write!(to, "{id}: has read its log for {}", words::node(*peer)),
             Input::Compact => write!(to, "{id}: saves its state and compacts its log"),
             Input::Transfer(peer) => write!(to, "{id}: is to hand over to {}", words::node(*peer)),
             Input::Replace => write!(to, "{id}: has replaced its state by the snapshot"),

@@ -99,7 +99,7 @@ impl World {
     fn judge_new_commit(&mut self, id: NodeId, index: Index) -> Verdict {
         let node = &self.server(id).node;
         demand!(self.server(id).leads(), DURABLE_QUORUM, "n{id} commits {index}, which no leader committed");
-        let term = node.term_at(index).unwrap_or_default();
+        let term = self.server(id).term_at(index).unwrap_or_default();
         let entry = EntryId { term, index };
         let own = node.term_at(node.commit()) == Some(node.hard_state().term);
         demand!(own, DURABLE_QUORUM, "n{id} commits {entry} by counting an older term (Raft figure 8)");
@@ -179,12 +179,14 @@ pub enum Sight {
     Transfer,
     /// A read was answered.
     Read,
+    /// Somebody who lags was sent entries from the log's store.
+    LogRead,
     /// A leader gave up since it heard nobody, or heard of a later term.
     StepDown,
 }
 
 impl Sight {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LaterTerm,
         Self::Commit,
         Self::Truncation,
@@ -193,6 +195,7 @@ impl Sight {
         Self::HalfInstalled,
         Self::Transfer,
         Self::Read,
+        Self::LogRead,
         Self::StepDown,
     ];
 
@@ -216,6 +219,7 @@ impl Sight {
             Self::HalfInstalled => crashed && was.install.as_ref().is_some_and(|install| install.replaced),
             Self::Transfer => reaction.sent.iter().any(crate::model::network::Packet::stands_for_transfer),
             Self::Read => reaction.reads.iter().any(|read| matches!(read, ReadOutcome::Ready { .. })),
+            Self::LogRead => matches!(input, Input::ReadLog(_)) && !reaction.sent.is_empty(),
             Self::StepDown => !crashed && was.leads() && !is.leads(),
         }
     }

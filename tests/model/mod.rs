@@ -88,6 +88,7 @@ const SMALL: &[Case] = &[
     ("led terms=2 transfers=1", &[LaterTerm, Transfer]),
     ("behind slow terms=1 crashes=1", &[LostWrites, Snapshot, HalfInstalled]),
     ("led terms=1 heartbeats reads=1", &[Read]),
+    ("behind short terms=2", &[LaterTerm, LogRead]),
 ];
 
 /// Less than a minute, optimised.

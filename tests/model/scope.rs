@@ -37,7 +37,7 @@ pub enum Start {
     /// n1 leads term 1, and its first entry is applied by all.
     Led,
     /// Likewise, then n1 and n2 have committed a command that n3 has missed, and
-    /// n1 has compacted it and sends n3 a snapshot.
+    /// n1 has compacted it and sends n3 a snapshot; with short tails it only reads it back.
     Behind,
 }
 
@@ -56,12 +56,8 @@ impl Scope {
     /// `led slow terms=2 crashes=1 …`: a start, `slow` or nothing, and budgets:
     /// a number or `any`. What is not named may not happen.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut scope = Self {
-            start: Start::Empty,
-            terms: 1,
-            rules: Rules { slow_disks: false, pre_votes: false, heartbeats: false },
-            limits: [Some(0); NAMES.len()],
-        };
+        let mut scope =
+            Self { start: Start::Empty, terms: 1, rules: Rules::default(), limits: [Some(0); NAMES.len()] };
         for word in text.split_whitespace() {
             match word.split_once('=') {
                 None => scope.set_flag(word)?,
@@ -78,6 +74,7 @@ impl Scope {
             "behind" => self.start = Start::Behind,
             "slow" => self.rules.slow_disks = true,
             "prevotes" => self.rules.pre_votes = true,
+            "short" => self.rules.short_tails = true,
             "heartbeats" => self.rules.heartbeats = true,
             _ => return Err(format!("'{word}' is no word of a scope")),
         }
@@ -123,6 +120,7 @@ impl fmt::Display for Scope {
             (self.rules.slow_disks, "slow disks"),
             (self.rules.pre_votes, "pre-votes"),
             (self.rules.heartbeats, "heartbeats"),
+            (self.rules.short_tails, "short tails"),
         ];
         for (_, name) in flags.into_iter().filter(|(is_set, _)| *is_set) {
             write!(to, ", {name}")?;

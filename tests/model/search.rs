@@ -111,16 +111,19 @@ impl Search {
 
     /// Where the scope begins. Until there everything works.
     fn start(&self) -> World {
-        let rules = Rules { slow_disks: false, pre_votes: false, heartbeats: true };
+        let rules = Rules { slow_disks: false, pre_votes: false, heartbeats: true, ..self.scope.rules };
         let calm = Self { memory: Memory::new(rules), ..Self::new(self.scope) };
-        let mut world = World::new();
+        let mut world = World::new(rules);
         if self.scope.start == Start::Empty {
             return world;
         }
         calm.force(&mut world, Input::Campaign, &IDS);
         if self.scope.start == Start::Behind {
             calm.force(&mut world, Input::Propose(25), &IDS[..2]);
-            calm.force(&mut world, Input::Compact, &[]);
+            // With short tails its memory has forgotten it anyway.
+            if !rules.short_tails {
+                calm.force(&mut world, Input::Compact, &[]);
+            }
             world.network = Network::default();
             calm.force(&mut world, Input::Unreachable(IDS[2]), &[]);
         } else {

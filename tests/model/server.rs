@@ -6,8 +6,8 @@ use crate::model::network::{Content, Packet};
 use crate::model::turn::Turn;
 use crate::raft::disk::{Disk, State};
 use kontiki::raft::{
-    HardState, Members, Message, Node, Options, ReadOutcome, ReadToken, RequestVote, RoleName, SnapshotMeta,
-    Vote,
+    HardState, LogRead, Members, Message, Node, Options, ReadOutcome, ReadToken, RequestVote, RoleName,
+    SnapshotMeta, Vote,
 };
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::collections::BTreeMap;
@@ -15,8 +15,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The smallest numbers that the core takes: with them a handful of ticks
 /// reaches every threshold. A stalled disk is out of the model.
-pub fn options() -> Options {
+pub fn options(rules: Rules) -> Options {
     Options {
+        // What was handed out leaves memory as soon as it is stored.
+        tail_entries: if rules.short_tails { 0 } else { Options::default().tail_entries },
         heartbeat_ticks: 1,
         election_ticks_min: 2,
         election_ticks_max: 3,
@@ -34,6 +36,8 @@ pub struct Server {
     pub state: State,
     /// A snapshot that the node wants to be installed.
     pub install: Option<Install>,
+    /// What is being read from the log's store.
+    pub reading: Vec<LogRead>,
     /// Snapshots under way to others: term and end of each.
     pub sending: BTreeMap<NodeId, (Term, Index)>,
     /// The votes that ever left, in all lives.
@@ -72,6 +76,8 @@ pub enum Input {
     Propose(u8),
     /// A client reads.
     Read(ReadToken),
+    /// What was to be read for a peer comes back.
+    ReadLog(NodeId),
     /// The state becomes durable, and the log forgets what it covers.
     Compact,
     /// Somebody asks for a transfer of leadership.
@@ -87,7 +93,7 @@ pub enum Input {
 }
 
 /// What of a [`Scope`](crate::model::scope::Scope) concerns a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     /// Whether writes wait until the disk finishes them, one by one, and are
     /// lost in a crash. Otherwise a write is durable as soon as it is made.
@@ -97,6 +103,8 @@ pub struct Rules {
     pub pre_votes: bool,
     /// Whether heartbeats and their answers arrive. Otherwise they are all lost.
     pub heartbeats: bool,
+    /// Whether entries leave memory early, and whoever lags gets them from the log's store, at any later time.
+    pub short_tails: bool,
 }
 
 impl Rules {
@@ -124,19 +132,21 @@ pub struct Reaction {
 }
 
 impl Server {
-    pub fn new(id: NodeId, members: &Members) -> Self {
+    pub fn new(id: NodeId, members: &Members, rules: Rules) -> Self {
         let state = State { members: members.clone(), ..State::default() };
-        let disk = Disk::new(HardState::default(), Vec::new(), state.clone());
-        let node = Node::new(id, options(), 0, disk.restored());
-        Self { node, disk, state, install: None, sending: BTreeMap::new(), voted: BTreeMap::new() }
+        let mut disk = Disk::new(HardState::default(), Vec::new(), state.clone());
+        disk.loads_little = rules.short_tails;
+        let node = Node::new(id, options(rules), 0, disk.restored());
+        let (sending, voted) = (BTreeMap::new(), BTreeMap::new());
+        Self { node, disk, state, install: None, reading: Vec::new(), sending, voted }
     }
 
     /// Servers that hash equal are taken for the same.
     pub fn fingerprint(&self) -> u64 {
-        let Self { node, disk, state, install, sending, voted } = self;
+        let Self { node, disk, state, install, reading, sending, voted } = self;
         let mut hasher = DefaultHasher::new();
         node.fingerprint(&mut hasher);
-        (disk, state, install, sending, voted).hash(&mut hasher);
+        (disk, state, install, reading, sending, voted).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -173,6 +183,12 @@ impl Server {
         assert!(is_durable, "n{id} votes in t{term} before the vote is durable");
         let known = *self.voted.entry(term).or_insert(vote);
         assert_eq!(known, vote, "n{id} voted twice in t{term}");
+    }
+
+    /// The term of an entry, in memory or on disk.
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        let on_disk = || self.disk.log.entries.iter().find(|entry| entry.id.index == index);
+        self.node.term_at(index).or_else(|| on_disk().map(|entry| entry.id.term))
     }
 
     /// Whether an entry that was in the log of `before` was cut off.

@@ -4,7 +4,7 @@ use crate::model::network::{Content, Packet};
 use crate::model::server::{Input, Install, Reaction, Rules, Server, options};
 use crate::raft::disk::State;
 use bytes::Bytes;
-use kontiki::raft::{Effects, Message, Node, Payload, SnapshotMeta, Vote};
+use kontiki::raft::{Effects, Mark, Message, Node, Payload, SnapshotMeta, Vote};
 use kontiki::types::NodeId;
 use std::collections::BTreeMap;
 
@@ -47,6 +47,11 @@ impl Turn {
                 server.node.propose([command]).ok()?;
             }
             Input::Read(token) => server.node.read(*token).ok()?,
+            Input::ReadLog(peer) => {
+                let place = server.reading.iter().position(|read| read.to == *peer)?;
+                let read = server.reading.remove(place);
+                server.node.log_read(read, server.disk.store.log.read(&read));
+            }
             Input::Compact => self.compact()?,
             Input::Transfer(to) => server.node.transfer_leadership(*to).ok()?,
             Input::Replace => self.replace()?,
@@ -77,7 +82,7 @@ impl Turn {
     }
 
     fn carry_out(&mut self, effects: Effects) {
-        let Effects { persist, messages, committed, reads, install, send_snapshots } = effects;
+        let Effects { persist, messages, committed, reads, install, send_snapshots, read_log } = effects;
         for (to, message) in messages {
             self.send(to, Content::Message(message));
         }
@@ -90,6 +95,7 @@ impl Turn {
             self.reaction.applied.push((entry.id.index, server.state.hash));
         }
         self.reaction.reads.extend(reads);
+        server.reading.extend(read_log);
         for peer in send_snapshots {
             self.send_snapshot(peer);
         }
@@ -156,7 +162,7 @@ impl Turn {
         if self.reaction.server.leads() || self.reaction.server.install.is_some() {
             return None;
         }
-        for _ in 0..options().election_ticks_max {
+        for _ in 0..options(self.rules).election_ticks_max {
             self.reaction.server.node.tick();
             let effects = self.reaction.server.node.take_effects();
             let asks = |(_, message): &(NodeId, Message)| matches!(message, Message::RequestVote(_));
@@ -187,26 +193,33 @@ impl Turn {
         if let Some(mark) = disk.finish_one() {
             node.persisted(mark);
         }
+        // It is stored in the same moment: that it lags is a matter of the small world.
+        while let Some((mark, last)) = disk.store.take_over_one() {
+            node.stored(mark, last);
+        }
         assert!(disk.hard_state.term >= before.term, "a durable term fell");
         true
     }
 
     fn crash(&mut self) {
-        let Server { node, disk, state, install, sending, .. } = &mut self.reaction.server;
+        let Server { node, disk, state, install, reading, sending, .. } = &mut self.reaction.server;
         disk.lose_jobs();
         *state = disk.state.clone();
         (*install, *sending) = (None, BTreeMap::new());
-        *node = Node::new(node.id(), options(), 0, disk.restored());
+        reading.clear();
+        *node = Node::new(node.id(), options(self.rules), 0, disk.restored());
+        node.stored(Mark::RESTORED, disk.last().index);
     }
 
     fn compact(&mut self) -> Option<()> {
         let Server { node, disk, state, install, .. } = &mut self.reaction.server;
         let is_replaced = install.as_ref().is_some_and(|install| install.replaced);
-        if is_replaced || state.applied.index <= node.base().index {
+        if is_replaced || state.applied.index <= node.compacted() {
             return None;
         }
         disk.state = state.clone();
-        disk.forget(node.compact(state.applied.index));
+        node.compact(state.applied.index);
+        disk.forget(state.applied.index);
         Some(())
     }
 

@@ -4,7 +4,7 @@
 use crate::model::laws::Ledger;
 use crate::model::network::Network;
 use crate::model::scope::Used;
-use crate::model::server::{Reaction, Server};
+use crate::model::server::{Reaction, Rules, Server};
 use crate::raft::words;
 use kontiki::raft::Members;
 use kontiki::types::NodeId;
@@ -36,10 +36,10 @@ pub struct Placed {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub fn new(rules: Rules) -> Self {
         let members = Members::of_voters(IDS);
         let place = |id| {
-            let server = Server::new(id, &members);
+            let server = Server::new(id, &members, rules);
             let fingerprint = server.fingerprint();
             Arc::new(Placed { server, fingerprint })
         };

@@ -33,7 +33,7 @@ impl Checker {
 
     /// A server begins with a state that was made by hand.
     pub fn assume(&mut self, disk: &Disk) {
-        for entry in &disk.entries {
+        for entry in &disk.log.entries {
             let next = self.committed().next();
             if entry.id.index == next && next <= disk.state.applied.index {
                 self.committed.push((entry.id, entry.id.term));

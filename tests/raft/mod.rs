@@ -14,5 +14,6 @@ mod fingerprints;
 mod quorum;
 pub mod random;
 mod runner;
+pub mod store;
 pub mod words;
 mod world;

@@ -31,7 +31,7 @@ struct Mix {
 type Action = fn(&mut Chance, NodeId);
 
 /// What can happen, with its usual weight and whether a seed may do without it.
-const ACTIONS: [(Action, u32, bool); 15] = [
+const ACTIONS: [(Action, u32, bool); 17] = [
     (Chance::tick, 300, false),
     (Chance::deliver, 500, false),
     (Chance::finish_write, 200, false),
@@ -47,6 +47,8 @@ const ACTIONS: [(Action, u32, bool); 15] = [
     (Chance::install, 20, false),
     (Chance::transfer, 3, true),
     (Chance::unreachable, 5, true),
+    (Chance::store, 150, false),
+    (Chance::read_log, 60, false),
 ];
 
 struct Chance {
@@ -71,7 +73,9 @@ impl Chance {
             disk_stall_ticks: 60,
             append_entries_max: rng.usize(1..5),
             inflight_appends_max: rng.usize(1..4),
+            tail_entries: rng.choice([0, 2, 1000]).expect("not empty"),
             tail_entries_max,
+            append_bytes_max: rng.choice([100, 1 << 20]).expect("not empty"),
             ..Options::default()
         };
         let weights =
@@ -88,6 +92,9 @@ impl Chance {
             // A held disk finishes writes when chance says so.
             world.server(*id).disk.held = rng.u32(..3) > 0;
             world.server(*id).holds_install = rng.bool();
+            world.server(*id).disk.store.held = rng.bool();
+            world.server(*id).disk.loads_little = rng.bool();
+            world.server(*id).holds_reads = rng.bool();
         }
         Self { world, rng, mix, ids, proposals: 0, reads: 0 }
     }
@@ -230,6 +237,14 @@ impl Chance {
         self.world.compact(id, Some(kontiki::types::Index(durable.saturating_sub(self.mix.keeps))));
     }
 
+    fn store(&mut self, id: NodeId) {
+        self.world.step_store(id);
+    }
+
+    fn read_log(&mut self, id: NodeId) {
+        self.world.answer_read(id);
+    }
+
     fn install(&mut self, id: NodeId) {
         if self.world.node(id).is_some() {
             self.world.install(id);
@@ -256,6 +271,8 @@ impl Chance {
         self.world.cuts.clear();
         for id in self.ids.clone() {
             self.world.release_disk(id);
+            self.world.release_store(id);
+            self.world.release_reads(id);
             if self.world.node(id).is_some() && self.world.is_installing(id) {
                 self.world.install(id);
             }
@@ -293,7 +310,7 @@ impl Chance {
         }
         for id in self.ids.clone() {
             let node = self.world.node(id).expect("all run");
-            let kept = node.handed_out().0 - node.base().index.0;
+            let kept = node.handed_out().0 - node.compacted().0;
             if kept > self.mix.keeps {
                 self.world.save(id);
                 self.compact(id);

@@ -106,6 +106,9 @@ enum Command {
         /// The most entries in a log's tail.
         #[arg(key)]
         tail: Option<usize>,
+        /// How many entries stay in memory when the log's store has them.
+        #[arg(key)]
+        memory: Option<usize>,
         /// The most reads that may wait.
         #[arg(key)]
         reads: Option<usize>,
@@ -185,6 +188,10 @@ enum Command {
     Cut { from: Id, to: Id },
     /// heal — all links work again.
     Heal,
+    /// store n1 hold, step, release — the log's store lags behind; it takes over the oldest write; all, from now on.
+    Store { id: Id, what: String },
+    /// logreads n1 hold, step, release — what is read from the store waits; the oldest comes; all do, from now on.
+    Logreads { id: Id, what: String },
     /// crash n1 — it ends at once, without what its disk has not finished.
     Crash { id: Id },
     /// restart n1 — it starts from its disk.
@@ -339,7 +346,7 @@ impl Runner {
     fn status(&mut self) {
         let line = |(id, server): (&NodeId, &crate::raft::world::Server)| match &server.node {
             Some(node) => words::status(node),
-            None => format!("n{id} is down, log on disk {} to {}", server.disk.base, server.disk.last()),
+            None => format!("n{id} is down, log on disk {} to {}", server.disk.log.base, server.disk.last()),
         };
         let lines: Vec<String> = self.world.servers.iter().map(line).collect();
         self.world.told += &(lines.join("\n") + "\n");
@@ -407,14 +414,18 @@ impl goldenscript::Runner for Runner {
 impl Runner {
     fn carry_out(&mut self, command: &Command) -> Result<(), Box<dyn Error>> {
         match command {
-            Command::Cluster { voters, learners, appends, bytes, entries, tail, reads } => {
+            Command::Cluster { voters, learners, appends, bytes, entries, tail, memory, reads } => {
                 let mut options = options();
                 options.inflight_appends_max = appends.unwrap_or(options.inflight_appends_max);
                 options.inflight_bytes_max = bytes.unwrap_or(options.inflight_bytes_max);
                 options.append_entries_max = entries.unwrap_or(options.append_entries_max);
                 options.tail_entries_max = tail.unwrap_or(options.tail_entries_max);
+                options.tail_entries = memory.unwrap_or(options.tail_entries);
                 options.reads_max = reads.unwrap_or(options.reads_max);
                 self.world = World::new(options, *voters, *learners);
+                for server in self.world.servers.values_mut() {
+                    server.disk.loads_little = memory.is_some();
+                }
                 self.held.clear();
             }
             Command::Server { id, log, term, vote, applied } => {
@@ -442,6 +453,18 @@ impl Runner {
                 "release" => self.world.release_disk(id.0),
                 "full" | "roomy" => drop(self.world.act(id.0, |node| node.set_disk_full(what == "full"))),
                 other => return Err(format!("a disk cannot '{other}'").into()),
+            },
+            Command::Store { id, what } => match what.as_str() {
+                "hold" => self.world.server(id.0).disk.store.held = true,
+                "step" => self.world.step_store(id.0),
+                "release" => self.world.release_store(id.0),
+                other => return Err(format!("a store cannot '{other}'").into()),
+            },
+            Command::Logreads { id, what } => match what.as_str() {
+                "hold" => self.world.server(id.0).holds_reads = true,
+                "step" => self.world.answer_read(id.0),
+                "release" => self.world.release_reads(id.0),
+                other => return Err(format!("reads of the log cannot '{other}'").into()),
             },
             Command::Crash { id } => self.world.crash(id.0),
             Command::Restart { id } => self.world.restart(id.0),

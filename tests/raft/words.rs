@@ -1,7 +1,7 @@
 //! How the things of the world look in a script.
 
 use kontiki::raft::{
-    Append, Entry, Heartbeat, Members, Message, Node, Payload, Persist, RequestVote, RoleName, Vote,
+    Append, Entry, Heartbeat, LogSlice, Members, Message, Node, Payload, Persist, RequestVote, RoleName, Vote,
 };
 use kontiki::types::NodeId;
 use std::collections::BTreeSet;
@@ -102,6 +102,13 @@ pub fn persist(persist: &Persist) -> String {
         parts.push(entries(&persist.entries));
     }
     parts.join(", ")
+}
+
+/// What was read back of the log.
+pub fn slice(slice: Option<&LogSlice>) -> String {
+    slice.map_or("nothing".to_owned(), |LogSlice { prev, entries: read }| {
+        format!("behind {prev} {}", entries(read))
+    })
 }
 
 /// Role, term and leader: what a change is reported of.

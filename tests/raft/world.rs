@@ -6,10 +6,11 @@ use crate::raft::checker::Checker;
 use crate::raft::disk::{Disk, State};
 use crate::raft::words;
 use kontiki::raft::{
-    Effects, HardState, Members, Message, Node, Options, Payload, ReadToken, SnapshotMeta, Vote,
+    Effects, HardState, LogRead, Mark, Members, Message, Node, Options, Payload, ReadToken, SnapshotMeta,
+    Vote,
 };
 use kontiki::types::{EntryId, Index, NodeId, Term};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 /// See the module.
@@ -35,6 +36,9 @@ pub struct Server {
     pub state: State,
     /// Whether snapshots that arrive wait to be told to install.
     pub holds_install: bool,
+    /// Whether what is to be read from the log's store waits to be told to come.
+    pub holds_reads: bool,
+    reading: VecDeque<LogRead>,
     /// What waits, and from whom it came.
     install: Option<(SnapshotMeta, NodeId)>,
     role: String,
@@ -80,6 +84,8 @@ impl World {
             state: disk.state.clone(),
             disk,
             holds_install: false,
+            holds_reads: false,
+            reading: VecDeque::new(),
             install: None,
             role: String::new(),
             starts: 0,
@@ -129,7 +135,8 @@ impl World {
                 self.tell(|| format!("n{id} {role}"));
             }
             self.check(id);
-            if effects == Effects::default() && !self.finish_writes(id) {
+            let idle = effects == Effects::default();
+            if idle && !self.finish_writes(id) && !self.store_all(id) && !self.finish_reads(id) {
                 return;
             }
             self.carry_out(id, effects);
@@ -146,7 +153,7 @@ impl World {
     }
 
     fn carry_out(&mut self, id: NodeId, effects: Effects) {
-        let Effects { persist, messages, committed, reads, install, send_snapshots } = effects;
+        let Effects { persist, messages, committed, reads, install, send_snapshots, read_log } = effects;
         for (to, message) in messages {
             self.send(id, to, message);
         }
@@ -174,6 +181,10 @@ impl World {
         }
         for peer in send_snapshots {
             self.send_snapshot(id, peer);
+        }
+        for read in read_log {
+            self.tell(|| format!("n{id} reads its log from {} on for n{}", read.from, read.to));
+            self.server(id).reading.push_back(read);
         }
     }
 
@@ -292,6 +303,71 @@ impl World {
         true
     }
 
+    /// An unhindered store takes over what is durable. True if that was news to the node.
+    fn store_all(&mut self, id: NodeId) -> bool {
+        let mut news = false;
+        while !self.server(id).disk.store.held && !self.server(id).disk.store.is_idle() {
+            news |= self.store_one(id);
+        }
+        news
+    }
+
+    /// The store takes over one job, and what comes of it.
+    pub fn step_store(&mut self, id: NodeId) {
+        if self.store_one(id) {
+            self.settle(id);
+        }
+    }
+
+    fn store_one(&mut self, id: NodeId) -> bool {
+        let server = self.server(id);
+        let Some((mark, last)) = server.disk.store.take_over_one() else { return false };
+        if let Some(node) = &mut server.node {
+            node.stored(mark, last);
+        }
+        true
+    }
+
+    /// The store takes over all that it can, from now on at once.
+    pub fn release_store(&mut self, id: NodeId) {
+        self.server(id).disk.store.held = false;
+        self.settle(id);
+    }
+
+    /// Unhindered reads of the log come back. True if there were any.
+    fn finish_reads(&mut self, id: NodeId) -> bool {
+        let mut news = false;
+        while !self.server(id).holds_reads && self.finish_read(id) {
+            news = true;
+        }
+        news
+    }
+
+    /// The oldest read of the log comes back, with what the store holds now.
+    fn finish_read(&mut self, id: NodeId) -> bool {
+        let server = self.server(id);
+        let Some(read) = server.reading.pop_front() else { return false };
+        let slice = server.disk.store.log.read(&read);
+        self.tell(|| format!("n{id} has read {} for n{}", words::slice(slice.as_ref()), read.to));
+        if let Some(node) = &mut self.server(id).node {
+            node.log_read(read, slice);
+        }
+        true
+    }
+
+    /// The oldest comes back, and what comes of it.
+    pub fn answer_read(&mut self, id: NodeId) {
+        if self.finish_read(id) {
+            self.settle(id);
+        }
+    }
+
+    /// All of them come back, from now on at once.
+    pub fn release_reads(&mut self, id: NodeId) {
+        self.server(id).holds_reads = false;
+        self.settle(id);
+    }
+
     pub fn hold_disk(&mut self, id: NodeId) {
         self.server(id).disk.held = true;
     }
@@ -314,8 +390,10 @@ impl World {
         let durable = self.servers[&id].disk.state.applied.index;
         let through = through.unwrap_or(durable);
         assert!(through <= durable, "only what the durable state covers may go");
-        if let Some(base) = self.act(id, |node| node.compact(through)) {
-            self.server(id).disk.forget(base);
+        let is_news = self.node(id).is_some_and(|node| node.compacted() < through);
+        if is_news {
+            self.act(id, |node| node.compact(through));
+            self.server(id).disk.forget(through);
             self.settle(id);
         }
     }
@@ -326,6 +404,7 @@ impl World {
         server.node = None;
         server.role.clear();
         server.disk.lose_jobs();
+        server.reading.clear();
         if let Some((_, from)) = self.server(id).install.take() {
             self.snapshot_ended(from, id, None);
         }
@@ -338,7 +417,11 @@ impl World {
         server.starts += 1;
         server.state = server.disk.state.clone();
         let seed = id.0 * 1000 + server.starts;
-        server.node = Some(Node::new(id, options, seed, server.disk.restored()));
+        let mut node = Node::new(id, options, seed, server.disk.restored());
+        if server.disk.store.is_idle() {
+            node.stored(Mark::RESTORED, server.disk.last().index);
+        }
+        server.node = Some(node);
         self.checker.started(id);
         self.settle(id);
     }

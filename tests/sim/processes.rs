@@ -202,7 +202,18 @@ impl World {
         let Some(running) = &mut self.server(node).running else { return };
         running.planned.log = false;
         let outcome = running.parts.log_writer.poll();
+        let read = running.parts.log_reading.poll();
         self.look_at_disk(node);
+        match read {
+            Ok(false) => {}
+            Ok(true) => {
+                self.note(node, "read the log", &[], String::new);
+                count(&mut self.summary.events, "logs read for a follower", 1);
+                self.plan_log(node);
+                self.plan_turn(node);
+            }
+            Err(error) => return self.fail(node, &format!("the log cannot be read: {error}")),
+        }
         match outcome {
             Ok(false) => {}
             Ok(true) => {

@@ -167,7 +167,8 @@ fn no_seed_breaks_a_promise() {
 
 /// What never happens is not tested.
 fn assert_not_vacuous(summary: &Summary, seeds: u64) {
-    const ALWAYS: [&str; 12] = [
+    const ALWAYS: [&str; 13] = [
+        "logs read for a follower",
         "read, ok",
         "write, ok",
         "write, unknown",

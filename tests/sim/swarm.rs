@@ -190,7 +190,7 @@ fn timing(random: &mut Random) -> Timing {
 /// Small, so that limits are met and logs are compacted within a minute.
 fn options(random: &mut Random, timing: &Timing) -> ReplicaOptions {
     let entries = random.one_of(&[3, 10, 30, 100]);
-    let retention = Retention { entries, bytes: random.one_of(&[2 << 10, 64 << 10]) };
+    let retention = Retention { entries, bytes: random.one_of(&[2 << 10, 64 << 10]), window: 0 };
     let mut options = ReplicaOptions::new(timing, retention);
     let size = |number: u64| usize::try_from(number).expect("small");
     options.raft = raft::Options {
@@ -198,7 +198,8 @@ fn options(random: &mut Random, timing: &Timing) -> ReplicaOptions {
         append_entries_max: size(random.number(1..40)),
         inflight_appends_max: size(random.number(1..9)),
         inflight_bytes_max: random.one_of(&[1 << 10, 16 << 20]),
-        // Well above what is kept on purpose.
+        tail_bytes: random.one_of(&[0, 1 << 10, 1 << 20]),
+        tail_entries: size(random.one_of(&[0, 5, 1000])),
         tail_bytes_max: retention.bytes * 2 + random.one_of(&[32 << 10, 1 << 20]),
         tail_entries_max: size(entries) * 2 + size(random.number(20..300)),
         reads_max: random.one_of(&[2, 1 << 16]),

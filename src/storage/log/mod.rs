@@ -67,12 +67,12 @@ mod sled_records;
 mod storer;
 
 pub use journaled_log::{create, open};
-pub use reader::{LogReader, LogSlice};
+pub use reader::LogReader;
 pub use record_store::{RecordStore, Visitor};
 pub(crate) use run_log::SEGMENT_BYTES;
 pub use sled_records::SledRecords;
 
-use crate::raft::{Entry, HardState, Persist};
+use crate::raft::{Entry, HardState, Mark, Persist};
 use crate::storage::error::StorageError;
 use crate::storage::journal::JournalSettings;
 use crate::types::{EntryId, Index};
@@ -104,8 +104,9 @@ pub trait LogStorer: Send {
     /// Waits until there is something to do. False: the [`LogStore`] is gone.
     fn wait(&self) -> bool;
 
-    /// Does a little of it, and answers the index up to which the log can be read; `None` if there was nothing to do.
-    fn step(&mut self) -> Result<Option<Index>, StorageError>;
+    /// Does a little of it, and answers what can be read now: all writes before this one, and of it the entries up to an
+    /// index. `None` if there was nothing to do.
+    fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError>;
 }
 
 /// An open log.
@@ -140,15 +141,20 @@ impl Default for LogSettings {
 pub struct RestoredLog {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The entry before the first one; [`EntryId::ZERO`] in a new log.
+    /// The entry before the first one of the log; [`EntryId::ZERO`] in a new log.
     pub base: EntryId,
-    /// All entries, without gaps.
+    /// The entry before the first one that was loaded. What lies between can be [read](LogReader).
+    pub tail_base: EntryId,
+    /// The rest of the log, without gaps.
     pub entries: Vec<Entry>,
+    /// Entries up to here can be read from the store already. The others will be reported as stored, as a write with
+    /// [`Mark::RESTORED`].
+    pub stored: Index,
 }
 
 impl RestoredLog {
-    /// The id of the last entry, or the base if there is none.
+    /// The id of the last entry, or what the log begins behind.
     pub fn last(&self) -> EntryId {
-        self.entries.last().map_or(self.base, |entry| entry.id)
+        self.entries.last().map_or(self.tail_base, |entry| entry.id)
     }
 }

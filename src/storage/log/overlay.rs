@@ -11,7 +11,7 @@ use crate::types::{EntryId, Index};
 
 /// Folds jobs into one that has the same effect.
 pub(crate) fn fold(jobs: impl IntoIterator<Item = Persist>) -> Result<Persist, Malformed> {
-    let mut all = Persist { mark: Mark::default(), hard_state: None, reset: None, entries: Vec::new() };
+    let mut all = Persist { mark: Mark::RESTORED, hard_state: None, reset: None, entries: Vec::new() };
     for job in jobs {
         all.hard_state = job.hard_state.or(all.hard_state);
         if let Some(base) = job.reset {
@@ -42,12 +42,16 @@ pub(crate) fn join(store: &mut Loaded, journal: &Persist) -> Result<RestoredLog,
     let mut log = RestoredLog {
         hard_state: journal.hard_state.unwrap_or(store.hard_state),
         base: journal.reset.unwrap_or(store.base.id),
+        tail_base: journal.reset.unwrap_or(store.base.id),
+        stored: Index(0),
         entries: if journal.reset.is_some() { Vec::new() } else { std::mem::take(&mut store.entries) },
     };
+    log.stored = log.last().index;
     match journal.entries.first() {
         Some(first) => {
             log.entries.truncate(position(&log, first.id.index));
             check_joint(&log, first.id)?;
+            log.stored = log.last().index;
             let base = log.base.index;
             log.entries.extend(journal.entries.iter().filter(|entry| entry.id.index > base).cloned());
         }

@@ -1,6 +1,6 @@
 //! Reading the log from the store, beside the thread that fills it.
 
-use crate::raft::Entry;
+use crate::raft::{Entry, LogSlice};
 use crate::storage::error::StorageError;
 use crate::storage::log::load::{self, Extent};
 use crate::storage::log::record::{Base, Run};
@@ -9,15 +9,6 @@ use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-/// Neighbouring entries and the one before them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSlice {
-    /// The entry before the first one.
-    pub prev: EntryId,
-    /// At least one, without gaps.
-    pub entries: Vec<Entry>,
-}
 
 /// Reads what the store holds of the log. It may lag behind what is durable, and is of use up to the index that was last reported as stored
 /// and below what is still in memory: above that it may hold what has been replaced since.

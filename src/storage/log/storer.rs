@@ -1,5 +1,6 @@
 //! Moves the log from the journal into the store, in bounded steps and by nobody's wait.
 
+use crate::raft::Mark;
 use crate::storage::error::StorageError;
 use crate::storage::journal::Segments;
 use crate::storage::log::LogStorer;
@@ -25,6 +26,8 @@ pub(crate) struct Storer<R> {
     sync_bytes: u64,
     /// The last record of the journal that the store holds.
     number: u64,
+    /// The last write that it holds, and the last entry then.
+    stored: (Mark, Index),
     /// The bytes that had been put at the last sync.
     synced_bytes: u64,
     /// For each sync of late: what the store held, and the bytes that had been put.
@@ -43,11 +46,12 @@ impl<R: RecordStore> Storer<R> {
         number: u64,
     ) -> Self {
         let syncs = VecDeque::from([(number, log.put_bytes())]);
-        Self { log, backlog, segments, sync_bytes, number, synced_bytes: 0, syncs, sweeps: true }
+        let stored = (Mark::RESTORED, Index(0));
+        Self { log, backlog, segments, sync_bytes, number, stored, synced_bytes: 0, syncs, sweeps: true }
     }
 
     /// Does a little of what there is to do. None: nothing is.
-    fn step(&mut self) -> Result<Option<Index>, StorageError> {
+    fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError> {
         let (is_due, is_urgent) = self.backlog.look();
         if is_due {
             self.take_over()?;
@@ -59,7 +63,7 @@ impl<R: RecordStore> Storer<R> {
         if is_urgent {
             self.relieve()?;
         }
-        Ok((is_due || self.sweeps).then(|| self.log.last().index))
+        Ok((is_due || self.sweeps).then_some(self.stored))
     }
 
     /// Takes over what comes next. False: there is nothing.
@@ -68,6 +72,8 @@ impl<R: RecordStore> Storer<R> {
             Some(Item::Group(number, jobs)) => {
                 self.log.take_over(&jobs, number)?;
                 self.number = number;
+                let mark = jobs.last().map_or(self.stored.0, |job| job.mark);
+                self.stored = (mark, self.log.last().index);
                 Ok(true)
             }
             Some(Item::Compact(through)) => {
@@ -122,7 +128,7 @@ impl<R: RecordStore> LogStorer for StorerHandle<R> {
         self.backlog.wait()
     }
 
-    fn step(&mut self) -> Result<Option<Index>, StorageError> {
+    fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError> {
         lock(&self.storer).step()
     }
 }

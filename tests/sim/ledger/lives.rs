@@ -1,5 +1,5 @@
 //! One node by itself: in one life of its process nothing goes back; between two
-//! lives no promise is lost; `base ≤ durable state ≤ applied ≤ commit ≤ last`; and
+//! lives no promise is lost; `compacted ≤ durable state ≤ applied ≤ commit ≤ last`; and
 //! memory is bounded.
 
 use crate::sim::ledger::Held;
@@ -16,6 +16,7 @@ pub struct Life {
     commit: Index,
     applied: Index,
     revision: Revision,
+    compacted: Index,
     base: Index,
     /// Base and last entry of the log that was compared last.
     pub log_seen: (EntryId, EntryId),
@@ -45,6 +46,7 @@ impl Life {
             commit: node.commit(),
             applied: view.applied().index,
             revision: view.revision(),
+            compacted: node.compacted(),
             base: node.base().index,
             log_seen: (node.base(), node.base()),
             led: None,
@@ -60,6 +62,7 @@ impl Life {
             commit: node.commit(),
             applied: view.applied().index,
             revision: view.revision(),
+            compacted: node.compacted(),
             base: node.base().index,
             led: (node.role() == RoleName::Leader).then(|| node.hard_state().term),
             ..*self
@@ -68,13 +71,14 @@ impl Life {
         assert!(now.commit >= self.commit, "n{id}: the commit index fell");
         assert!(now.applied >= self.applied, "n{id}: the applied index fell");
         assert!(now.revision >= self.revision, "n{id}: the revision fell");
-        assert!(now.base >= self.base, "n{id}: the log grew at its beginning");
+        assert!(now.base >= self.base, "n{id}: the tail of the log grew at its beginning");
+        assert!(now.compacted >= self.compacted, "n{id}: the log grew at its beginning");
         let durable = held.applied.index;
         let last = node.last().index;
         assert!(
-            now.base <= durable,
+            now.compacted <= durable,
             "n{id}: the log begins at {}, the durable state ends at {durable}",
-            now.base
+            now.compacted
         );
         assert!(durable <= now.applied, "n{id}: {durable} is durable but only {} is applied", now.applied);
         if bounds.installed != Some(view.applied()) {

@@ -182,7 +182,7 @@ fn the_handles_of_a_dead_process_are_dead() {
     old.log.write(&job).unwrap();
     disk.kill();
     let new = open(&disk, 1);
-    assert_eq!(new.restored, Model::default().after(&job).log);
+    assert_eq!(new.restored, Model::default().after(&job).in_the_journal());
     assert!(old.log.write(&job).unwrap_err().to_string().contains("the process is gone"));
     assert!(old.states.stage().is_err());
 }
@@ -209,7 +209,7 @@ fn a_copied_directory_is_the_same_one_and_a_wiped_one_is_none() {
     assert_ne!(one.directory_id(), two.directory_id());
     two.clone_from_disk(&one);
     assert_eq!(one.directory_id(), two.directory_id());
-    assert_eq!(open(&two, 2).restored, Model::default().after(&jobs).log);
+    assert_eq!(open(&two, 2).restored, Model::default().after(&jobs).in_the_journal());
     one.wipe();
     assert!(!one.is_formatted());
     one.format(CLUSTER).unwrap();

@@ -36,17 +36,23 @@ struct Model {
 }
 
 impl Model {
+    /// What a start finds if the store has taken over nothing yet.
+    fn in_the_journal(self) -> RestoredLog {
+        RestoredLog { stored: self.log.tail_base.index, ..self.log }
+    }
+
     fn apply(&mut self, job: &Persist) {
         let log = &mut self.log;
         log.hard_state = job.hard_state.unwrap_or(log.hard_state);
         if let Some(base) = job.reset {
-            log.base = base;
+            (log.base, log.tail_base) = (base, base);
             log.entries.clear();
         }
         if let Some(first) = job.entries.first() {
             log.entries.retain(|entry| entry.id.index < first.id.index);
             log.entries.extend(job.entries.iter().cloned());
         }
+        log.stored = log.last().index;
     }
 
     /// What was compacted may come back, until that is stored.
@@ -58,7 +64,7 @@ impl Model {
     }
 
     fn compact(&mut self, through: EntryId) {
-        self.log.base = through;
+        (self.log.base, self.log.tail_base) = (through, through);
         self.log.entries.retain(|entry| entry.id.index > through.index);
     }
 

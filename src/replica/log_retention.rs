@@ -1,0 +1,120 @@
+//! How much of the log stays although the durable state covers it.
+//!
+//! What is kept on purpose spares followers that lag a whole snapshot (Raft §7), and a node whose state falls back:
+//! a power cut may take the end of what the engine of the state has synced (see [`storage`](crate::storage)),
+//! and then the log must still have what follows. What a peer needs once its snapshot has arrived
+//! is kept as well, or it would need another one, forever.
+
+use crate::raft::{Entry, FollowerProgress, Persist, ProgressState};
+use crate::replica::options::Retention;
+use crate::types::{EntryId, Index, NodeId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Into how many pieces the part that is kept is cut, about: the log goes a piece at a time.
+const PIECES: u64 = 32;
+/// For peers that get a snapshot the log may grow to so many times of what is kept otherwise.
+const PATIENCE: u64 = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct LogRetention {
+    keep: Retention,
+    /// Places where the log may be cut, rising. The first one is where it begins; never empty.
+    places: VecDeque<Place>,
+    /// The size of all entries that were written.
+    bytes: u64,
+    /// The last entry of the snapshot that a peer is getting.
+    needed: BTreeMap<NodeId, Index>,
+}
+
+/// An entry, and the size of all up to it.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    id: EntryId,
+    bytes: u64,
+}
+
+impl LogRetention {
+    /// For a log that begins behind `base`. The size of what was not loaded is not known, and counts nothing.
+    pub(crate) fn new(keep: Retention, base: EntryId, loaded: &[Entry]) -> Self {
+        let places = VecDeque::from([Place { id: base, bytes: 0 }]);
+        let mut retention = Self { keep, places, bytes: 0, needed: BTreeMap::new() };
+        retention.append(loaded);
+        retention
+    }
+
+    /// The log was given something to write.
+    pub(crate) fn wrote(&mut self, Persist { reset, entries, .. }: &Persist) {
+        if let Some(base) = *reset {
+            self.places = VecDeque::from([Place { id: base, bytes: self.bytes }]);
+        }
+        if let Some(first) = entries.first() {
+            // They replace what was there.
+            while self.places.len() > 1 && self.last().id.index >= first.id.index {
+                self.places.pop_back();
+                self.bytes = self.last().bytes;
+            }
+        }
+        self.append(entries);
+    }
+
+    fn append(&mut self, entries: &[Entry]) {
+        let (bytes, count) = (self.goal() / PIECES, self.keep.entries / PIECES);
+        for entry in entries {
+            self.bytes += entry.size() as u64;
+            let last = self.last();
+            if self.bytes - last.bytes > bytes || entry.id.index.0 - last.id.index.0 > count {
+                self.places.push_back(Place { id: entry.id, bytes: self.bytes });
+            }
+        }
+    }
+
+    fn last(&self) -> Place {
+        *self.places.back().expect("never empty")
+    }
+
+    fn goal(&self) -> u64 {
+        (self.keep.bytes as u64).max(self.keep.window)
+    }
+
+    /// A peer is getting a snapshot that ends there.
+    pub(crate) fn snapshot_begins(&mut self, peer: NodeId, end: Index) {
+        self.needed.insert(peer, end);
+    }
+
+    /// It did not get it. What it gets next will be newer.
+    pub(crate) fn snapshot_failed(&mut self, peer: NodeId) {
+        self.needed.remove(&peer);
+    }
+
+    /// Up to which entry the log may go now, if that is news. The durable state covers it up to `covered`.
+    pub(crate) fn forget(&mut self, covered: Index, followers: &[FollowerProgress]) -> Option<EntryId> {
+        let limit = covered.min(self.spared(followers));
+        let reached = self.places.iter().take_while(|place| place.id.index <= covered).last()?.bytes;
+        let mut news = None;
+        while let Some(next) = self.places.get(1).copied() {
+            let (entries, bytes) =
+                (covered.0.saturating_sub(next.id.index.0), reached.saturating_sub(next.bytes));
+            let is_enough = entries >= self.keep.entries || bytes >= self.keep.bytes as u64;
+            if next.id.index > limit || !is_enough || bytes < self.keep.window {
+                break;
+            }
+            self.places.pop_front();
+            news = Some(next.id);
+        }
+        news
+    }
+
+    /// Up to where nobody who gets a snapshot needs the log.
+    fn spared(&mut self, followers: &[FollowerProgress]) -> Index {
+        self.needed.retain(|peer, end| {
+            let waits = |follower: &FollowerProgress| {
+                follower.state != ProgressState::Replicate && follower.matched < *end
+            };
+            followers.iter().any(|follower| follower.node == *peer && waits(follower))
+        });
+        let held = self.bytes - self.places.front().map_or(0, |place| place.bytes);
+        let needed = self.needed.values().min().copied();
+        needed.filter(|_| held < PATIENCE * self.goal()).unwrap_or(Index(u64::MAX))
+    }
+}
