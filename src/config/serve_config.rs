@@ -102,28 +102,19 @@ impl ServeConfig {
         NodeId(hash_words(&["node", &self.cluster_token, name]))
     }
 
-    /// A hash of all that members must share: timing, limits and formats. Peers
+    /// A hash of all that members must share: timing, and the form of what peers say. Peers
     /// compare it when they connect.
+    ///
+    /// Limits are not in it: those that decide what is applied are in the state, the others concern
+    /// what one node takes from its clients, and may differ while a cluster is restarted node by node.
     pub fn settings_fingerprint(&self) -> u64 {
         let Timing { tick, heartbeat, election_min, election_max } = &self.timing;
-        let limits = &self.limits;
         let mut hash = Xxh3::new();
-        // The order of these numbers is part of the format. How much one node takes
-        // on at a time, and for how long, is its own affair.
-        for number in [
-            FORMAT,
-            millis(*tick),
-            millis(*heartbeat),
-            millis(*election_min),
-            millis(*election_max),
-            limits.key_bytes as u64,
-            limits.request_bytes as u64,
-            limits.txn_ops as u64,
-            limits.page_keys,
-            limits.page_bytes,
-            limits.scan_chunk_bytes,
-            limits.reply_bytes,
-        ] {
+        // The order of these numbers is part of the format. A leader whose heartbeats are rarer than another's election
+        // timeout would be challenged for ever.
+        for number in
+            [FORMAT, millis(*tick), millis(*heartbeat), millis(*election_min), millis(*election_max)]
+        {
             hash.update(&number.to_le_bytes());
         }
         hash.digest()
@@ -172,11 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_covers_timing_and_limits_and_nothing_local() {
+    fn the_fingerprint_covers_timing_and_nothing_local() {
         let one = config(&[]);
-        let local = config(&["--cache-mib", "8", "--worker-threads", "2", "--data-dir", "elsewhere"]);
-        assert_eq!(one.settings_fingerprint(), local.settings_fingerprint());
-        for shared in [["--timing", "wan"], ["--heartbeat-ms", "51"], ["--max-key-size", "9KiB"]] {
+        for local in [["--cache-mib", "8"], ["--data-dir", "elsewhere"], ["--max-key-size", "9KiB"]] {
+            assert_eq!(one.settings_fingerprint(), config(&local).settings_fingerprint(), "{local:?}");
+        }
+        for shared in [["--timing", "wan"], ["--heartbeat-ms", "51"]] {
             assert_ne!(one.settings_fingerprint(), config(&shared).settings_fingerprint(), "{shared:?}");
         }
     }

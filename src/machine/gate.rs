@@ -27,6 +27,12 @@ impl ClusterVersion {
     pub fn get(self) -> u32 {
         self.0
     }
+
+    /// To what a cluster of this version may be raised: what each of its members is known to support, if that is more.
+    pub fn raisable(self, members: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let supported: Option<Vec<Self>> = members.into_iter().collect();
+        supported?.into_iter().min().filter(|lowest| *lowest > self)
+    }
 }
 
 impl fmt::Display for ClusterVersion {

@@ -8,15 +8,17 @@
 //! | cluster id | two clusters whose addresses were mixed up |
 //! | recipient | an address that now belongs to another node |
 //! | node id | a node that is no member |
-//! | settings | members with other timings or limits |
+//! | settings | members with another timing, or another form of what peers say |
+//! | cluster version | a program that does not know what the log may hold ([`gate`](crate::machine)) |
 //! | directory id | a member that lost its disk: it forgot its votes and its log, and would break promises |
 
+use crate::machine::ClusterVersion;
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::proto::raft as pb;
 use crate::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The longest name or URL that a peer may send, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -36,6 +38,8 @@ pub struct Identity {
     pub client_url: String,
     /// A hash over the settings that all members must share.
     pub settings_fingerprint: u64,
+    /// The newest cluster version that its program knows.
+    pub supports: ClusterVersion,
 }
 
 impl Identity {
@@ -49,6 +53,7 @@ impl Identity {
             settings_fingerprint: self.settings_fingerprint,
             name: self.name.clone(),
             client_url: self.client_url.clone(),
+            cluster_version: self.supports.get(),
         }
     }
 }
@@ -82,6 +87,8 @@ pub struct Acquaintance {
     pub node: NodeId,
     /// Where clients reach it.
     pub client_url: String,
+    /// The newest cluster version that its program knows.
+    pub supports: ClusterVersion,
 }
 
 /// Decides who is let in.
@@ -92,6 +99,8 @@ pub struct Admission {
     /// Directories that `known` has confirmed since the start, so that only the
     /// first call of a peer waits for the disk. 0: none yet.
     confirmed: Vec<(NodeId, AtomicU64)>,
+    /// The cluster's version, as far as this node knows.
+    required: AtomicU32,
 }
 
 impl Admission {
@@ -103,7 +112,13 @@ impl Admission {
     ) -> Self {
         let members: BTreeSet<NodeId> = members.into_iter().collect();
         let confirmed = members.iter().map(|node| (*node, AtomicU64::new(0))).collect();
-        Self { own, members, known, confirmed }
+        let required = AtomicU32::new(ClusterVersion::FOUNDING.get());
+        Self { own, members, known, confirmed, required }
+    }
+
+    /// The cluster has this version: whoever does not know it is not let in any more.
+    pub fn require(&self, version: ClusterVersion) {
+        self.required.fetch_max(version.get(), Ordering::Relaxed);
     }
 
     /// Who this node is.
@@ -122,7 +137,8 @@ impl Admission {
         self.compare(&sender)?;
         let node = NodeId(sender.node_id);
         self.confirm(node, DirectoryId(sender.directory_id), &sender.name).await?;
-        Ok(Acquaintance { node, client_url: sender.client_url })
+        let supports = ClusterVersion(sender.cluster_version);
+        Ok(Acquaintance { node, client_url: sender.client_url, supports })
     }
 
     /// Checks who answered a call to `expected`.
@@ -189,9 +205,20 @@ impl Admission {
             return refuse(
                 RefusalKind::SettingsDiffer,
                 format!(
-                    "{:?} and {name:?} differ in settings that all members must share (timing and limits); \
+                    "{:?} and {name:?} differ in settings that all members must share (timing and the form of what peers say); \
                      compare `kontiki config show` of both",
                     sender.name
+                ),
+            );
+        }
+        let required = self.required.load(Ordering::Relaxed);
+        if sender.cluster_version < required {
+            return refuse(
+                RefusalKind::VersionTooOld,
+                format!(
+                    "{:?} runs a program that knows cluster versions up to {}, but the cluster has version \
+                     {required}; start it with a program that knows that, on the same data directory",
+                    sender.name, sender.cluster_version
                 ),
             );
         }

@@ -65,7 +65,10 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
                 tracing::info!(peer = address.name, missing, "introduced to {}", address.name);
             }
             Err(IntroduceFailure::Refused(refusal))
-                if matches!(refusal.kind, RefusalKind::MemberWiped | RefusalKind::WrongCluster) =>
+                if matches!(
+                    refusal.kind,
+                    RefusalKind::MemberWiped | RefusalKind::WrongCluster | RefusalKind::VersionTooOld
+                ) =>
             {
                 return Err(IntroduceError::Refused { peer: address.name.clone(), refusal });
             }

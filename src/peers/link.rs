@@ -1,5 +1,6 @@
 //! All that this node holds about one peer: the ways to it and what waits there.
 
+use crate::machine::ClusterVersion;
 use crate::peers::connection;
 use crate::peers::identity::Acquaintance;
 use crate::peers::lane::{LaneReceiver, LaneSender, lane};
@@ -9,7 +10,7 @@ use crate::peers::settings::PeerSettings;
 use crate::raft::{Message, Vote};
 use crate::types::NodeId;
 use arc_swap::ArcSwapOption;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio::task::AbortHandle;
@@ -59,6 +60,8 @@ pub struct Link {
     /// Whether a loss was reported since a stream was last opened.
     lost: AtomicBool,
     client_url: ArcSwapOption<String>,
+    /// The newest cluster version that the peer's program knows; 0: not heard yet.
+    supports: AtomicU32,
     /// The snapshot that is being sent.
     snapshot: Mutex<Option<AbortHandle>>,
     queue: (usize, usize),
@@ -99,6 +102,7 @@ impl Link {
             acquainted: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             client_url: ArcSwapOption::empty(),
+            supports: AtomicU32::new(0),
             snapshot: Mutex::new(None),
             queue: (settings.queue_messages, settings.queue_bytes),
         })
@@ -154,6 +158,7 @@ impl Link {
 
     /// The peer spoke, and was let in.
     pub fn heard_from(&self, peer: &Acquaintance) {
+        self.supports.store(peer.supports.get(), Ordering::Relaxed);
         let known = self.client_url.load();
         if !peer.client_url.is_empty() && known.as_ref().is_none_or(|url| **url != peer.client_url) {
             self.client_url.store(Some(Arc::new(peer.client_url.clone())));
@@ -185,6 +190,11 @@ impl Link {
     /// Where clients reach the peer, once it was heard from.
     pub fn client_url(&self) -> Option<String> {
         self.client_url.load().as_deref().cloned()
+    }
+
+    /// The newest cluster version that the peer's program knows, once it was heard from.
+    pub fn supports(&self) -> Option<ClusterVersion> {
+        Some(self.supports.load(Ordering::Relaxed)).filter(|version| *version > 0).map(ClusterVersion)
     }
 
     /// Notes the task that sends a snapshot; an older one is stopped.

@@ -19,6 +19,8 @@ pub enum RefusalKind {
     UnknownMember,
     /// The peer's shared settings are others.
     SettingsDiffer,
+    /// The peer's program does not know the cluster's version.
+    VersionTooOld,
     /// The peer is a member whose data directory was replaced.
     MemberWiped,
     /// Not now: the node is starting, stopping, or cannot note the peer's directory.
@@ -26,11 +28,12 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::WrongCluster,
         Self::WrongRecipient,
         Self::UnknownMember,
         Self::SettingsDiffer,
+        Self::VersionTooOld,
         Self::MemberWiped,
         Self::NotReady,
     ];
@@ -42,6 +45,7 @@ impl RefusalKind {
             Self::WrongRecipient => "WRONG_RECIPIENT",
             Self::UnknownMember => "UNKNOWN_MEMBER",
             Self::SettingsDiffer => "SETTINGS_DIFFER",
+            Self::VersionTooOld => "VERSION_TOO_OLD",
             Self::MemberWiped => "MEMBER_WIPED",
             Self::NotReady => "NOT_READY",
         }

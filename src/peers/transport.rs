@@ -3,6 +3,7 @@
 
 use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Answer, Later, MemberInfo, NoAnswer, OtherNodes, Question, Responder};
+use crate::machine::ClusterVersion;
 use crate::peers::events::PeerEvents;
 use crate::peers::identity::{Identity, KnownDirectories};
 use crate::peers::introduce::{self, IntroduceError};
@@ -59,6 +60,17 @@ impl Peers {
             self.links.runtime().spawn(dialer::run(self.links.clone(), link.clone()));
             self.links.runtime().spawn(forward_dialer::run(self.links.clone(), link.clone()));
         }
+    }
+
+    /// The cluster has this version: whoever does not know it is not let in any more.
+    pub fn require(&self, version: ClusterVersion) {
+        self.links.admission().require(version);
+    }
+
+    /// The newest cluster version that each member's program knows, this node's among them; none: it was not heard yet.
+    pub fn supported(&self) -> impl Iterator<Item = Option<ClusterVersion>> {
+        let own = self.links.admission().own().supports;
+        self.links.all().map(|link| link.supports()).chain([Some(own)])
     }
 
     /// What answers the peers, for the peer listener. A client that came there by

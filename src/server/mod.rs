@@ -10,6 +10,7 @@
 //! `introduction` is what a node says before it can take part, `leaders` tells the log who leads, `signals` are what
 //! the parts wait for when it stops.
 
+mod cluster_version;
 mod error;
 mod introduction;
 mod leaders;
@@ -22,6 +23,7 @@ use crate::api::context::{Api, Bounds};
 use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::grpc::listener;
+use crate::machine::ClusterVersion;
 use crate::peers::{Identity, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError};
 use crate::raft::{Members, RoleName};
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
@@ -122,6 +124,8 @@ impl Server {
             durability = durability(&config),
             "started",
         );
+        let stopping = given(signals.stopping.subscribe());
+        tokio::spawn(cluster_version::keep(handle.clone(), peers.clone(), stopping));
         tokio::spawn(leaders::tell(handle.watch_status(), names(&config)));
         Ok(Self {
             handle,
@@ -227,6 +231,7 @@ fn peers(
         name: config.name.clone(),
         client_url: config.advertise_client.clone(),
         settings_fingerprint: config.settings_fingerprint(),
+        supports: ClusterVersion::SUPPORTED,
     };
     let addresses = config.initial_cluster.iter().map(|member| PeerAddress {
         node: config.node_id(&member.name),

@@ -19,6 +19,18 @@ fn a_command_of_an_unknown_kind_is_an_error_and_no_refusal() {
 }
 
 #[test]
+fn a_cluster_is_raised_to_what_every_member_is_known_to_support() {
+    let raised = |members: &[u32]| {
+        // 0: it was not heard yet.
+        let heard = |version: &u32| (*version > 0).then_some(ClusterVersion(*version));
+        ClusterVersion(2).raisable(members.iter().map(heard)).map(ClusterVersion::get)
+    };
+    assert_eq!(raised(&[4, 3, 5]), Some(3));
+    assert_eq!(raised(&[2, 3, 3]), None, "one does not know more");
+    assert_eq!(raised(&[3, 0, 3]), None, "one was not heard yet");
+}
+
+#[test]
 fn a_cluster_version_is_raised_by_an_entry_and_only_to_one_that_is_known() {
     let mut store = Store::new();
     let raise = |version| Command::Raise(Raise { version });

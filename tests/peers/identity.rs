@@ -30,7 +30,12 @@ fn each_difference_has_its_own_reason() {
         (differ(|sender| sender.recipient_id = 2), RefusalKind::WrongRecipient, "this is node 1 (\"n1\")"),
         (differ(|sender| sender.node_id = 9), RefusalKind::UnknownMember, "node 9"),
         (differ(|sender| sender.node_id = 1), RefusalKind::UnknownMember, "no other member"),
-        (differ(|sender| sender.settings_fingerprint = 2), RefusalKind::SettingsDiffer, "timing and limits"),
+        (differ(|sender| sender.settings_fingerprint = 2), RefusalKind::SettingsDiffer, "differ in settings"),
+        (
+            differ(|sender| sender.cluster_version = 0),
+            RefusalKind::VersionTooOld,
+            "the cluster has version 1",
+        ),
         (
             differ(|sender| sender.directory_id = 5),
             RefusalKind::MemberWiped,

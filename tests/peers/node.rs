@@ -5,6 +5,7 @@ use kontiki::api::fault::Fault;
 use kontiki::api::node_status::{Member, NodeStatus};
 use kontiki::api::remote::{Answer, Later, Question, Responder};
 use kontiki::kv::PutResult;
+use kontiki::machine::ClusterVersion;
 use kontiki::machine::{Outcome, Reply};
 use kontiki::peers::{
     Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
@@ -299,6 +300,7 @@ impl Plan {
             name: format!("n{node}"),
             client_url: format!("http://clients-of-n{node}"),
             settings_fingerprint: self.fingerprint,
+            supports: ClusterVersion::SUPPORTED,
         }
     }
 

@@ -29,6 +29,7 @@ mod clients;
 mod clock;
 mod disk;
 mod front;
+mod gate;
 mod history;
 mod ledger;
 mod nemesis;

@@ -3,6 +3,7 @@
 //! the core would hear.
 
 use crate::sim::server::CLUSTER;
+use kontiki::machine::ClusterVersion;
 use kontiki::peers::identity::{Admission, Identity, KnownDirectories, RememberError};
 use kontiki::proto::raft as pb;
 use kontiki::types::{ClusterId, DirectoryId, NodeId};
@@ -49,6 +50,7 @@ fn identity(node: NodeId) -> Identity {
         name: format!("n{node}"),
         client_url: format!("http://n{node}:2379"),
         settings_fingerprint: 7,
+        supports: ClusterVersion::SUPPORTED,
     }
 }
 
