@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 const LOG: Part = Part::Log;
 
+/// The unit in which the journal writes.
+const SECTOR: usize = 512;
+
 /// The files, and what they say.
 #[derive(Debug)]
 pub struct SimJournal {
@@ -187,8 +190,9 @@ impl SimJournal {
             Course::Fails(reason) => Some(reason),
         };
         if let Some(reason) = failure {
-            // Part of it is there, or none, or all of it.
-            let length = self.device.lock().rng.usize(..=bytes.len());
+            // Part of it is there, or none, or all of it. A killed write ends between two pages of the cache, and so
+            // never within a sector.
+            let length = self.device.lock().rng.usize(..=bytes.len()) / SECTOR * SECTOR;
             self.segments[number].write(offset, &bytes[..length]);
             // Nobody knows, but it may come back: what it was to replace is not certain any more.
             self.facts.write(bytes);
