@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 /// Limits of requests. Each is refused with its name, the limit and the
-/// actual value; shown by `kontiki status`. All members should share them.
+/// actual value; shown by `kontiki status`. What decides whether a command is applied is recorded in
+/// the replicated state at the founding; the rest is each node's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest key in bytes.
