@@ -1,5 +1,5 @@
-//! Where a node listens and how others reach it. On the ground floor because
-//! the configuration, the client and the command line all read the same words.
+//! Where a node listens and how others reach it. Here, below everything else, because the configuration, the
+//! client and the command line all read the same notation.
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ impl HostPort {
             text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port; write HOST:PORT"))?;
         let host = parse_host(host, text)?;
         match port.parse::<u16>() {
-            Ok(0) => Err(format!("`{text}` has port 0, which nobody could find; choose a port")),
+            Ok(0) => Err(format!("`{text}` has port 0, which nobody could connect to; choose a port")),
             Ok(port) => Ok(Self { host, port }),
-            Err(_) => Err(format!("`{port}` in `{text}` is no port; write a number from 1 to 65535")),
+            Err(_) => Err(format!("`{port}` in `{text}` is not a port; write a number from 1 to 65535")),
         }
     }
 
@@ -39,7 +39,7 @@ fn parse_host(host: &str, whole: &str) -> Result<String, String> {
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match inner.parse::<std::net::Ipv6Addr>() {
             Ok(_) => Ok(inner.to_owned()),
-            Err(_) => Err(format!("`{inner}` in `{whole}` is no IPv6 address")),
+            Err(_) => Err(format!("`{inner}` in `{whole}` is not an IPv6 address")),
         };
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -52,7 +52,7 @@ fn parse_host(host: &str, whole: &str) -> Result<String, String> {
     if host.chars().all(plain) {
         Ok(host.to_owned())
     } else {
-        Err(format!("`{host}` in `{whole}` is no host name"))
+        Err(format!("`{host}` in `{whole}` is not a host name"))
     }
 }
 
@@ -75,7 +75,7 @@ impl NodeUrl {
     /// says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(format!("`{text}` is no URL; write http://HOST:PORT"));
+            return Err(format!("`{text}` is not a URL; write http://HOST:PORT"));
         };
         match scheme {
             "http" => {}
@@ -120,16 +120,16 @@ mod tests {
             ("localhost", "has no port"),
             (":2379", "has no host"),
             ("h:0", "port 0"),
-            ("h:65536", "is no port"),
+            ("h:65536", "is not a port"),
             ("::1:2379", "needs brackets"),
-            ("[::g]:1", "no IPv6 address"),
-            ("a b:1", "is no host name"),
+            ("[::g]:1", "not an IPv6 address"),
+            ("a b:1", "is not a host name"),
         ] {
             let error = HostPort::parse(text).unwrap_err();
             assert!(error.contains(fragment), "{text}: {error}");
         }
         for (text, fragment) in [
-            ("n1:2380", "is no URL"),
+            ("n1:2380", "is not a URL"),
             ("ftp://n1:2380", "scheme `ftp`"),
             ("https://n1:2380", "does not have yet"),
             ("http://n1:2380/x", "more than a host and a port"),

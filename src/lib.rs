@@ -8,11 +8,16 @@
 //!  ├───▶ bench, dev: programs of their own behind a command
 //!  └───▶ verify (knows nothing of the others)
 //! ```
+//!
+//! Everything is public because the tests are a crate of their own. Other programs should need only [`client`] and
+//! [`verify`], and the types that these speak of; there every public item is documented.
 
+#[warn(missing_docs)]
 pub mod address;
 pub mod api;
 pub mod bench;
 pub mod cli;
+#[warn(missing_docs)]
 pub mod client;
 pub mod config;
 pub mod dev;
@@ -22,12 +27,15 @@ pub mod machine;
 pub mod peers;
 pub mod proto;
 pub mod raft;
+#[warn(missing_docs)]
 pub mod reason;
 pub mod replica;
 pub mod server;
 pub mod settings;
 pub mod storage;
 pub mod telemetry;
+#[warn(missing_docs)]
 pub mod types;
 pub mod units;
+#[warn(missing_docs)]
 pub mod verify;

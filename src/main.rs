@@ -1,7 +1,7 @@
 //! The `kontiki` program.
 
-/// Small, short-lived allocations on several threads are most of what a node
-/// does; the system's allocator was a sixth of its time.
+/// A node makes mostly small, short-lived allocations on several threads; the system's allocator took a sixth
+/// of its time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

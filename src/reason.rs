@@ -1,6 +1,5 @@
-//! Why a request fails, and what became of it: the words that the server, the
-//! client and the command line share. The reasons are a closed list, since
-//! programs decide by them.
+//! Why a request fails, and what became of it, as the server, the client and the command line all name it.
+//! The reasons are a closed list, since programs branch on them.
 
 use std::fmt;
 
@@ -9,7 +8,7 @@ use std::fmt;
 pub enum Outcome {
     /// It was certainly not applied and never will be.
     NotApplied,
-    /// It may have been applied, may yet be, or never.
+    /// It may have been applied, may be applied later, or never.
     Unknown,
 }
 
@@ -22,7 +21,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of that name.
+    /// The outcome with this name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::NotApplied, Self::Unknown].into_iter().find(|outcome| outcome.as_str() == name)
     }
@@ -30,22 +29,22 @@ impl Outcome {
 
 /// The kinds of failure, by gRPC's names. Each protocol has its own code for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FailureKind {
     /// The request itself is wrong.
     InvalidArgument,
-    /// The request is right, but not here and now.
+    /// The request is valid, but not here and now.
     FailedPrecondition,
-    /// What was asked for is not there any more, or not yet.
+    /// What was asked for is no longer there, or not yet.
     OutOfRange,
     /// There is no such method.
     Unimplemented,
-    /// Somebody who is needed is away. Sending it again may help.
+    /// A node that is needed is away. Sending it again may help.
     Unavailable,
-    /// A bound is reached.
+    /// A limit is reached.
     ResourceExhausted,
-    /// The time is up.
+    /// The deadline passed.
     DeadlineExceeded,
-    /// What was begun was given up.
+    /// What was started was given up.
     Aborted,
     /// Stored data is damaged.
     DataLoss,
@@ -63,7 +62,7 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// All there are, for documentation and tests.
+            /// All reasons, for documentation and tests.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
             /// The name on the wire.
@@ -74,13 +73,13 @@ macro_rules! reasons {
             }
 
             /// What kind of failure it is.
-            pub const fn kind(self) -> Kind {
+            pub const fn kind(self) -> FailureKind {
                 match self {
-                    $(Self::$name => Kind::$kind,)+
+                    $(Self::$name => FailureKind::$kind,)+
                 }
             }
 
-            /// The reason of that name.
+            /// The reason with this name.
             pub fn named(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
             }
@@ -89,7 +88,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // What the request itself is. Sending it again does not help.
+    // About the request itself. Sending it again does not help.
 
     /// A key is required and was not given.
     KeyMissing = "KEY_MISSING", InvalidArgument;
@@ -97,19 +96,19 @@ reasons! {
     KeyEmpty = "KEY_EMPTY", InvalidArgument;
     /// A key, prefix or bound is longer than a key may be.
     KeyTooLong = "KEY_TOO_LONG", InvalidArgument;
-    /// No form of the selector is set.
+    /// No variant of the selector is set.
     SelectorMissing = "SELECTOR_MISSING", InvalidArgument;
     /// A prefix has no bytes; `all` says that every key is meant.
     PrefixEmpty = "PREFIX_EMPTY", InvalidArgument;
-    /// A span's end is not behind its start.
+    /// A span's end is not after its start.
     RangeInverted = "RANGE_INVERTED", InvalidArgument;
     /// `all` is set to false, which names no keys.
     AllFalse = "ALL_FALSE", InvalidArgument;
-    /// An enum has a value that this version does not know, or none where one is required.
+    /// An enum has a value that this version does not know, or is unset where one is required.
     EnumUnknown = "ENUM_UNKNOWN", InvalidArgument;
-    /// A revision or limit is below the least that makes sense.
+    /// A revision or limit is below the smallest valid one.
     NumberTooSmall = "NUMBER_TOO_SMALL", InvalidArgument;
-    /// A page of more keys was asked for than a page may have.
+    /// The page asked for has more keys than a page may have.
     PageTooLarge = "PAGE_TOO_LARGE", InvalidArgument;
     /// The page token is damaged, or belongs to another range, order or revision.
     PageTokenInvalid = "PAGE_TOKEN_INVALID", InvalidArgument;
@@ -125,31 +124,31 @@ reasons! {
     TooManyCompares = "TOO_MANY_COMPARES", InvalidArgument;
     /// Transactions are nested too deeply.
     TooDeep = "TOO_DEEP", InvalidArgument;
-    /// An operation of a transaction is of no kind.
+    /// An operation of a transaction is unset.
     OpMissing = "OP_MISSING", InvalidArgument;
     /// A compare's operand is absent, or of the wrong type for its target.
     OperandMismatch = "OPERAND_MISMATCH", InvalidArgument;
-    /// A field is set that has no meaning together with the others.
+    /// A field is set that has no meaning in combination with the others.
     FieldNotAllowed = "FIELD_NOT_ALLOWED", InvalidArgument;
     /// A transaction would change one key twice.
     DuplicateKey = "DUPLICATE_KEY", InvalidArgument;
-    /// Leadership cannot be handed to this node: it is unknown, no voter, or leads already.
+    /// Leadership cannot be handed to this node: it is unknown, not a voter, or leads already.
     BadTransferTarget = "BAD_TRANSFER_TARGET", InvalidArgument;
     /// A client asked on the listener for other nodes; the details say where clients ask.
     WrongListener = "WRONG_LISTENER", FailedPrecondition;
-    /// The bytes are no message of this type.
+    /// The bytes are not a message of this type.
     Malformed = "MALFORMED", InvalidArgument;
-    /// The server has no such service or method, or not with this encoding.
+    /// The server has no such service or method, or not in this encoding.
     MethodUnknown = "METHOD_UNKNOWN", Unimplemented;
 
-    // What the store is at the moment.
+    // About the store at the moment.
 
     /// The revision was compacted: read a newer one.
     Compacted = "COMPACTED", OutOfRange;
     /// The revision has not happened yet.
     FutureRevision = "FUTURE_REVISION", OutOfRange;
 
-    // What the cluster is at the moment. Sending it again may help.
+    // About the cluster at the moment. Sending it again may help.
 
     /// This node does not lead, and the request was already forwarded once.
     NotLeader = "NOT_LEADER", Unavailable;
@@ -163,7 +162,7 @@ reasons! {
     LeadershipLost = "LEADERSHIP_LOST", Unavailable;
     /// The leader could not be reached, or the connection broke.
     LeaderUnreachable = "LEADER_UNREACHABLE", Unavailable;
-    /// The node is new and waits for the other members to accept it; other nodes may well serve.
+    /// The node is new and waits for the other members to accept it; other nodes may be serving.
     Starting = "STARTING", Unavailable;
     /// The node is stopping.
     Stopping = "STOPPING", Unavailable;
@@ -171,14 +170,14 @@ reasons! {
     Overloaded = "OVERLOADED", ResourceExhausted;
     /// The leader's disk is nearly full: writes are refused until there is room again, reads go on.
     NoSpace = "NO_SPACE", ResourceExhausted;
-    /// The client does not take what it asked for.
+    /// The client does not read what it asked for.
     SlowReader = "SLOW_READER", ResourceExhausted;
     /// The deadline passed.
     Deadline = "DEADLINE", DeadlineExceeded;
     /// The target of a leadership transfer did not take over in time.
     TransferTimedOut = "TRANSFER_TIMED_OUT", Aborted;
 
-    // What is broken.
+    // Failures of the server.
 
     /// The storage engine failed or found damage; the node is about to stop.
     Storage = "STORAGE", DataLoss;
@@ -189,8 +188,8 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether the same request may well succeed in a moment, on this node or
-    /// the next leader, provided that it was certainly not applied.
+    /// Whether the same request may succeed in a moment, on this node or on the next leader, provided that it
+    /// was certainly not applied.
     pub const fn is_passing(self) -> bool {
         matches!(
             self,

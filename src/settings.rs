@@ -1,11 +1,11 @@
-//! The numbers that steer a node, with their defaults and reasons. Plain
-//! values: [`config`](crate::config) reads and checks them.
+//! The numbers that steer a node, with their defaults and reasons. Plain values: [`config`](crate::config)
+//! reads and checks them.
 
 use std::time::Duration;
 
-/// Limits of requests. Each is refused with its name, the limit and the
-/// actual value; shown by `kontiki status`. What decides whether a command is applied is recorded in
-/// the replicated state at the founding; the rest is each node's own.
+/// Limits of requests. Each is refused with its name, the limit and the actual value; shown by `kontiki
+/// status`. Those that decide whether a command is applied are recorded in the replicated state when the
+/// cluster is founded; the others are each node's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest key in bytes.
@@ -25,9 +25,9 @@ pub struct Limits {
     pub reply_bytes: u64,
     /// The most streams that one client connection may have open at once.
     pub streams_per_connection: u32,
-    /// The most requests in progress on one node; one more is refused at once.
+    /// The most requests in progress on one node; more are refused at once.
     pub requests_in_flight: usize,
-    /// How long a request may take that brings no deadline of its own.
+    /// How long a request without a deadline may take.
     pub default_deadline: Duration,
 }
 

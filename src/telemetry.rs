@@ -1,4 +1,4 @@
-//! Logs. Metrics and traces come with a later version.
+//! Logging. There are no metrics and traces yet.
 
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
@@ -8,14 +8,14 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("`{filter}` is no log filter: {source}; write info, or info,kontiki::raft=debug")]
+    #[error("`{filter}` is not a log filter: {source}; write info, or info,kontiki::raft=debug")]
     Filter {
         /// The filter as given.
         filter: String,
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Something in this process already logs elsewhere.
+    /// Something in this process has set up logging already.
     #[error("logging was set up before: {0}")]
     Taken(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -23,7 +23,7 @@ pub enum TelemetryError {
 /// Sends the process's log to standard error: for people on a terminal, one
 /// JSON object a line otherwise, unless `config` says which.
 ///
-/// To be called once; a second time is an error.
+/// Calling it twice is an error.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;

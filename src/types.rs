@@ -1,5 +1,5 @@
-//! The small words that every layer speaks. They live on the ground floor so
-//! that no layer has to lean on a bigger one for them.
+//! The small types that every layer uses. They are below everything else, so that no layer needs to import a
+//! larger one for them.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! number {
                 self.0
             }
 
-            /// The next one. Panics on overflow, which no cluster lives to see.
+            /// The next one. Panics on overflow, which no cluster lives long enough to see.
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
             }
@@ -46,7 +46,7 @@ number! {
     ClusterId
 }
 number! {
-    /// A data directory, by the random number it got when it was created.
+    /// A data directory, by the random number that it got when it was created.
     DirectoryId
 }
 number! {
@@ -61,7 +61,7 @@ impl Index {
     }
 }
 
-/// Names one entry for ever: two logs that hold entries with the same id hold
+/// Names one entry forever: two logs that hold entries with the same id hold
 /// the same entry, and the same entries before it (Raft §5.3, log matching).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId {

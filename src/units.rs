@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// A number with its unit: `500ms`, `1.5s`, `1m 30s`. A number alone is refused: five what?
+/// A number with its unit: `500ms`, `1.5s`, `1m 30s`. A bare number is refused: five what?
 ///
 /// # Errors
-/// In words, with an example.
+/// What is wrong, with an example.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    // A lone 0 needs no unit for the crate; here every duration has one.
+    // The crate accepts a bare 0; here every duration needs a unit.
     let lone = text.trim().bytes().all(|byte| byte.is_ascii_digit());
     match humantime::parse_duration(text) {
         Ok(duration) if !lone => Ok(duration),

@@ -1,11 +1,10 @@
-//! A long answer as a stream, whose client may read slowly, but not stop reading.
+//! A long answer as a stream. The client may read slowly, but may not stop reading.
 //!
-//! A task of its own makes the parts; a few wait in a queue. What such an answer
-//! pins (a view, a permit, a thread) is let go as soon as the task ends: when
-//! all is given, when the client has gone or takes nothing any more, and when
-//! the node stops. The reason for an early end does not stand in the queue,
-//! which may be full at that very moment: it is kept beside it and follows the
-//! last part that was given. So a stream never breaks off as if it were whole.
+//! A task produces the parts; a few wait in a queue. What such an answer pins (a view, a permit, a thread) is
+//! released as soon as the task ends: when everything was delivered, when the client is gone or has stopped
+//! reading, and when the node stops. The reason for an early end does not go through the queue, which may be
+//! full at that moment: it is kept beside it and follows the last delivered part. So a stream that is cut
+//! short never looks complete.
 
 use crate::api::context::Api;
 use crate::api::deadline::Deadline;
@@ -18,25 +17,25 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// How many parts wait for the client.
+/// How many parts may wait for the client.
 const PARTS_WAITING: usize = 2;
 
-/// What makes an answer of many parts.
+/// The context of an answer in many parts.
 #[derive(Debug)]
 pub struct Answering {
-    /// What the answer is, in words: "scan".
+    /// What the answer is, for messages: "scan".
     pub what: &'static str,
-    /// The client's own deadline. Without one the answer may take as long as it is read.
+    /// The client's own deadline. Without one the answer may take as long as the client keeps reading.
     pub deadline: Option<Deadline>,
-    /// Given back when the answer ends.
+    /// Released when the answer ends.
     pub permit: OwnedSemaphorePermit,
 }
 
-/// Begins an answer: `work` gives its parts to the reader.
+/// Starts an answer: `work` sends its parts to the client.
 pub(in crate::api) fn start<T, W>(
     api: Arc<Api>,
     answering: Answering,
-    work: impl FnOnce(Reader<T>) -> W,
+    work: impl FnOnce(PartSender<T>) -> W,
 ) -> AnswerStream<T>
 where
     T: Send + 'static,
@@ -46,13 +45,13 @@ where
     let (parts, waiting) = mpsc::channel(PARTS_WAITING);
     let (end, ended) = oneshot::channel();
     let patience = api.bounds.reader_patience;
-    let work = work(Reader { parts, what, deadline, patience });
+    let work = work(PartSender { parts, what, deadline, patience });
     tokio::spawn(async move {
         let _permit = permit;
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = api.shut_down() => {
-                let message = format!("the node is stopping; begin the {what} again on another one");
+                let message = format!("the node is stopping; start the {what} again on another one");
                 Err(Fault::new(Reason::Stopping, message))
             }
         };
@@ -64,18 +63,18 @@ where
     AnswerStream { parts: waiting, ended: Some(ended) }
 }
 
-/// The client, as the work sees it.
+/// The client's end of the stream, as the work sees it.
 #[derive(Debug)]
-pub struct Reader<T> {
+pub struct PartSender<T> {
     parts: mpsc::Sender<T>,
     what: &'static str,
     deadline: Option<Deadline>,
     patience: Duration,
 }
 
-impl<T> Reader<T> {
-    /// Hands over the next part as soon as there is room. False: the client has gone away.
-    pub async fn give(&self, part: T) -> Result<bool, Fault> {
+impl<T> PartSender<T> {
+    /// Sends the next part as soon as there is room. False: the client has gone away.
+    pub async fn send(&self, part: T) -> Result<bool, Fault> {
         let patience = self.deadline.map_or(self.patience, |deadline| deadline.left().min(self.patience));
         match self.parts.send_timeout(part, patience).await {
             Ok(()) => Ok(true),
@@ -90,7 +89,7 @@ impl<T> Reader<T> {
             return Fault::deadline(&format!("the client read the {what}"));
         }
         let message = format!(
-            "nothing of the {what} was read for {:?}, and the state it shows cannot be kept for ever; begin it again",
+            "nothing of the {what} was read for {:?}, and the state it shows cannot be kept forever; start again",
             self.patience
         );
         Fault::new(Reason::SlowReader, message)
@@ -101,7 +100,7 @@ impl<T> Reader<T> {
 #[derive(Debug)]
 pub struct AnswerStream<T> {
     parts: mpsc::Receiver<T>,
-    /// `None` once it was given.
+    /// `None` once it was delivered.
     ended: Option<oneshot::Receiver<Fault>>,
 }
 

@@ -1,29 +1,26 @@
-//! What a request brings along beside what it asks.
+//! The context of a request.
 
 use crate::api::deadline::Deadline;
 
-/// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Until when it may take.
+    /// When it must be done.
     pub deadline: Deadline,
-    /// Whether another node forwarded it: then it is answered here or refused.
+    /// Whether another node forwarded it: then it is answered here or refused, not forwarded again.
     pub forwarded: bool,
 }
 
 impl Call {
-    /// A client's.
     pub fn of_client(deadline: Deadline) -> Self {
         Self { deadline, forwarded: false }
     }
 
-    /// Another node's.
     pub fn forwarded(deadline: Deadline) -> Self {
         Self { deadline, forwarded: true }
     }
 
-    /// The deadline that the client chose: only that one ends a stream, which
-    /// else may take as long as it is read.
+    /// The deadline, if the client chose it. Only such a deadline ends a stream, which otherwise may take as
+    /// long as the client keeps reading.
     pub fn own_deadline(&self) -> Option<Deadline> {
         self.deadline.is_from_client().then_some(self.deadline)
     }

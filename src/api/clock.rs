@@ -1,4 +1,4 @@
-//! Time, as the routing of requests sees it. The simulator has a clock of its own.
+//! Time, as the routing of requests sees it. The simulator has its own clock.
 
 use std::future::Future;
 use tokio::time::Instant;
@@ -8,10 +8,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Ready when its moment has come.
     type Sleep: Future<Output = ()> + Send;
 
-    /// The moment.
     fn now(&self) -> Instant;
 
-    /// Waits for a moment.
     fn sleep_until(&self, moment: Instant) -> Self::Sleep;
 }
 
@@ -31,9 +29,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// What the work gives, unless the moment comes first.
+/// The result of the work, unless the moment comes first.
 pub async fn until<C: Clock, T>(clock: &C, moment: Instant, work: impl Future<Output = T>) -> Option<T> {
-    // In this order: work that is done at the last moment is done.
+    // In this order, so that work finished at the last moment counts.
     tokio::select! {
         biased;
         done = work => Some(done),

@@ -1,7 +1,7 @@
-//! The node as requests meet it: what every operation needs, in one place.
+//! What every operation on this node needs, in one place.
 
 use crate::api::heavy::HeavyReads;
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::api::router::Router;
 use crate::api::served::Origin;
 use crate::machine::View;
@@ -12,43 +12,38 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
-/// What all doors share.
+/// The entry point for all requests, shared by all listeners.
 pub struct Api {
     /// The way to the leader, by this node's replica or the other nodes.
     pub router: Router,
-    /// The cluster.
     pub cluster: ClusterId,
-    /// This node's name.
     pub name: String,
-    /// What requests must keep to.
+    /// The limits on requests.
     pub limits: Limits,
     /// Where clients reach this node.
     pub client_url: String,
-    /// The program's version.
     pub version: &'static str,
-    /// What an acknowledged write is worth, in words.
+    /// What an acknowledged write is worth: "fdatasync".
     pub durability: String,
-    /// When the process started.
     pub started: Instant,
-    /// Becomes true when the node begins to stop: it is no longer ready then,
-    /// and long streams end.
+    /// Becomes true when the node begins to stop: then it is not ready any more, and long streams end.
     pub shutting_down: watch::Receiver<bool>,
-    /// What may run at the same time.
+    /// How much may run at the same time.
     pub bounds: Bounds,
 }
 
-/// What may run at the same time on a node, beside the requests in flight.
+/// How much may run at the same time on a node, besides the limit on requests in flight.
 #[derive(Debug)]
 pub struct Bounds {
     /// Reads that take a thread.
     pub heavy: HeavyReads,
     /// Hashes of the whole state.
     pub hashes: HeavyReads,
-    /// Scans. Each pins a picture of the state while it is read.
+    /// Scans. Each pins a view of the state while it is read.
     pub scans: Arc<Semaphore>,
-    /// Snapshots. Each reads everything there is.
+    /// Snapshots. Each reads the whole state.
     pub snapshots: Arc<Semaphore>,
-    /// A client that takes nothing of a scan or snapshot for so long is cut off.
+    /// A client that reads nothing of a scan or snapshot for this long is cut off.
     pub reader_patience: Duration,
 }
 
@@ -65,7 +60,6 @@ impl Default for Bounds {
 }
 
 impl Api {
-    /// This node.
     pub fn node(&self) -> NodeId {
         self.router.own
     }
@@ -77,18 +71,23 @@ impl Api {
 
     /// Returns when the node begins to stop.
     pub async fn shut_down(&self) {
-        // An error means that whoever would say so is gone, which is the same.
+        // An error means that the sender is gone, which amounts to the same.
         let _ = self.shutting_down.clone().wait_for(|stopping| *stopping).await;
     }
 
-    /// Where an answer about the node as it is comes from.
+    /// The origin of an answer about this node.
     pub fn origin(&self) -> Origin {
         let view = self.router.handle.view();
         self.origin_of(&view, view.revision(), None)
     }
 
-    /// Where an answer from a view comes from; `revision` is what was read of it.
-    pub(in crate::api) fn origin_of(&self, view: &View, revision: Revision, level: Option<Level>) -> Origin {
+    /// The origin of an answer from a view; `revision` is the one that was read.
+    pub(in crate::api) fn origin_of(
+        &self,
+        view: &View,
+        revision: Revision,
+        level: Option<ReadLevel>,
+    ) -> Origin {
         let status = self.router.handle.status();
         Origin {
             node: self.node(),
@@ -101,7 +100,7 @@ impl Api {
         }
     }
 
-    /// Where the answer to a write comes from: the node that led when its entry was made.
+    /// The origin of the answer to a write: the node that led when its entry was made.
     pub(in crate::api) fn origin_of_write(&self, leader: NodeId, applied: &Applied) -> Origin {
         let name = match leader == self.node() {
             true => self.name.clone(),

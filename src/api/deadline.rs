@@ -1,21 +1,21 @@
-//! Until when a request may take.
+//! The deadline of a request.
 //!
-//! A client says how much time is left. The server aims at answering a little
-//! before that: the client's own clock runs since a moment longer, and an answer
-//! that arrives after it gave up tells it nothing about the outcome.
+//! A client says how much time is left. The server aims at answering a little before that: the client's own
+//! clock started a moment earlier, and an answer that arrives after it gave up tells it nothing about the
+//! outcome.
 
 use crate::api::clock::{SystemClock, until};
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// However long a client is ready to wait, a unary request ends by then.
+/// The longest that a unary request may take, however long its client is ready to wait.
 pub const LONGEST: Duration = Duration::from_secs(120);
 
-/// The most time that is kept back for the answer's way.
+/// The most time that is reserved for the answer's way back.
 const MARGIN_MAX: Duration = Duration::from_millis(25);
 
-/// Until when a request may take.
+/// When a request must be done.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,
@@ -24,15 +24,14 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// For a request that arrives now and asked for so much time, if it did;
-    /// else it gets the server's default.
+    /// For a request that arrives now: the time it `asked` for, or else the server's default.
     pub fn starting_at(now: Instant, asked: Option<Duration>, default: Duration) -> Self {
         let whole = asked.unwrap_or(default).min(LONGEST);
         let margin = (whole / 10).min(MARGIN_MAX);
         Self { at: now + (whole - margin), margin, from_client: asked.is_some() }
     }
 
-    /// A deadline that is not a client's.
+    /// A deadline that does not come from a client.
     pub fn after(time: Duration) -> Self {
         Self::starting_at(Instant::now(), None, time)
     }
@@ -42,23 +41,21 @@ impl Deadline {
         self.at
     }
 
-    /// A little later: for work that knows the deadline itself, and gets half of
-    /// the margin to say what came of it, which nobody else knows as well.
+    /// A little later than [`at`](Self::at): work that watches the deadline itself gets half of the margin to
+    /// report its outcome, which nobody else knows as well.
     pub fn loosely(&self) -> Instant {
         self.at + self.margin / 2
     }
 
-    /// How much time is left.
     pub fn left(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// Whether it passed.
     pub fn has_passed(&self) -> bool {
         self.left().is_zero()
     }
 
-    /// Whether the client set it. A stream that has none may take as long as it is read.
+    /// Whether the client set it. A stream without one may take as long as the client keeps reading.
     pub fn is_from_client(&self) -> bool {
         self.from_client
     }

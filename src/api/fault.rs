@@ -1,40 +1,36 @@
-//! Why a request fails, before a door puts it into its own form.
+//! Why a request fails, independent of any protocol.
 //!
-//! The outcome is what a client needs most: `NOT_APPLIED` may be sent again
-//! whatever it was, `UNKNOWN` only if doing it twice is harmless.
+//! The outcome is what a client needs most: after `NOT_APPLIED` any request may be sent again, after
+//! `UNKNOWN` only one that may be done twice.
 
 use crate::reason::{Outcome, Reason};
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Where the leader is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderHint {
-    /// Its node id.
     pub id: u64,
-    /// Its name, if known.
     pub name: Option<String>,
     /// Where it listens for clients, if known.
     pub url: Option<String>,
 }
 
-/// A request was refused, or failed. Small, since results carry it everywhere.
+/// A request was refused, or failed. Boxed, since every result carries its size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", .0.reason, .0.message)]
 pub struct Fault(Box<Details>);
 
-/// All that a fault says: what each door puts into its own form.
+/// The content of a fault, which each protocol expresses in its own form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
-    /// Why.
     pub reason: Reason,
-    /// The sentence: what is wrong and what to do.
+    /// What is wrong and what to do, in one sentence.
     pub message: String,
     /// What became of the write; `None` for a read.
     pub outcome: Option<Outcome>,
     /// The path of the field at fault, if one is.
     pub field: Option<String>,
-    /// After what time to try again, if that may help and can do no harm.
+    /// After what time to try again, where that may help and can do no harm.
     pub retry: Option<Duration>,
     /// Where the leader is, if that helps.
     pub leader: Option<LeaderHint>,
@@ -56,59 +52,56 @@ impl Fault {
         }))
     }
 
-    /// A field of the request is at fault.
+    /// A fault of one field of the request.
     pub fn field(reason: Reason, field: impl Into<String>, message: impl Into<String>) -> Self {
         let mut fault = Self::new(reason, message).not_applied();
         fault.0.field = Some(field.into());
         fault
     }
 
-    /// A field is over a limit.
+    /// A field that exceeds a limit.
     pub fn over(reason: Reason, field: &str, what: &str, limit: u64, actual: u64) -> Self {
         Self::field(reason, field, format!("{what}: the limit is {limit}, this has {actual}"))
             .fact("limit", limit)
             .fact("actual", actual)
     }
 
-    /// The deadline passed. For a write, say with what outcome.
+    /// The deadline passed. For a write, the caller adds the outcome.
     pub fn deadline(doing: &str) -> Self {
         Self::new(Reason::Deadline, format!("the deadline passed while {doing}"))
     }
 
-    /// Too much is waiting; what waits is gone after a moment.
+    /// Too much is waiting; trying again in a moment may help.
     pub fn overloaded(message: impl Into<String>) -> Self {
         Self::new(Reason::Overloaded, message).retry_after(Duration::from_millis(100))
     }
 
-    /// Certainly not applied.
     #[must_use]
     pub fn not_applied(mut self) -> Self {
         self.0.outcome = Some(Outcome::NotApplied);
         self
     }
 
-    /// Perhaps applied.
     #[must_use]
     pub fn unknown(mut self) -> Self {
         self.0.outcome = Some(Outcome::Unknown);
         self
     }
 
-    /// Adds a fact for programs.
+    /// Adds a detail for programs.
     #[must_use]
     pub fn fact(mut self, name: &'static str, value: impl ToString) -> Self {
         self.0.facts.push((name.into(), value.to_string()));
         self
     }
 
-    /// Says where the leader is.
     #[must_use]
     pub fn leader(mut self, hint: LeaderHint) -> Self {
         self.0.leader = Some(hint);
         self
     }
 
-    /// Says after what time to try again.
+    /// Sets after what time to try again.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.0.retry = Some(delay);
@@ -125,12 +118,10 @@ impl Fault {
         self
     }
 
-    /// Why.
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-    /// The sentence.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -145,17 +136,15 @@ impl Fault {
         self.0.field.as_deref()
     }
 
-    /// A fact.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.facts.iter().find(|(fact, _)| *fact == name).map(|(_, value)| &**value)
     }
 
-    /// All that it says.
     pub fn details(&self) -> &Details {
         &self.0
     }
 
-    /// The same, for whoever puts it into another form.
+    /// The content, for conversion into another form.
     pub fn into_details(self) -> Details {
         *self.0
     }

@@ -1,9 +1,8 @@
-//! Reads that take long, kept off the threads that serve the network.
+//! Long reads, kept off the threads that serve the network.
 //!
-//! The few microseconds of a get are not worth a thread switch; a page of ten
-//! thousand keys would hold up everything else on its thread. Such work runs on
-//! the blocking threads, only so many at a time, and in bounded steps; the one
-//! exception is the hash of a whole state, which has a place of its own.
+//! The few microseconds of a get are not worth a thread switch; a page of ten thousand keys would hold up
+//! everything else on its thread. Such work runs on blocking threads, a limited number at a time and in
+//! bounded steps. The exception is the hash of a whole state, which has a limit of its own.
 
 use crate::api::deadline::Deadline;
 use crate::api::fault::Fault;
@@ -15,22 +14,22 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub struct HeavyReads {
     permits: Arc<Semaphore>,
-    /// What goes on at the deadline, in words: while the work waits, and while it runs.
+    /// What was happening when the deadline passed, for the message: while the work waited, and while it ran.
     waiting: &'static str,
     running: &'static str,
 }
 
 impl HeavyReads {
-    /// At most so many at a time.
+    /// At most `at_once` of them at a time.
     pub fn new(at_once: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(at_once)),
-            waiting: "the read waited for a thread; fewer long reads at a time help",
+            waiting: "the read waited for a thread; run fewer long reads at a time",
             running: "the keys were read; ask for smaller pages",
         }
     }
 
-    /// For hashes of a whole state, one at a time: they must not take the places of other reads.
+    /// For hashes of a whole state, one at a time: they must not take up the places of other reads.
     pub fn of_hashes() -> Self {
         Self {
             permits: Arc::new(Semaphore::new(1)),
@@ -39,8 +38,8 @@ impl HeavyReads {
         }
     }
 
-    /// Runs one step on a thread of its own, or gives up at the deadline. A
-    /// step that has begun runs to its end and keeps its place until then.
+    /// Runs one step on a blocking thread, or gives up at the deadline. A step that has started runs to its
+    /// end and keeps its place until then.
     pub async fn run<T: Send + 'static>(
         &self,
         deadline: &Deadline,

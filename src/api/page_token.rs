@@ -1,8 +1,7 @@
-//! Where a page ended, as an opaque text.
+//! Where a page ended, as opaque text.
 //!
-//! A token pins the revision, so that all pages show the same state, and knows
-//! the range and order that it belongs to: sent with another request it is
-//! refused instead of answering something that nobody asked for.
+//! A token pins the revision, so that all pages show the same state, and knows the range and order that it
+//! belongs to: sent with another request, it is refused instead of answering something that nobody asked for.
 //!
 //! ```text
 //! token = base64url(version(1) order(1) fingerprint(8) revision(8) boundary(…) crc32c(4))
@@ -32,7 +31,7 @@ pub struct PageToken {
 }
 
 impl PageToken {
-    /// The place behind `last`, the last key of a page.
+    /// The position after `last`, the last key of a page.
     pub fn behind(last: &[u8], order: Order, revision: Revision) -> Self {
         let boundary = match order {
             Order::Ascending => [last, &[0]].concat().into(),
@@ -41,7 +40,7 @@ impl PageToken {
         Self { revision, boundary }
     }
 
-    /// What is left of a range.
+    /// The rest of a range.
     pub fn rest(&self, range: &KeyRange, order: Order) -> KeyRange {
         match order {
             Order::Ascending => KeyRange { start: self.boundary.clone(), end: range.end.clone() },
@@ -83,7 +82,7 @@ impl PageToken {
                 "it belongs to a request for other keys; repeat the selector of the first page",
             ));
         }
-        // The checksum is no signature: whatever a token says, it may not lead out of the range.
+        // The checksum is not a signature: whatever a token says, it must not lead out of the range.
         let inside =
             *boundary >= range.start[..] && range.end.as_ref().is_none_or(|end| *boundary <= end[..]);
         if !inside {

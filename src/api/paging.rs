@@ -1,29 +1,25 @@
 //! Long answers in bounded pieces: pages of a range, chunks of a scan.
 
 use crate::api::page_token::PageToken;
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::kv::{self, KeyRange, KeyValue};
 use crate::machine::View;
 use crate::settings::Limits;
 use crate::types::Revision;
 
-/// A page that is asked for.
+/// A request for a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRead {
-    /// The range as the request names it; `read` has what is left of it.
+    /// The whole range as requested; `read` has the rest of it.
     pub whole: KeyRange,
-    /// What to read.
     pub read: kv::Range,
-    /// Whether to count the whole range by a read of its own, since `read` is only the rest of it.
+    /// Whether to count the whole range with a separate read, since `read` covers only the rest of it.
     pub count_apart: bool,
-    /// How fresh.
-    pub level: Level,
+    pub level: ReadLevel,
 }
 
-/// A page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// What was found.
     pub found: kv::RangeResult,
     /// Where the next page begins; empty after the last.
     pub next_page_token: String,
@@ -31,37 +27,33 @@ pub struct Page {
     pub revision: Revision,
 }
 
-/// A scan that is asked for.
+/// A request for a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRead {
-    /// What to read; `limit` is that of the whole scan.
+    /// The range; `limit` applies to the whole scan.
     pub read: kv::Range,
-    /// How fresh.
-    pub level: Level,
+    pub level: ReadLevel,
 }
 
-/// A part of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanChunk {
-    /// The next keys.
     pub kvs: Vec<KeyValue>,
-    /// Whether they are the last.
     pub last: bool,
 }
 
-/// The most bytes that a key's message adds to key and value.
+/// The most bytes that the message of a key-value adds to key and value.
 const OVERHEAD_BYTES: u64 = 48;
 
-/// A page with up to this many keys is read where it is asked for.
+/// A page with up to this many keys is read on the thread that serves the request.
 const LIGHT_KEYS: u64 = 64;
 
-/// Whether a page is so small that a thread of its own would cost more than it.
+/// Whether a page is so small that another thread would cost more than the read.
 pub fn is_light(page: &PageRead) -> bool {
     let counts = page.count_apart || page.read.with_count || page.read.count_only;
     page.whole.is_single_key() || (!counts && page.read.limit.is_some_and(|limit| limit <= LIGHT_KEYS))
 }
 
-/// Whether a transaction reads so little that it needs no thread of its own.
+/// Whether a transaction reads so little that it needs no other thread.
 pub fn is_light_txn(txn: &kv::Txn) -> bool {
     let light = |op: &kv::Op| match op {
         kv::Op::Range(range) => range.range.is_single_key(),
@@ -72,7 +64,7 @@ pub fn is_light_txn(txn: &kv::Txn) -> bool {
         && txn.success.iter().chain(&txn.failure).all(light)
 }
 
-/// Reads a page. An earlier revision is held while it is read; between two pages nothing holds it.
+/// Reads a page. An earlier revision is pinned while it is read, but not between two pages.
 pub fn page(view: &View, page: PageRead, limits: &Limits) -> Result<Page, kv::ReadError> {
     let PageRead { whole, mut read, count_apart, .. } = page;
     let earlier = read.revision.map(|revision| view.at(revision)).transpose()?;
@@ -99,13 +91,13 @@ pub fn page(view: &View, page: PageRead, limits: &Limits) -> Result<Page, kv::Re
     Ok(Page { found, next_page_token, revision })
 }
 
-/// What header and token leave of a page: most clients refuse a message of
-/// more than 4 MiB, which is the default limit of a page too.
+/// The bytes of a page that header and token leave for keys: most clients refuse a message above 4 MiB, which
+/// is also the default limit of a page.
 pub(crate) fn bytes_for_keys(limits: &Limits) -> u64 {
     limits.page_bytes - (limits.page_bytes / 8).min(2 * limits.key_bytes as u64 + 1024)
 }
 
-/// Drops keys at the end until the message keeps to `bytes`; one key stays in any case.
+/// Drops keys at the end until the message fits into `bytes`, but keeps at least one.
 pub(crate) fn cut_to_fit(kvs: &mut Vec<KeyValue>, bytes: u64) -> bool {
     let mut size = 0;
     let fits = kvs.iter().take_while(|kv| {
@@ -118,7 +110,7 @@ pub(crate) fn cut_to_fit(kvs: &mut Vec<KeyValue>, bytes: u64) -> bool {
     cut
 }
 
-/// A scan on its way. It holds its revision: no compaction takes the rest of it.
+/// A scan under way. It pins its revision: no compaction removes the rest of it.
 #[derive(Debug)]
 pub struct Cursor {
     view: View,
@@ -128,7 +120,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// At the beginning. All chunks come from `view` at one revision.
+    /// A scan at its beginning. All chunks come from `view` at one revision.
     pub fn new(scan: ScanRead, view: &View, limits: &Limits) -> Result<Self, kv::Refusal> {
         let revision = scan.read.revision.unwrap_or_else(|| view.revision());
         let view = view.at(revision)?;
@@ -137,7 +129,6 @@ impl Cursor {
         Ok(Self { view, rest, left, chunk_keys: limits.page_keys })
     }
 
-    /// Where the chunks come from.
     pub fn view(&self) -> &View {
         &self.view
     }
@@ -240,7 +231,7 @@ mod tests {
             whole: KeyRange::all(),
             read,
             count_apart: false,
-            level: Level::Local,
+            level: ReadLevel::Local,
         };
         assert!(is_light(&page(all(Some(10), Order::Ascending))));
         assert!(!is_light(&page(all(None, Order::Ascending))));

@@ -1,9 +1,8 @@
-//! How long a request waits for the cluster to make up its mind.
+//! How long a request waits for an election.
 //!
-//! An election takes a fraction of a second. A client that must handle every
-//! one of them itself is written wrongly as a rule, so the server waits for it:
-//! for a leader to appear, about one election timeout; for one that is gone and
-//! not yet replaced, one more.
+//! An election takes a fraction of a second. Clients that must handle each one themselves tend to get it
+//! wrong, so the server waits for them: about one election timeout for a leader to appear, and one more for a
+//! lost leader to be replaced.
 
 use crate::api::call::Call;
 use crate::api::clock::{Clock, until};
@@ -21,14 +20,14 @@ pub struct Patience<'a, C> {
     handle: &'a Handle,
     clock: &'a C,
     timing: &'a Timing,
-    /// Until when to wait for any leader.
+    /// When to stop waiting for any leader.
     leaderless_until: Instant,
-    /// Until when to try again after refusals that pass.
+    /// When to stop trying again after temporary refusals.
     until: Instant,
 }
 
 impl<'a, C: Clock> Patience<'a, C> {
-    /// A forwarded request has none: the node that forwarded it waits, once.
+    /// A forwarded request does not wait: the node that forwarded it does.
     pub fn of(call: &Call, handle: &'a Handle, clock: &'a C, timing: &'a Timing) -> Self {
         let now = clock.now();
         let bounded =
@@ -52,7 +51,7 @@ impl<'a, C: Clock> Patience<'a, C> {
         }
     }
 
-    /// Waits a moment, or until another leader than `tried` is known. False: patience has ended.
+    /// Waits a moment, or until a leader other than `tried` is known. False: the time is up.
     pub async fn pause(&self, tried: NodeId) -> bool {
         let moment = (self.clock.now() + self.timing.heartbeat).min(self.until);
         let mut statuses = self.handle.watch_status();

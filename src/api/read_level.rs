@@ -4,11 +4,10 @@ use crate::types::Revision;
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum ReadLevel {
     /// Sees every write that was acknowledged before it.
     Linearizable,
-    /// Whatever this node has.
+    /// Sees what this node has applied, possibly stale.
     Local,
-    /// At least this revision.
     AtLeast(Revision),
 }

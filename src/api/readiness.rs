@@ -1,14 +1,14 @@
 //! Whether a node is alive, and whether requests should be sent to it.
 //!
 //! *Liveness* asks whether restarting this process would help; it never depends
-//! on a quorum, or the loss of one node would have the others restarted too.
+//! on a quorum, or the loss of some nodes would get the others restarted too.
 //! *Readiness*: a leader is known and this node's state is close behind.
 
 use crate::api::context::Api;
 use crate::replica::Status;
 use crate::types::Index;
 
-/// A state that is further behind the commit index than this is catching up.
+/// A state that is more entries behind the commit index than this is not ready.
 const BEHIND_MAX: u64 = 1_000;
 
 impl Api {
@@ -17,7 +17,7 @@ impl Api {
         self.router.handle.alive()
     }
 
-    /// Whether requests should be sent to this node; if not, why not.
+    /// Whether requests should be sent to this node; the error says why not.
     pub fn readiness(&self) -> Result<(), String> {
         if self.is_shutting_down() {
             return Err("the node is stopping".into());

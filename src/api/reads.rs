@@ -1,10 +1,10 @@
-//! Reads, on a view that is fresh enough, of this node.
+//! Reads, from a view of this node that is fresh enough.
 
 use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::fault::Fault;
 use crate::api::paging::{self, Page, PageRead};
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::api::served::Served;
 use crate::kv::{self, KeyValue, Txn, TxnResult};
 use crate::machine::{StateHash, View};
@@ -12,12 +12,12 @@ use crate::types::Revision;
 use std::sync::Arc;
 
 impl Api {
-    /// Reads one key; `range` names just it.
+    /// Reads one key; `range` must be that of a single key.
     pub async fn get(
         &self,
         call: &Call,
         range: &kv::Range,
-        level: Level,
+        level: ReadLevel,
     ) -> Result<Served<Option<KeyValue>>, Fault> {
         let view = self.router.view(call, level).await?;
         let found = view.range(range)?;
@@ -26,7 +26,6 @@ impl Api {
         Ok(Served { origin, value: found.kvs.into_iter().next() })
     }
 
-    /// Reads a page of a range.
     pub async fn page(&self, call: &Call, read: PageRead) -> Result<Served<Page>, Fault> {
         let level = read.level;
         let view = self.router.view(call, level).await?;
@@ -37,16 +36,16 @@ impl Api {
     }
 
     pub(in crate::api) async fn read_txn(&self, call: &Call, txn: Txn) -> Result<Served<TxnResult>, Fault> {
-        let level = Level::Linearizable;
+        let level = ReadLevel::Linearizable;
         let view = self.router.view(call, level).await?;
         let is_light = paging::is_light_txn(&txn);
         let value = self.read(call, is_light, &view, move |view| view.read_txn(&txn)).await?;
         Ok(Served { origin: self.origin_of(&view, view.revision(), Some(level)), value })
     }
 
-    /// Hashes the whole state: as it is here, or at a revision.
+    /// Hashes the whole state of this node, at a revision or as it is.
     pub async fn hash(&self, call: &Call, revision: Option<Revision>) -> Result<Served<StateHash>, Fault> {
-        let level = revision.map_or(Level::Local, Level::AtLeast);
+        let level = revision.map_or(ReadLevel::Local, ReadLevel::AtLeast);
         let view = self.router.view(call, level).await?;
         let work = {
             let view = Arc::clone(&view);
@@ -56,7 +55,7 @@ impl Api {
         Ok(Served { origin: self.origin_of(&view, hash.revision, Some(level)), value: hash })
     }
 
-    /// Runs a read where its size asks for.
+    /// Runs a read here or on a blocking thread, depending on its size.
     async fn read<T: Send + 'static>(
         &self,
         call: &Call,

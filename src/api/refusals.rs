@@ -1,4 +1,4 @@
-//! What the errors of the layers below mean for a request.
+//! Maps the errors of the layers below to faults.
 
 use crate::api::fault::Fault;
 use crate::kv;
@@ -60,7 +60,7 @@ impl From<kv::ReadError> for Fault {
 }
 
 impl From<kv::Refusal> for Fault {
-    /// Of a read. For a write, add that it was [not applied](Fault::not_applied).
+    /// For a read. For a write, the caller adds that it was [not applied](Fault::not_applied).
     fn from(refusal: kv::Refusal) -> Self {
         let message = refusal.to_string();
         match refusal {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::reason::Outcome;
 
-    /// Wherever a write may have been applied, the status must say so.
+    /// Wherever a write may have been applied, the fault must say so.
     #[test]
     fn only_an_unknown_outcome_is_unknown() {
         let all = [

@@ -1,4 +1,4 @@
-//! What this node answers other nodes: as the leader, or not at all.
+//! What this node answers other nodes' questions, if it leads.
 
 use crate::api::call::Call;
 use crate::api::context::Api;

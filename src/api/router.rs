@@ -1,11 +1,10 @@
-//! From a question that only the leader can answer to its answer, on any node.
+//! Answers questions for the leader, on any node.
 //!
-//! The leader answers by its own replica; any other node asks the leader. One
-//! hop: what another node forwards is answered here or refused. What is refused
-//! with certainty is tried again while there is hope ([`Patience`]); a change
+//! The leader answers from its own replica; any other node asks the leader. One hop: a forwarded question is
+//! answered here or refused. What was certainly refused is tried again for a while ([`Patience`]); a change
 //! that may have been made never is.
 //!
-//! Generic only over the clock, so that the simulator drives this very code.
+//! Generic only over the clock, so that the simulator can drive this code.
 
 use crate::api::call::Call;
 use crate::api::clock::{Clock, SystemClock, until};
@@ -21,26 +20,19 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// See the module.
 pub struct Router<C = SystemClock> {
-    /// The way into the replica.
     pub handle: Handle,
-    /// The other nodes.
     pub others: Arc<dyn OtherNodes>,
-    /// This node.
     pub own: NodeId,
-    /// How fast the cluster reacts: how long it is worth while to wait for a leader.
+    /// How fast the cluster reacts: decides how long to wait for a leader.
     pub timing: Timing,
-    /// The time.
     pub clock: C,
 }
 
-/// The leader's answer, and which node that was.
+/// The leader's answer, and which node it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FromLeader {
-    /// Who led.
     pub leader: NodeId,
-    /// What it answered.
     pub answer: Answer,
 }
 
@@ -53,7 +45,7 @@ impl<C: Clock> Router<C> {
         }
     }
 
-    /// An index that a state must include to be fresh enough, and who gave it.
+    /// The index that a state must include to be fresh enough, and the node that gave it.
     pub async fn read_index(&self, call: &Call) -> Result<(NodeId, Index), Fault> {
         match self.ask_leader(call, Question::ReadIndex).await? {
             FromLeader { leader, answer: Answer::ReadIndex(index) } => Ok((leader, index)),
@@ -61,7 +53,7 @@ impl<C: Clock> Router<C> {
         }
     }
 
-    /// Has the leader hand leadership over, and answers who leads then.
+    /// Has the leader hand over leadership; returns the new leader.
     pub async fn transfer(&self, call: &Call, to: Option<NodeId>) -> Result<NodeId, Fault> {
         match self.ask_leader(call, Question::Transfer(to)).await?.answer {
             Answer::Leads(leader) => Ok(leader),
@@ -91,7 +83,7 @@ impl<C: Clock> Router<C> {
         }
     }
 
-    /// Where a node can be reached, for faults that send the client there.
+    /// Where clients can reach a node, for faults that send them there.
     pub fn hint(&self, node: NodeId) -> LeaderHint {
         let member = self.others.member(node);
         LeaderHint {
@@ -113,7 +105,7 @@ impl<C: Clock> Router<C> {
     }
 
     async fn propose_here(&self, call: &Call, command: Bytes) -> Result<Applied, Fault> {
-        // The write goes on if this wait ends: that is why the outcome is then unknown.
+        // The write goes on when this wait ends, so its outcome is then unknown.
         let write = self.handle.write(command, call.deadline.at());
         match until(&self.clock, call.deadline.loosely(), write).await {
             Some(outcome) => Ok(outcome?),
@@ -134,7 +126,7 @@ impl<C: Clock> Router<C> {
 
     async fn hand_over_here(&self, call: &Call, to: Option<NodeId>) -> Result<NodeId, Fault> {
         if to == Some(self.own) && self.handle.status().role == RoleName::Leader {
-            return Ok(self.own); // It leads already: that is what was asked for.
+            return Ok(self.own); // It leads already, as asked.
         }
         let transfer = self.handle.transfer_leadership(to);
         match until(&self.clock, call.deadline.loosely(), transfer).await {
@@ -145,7 +137,7 @@ impl<C: Clock> Router<C> {
         }
     }
 
-    /// Adds where the leader is by now, and when to try again, to a refusal that passes.
+    /// Adds to a temporary refusal where the leader is by now, and when to try again.
     fn with_leader(&self, fault: Fault) -> Fault {
         if !fault.reason().is_passing() || fault.outcome() == Some(Outcome::Unknown) {
             return fault;
@@ -175,8 +167,8 @@ impl<C: Clock> Router<C> {
         }
     }
 
-    /// What the leader said passes unchanged. What the connection says gets an
-    /// outcome: certain only if the question was never sent.
+    /// The leader's own faults pass unchanged. A fault of the connection gets an outcome: not applied only if
+    /// the question was never sent.
     fn explained(&self, call: &Call, leader: NodeId, question: &Question, no_answer: NoAnswer) -> Fault {
         let hint = self.hint(leader);
         let name = hint.name.clone().unwrap_or_else(|| format!("node {leader}"));
@@ -204,13 +196,13 @@ impl<C: Clock> Router<C> {
     }
 }
 
-/// Only where the reason passes; a change only if it certainly was not made.
+/// Only if the reason is temporary; a change only if it was certainly not made.
 fn may_be_tried_again(question: &Question, fault: &Fault) -> bool {
     let harmless = !question.changes_something() || fault.outcome() == Some(Outcome::NotApplied);
     harmless && fault.reason().is_passing()
 }
 
-/// Certainly not applied, if there was something to apply.
+/// Marks the fault as not applied, if there was something to apply.
 fn with_outcome(fault: Fault, question: &Question) -> Fault {
     if question.changes_something() { fault.not_applied() } else { fault }
 }

@@ -1,23 +1,21 @@
 //! A scan: a whole range as a stream of chunks, at one revision.
 //!
-//! Chunk after chunk is pulled from the one view, each in a bounded step on a
-//! blocking thread, with a wait for the client in between: no thread is held
-//! and no more than a few chunks are in memory, however slowly the client
-//! reads. The [`Cursor`] keeps its revision from being compacted meanwhile, so that a
-//! client that stops reading altogether is cut off ([`answer_stream`]).
+//! Chunk after chunk is read from one view, each in a bounded step on a blocking thread, with a wait for the
+//! client in between: however slowly the client reads, no thread is held and only a few chunks are in memory.
+//! The [`Cursor`] keeps its revision from being compacted meanwhile, so a client that stops reading
+//! altogether is cut off ([`answer_stream`]).
 
-use crate::api::answer_stream::{self, AnswerStream, Answering, Reader};
+use crate::api::answer_stream::{self, AnswerStream, Answering, PartSender};
 use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::deadline::{Deadline, LONGEST};
 use crate::api::fault::Fault;
 use crate::api::paging::{Cursor, ScanChunk, ScanRead};
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::api::served::Served;
 use std::sync::Arc;
 
 impl Api {
-    /// Starts a scan.
     pub async fn scan(
         self: &Arc<Self>,
         call: &Call,
@@ -32,8 +30,8 @@ impl Api {
         let answering = Answering { what: "scan", deadline: call.own_deadline(), permit };
         let deadline = answering.deadline;
         let api = Arc::clone(self);
-        Ok(answer_stream::start(Arc::clone(self), answering, move |reader| async move {
-            run(&api, deadline, cursor?, level, &reader).await
+        Ok(answer_stream::start(Arc::clone(self), answering, move |parts| async move {
+            run(&api, deadline, cursor?, level, &parts).await
         }))
     }
 }
@@ -42,8 +40,8 @@ async fn run(
     api: &Api,
     deadline: Option<Deadline>,
     mut cursor: Cursor,
-    level: Level,
-    reader: &Reader<Served<ScanChunk>>,
+    level: ReadLevel,
+    parts: &PartSender<Served<ScanChunk>>,
 ) -> Result<(), Fault> {
     loop {
         let step_deadline = deadline.unwrap_or_else(|| Deadline::after(LONGEST));
@@ -55,7 +53,7 @@ async fn run(
         cursor = moved_on;
         let (kvs, last) = chunk?;
         let origin = api.origin_of(cursor.view(), cursor.revision(), Some(level));
-        if !reader.give(Served { origin, value: ScanChunk { kvs, last } }).await? || last {
+        if !parts.send(Served { origin, value: ScanChunk { kvs, last } }).await? || last {
             return Ok(());
         }
     }

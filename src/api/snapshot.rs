@@ -1,33 +1,37 @@
-//! A backup: the whole state as a snapshot file, while it is made.
+//! A backup: the whole state, streamed as a snapshot file.
 
-use crate::api::answer_stream::{self, AnswerStream, Answering, Reader};
+use crate::api::answer_stream::{self, AnswerStream, Answering, PartSender};
 use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::fault::Fault;
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::replica::SnapshotStream;
 use bytes::Bytes;
 use std::sync::Arc;
 
 impl Api {
-    /// Starts a snapshot that is as fresh as asked, or fresher.
-    pub async fn snapshot(self: &Arc<Self>, call: &Call, level: Level) -> Result<AnswerStream<Bytes>, Fault> {
+    /// Starts a snapshot that is at least as fresh as asked.
+    pub async fn snapshot(
+        self: &Arc<Self>,
+        call: &Call,
+        level: ReadLevel,
+    ) -> Result<AnswerStream<Bytes>, Fault> {
         let permit = Arc::clone(&self.bounds.snapshots)
             .try_acquire_owned()
             .map_err(|_| Fault::overloaded("other snapshots are being made on this node"))?;
-        // Whoever waits for the state here gets a snapshot that is at least as new.
+        // The snapshot is made after this wait, so it is at least as fresh.
         self.router.view(call, level).await?;
         let snapshot = call.deadline.bound(self.router.handle.snapshot()).await;
         let snapshot = snapshot.ok_or_else(|| Fault::deadline("the snapshot was begun"))??;
         let answering = Answering { what: "snapshot", deadline: call.own_deadline(), permit };
-        Ok(answer_stream::start(Arc::clone(self), answering, |reader| pass_on(snapshot, reader)))
+        Ok(answer_stream::start(Arc::clone(self), answering, |parts| pass_on(snapshot, parts)))
     }
 }
 
-/// Passes a snapshot on while it is made. When this ends, so does its making.
-async fn pass_on(mut snapshot: SnapshotStream, reader: Reader<Bytes>) -> Result<(), Fault> {
+/// Passes on a snapshot while it is being made. If this ends early, so does the making.
+async fn pass_on(mut snapshot: SnapshotStream, parts: PartSender<Bytes>) -> Result<(), Fault> {
     while let Some(data) = snapshot.chunks.recv().await {
-        if !reader.give(data?).await? {
+        if !parts.send(data?).await? {
             return Ok(());
         }
     }

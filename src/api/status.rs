@@ -1,4 +1,4 @@
-//! How each node of the cluster is, asked from any of them; and who is to lead it.
+//! The status of all nodes, asked from any of them; and the transfer of leadership.
 
 use crate::api::call::Call;
 use crate::api::context::Api;
@@ -10,16 +10,16 @@ use crate::types::NodeId;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A node that has not answered by then is shown with the reason. Short: the
-/// whole table waits for the slowest node.
+/// A node that has not answered after this time is shown as such. Short, since the whole table waits for the
+/// slowest node.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A row of the table of all nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// A node that said how it is.
+    /// A node that answered.
     Answered(Box<NodeStatus>),
-    /// One that did not, and why.
+    /// A node that did not answer, and why.
     Silent(Member, String),
 }
 
@@ -54,7 +54,7 @@ impl Api {
     /// Every member, in order of name; the others are asked at the same time.
     pub async fn all_statuses(&self) -> Vec<Row> {
         let deadline = Instant::now() + PATIENCE;
-        // Asked before the first is waited for.
+        // All are asked before any answer is awaited.
         let asked: Vec<_> = self
             .members()
             .into_iter()
@@ -78,8 +78,8 @@ impl Api {
         rows
     }
 
-    /// Hands leadership to the node that a name or an id means, or to the one that
-    /// is furthest if that is empty. Answers who leads then, with its name.
+    /// Hands leadership to the node with the name or id `to`, or to the most up-to-date voter if that is
+    /// empty. Returns the new leader and its name.
     pub async fn transfer_leadership(&self, call: &Call, to: &str) -> Result<(NodeId, String), Fault> {
         let to = named(to, &self.members())?;
         let leader = self.router.transfer(call, to).await?;

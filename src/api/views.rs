@@ -3,7 +3,7 @@
 use crate::api::call::Call;
 use crate::api::clock::{Clock, until};
 use crate::api::fault::Fault;
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::api::router::Router;
 use crate::machine::View;
 use crate::types::Index;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 impl<C: Clock> Router<C> {
     /// A view that is fresh enough.
-    pub async fn view(&self, call: &Call, level: Level) -> Result<Arc<View>, Fault> {
+    pub async fn view(&self, call: &Call, level: ReadLevel) -> Result<Arc<View>, Fault> {
         match level {
-            Level::Local => Ok(self.handle.view()),
-            Level::Linearizable => {
+            ReadLevel::Local => Ok(self.handle.view()),
+            ReadLevel::Linearizable => {
                 let (_, index) = self.read_index(call).await?;
                 self.applied(call, index).await
             }
-            Level::AtLeast(revision) => {
+            ReadLevel::AtLeast(revision) => {
                 let view = until(&self.clock, call.deadline.at(), self.handle.wait_revision(revision)).await;
                 let late = || self.behind("waiting for `min_revision`").fact("requested_revision", revision);
                 Ok(view.ok_or_else(late)??)

@@ -24,15 +24,15 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value = "native")]
     pub api: Api,
 
-    /// Which node to load: `leader`, `any` (connections spread over all nodes), or a URL
+    /// Where to send the load: `leader`, `any` (connections spread over all nodes), or a URL
     #[arg(long, value_name = "leader|any|URL", default_value = "leader")]
     pub target: Target,
 
-    /// How many connections, each an HTTP/2 channel of its own
+    /// How many connections, each its own HTTP/2 channel
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub connections: u32,
 
-    /// How many clients in all, shared among the connections; each has one request under way
+    /// How many clients in all, spread over the connections; each has one request under way
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub clients: u32,
 
@@ -40,11 +40,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: u32,
 
-    /// Open loop: so many requests per second are due, whatever the answers take
+    /// Open loop: send this many requests per second, however long the answers take
     ///
-    /// Latency is then measured from when a request was due, so that a stall
-    /// is seen by all requests that it delayed. Without it (closed loop) each
-    /// client sends when it has its last answer, and a stall hides itself.
+    /// Latency is then measured from when a request was due, so that a stall shows in every request that it
+    /// delayed. Without it (closed loop) each client sends once it has its last answer, and a stall hides
+    /// itself.
     #[arg(long, value_name = "PER-SECOND")]
     pub rate: Option<f64>,
 
@@ -52,7 +52,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub duration: Duration,
 
-    /// Stop a workload when it has sent so many requests, those of the warm-up included
+    /// Stop a workload once it has sent this many requests, including those of the warm-up
     #[arg(long, value_name = "N", conflicts_with = "rate", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
 
@@ -68,7 +68,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     pub value_size: usize,
 
-    /// Bytes per key, its prefix included
+    /// Bytes per key, including its prefix
     #[arg(long, value_name = "BYTES", default_value_t = 16)]
     pub key_size: usize,
 
@@ -76,7 +76,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub key_space: u64,
 
-    /// What the keys begin with
+    /// The prefix of the keys
     #[arg(long, value_name = "TEXT", default_value = "bench/")]
     pub prefix: String,
 
@@ -88,11 +88,11 @@ pub struct BenchArgs {
     #[arg(long)]
     pub random: bool,
 
-    /// Where the random numbers start: the same seed, the same keys and values
+    /// The seed of the random numbers: the same seed makes the same keys and values
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Of the mixed workload, how much is reads: 0 to 1
+    /// The share of reads in the mixed workload: 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     pub read_share: f64,
 
@@ -104,11 +104,11 @@ pub struct BenchArgs {
     #[arg(long)]
     pub preload: bool,
 
-    /// Meanwhile give up all history, each time that so much time has passed
+    /// Compact all history this often while the load runs
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub compact_every: Option<Duration>,
 
-    /// The nodes' processes, if they run on this machine: their processor time is counted too
+    /// The process ids of the nodes, if they run on this machine: their CPU time is measured too
     #[arg(long, value_name = "PIDS", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..))]
     pub server_pids: Vec<i32>,
 
@@ -121,41 +121,33 @@ pub struct BenchArgs {
     pub output: Output,
 }
 
-/// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Selection {
-    /// Every workload: echo first, the others also as a share of it
+    /// Every workload: echo first, and the others also as a share of it
     All,
-    /// An empty call: what gRPC alone can do here
+    /// An empty call: the most that gRPC can do here
     Echo,
     /// Durable writes
     Put,
     /// Linearizable reads
     Get,
-    /// Reads of what the node has at hand, possibly old
+    /// Reads of what the asked node has, possibly stale
     LocalGet,
     /// Linearizable reads and writes
     Mixed,
 }
 
-/// One thing to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
-    /// Empty calls.
     Echo,
-    /// Writes.
     Put,
-    /// Linearizable reads.
     Get,
-    /// Local reads.
     LocalGet,
-    /// Linearizable reads and writes.
     Mixed,
 }
 
 impl Workload {
-    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Echo => "echo",
@@ -166,7 +158,6 @@ impl Workload {
         }
     }
 
-    /// Whether it writes keys.
     pub fn writes(self) -> bool {
         matches!(self, Self::Put | Self::Mixed)
     }
@@ -200,7 +191,6 @@ pub enum Api {
 }
 
 impl Api {
-    /// The servers that speak it.
     pub fn server(self) -> &'static str {
         match self {
             Self::Native => "kontiki",
@@ -209,14 +199,12 @@ impl Api {
     }
 }
 
-/// Which node gets the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The leader at the time.
     Leader,
     /// All nodes in turn.
     Any,
-    /// This one.
     Url(String),
 }
 
@@ -232,7 +220,6 @@ impl FromStr for Target {
     }
 }
 
-/// How to print the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Output {
     /// For people
@@ -242,10 +229,10 @@ pub enum Output {
     Json,
 }
 
-/// A URL, with `http://` put before it if it has no scheme.
+/// A URL, prefixed with `http://` if it has no scheme.
 ///
 /// # Errors
-/// If that is no address, in words.
+/// If it is not an address.
 pub fn with_scheme(url: &str) -> Result<String, String> {
     let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     match full.parse::<http::Uri>() {

@@ -5,21 +5,16 @@ use std::time::Duration;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
-/// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The revision of the store.
     pub revision: i64,
     /// The key's newest version.
-    pub held: Option<Held>,
+    pub newest: Option<VersionedValue>,
 }
 
-/// A version of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// When it was written.
+pub struct VersionedValue {
     pub revision: i64,
-    /// Its value.
     pub value: Bytes,
 }
 

@@ -1,8 +1,8 @@
-//! One client: sends a request, waits for its answer, notes it, and again.
+//! One client: sends a request, waits for the answer, records it, and starts over.
 
 use crate::bench::pace::{Schedule, Timetable};
 use crate::bench::plan::Plan;
-use crate::bench::recorder::{Kind, Recorder, outcome_is_unknown};
+use crate::bench::recorder::{Recorder, RequestKind, outcome_is_unknown};
 use crate::bench::sample::Acknowledged;
 use crate::bench::store::Store;
 use crate::bench::workload::{Generator, Request, Shapes, Write};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-/// How long a client rests after a failure, so that failing fast is not mistaken for work.
+/// How long a client rests after a failure, so that failing fast does not look like throughput.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(10);
 
 /// What the clients of one thread share.
-pub struct Desk {
+pub struct LoadState {
     shapes: Shapes,
     schedule: Schedule,
     closed: Cell<bool>,
@@ -43,8 +43,8 @@ struct Turn {
     due: Option<Instant>,
 }
 
-impl Desk {
-    /// Of the `number`th thread. Without a pace, a timetable and this thread's gate, the loop is closed.
+impl LoadState {
+    /// For the `number`th thread. `pace` is the timetable and this thread's semaphore; without it the loop is closed.
     pub fn new(
         plan: &Plan,
         number: u64,
@@ -67,7 +67,7 @@ impl Desk {
         }
     }
 
-    /// No more requests are sent.
+    /// Stops the sending of requests.
     pub fn close(&self) {
         self.closed.set(true);
         if let Some(pace) = &self.pace {
@@ -75,7 +75,8 @@ impl Desk {
         }
     }
 
-    /// Hands over what was noted until `now`. Of the open loop, it also counts what was due and never sent.
+    /// Hands over what was recorded until `now`. In the open loop, also counts the requests that were due and
+    /// never sent.
     pub fn leave(&self, now: Instant) -> Recorder {
         let mut recorder = self.recorder.take();
         if let Some(Pace { timetable, thread, taken, .. }) = &self.pace {
@@ -86,7 +87,7 @@ impl Desk {
         recorder
     }
 
-    /// Waits until a request may be sent; `None` when it is over.
+    /// Waits until a request may be sent; `None` once the run is over.
     async fn turn(&self) -> Option<Turn> {
         if self.closed.get() {
             return None;
@@ -148,21 +149,21 @@ impl Desk {
     }
 }
 
-/// What there is to know of an answer.
+/// What is recorded of an answer.
 #[derive(Default)]
 struct Answer {
     revision: i64,
     missing: bool,
 }
 
-/// Sends requests until it is over.
-pub async fn work(mut store: Store, mut generator: Generator, desk: Rc<Desk>) {
-    while let Some(turn) = desk.turn().await {
-        let request = generator.next(&desk.shapes);
+/// Sends requests until the run is over.
+pub async fn work(mut store: Store, mut generator: Generator, state: Rc<LoadState>) {
+    while let Some(turn) = state.turn().await {
+        let request = generator.next(&state.shapes);
         let sent = Instant::now();
-        let result = send(&mut store, request, &desk.shapes).await;
+        let result = send(&mut store, request, &state.shapes).await;
         let failed = result.is_err();
-        desk.note(&turn, sent, request, result);
+        state.note(&turn, sent, request, result);
         if failed {
             tokio::time::sleep(REST_AFTER_FAILURE).await;
         }
@@ -174,7 +175,7 @@ async fn send(store: &mut Store, request: Request, shapes: &Shapes) -> Result<An
         Request::Echo => store.echo().await.map(|()| Answer::default()),
         Request::Get { key, local } => {
             let read = store.get(shapes.key(key), local).await?;
-            Ok(Answer { missing: read.held.is_none(), ..Answer::default() })
+            Ok(Answer { missing: read.newest.is_none(), ..Answer::default() })
         }
         Request::Write(Write { first, count: 1, tag }) => {
             let revision = store.put(shapes.key(first), shapes.value(first, tag)).await?;
@@ -187,10 +188,10 @@ async fn send(store: &mut Store, request: Request, shapes: &Shapes) -> Result<An
     }
 }
 
-fn kind(request: Request) -> Kind {
+fn kind(request: Request) -> RequestKind {
     match request {
-        Request::Echo => Kind::Echo,
-        Request::Get { .. } => Kind::Read,
-        Request::Write(_) => Kind::Write,
+        Request::Echo => RequestKind::Echo,
+        Request::Get { .. } => RequestKind::Read,
+        Request::Write(_) => RequestKind::Write,
     }
 }

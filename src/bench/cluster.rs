@@ -1,4 +1,4 @@
-//! The cluster under load, as it says it is.
+//! The cluster under load, as its nodes describe it.
 
 use crate::bench::args::Target;
 use crate::bench::error::BenchError;
@@ -6,63 +6,51 @@ use crate::bench::plan::Plan;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The cluster when it was asked.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cluster {
     /// Its id, in hexadecimal.
     pub id: String,
-    /// The program's version on its nodes; more than one in the middle of an upgrade.
+    /// The versions of the program on its nodes; more than one in the middle of an upgrade.
     pub versions: BTreeSet<String>,
-    /// What an acknowledged write is worth on its nodes.
+    /// What its nodes promise of an acknowledged write.
     pub durability: BTreeSet<String>,
-    /// Who led.
     pub leader: Option<Leader>,
-    /// Its nodes, ordered by name.
     pub nodes: Vec<Node>,
-    /// The limits that requests must keep; not part of the report.
+    /// The limits on requests; not part of the report.
     #[serde(skip)]
     pub limits: Limits,
 }
 
-/// Who leads, and since which term.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leader {
-    /// The node's name.
     pub name: String,
     /// The Raft term; another term means another election.
     pub term: u64,
-    /// Its address for clients.
     #[serde(skip)]
     pub url: String,
 }
 
-/// One node.
 #[derive(Clone, Debug, Serialize)]
 pub struct Node {
-    /// Its name.
     pub name: String,
-    /// Its address for clients.
     pub client_url: String,
     /// Its role, or why it did not answer.
     pub role: String,
 }
 
-/// The limits that requests must keep; 0: not told.
+/// The limits on requests; 0 if the cluster does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes per key.
     pub key_bytes: u64,
-    /// Bytes per request.
     pub request_bytes: u64,
-    /// Operations per transaction.
     pub txn_ops: u64,
 }
 
 impl Cluster {
-    /// Where the load goes: connection `n` goes to the `n`th of these, round and round.
+    /// Where the load goes: connection `n` goes to the `n`th of these, cyclically.
     ///
     /// # Errors
-    /// If it should go to the leader and there is none.
+    /// If the target is the leader and there is none.
     pub fn urls(&self, plan: &Plan) -> Result<Vec<String>, BenchError> {
         match &plan.target {
             Target::Url(url) => Ok(vec![url.clone()]),
@@ -78,7 +66,7 @@ impl Cluster {
         }
     }
 
-    /// Checks that the cluster will take what the plan sends.
+    /// Checks that the cluster will accept what the plan sends.
     ///
     /// # Errors
     /// [`BenchError::Usage`] with the limit and the actual value.
@@ -94,7 +82,7 @@ impl Cluster {
                 request_bytes,
             ),
         ] {
-            // A cluster that tells no limit has none that we know of.
+            // A limit that the cluster does not tell cannot be checked.
             if limit > 0 && actual > limit {
                 return Err(BenchError::Usage(format!(
                     "{what} is {actual}, and the cluster's limit is {limit}"
@@ -105,7 +93,7 @@ impl Cluster {
     }
 }
 
-/// About the bytes of one put on the wire.
+/// The approximate size of one put on the wire, in bytes.
 pub fn request_size(plan: &Plan) -> u64 {
     (plan.key_size + plan.value_size + 24) as u64
 }

@@ -1,4 +1,4 @@
-//! Compaction while the load runs: every so often all history before the present is given up.
+//! Compaction while the load runs: every so often all history is compacted.
 
 use crate::bench::plan::Plan;
 use crate::bench::recorder::Recorder;
@@ -12,7 +12,7 @@ use tonic::Status;
 /// A compaction of much history may take longer than a put may.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Compacts as the plan says until the load is `over`; answers what came of it.
+/// Compacts as planned until the load is `over`; returns how many succeeded and failed.
 pub async fn run(plan: &Plan, url: &str, mut over: watch::Receiver<()>) -> Recorder {
     let mut recorder = Recorder::default();
     let Some(every) = plan.compact_every else {
@@ -40,7 +40,7 @@ pub async fn run(plan: &Plan, url: &str, mut over: watch::Receiver<()>) -> Recor
     recorder
 }
 
-/// Compacts if something was written since; says whether it did.
+/// Compacts if something was written since the last time; says whether it did.
 async fn compact(store: &mut Store, plan: &Plan, compacted: &mut i64) -> Result<bool, Status> {
     let now = store.get(Shapes::new(plan).key(0), false).await?.revision;
     if now == *compacted {

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-/// Why a benchmark could not be run. Failed requests are none of these: they
-/// are counted in the report.
+/// Why a benchmark could not be run. Failed requests are not among these: they are counted in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// Flags that do not fit together, or not the cluster's limits.
+    /// Flags that contradict each other or the cluster's limits.
     #[error("{0}")]
     Usage(String),
     /// No endpoint answered.
@@ -14,16 +13,11 @@ pub enum BenchError {
         "no node answered a status request:{0}\nIs the cluster running? `kontiki dev` starts one here; --endpoints names another."
     )]
     Unreachable(String),
-    /// The load cannot go where it should.
+    /// The target cannot be connected to.
     #[error(
         "cannot connect to {url}: {reason}\nThe cluster gave this address. If it cannot be reached from here, name one that can with --target URL."
     )]
-    Connect {
-        /// The node's address.
-        url: String,
-        /// Why not.
-        reason: String,
-    },
+    Connect { url: String, reason: String },
     /// `--target leader`, but there is none.
     #[error(
         "no node leads at the moment. Wait for an election, look at `kontiki status`, or choose --target any."
@@ -32,14 +26,13 @@ pub enum BenchError {
     /// The keys could not be written beforehand.
     #[error("--preload stopped at key {key} of {of}: {reason}")]
     Preload {
-        /// How far it came.
+        /// How many keys had been written.
         key: u64,
-        /// How many there were to write.
+        /// How many keys there are.
         of: u64,
-        /// The last error.
         reason: String,
     },
-    /// Threads or signals.
+    /// A thread could not be started, or signals not be handled.
     #[error("the operating system refused what is needed to run: {0}")]
     System(#[from] std::io::Error),
 }

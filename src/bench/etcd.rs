@@ -1,9 +1,9 @@
-//! etcd's v3 API, as far as a benchmark speaks it: the same load for both, from the same generator.
+//! The part of etcd's v3 API that a benchmark needs: the same load for both systems, from the same generator.
 //!
-//! The messages are written out here with the field numbers of etcd's `rpc.proto` and `kv.proto`. Fields that are
+//! The messages are declared here with the field numbers of etcd's `rpc.proto` and `kv.proto`. Fields that are
 //! neither sent nor read are left out, which protobuf allows.
 
-use crate::bench::call::{Deadline, Held, Read};
+use crate::bench::call::{Deadline, Read, VersionedValue};
 use crate::bench::cluster::{Cluster, Leader, Limits, Node};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -18,7 +18,6 @@ use tonic_prost::ProstCodec;
 /// How long the questions about the cluster may take.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client of etcd.
 #[derive(Clone)]
 pub struct Stub {
     grpc: Grpc<Channel>,
@@ -26,23 +25,21 @@ pub struct Stub {
 }
 
 impl Stub {
-    /// A client on this channel.
     pub fn new(channel: Channel, deadline: Deadline) -> Self {
         Self { grpc: Grpc::new(channel), deadline }
     }
 
-    /// Reads a key. "Serializable" is etcd's word for what the node has at hand.
+    /// Reads a key. "Serializable" is etcd's word for a read of what the asked node has.
     pub async fn get(&mut self, key: Bytes, local: bool) -> Result<Read, Status> {
         let request = RangeRequest { key, serializable: local };
         let answer: RangeResponse = self.call("/etcdserverpb.KV/Range", request).await?;
-        let held = answer.kvs.into_iter().next();
+        let newest = answer.kvs.into_iter().next();
         Ok(Read {
             revision: answer.header.unwrap_or_default().revision,
-            held: held.map(|kv| Held { revision: kv.mod_revision, value: kv.value }),
+            newest: newest.map(|kv| VersionedValue { revision: kv.mod_revision, value: kv.value }),
         })
     }
 
-    /// Writes a key.
     pub async fn put(&mut self, key: Bytes, value: Bytes) -> Result<i64, Status> {
         let answer: PutResponse = self.call("/etcdserverpb.KV/Put", PutRequest { key, value }).await?;
         Ok(answer.header.unwrap_or_default().revision)
@@ -56,7 +53,6 @@ impl Stub {
         Ok(answer.header.unwrap_or_default().revision)
     }
 
-    /// Gives up history.
     pub async fn compact(&mut self, revision: i64) -> Result<(), Status> {
         let request = CompactionRequest { revision };
         let _: CompactionResponse = self.call("/etcdserverpb.KV/Compact", request).await?;
@@ -89,7 +85,7 @@ pub async fn describe(channel: Channel) -> Result<Cluster, Status> {
     Ok(Cluster {
         id: format!("{:016x}", status.header.unwrap_or_default().cluster_id),
         versions: BTreeSet::from([status.version]),
-        // Members do not say it. It is the default, and --unsafe-no-fsync is its opposite.
+        // Members do not say. This is the default; --unsafe-no-fsync turns it off.
         durability: BTreeSet::from(["fdatasync (unless told otherwise)".to_owned()]),
         leader: list.members.iter().find(|member| leads(member)).map(|member| Leader {
             name: member.name.clone(),
@@ -155,7 +151,7 @@ struct PutResponse {
     header: Option<ResponseHeader>,
 }
 
-/// Of a oneof only the arm that is sent.
+/// Only the variant of the oneof that is sent.
 #[derive(Clone, PartialEq, Message)]
 struct RequestOp {
     #[prost(message, optional, tag = "2")]

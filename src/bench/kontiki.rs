@@ -1,6 +1,6 @@
 //! Kontiki's own API.
 
-use crate::bench::call::{Deadline, Held, Read};
+use crate::bench::call::{Deadline, Read, VersionedValue};
 use crate::bench::cluster::{Cluster, Leader, Limits, Node};
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::proto::v1::kv_service_client::KvServiceClient;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// The stubs that anyone gets from the protocol's files.
+/// The stubs generated from the protocol's files, as any client has them.
 #[derive(Clone)]
 pub struct Stub {
     kv: KvServiceClient<Channel>,
@@ -19,7 +19,6 @@ pub struct Stub {
 }
 
 impl Stub {
-    /// A client on this channel.
     pub fn new(channel: Channel, deadline: Deadline) -> Self {
         Self {
             kv: KvServiceClient::new(channel.clone()),
@@ -28,13 +27,11 @@ impl Stub {
         }
     }
 
-    /// An empty call.
     pub async fn echo(&mut self) -> Result<(), Status> {
         let request = self.deadline.on(pb::EchoRequest::default());
         self.maintenance.echo(request).await.map(drop)
     }
 
-    /// Reads a key.
     pub async fn get(&mut self, key: Bytes, local: bool) -> Result<Read, Status> {
         let level = if local { ReadLevel::Local } else { ReadLevel::Linearizable };
         let request = self.deadline.on(pb::GetRequest {
@@ -44,10 +41,9 @@ impl Stub {
             min_revision: 0,
         });
         let answer = self.kv.get(request).await?.into_inner();
-        Ok(Read { revision: answer.header.unwrap_or_default().revision, held: answer.kv.map(held) })
+        Ok(Read { revision: answer.header.unwrap_or_default().revision, newest: answer.kv.map(newest) })
     }
 
-    /// Writes a key.
     pub async fn put(&mut self, key: Bytes, value: Bytes) -> Result<i64, Status> {
         let request = self.deadline.on(put(key, value));
         let answer = self.kv.put(request).await?.into_inner();
@@ -63,7 +59,6 @@ impl Stub {
         Ok(answer.header.unwrap_or_default().revision)
     }
 
-    /// Gives up history.
     pub async fn compact(&mut self, revision: i64) -> Result<(), Status> {
         let request = self.deadline.on(pb::CompactRequest { revision });
         self.kv.compact(request).await.map(drop)
@@ -78,13 +73,13 @@ fn put(key: Bytes, value: Bytes) -> pb::PutRequest {
     }
 }
 
-fn held(kv: pb::KeyValue) -> Held {
+fn newest(kv: pb::KeyValue) -> VersionedValue {
     let value = match kv.value_form {
         Some(pb::key_value::ValueForm::ValueBytes(bytes)) => bytes,
         Some(pb::key_value::ValueForm::Value(text)) => text.into(),
         None => Bytes::new(),
     };
-    Held { revision: kv.mod_revision, value }
+    VersionedValue { revision: kv.mod_revision, value }
 }
 
 /// Asks a node about its cluster.

@@ -1,11 +1,10 @@
-//! The load: threads, each with a runtime, connections and clients of its own.
+//! The load: threads, each with its own runtime, connections and clients.
 //!
-//! Nothing is shared between threads while they run. On a thread all clients
-//! note into one [`Recorder`]; as only one of them runs at a time, that takes
-//! a `RefCell` and no lock.
+//! Nothing is shared between threads while they run. All clients of a thread share one [`Recorder`]; as only
+//! one of them runs at a time, that takes a `RefCell` and no lock.
 
 use crate::bench::args::Workload;
-use crate::bench::client::{self, Desk};
+use crate::bench::client::{self, LoadState};
 use crate::bench::compactor;
 use crate::bench::error::BenchError;
 use crate::bench::machine::{MachineTime, cpu_of, own_cpu};
@@ -21,27 +20,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-/// How long answers may still take after a Ctrl-C.
+/// How long to wait for answers after a Ctrl-C.
 const HURRY: Duration = Duration::from_secs(2);
-/// How long a deadline may be overrun before a request is given up.
+/// How long past its deadline a request is given up.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What a workload did.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// All that was noted.
     pub recorder: Recorder,
-    /// How long was measured; shorter than planned after a Ctrl-C.
+    /// How long was measured, in seconds; shorter than planned after a Ctrl-C.
     pub seconds: f64,
     /// The processor time of this program meanwhile.
     pub own_cpu: Duration,
-    /// That of the servers, if it is known which processes they are.
+    /// The processor time of the servers, if their processes are known.
     pub server_cpu: Option<Duration>,
     /// The share of the machine's time that the hypervisor took meanwhile.
     pub stolen: Option<f64>,
 }
 
-/// What one thread needs. It moves there as a whole.
+/// What one thread needs. The whole of it moves into the thread.
 struct Thread {
     number: usize,
     plan: Plan,
@@ -58,7 +55,7 @@ struct Thread {
 /// Runs one workload against `urls` until its time is over or `stop` turns true.
 ///
 /// # Errors
-/// If a connection cannot be opened, or a thread not be started.
+/// If a connection cannot be opened or a thread cannot be started.
 pub async fn run(
     plan: &Plan,
     workload: Workload,
@@ -70,7 +67,7 @@ pub async fn run(
     let (results, mut finished) = mpsc::channel(plan.threads);
     let mut begins = Vec::new();
     for (number, gate) in gates.iter().enumerate() {
-        let (begin, told) = oneshot::channel();
+        let (begin, begun) = oneshot::channel();
         let thread = Thread {
             number,
             plan: plan.clone(),
@@ -80,7 +77,7 @@ pub async fn run(
             gate: gate.clone(),
             stop: stop.clone(),
             ready: ready.clone(),
-            begin: told,
+            begin: begun,
         };
         let results = results.clone();
         std::thread::Builder::new().name(format!("bench-{number}")).spawn(move || {
@@ -119,7 +116,7 @@ pub async fn run(
     Ok(Run { recorder, ..watched })
 }
 
-/// The connections of one thread: each `threads`th of all, likewise the clients of a connection.
+/// The connections of one thread: every `threads`th of all, and likewise the clients of a connection.
 fn share_of(plan: &Plan, urls: &[String], thread: usize) -> Vec<(String, Vec<usize>)> {
     let mine = (thread..plan.connections).step_by(plan.threads);
     mine.map(|connection| {
@@ -149,7 +146,7 @@ fn timetable(plan: &Plan, schedule: &Schedule) -> Option<Timetable> {
     plan.rate.map(|rate| Timetable { start, end, rate, threads: plan.threads as u64 })
 }
 
-/// Takes the time of the measured part. It ends before its time when all requests are `over`.
+/// Waits through the measured part, which ends early when all requests are `over`.
 async fn watch_over(
     plan: &Plan,
     schedule: &Schedule,
@@ -171,7 +168,7 @@ async fn watch_over(
     Run { recorder: Recorder::default(), seconds, own_cpu, server_cpu, stolen }
 }
 
-/// Waits; says whether it was interrupted.
+/// Waits until `moment`; says whether it was interrupted.
 async fn until(moment: Instant, stop: &mut watch::Receiver<bool>, over: &mut watch::Receiver<()>) -> bool {
     tokio::select! {
         () = tokio::time::sleep_until(moment.into()) => false,
@@ -181,7 +178,7 @@ async fn until(moment: Instant, stop: &mut watch::Receiver<bool>, over: &mut wat
     }
 }
 
-/// Completes when it is time to stop. A sender that is gone will never say so.
+/// Completes when it is time to stop; never, if the sender is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending().await
@@ -198,7 +195,7 @@ impl Thread {
         let (runtime, clients) = match channels {
             Ok(opened) => opened,
             Err(error) => {
-                // If nobody listens, another thread has failed before.
+                // If nobody listens, another thread has already failed.
                 let _ = self.ready.blocking_send(Err(error));
                 return Ok(Recorder::default());
             }
@@ -208,7 +205,7 @@ impl Thread {
         Ok(recorder)
     }
 
-    /// One client for each of this thread's, with its number.
+    /// A store for each of this thread's clients, with the client's number.
     async fn connect(&mut self) -> Result<Vec<(usize, Store)>, BenchError> {
         let mut clients = Vec::new();
         for (url, numbers) in &self.connections {
@@ -229,11 +226,11 @@ impl Thread {
             return Recorder::default();
         };
         let pace = timetable(&plan, &schedule).map(|table| (table, gate));
-        let desk = Rc::new(Desk::new(&plan, number as u64, shapes, schedule, pace));
+        let state = Rc::new(LoadState::new(&plan, number as u64, shapes, schedule, pace));
         let mut running = JoinSet::new();
         for (number, store) in clients {
             let generator = Generator::new(&plan, workload, number);
-            running.spawn_local(client::work(store, generator, desk.clone()));
+            running.spawn_local(client::work(store, generator, state.clone()));
         }
         let mut give_up = schedule.end + plan.request_timeout + GRACE;
         let mut hurried = false;
@@ -246,7 +243,7 @@ impl Thread {
                 },
                 () = stopped(&mut stop), if !hurried => {
                     hurried = true;
-                    desk.close();
+                    state.close();
                     give_up = give_up.min(Instant::now() + HURRY);
                 }
                 () = tokio::time::sleep_until(give_up.into()) => break,
@@ -254,7 +251,7 @@ impl Thread {
         }
         let abandoned = running.len() as u64;
         running.shutdown().await;
-        let mut recorder = desk.leave(Instant::now());
+        let mut recorder = state.leave(Instant::now());
         recorder.abandoned = abandoned;
         if workload.writes() {
             recorder.unknown_writes += abandoned;

@@ -1,4 +1,4 @@
-//! What this machine says about itself and about us.
+//! Processor time, of this process and of the machine.
 
 use procfs::process::Process;
 use procfs::{CurrentSI as _, KernelStats};
@@ -12,12 +12,12 @@ pub fn own_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How many processors we may use.
+/// How many processors this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The processor time that these processes have used so far. One that has ended counts no more.
+/// The processor time that these processes have used so far. Processes that have ended are not counted.
 pub fn cpu_of(processes: &[i32]) -> Duration {
     let ticks: u64 = processes
         .iter()
@@ -30,9 +30,9 @@ pub fn cpu_of(processes: &[i32]) -> Duration {
 /// Processor time of the whole machine since it started, in its own unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineTime {
-    /// All of it, idle time included.
+    /// All of it, including idle time.
     total: u64,
-    /// What the hypervisor gave to others while we wanted to run.
+    /// What the hypervisor gave to others while this machine wanted to run.
     stolen: u64,
 }
 

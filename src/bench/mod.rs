@@ -1,28 +1,26 @@
 //! `kontiki bench`: how fast is this cluster, and how much of that is gRPC?
 //!
-//! It sends requests with the clients that anyone gets from the protocol's
-//! files, over ordinary channels, and counts. The yardstick is an empty call
-//! answered by the same servers: what a put costs beyond an echo is ours. With
+//! It sends requests with the clients generated from the protocol's files, over ordinary channels, and
+//! counts. The yardstick is an empty call answered by the same servers: what a put costs beyond an echo is
+//! ours. With
 //! `--api etcd` the same load goes to etcd, for a comparison by one generator.
 //!
-//! Two loops. *Closed*: each client sends when it has its last answer; this
-//! finds the highest throughput, and its percentiles are friendly, as a stall
-//! keeps clients from sending what would have been slow. *Open* (`--rate`):
-//! requests are due at a fixed rate and latency counts from when they were
-//! due; this is what users of a service see. Reports say which it was.
+//! Two loops. *Closed*: each client sends once it has its last answer; this finds the highest throughput, and
+//! its percentiles are flattering, as a stall keeps clients from sending what would have been slow. *Open*
+//! (`--rate`): requests are due at a fixed rate and latency counts from when they were due; this is what
+//! users of a service see. Reports say which it was.
 //!
-//! Caveats. The client's own work is in the figures, all the more when it
-//! shares processors with the nodes: its processor time is reported.
-//! Loopback has no latency and loses nothing. Nodes on one machine share one
-//! disk. The keys stay in the store afterwards.
+//! Caveats. The client's own work is part of the figures, all the more when it shares processors with the
+//! nodes: its processor time is reported. Loopback has no latency and loses nothing. Nodes on one machine
+//! share one disk. The keys stay in the store afterwards.
 //!
 //! * [`args`]: the flags; [`plan`]: the same, checked. [`error`]: why nothing was measured.
-//! * [`target`]: whom to ask and connect to; [`cluster`]: what the nodes say of themselves.
+//! * [`target`]: whom to ask and connect to; [`cluster`]: what the nodes report about themselves.
 //! * [`workload`]: keys, values, requests.
-//! * [`store`]: the few calls that are needed; [`call`]: what both APIs share; [`kontiki`], [`etcd`]: either one's messages.
+//! * [`store`]: the few calls that are needed; [`call`]: what both APIs share; [`kontiki`], [`etcd`]: the messages of each.
 //! * [`load`]: threads; [`client`]: one client; [`pace`]: the open loop.
 //! * [`recorder`]: counts and histograms. [`machine`]: processor time.
-//! * [`preload`], [`compactor`], [`verify`]: before, meanwhile and after; [`sample`]: what is compared.
+//! * [`preload`], [`compactor`], [`verify`]: before, during and after the load; [`sample`]: what is compared.
 //! * [`report`]: the result as data (JSON); [`text`]: for people.
 
 pub mod args;
@@ -53,7 +51,7 @@ use crate::bench::args::Workload;
 use crate::bench::error::BenchError;
 use crate::bench::load::Run;
 use crate::bench::plan::Plan;
-use crate::bench::report::{LeaderChange, Outcome, Report};
+use crate::bench::report::{LeaderChange, Report, WorkloadResult};
 use crate::bench::store::Store;
 use crate::bench::verify::Verification;
 use crate::bench::workload::Shapes;
@@ -64,7 +62,6 @@ use tokio::sync::watch;
 /// What a shell expects of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the command.
 pub fn run(args: BenchArgs) -> ExitCode {
     let output = args.output;
     let outcome = tokio::runtime::Builder::new_current_thread()
@@ -94,7 +91,7 @@ async fn until_done_or_interrupted(args: BenchArgs) -> Result<Report, BenchError
         // Without a handler, Ctrl-C simply ends the program.
         if tokio::signal::ctrl_c().await.is_ok() {
             interrupt.send_replace(true);
-            eprintln!("\nstopping; again Ctrl-C to leave at once");
+            eprintln!("\nstopping; press Ctrl-C again to leave at once");
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(INTERRUPTED.into());
             }
@@ -103,21 +100,20 @@ async fn until_done_or_interrupted(args: BenchArgs) -> Result<Report, BenchError
     execute(&args, stop, |progress| show(&args, &progress)).await
 }
 
-/// Something that a user who waits wants to know.
+/// What a waiting user wants to know.
 #[derive(Debug)]
 pub enum Progress<'a> {
     /// The cluster has answered; the report has no results yet.
     Found(&'a Report),
     /// All keys are being written.
     Preloading(u64),
-    /// A workload begins.
     Begins(Workload),
 }
 
-/// Measures what `args` ask for. Stops early when `stop` turns true, and then reports what there is.
+/// Measures what `args` ask for. Stops early when `stop` turns true, and reports what there is by then.
 ///
 /// # Errors
-/// If flags do not fit, or the cluster cannot be reached. Failed requests are no errors here but results.
+/// If flags do not fit, or the cluster cannot be reached. Failed requests are results, not errors.
 pub async fn execute(
     args: &BenchArgs,
     stop: watch::Receiver<bool>,
@@ -158,15 +154,15 @@ async fn measure(
     workload: Workload,
     echo_rate: Option<f64>,
     stop: &watch::Receiver<bool>,
-) -> Result<Outcome, BenchError> {
-    // Asked anew: since the last workload another node may lead.
+) -> Result<WorkloadResult, BenchError> {
+    // Asked again: another node may lead since the last workload.
     let cluster = target::ask(plan.api, &plan.endpoints).await?;
     let urls = cluster.urls(plan)?;
     let before = cluster.leader;
     let run = load::run(plan, workload, &urls, stop).await?;
-    // A cluster that does not answer is without a leader as far as we can tell.
+    // A cluster that does not answer has no leader as far as we can tell.
     let after = target::ask(plan.api, &plan.endpoints).await.ok().and_then(|cluster| cluster.leader);
-    let mut outcome = Outcome::new(workload, &run, echo_rate);
+    let mut outcome = WorkloadResult::new(workload, &run, echo_rate);
     if before != after {
         outcome.leader_change = Some(LeaderChange { before, after });
     }
@@ -213,7 +209,7 @@ fn print(report: &Report, output: Output) {
     }
 }
 
-/// A reader that has gone (`| head`) is no error of ours.
+/// A reader that has gone away (`| head`) is not our error.
 fn to_stdout(text: &str) {
     let mut out = io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

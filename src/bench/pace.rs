@@ -1,6 +1,6 @@
 //! When a workload is measured, and in the open loop when its requests are due.
 //!
-//! Requests are due at a fixed rate, whatever the answers take. Request `k` of
+//! Requests are due at a fixed rate, however long the answers take. Request `k` of
 //! all is due at `start + k / rate` and belongs to thread `k % threads`, where
 //! the next free client takes it. If all are busy it waits, and its latency
 //! counts from when it was due: that wait is what a user would feel.
@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
-/// The shortest nap of the pacer: it releases what is due in groups rather than spend a core on precision.
+/// The shortest nap of the pacer: it releases requests in groups rather than spend a core on precision.
 const SHORTEST_NAP: Duration = Duration::from_micros(100);
-/// The longest: it also looks whether it should stop.
+/// The longest: it also checks whether it should stop.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
 
 /// When a workload is measured.
@@ -33,11 +33,10 @@ pub struct Schedule {
 pub struct Timetable {
     /// When request 0 is due.
     pub start: Instant,
-    /// Requests due at or after this do not exist.
+    /// No request is due at or after this.
     pub end: Instant,
-    /// Requests per second.
     pub rate: f64,
-    /// Among how many threads they are dealt out.
+    /// How many threads they are dealt out to.
     pub threads: u64,
 }
 
@@ -65,7 +64,7 @@ impl Timetable {
 }
 
 /// Releases requests to the threads as they become due: one permit each.
-/// Returns at the end of the timetable or when told to stop; then all gates are closed.
+/// Returns at the end of the timetable or on `stop`; then all semaphores are closed.
 pub fn release(timetable: &Timetable, gates: &[Arc<Semaphore>], stop: &watch::Receiver<bool>) {
     let mut released = vec![0_u64; gates.len()];
     loop {

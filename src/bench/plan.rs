@@ -8,14 +8,14 @@ use std::time::Duration;
 /// The longest run: everything here is bounded.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Compactions more often than this would be the load.
+/// Any more often, and the compactions would be the load.
 const SHORTEST_CYCLE: Duration = Duration::from_millis(100);
 
 /// In which order keys are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// One after the other, from the first again after the last.
+    /// One after the other, cyclically.
     Sequential,
     /// Each equally likely.
     Random,
@@ -28,11 +28,8 @@ pub struct Plan {
     pub workloads: Vec<Workload>,
     /// Nodes to ask about the cluster; each has a scheme.
     pub endpoints: Vec<String>,
-    /// The API to speak.
     pub api: Api,
-    /// Which node gets the load.
     pub target: Target,
-    /// Channels.
     pub connections: usize,
     /// Clients in all; at least one per connection.
     pub clients: usize,
@@ -40,42 +37,34 @@ pub struct Plan {
     pub threads: usize,
     /// Requests per second in the open loop.
     pub rate: Option<f64>,
-    /// How long to measure.
     pub duration: Duration,
-    /// How long to run before.
+    /// How long to run before measuring.
     pub warmup: Duration,
     /// How many requests to send at most.
     pub requests: Option<u64>,
-    /// The deadline of a request.
     pub request_timeout: Duration,
-    /// Bytes per value.
     pub value_size: usize,
-    /// Bytes per key.
     pub key_size: usize,
-    /// How many keys.
     pub key_space: u64,
-    /// What keys begin with.
     pub prefix: String,
-    /// In which order they are taken.
     pub order: Order,
-    /// Where random numbers start.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// The share of reads in the mixed workload.
     pub read_share: f64,
-    /// Puts per request.
     pub batch: u32,
-    /// Write all keys first.
+    /// Whether to write all keys first.
     pub preload: bool,
-    /// Give up history so often.
+    /// How often to compact all history.
     pub compact_every: Option<Duration>,
-    /// The nodes' processes, if they are here.
+    /// The nodes' processes, if they run on this machine.
     pub server_pids: Vec<i32>,
-    /// Read back afterwards.
+    /// Whether to read a sample of the acknowledged writes back afterwards.
     pub verify: bool,
 }
 
 impl BenchArgs {
-    /// Checks what the flags mean together.
+    /// Checks the flags against each other.
     ///
     /// # Errors
     /// [`BenchError::Usage`] names the flag, its value and what would be possible.

@@ -14,10 +14,10 @@ use tonic::transport::Channel;
 
 /// Transactions under way at once.
 const WRITERS: usize = 8;
-/// A put that is repeated does no harm, so a failed transaction is tried again.
+/// Repeating a put does no harm here, so a failed transaction is tried again.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(300);
-/// What most servers take in one request and one transaction, if this one says nothing.
+/// What most servers accept in one request and one transaction, for servers that do not tell their limits.
 const USUAL_BYTES: u64 = 1 << 20;
 const USUAL_OPS: u64 = 128;
 
@@ -31,10 +31,10 @@ pub async fn preload(
     cluster: &Cluster,
     stop: &watch::Receiver<bool>,
 ) -> Result<(), BenchError> {
-    let told = |limit: u64, usual: u64| if limit == 0 { usual } else { limit };
-    // Half the limit leaves room for what the estimate does not see.
-    let bytes = told(cluster.limits.request_bytes, USUAL_BYTES) / 2;
-    let chunk = (bytes / request_size(plan)).clamp(1, told(cluster.limits.txn_ops, USUAL_OPS));
+    let or_usual = |limit: u64, usual: u64| if limit == 0 { usual } else { limit };
+    // Half the limit leaves room for what the estimate misses.
+    let bytes = or_usual(cluster.limits.request_bytes, USUAL_BYTES) / 2;
+    let chunk = (bytes / request_size(plan)).clamp(1, or_usual(cluster.limits.txn_ops, USUAL_OPS));
     let shapes = Arc::new(Shapes::new(plan));
     let next = Arc::new(AtomicU64::new(0));
     let mut writers: JoinSet<Result<(), BenchError>> = JoinSet::new();

@@ -1,5 +1,5 @@
-//! What a thread notes while it runs. Each thread has its own, and they are
-//! merged at the end: the way of a request takes no lock.
+//! What a thread records while it runs. Each thread has its own recorder, and they are merged at the end: no
+//! request takes a lock.
 
 use crate::bench::sample::Sample;
 use crate::reason::Outcome;
@@ -12,17 +12,13 @@ use tonic_types::StatusExt as _;
 /// Latencies are kept in nanoseconds, from 1 µs to 1 h, to three digits.
 const LEAST: u64 = 1_000;
 const MOST: u64 = 3_600_000_000_000;
-/// Servers name a few dozen reasons; a strange one shall not fill our memory.
+/// Servers name a few dozen reasons; a strange one must not fill our memory.
 const MOST_REASONS: usize = 64;
 
-/// What kind of request it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An empty call.
+pub enum RequestKind {
     Echo,
-    /// A read.
     Read,
-    /// A write.
     Write,
 }
 
@@ -33,7 +29,7 @@ pub struct Meter {
     pub latency: Histogram<u64>,
     /// In the open loop also from sending to the answer.
     pub service: Histogram<u64>,
-    /// Keys read or written, or empty calls: a batch counts each of its keys.
+    /// Keys read or written, or empty calls: each key of a batch counts.
     pub operations: u64,
 }
 
@@ -45,7 +41,6 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// How many requests were answered.
     pub fn requests(&self) -> u64 {
         self.latency.len()
     }
@@ -58,38 +53,37 @@ impl Meter {
     }
 }
 
-/// Failures for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
-    /// How many.
     pub count: u64,
     /// What the first one said.
     pub example: String,
 }
 
-/// Everything that is noted.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     meters: [Meter; 3],
-    /// Reads that found no key.
     pub missing: u64,
-    /// Failed requests by reason.
     pub failures: BTreeMap<String, Failures>,
-    /// Writes, also during warm-up, that failed and may have happened all the same.
+    /// Writes, including those of the warm-up, that failed and may have been applied all the same.
     pub unknown_writes: u64,
     /// Requests that had no answer when we stopped waiting.
     pub abandoned: u64,
-    /// In the open loop: requests that were due and not sent when time was up.
+    /// In the open loop: requests that were due and had not been sent when time was up.
     pub unsent: u64,
-    /// Compactions while it ran.
     pub compactions: u64,
-    /// Acknowledged writes to compare afterwards, also those during warm-up.
+    /// Acknowledged writes to compare afterwards, including those of the warm-up.
     pub sample: Sample,
 }
 
 impl Recorder {
-    /// Notes an answer.
-    pub fn answered(&mut self, kind: Kind, operations: u64, latency: Duration, service: Option<Duration>) {
+    pub fn answered(
+        &mut self,
+        kind: RequestKind,
+        operations: u64,
+        latency: Duration,
+        service: Option<Duration>,
+    ) {
         let meter = &mut self.meters[kind as usize];
         meter.operations += operations;
         meter.latency.saturating_record(nanoseconds(latency));
@@ -98,7 +92,6 @@ impl Recorder {
         }
     }
 
-    /// Notes a failure.
     pub fn failed(&mut self, status: &Status) {
         let mut reason = reason(status);
         if self.failures.len() >= MOST_REASONS && !self.failures.contains_key(&reason) {
@@ -111,12 +104,11 @@ impl Recorder {
         }
     }
 
-    /// What was noted of one kind.
-    pub fn meter(&self, kind: Kind) -> &Meter {
+    /// The figures of one kind of request.
+    pub fn meter(&self, kind: RequestKind) -> &Meter {
         &self.meters[kind as usize]
     }
 
-    /// All kinds together.
     pub fn total(&self) -> Meter {
         let mut total = Meter::default();
         self.meters.iter().for_each(|meter| total.merge(meter));
@@ -148,7 +140,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The server's own word for it, or else gRPC's.
+/// The server's own reason, or else the gRPC code.
 fn reason(status: &Status) -> String {
     match status.get_details_error_info() {
         Some(info) if !info.reason.is_empty() => info.reason,
@@ -156,9 +148,8 @@ fn reason(status: &Status) -> String {
     }
 }
 
-/// Whether a write that failed so may have been applied. Only a server that
-/// says NOT_APPLIED is believed; a refusal that names no outcome (of a proxy,
-/// of the connection) tells nothing.
+/// Whether a write that failed like this may have been applied. Only a server that says NOT_APPLIED is
+/// believed; an error without an outcome (from a proxy, or the connection) tells nothing.
 pub fn outcome_is_unknown(status: &Status) -> bool {
     let outcome = status.get_details_error_info().and_then(|info| info.metadata.get("outcome").cloned());
     outcome.as_deref().and_then(Outcome::named) != Some(Outcome::NotApplied)
@@ -201,8 +192,8 @@ mod tests {
     fn threads_merge_into_one_histogram_and_not_into_averages() {
         let mut fast = Recorder::default();
         let mut slow = Recorder::default();
-        (0..99).for_each(|_| fast.answered(Kind::Write, 1, Duration::from_micros(100), None));
-        slow.answered(Kind::Write, 1, Duration::from_millis(50), None);
+        (0..99).for_each(|_| fast.answered(RequestKind::Write, 1, Duration::from_micros(100), None));
+        slow.answered(RequestKind::Write, 1, Duration::from_millis(50), None);
         fast.merge(&slow);
         let total = fast.total();
         assert_eq!(total.requests(), 100);

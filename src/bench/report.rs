@@ -1,11 +1,11 @@
-//! The result as data. Its JSON form is read by programs: fields are added, never renamed.
+//! The result as data. Its JSON form is read by programs: fields may be added, but are never renamed.
 
 use crate::bench::args::{Api, Target, Workload};
 use crate::bench::cluster::{Cluster, Leader};
 use crate::bench::load::Run;
 use crate::bench::machine;
 use crate::bench::plan::{Order, Plan};
-use crate::bench::recorder::{Kind, Meter};
+use crate::bench::recorder::{Meter, RequestKind};
 use crate::bench::verify::Verification;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -14,34 +14,30 @@ use std::collections::BTreeMap;
 /// Everything about one call of `kontiki bench`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The form of this report: 1.
+    /// The version of this format: 1.
     pub schema: u32,
-    /// What sent the load.
     pub client: ClientSide,
-    /// What received it.
     pub cluster: Cluster,
-    /// How it was sent.
     pub settings: Settings,
     /// One result per workload, in the order they ran.
-    pub results: Vec<Outcome>,
-    /// Whether it was stopped before its time.
+    pub results: Vec<WorkloadResult>,
+    /// Whether it was stopped early.
     pub interrupted: bool,
-    /// Why the remaining workloads did not take place, if so.
+    /// Why the remaining workloads were not run, if so.
     pub broken_off: Option<String>,
 }
 
 /// The program and the machine that sent the load.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClientSide {
-    /// This program's version.
     pub version: &'static str,
-    /// `release` or `debug`; the figures of a debug build say nothing.
+    /// `release` or `debug`; the figures of a debug build mean nothing.
     pub build: &'static str,
-    /// Processors that it may use, often shared with the nodes.
+    /// How many processors it may use, often shared with the nodes.
     pub cores: usize,
 }
 
-/// The plan, as far as figures depend on it.
+/// The parts of the plan that the figures depend on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settings {
     /// `closed` or `open`.
@@ -49,35 +45,26 @@ pub struct Settings {
     pub loop_kind: &'static str,
     /// From when latency is measured: `sent` or `due`.
     pub latency_from: &'static str,
-    /// Which API was spoken.
     pub api: Api,
     /// Requests per second in the open loop.
     pub rate: Option<f64>,
     /// `leader`, `any` or a URL.
     pub target: String,
-    /// Where the connections went.
+    /// The URLs connected to.
     pub urls: Vec<String>,
-    /// Channels.
     pub connections: usize,
-    /// Clients in all.
     pub clients: usize,
-    /// Threads.
     pub threads: usize,
     /// Seconds measured per workload.
     pub duration_seconds: f64,
-    /// Seconds before.
+    /// Seconds of warm-up before that.
     pub warmup_seconds: f64,
-    /// Bytes per value.
     pub value_size: usize,
-    /// Bytes per key.
     pub key_size: usize,
-    /// How many keys.
     pub key_space: u64,
-    /// In which order.
     pub order: Order,
-    /// Where random numbers start.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Puts per request.
     pub batch: u32,
     /// Share of reads in the mixed workload.
     pub read_share: f64,
@@ -85,12 +72,9 @@ pub struct Settings {
     pub preloaded: bool,
 }
 
-/// What one workload did.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Which.
+pub struct WorkloadResult {
     pub workload: Workload,
-    /// How long was measured.
     pub seconds: f64,
     /// All requests together.
     #[serde(flatten)]
@@ -101,11 +85,9 @@ pub struct Outcome {
     pub writes: Option<Figures>,
     /// Requests per second as a share of those of the echo workload, if that ran.
     pub share_of_echo: Option<f64>,
-    /// Reads that found no key.
     pub missing: u64,
-    /// Failed requests by reason.
     pub errors: BTreeMap<String, Errors>,
-    /// Requests that had no answer in the end.
+    /// Requests that never got an answer.
     pub abandoned: u64,
     /// In the open loop: requests that were due and could not be sent.
     pub unsent: u64,
@@ -113,22 +95,17 @@ pub struct Outcome {
     pub client_cpu_seconds: f64,
     /// Processor seconds of the nodes, if their processes are known.
     pub server_cpu_seconds: Option<f64>,
-    /// Compactions meanwhile.
     pub compactions: u64,
-    /// The share of this machine's time that went to other machines on the same host.
+    /// The share of this machine's processor time that went to other machines on the same host.
     pub stolen_share: Option<f64>,
     /// Set if there was an election meanwhile, which makes the figures those of a failover.
     pub leader_change: Option<LeaderChange>,
-    /// What reading back found.
     pub verification: Option<Verification>,
 }
 
-/// Speed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
-    /// Answered requests.
     pub requests: u64,
-    /// Answered requests per second.
     pub requests_per_second: f64,
     /// Keys read or written, or empty calls.
     pub operations: u64,
@@ -143,35 +120,24 @@ pub struct Figures {
 /// Percentiles in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Latency {
-    /// The mean.
     pub mean_us: f64,
-    /// Half are below.
     pub p50_us: f64,
-    /// 90 % are below.
     pub p90_us: f64,
-    /// 99 % are below.
     pub p99_us: f64,
-    /// 99.9 % are below.
     pub p999_us: f64,
-    /// The slowest.
     pub max_us: f64,
 }
 
-/// Failures for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Errors {
-    /// How many.
     pub count: u64,
     /// What the first one said.
     pub example: String,
 }
 
-/// Who led before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaderChange {
-    /// Before the workload.
     pub before: Option<Leader>,
-    /// After it.
     pub after: Option<Leader>,
 }
 
@@ -199,9 +165,9 @@ impl Report {
         Some(echo.total.requests_per_second).filter(|rate| *rate > 0.0)
     }
 
-    /// Whether something was found that makes figures void, or nothing was measured at all.
+    /// Whether the figures are void because of what was found, or nothing was measured at all.
     pub fn failed(&self) -> bool {
-        let void = |outcome: &Outcome| {
+        let void = |outcome: &WorkloadResult| {
             outcome.total.requests == 0 || outcome.verification.as_ref().is_some_and(|v| !v.is_clean())
         };
         self.broken_off.is_some() || self.results.iter().any(void)
@@ -239,7 +205,7 @@ impl Settings {
     }
 }
 
-impl Outcome {
+impl WorkloadResult {
     /// The figures of a run.
     pub fn new(workload: Workload, run: &Run, echo_rate: Option<f64>) -> Self {
         let recorder = &run.recorder;
@@ -250,8 +216,8 @@ impl Outcome {
         Self {
             workload,
             seconds: run.seconds,
-            reads: part(Kind::Read),
-            writes: part(Kind::Write),
+            reads: part(RequestKind::Read),
+            writes: part(RequestKind::Write),
             share_of_echo: share.filter(|_| workload != Workload::Echo),
             missing: recorder.missing,
             errors: recorder
@@ -271,7 +237,6 @@ impl Outcome {
         }
     }
 
-    /// How many requests failed.
     pub fn error_count(&self) -> u64 {
         self.errors.values().map(|errors| errors.count).sum()
     }
@@ -307,7 +272,7 @@ impl Latency {
     }
 }
 
-/// To a tenth: more digits than the histogram keeps would only pretend.
+/// To a tenth: more digits would pretend a precision that the histogram does not have.
 fn microseconds(nanoseconds: f64) -> f64 {
     (nanoseconds / 100.0).round() / 10.0
 }

@@ -1,21 +1,20 @@
-//! Which acknowledged writes are remembered, to be compared afterwards.
+//! The acknowledged writes that are remembered, to be compared afterwards.
 
 use std::collections::HashMap;
 
-/// At most so many keys are remembered.
+/// The most keys that are remembered.
 const MOST: usize = 2000;
 
 /// The newest acknowledged write of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Its revision.
     pub revision: i64,
     /// The tag of its value.
     pub tag: u64,
 }
 
-/// The keys whose number `every` divides. It starts with all keys, and grows
-/// coarser when they become too many: a short run is compared as a whole.
+/// The keys whose number `every` divides. It starts with all keys and becomes coarser when there are too
+/// many: a short run is compared in full.
 #[derive(Clone, Debug)]
 pub struct Sample {
     every: u64,
@@ -29,7 +28,7 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// Notes an acknowledged write, in whatever order they come.
+    /// Records an acknowledged write; the order of the calls does not matter.
     pub fn note(&mut self, key: u64, write: Acknowledged) {
         if !key.is_multiple_of(self.every) {
             return;
@@ -43,13 +42,12 @@ impl Sample {
         }
     }
 
-    /// Adds another. Only keys that both have noted all along can be told.
+    /// Adds another sample. Only keys that both have recorded all along are kept.
     pub fn merge(&mut self, other: &Self) {
         self.coarsen(self.every.max(other.every));
         other.keys.iter().for_each(|(key, write)| self.note(*key, *write));
     }
 
-    /// The keys in order.
     pub fn sorted(&self) -> Vec<(u64, Acknowledged)> {
         let mut keys: Vec<_> = self.keys.iter().map(|(key, write)| (*key, *write)).collect();
         keys.sort_unstable_by_key(|(key, _)| *key);

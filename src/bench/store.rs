@@ -18,7 +18,7 @@ pub enum Store {
 }
 
 impl Store {
-    /// A client of its own, each of whose calls may take so long.
+    /// A client whose calls may take `timeout` each.
     pub fn new(api: Api, channel: Channel, timeout: Duration) -> Self {
         let deadline = Deadline::new(timeout);
         match api {
@@ -27,7 +27,7 @@ impl Store {
         }
     }
 
-    /// An empty call. etcd's API has none, and the plan asks for none.
+    /// An empty call. etcd's API has none, so the plan never asks for one.
     pub async fn echo(&mut self) -> Result<(), Status> {
         match self {
             Self::Kontiki(stub) => stub.echo().await,
@@ -35,7 +35,7 @@ impl Store {
         }
     }
 
-    /// Reads a key: linearizable, or what the node has at hand.
+    /// Reads a key: linearizable, or local: what the asked node has.
     pub async fn get(&mut self, key: Bytes, local: bool) -> Result<Read, Status> {
         match self {
             Self::Kontiki(stub) => stub.get(key, local).await,
@@ -43,7 +43,7 @@ impl Store {
         }
     }
 
-    /// Writes a key. Answers the revision.
+    /// Writes a key; returns the revision.
     pub async fn put(&mut self, key: Bytes, value: Bytes) -> Result<i64, Status> {
         match self {
             Self::Kontiki(stub) => stub.put(key, value).await,
@@ -51,7 +51,7 @@ impl Store {
         }
     }
 
-    /// Writes different keys in one transaction. Answers its revision.
+    /// Writes different keys in one transaction; returns its revision.
     pub async fn put_many(&mut self, pairs: impl Iterator<Item = (Bytes, Bytes)>) -> Result<i64, Status> {
         match self {
             Self::Kontiki(stub) => stub.put_many(pairs).await,
@@ -59,7 +59,7 @@ impl Store {
         }
     }
 
-    /// Gives up the history before a revision.
+    /// Compacts the history below a revision.
     pub async fn compact(&mut self, revision: i64) -> Result<(), Status> {
         match self {
             Self::Kontiki(stub) => stub.compact(revision).await,

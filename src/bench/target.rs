@@ -1,4 +1,4 @@
-//! The way to the cluster: whom to ask about it, and channels to its nodes.
+//! Asking about the cluster, and opening channels to its nodes.
 
 use crate::bench::args::Api;
 use crate::bench::cluster::Cluster;
@@ -45,7 +45,7 @@ async fn ask_one(api: Api, url: &str) -> Result<Cluster, String> {
     }
 }
 
-/// Opens a channel of its own, on the runtime that will use it.
+/// Opens a new channel, on the runtime that will use it.
 ///
 /// # Errors
 /// [`BenchError::Connect`].
@@ -58,13 +58,13 @@ fn endpoint(url: &str) -> Result<Endpoint, String> {
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| causes(&error))?;
     Ok(endpoint
         .connect_timeout(CONNECT_PATIENCE)
-        // Nagle's algorithm would add 40 ms to what it delays, and that is all one would measure.
+        // Nagle's algorithm would add 40 ms to what it delays, and nothing else would be measured.
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW))
 }
 
-/// An error with what caused it: "transport error" alone helps nobody.
+/// An error with its causes: "transport error" alone helps nobody.
 fn causes(error: &tonic::transport::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,10 +1,10 @@
 //! The result for people.
 
-use crate::bench::report::{Figures, Outcome, Report};
+use crate::bench::report::{Figures, Report, WorkloadResult};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
-/// What is measured and how, to be read before the figures.
+/// What is measured and how, printed before the figures.
 pub fn heading(report: &Report) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -65,7 +65,6 @@ pub fn heading(report: &Report) -> String {
     text
 }
 
-/// The figures.
 pub fn table(report: &Report) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -90,7 +89,7 @@ pub fn table(report: &Report) -> String {
     table.trim_fmt()
 }
 
-fn row(outcome: &Outcome) -> Vec<String> {
+fn row(outcome: &WorkloadResult) -> Vec<String> {
     let total = &outcome.total;
     let share = outcome.share_of_echo.map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
     let mut cells = vec![outcome.workload.name().to_owned(), whole(total.operations_per_second), share];
@@ -109,17 +108,17 @@ fn latencies(figures: &Figures) -> [String; 6] {
     [l.mean_us, l.p50_us, l.p90_us, l.p99_us, l.p999_us, l.max_us].map(time)
 }
 
-/// Everything that one must know before believing the figures.
+/// Everything one must know before believing the figures.
 pub fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if report.client.build == "debug" {
-        notes.push("this is a debug build: its figures say nothing (cargo build --release)".to_owned());
+        notes.push("this is a debug build: its figures mean nothing (cargo build --release)".to_owned());
     }
     if report.cluster.durability.iter().any(|mode| mode.contains("UNSAFE")) {
         notes.push("the cluster does not wait for its disks: these writes are not durable".to_owned());
     }
     if report.interrupted {
-        notes.push("stopped before its time: fewer samples than planned".to_owned());
+        notes.push("stopped early: fewer samples than planned".to_owned());
     }
     if let Some(reason) = &report.broken_off {
         notes.push(format!("broken off at {reason}"));
@@ -131,7 +130,7 @@ pub fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
-fn notes_on(outcome: &Outcome) -> Vec<String> {
+fn notes_on(outcome: &WorkloadResult) -> Vec<String> {
     let mut notes = Vec::new();
     for (reason, errors) in &outcome.errors {
         notes.push(format!("{} failed with {reason}, the first saying {:?}", errors.count, errors.example));

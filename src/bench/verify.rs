@@ -1,11 +1,9 @@
-//! Reads acknowledged writes back and compares: a figure from a store that
-//! loses writes is worth nothing.
+//! Reads acknowledged writes back and compares: the speed of a store that loses writes is worth nothing.
 //!
-//! Several clients write the same key; the revision that each write was
-//! answered with says which was last. A value can be made again from its key
-//! and its tag, so only the tag had to be kept.
+//! Several clients write the same key; the revisions of the writes tell which was last. A value can be
+//! computed from its key and its tag, so only the tag had to be kept.
 
-use crate::bench::call::Held;
+use crate::bench::call::VersionedValue;
 use crate::bench::recorder::Recorder;
 use crate::bench::sample::Acknowledged;
 use crate::bench::store::Store;
@@ -13,25 +11,22 @@ use crate::bench::workload::Shapes;
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// So many findings are described; the others are counted.
+/// How many findings are described; the others are only counted.
 const EXAMPLES: usize = 5;
-/// When so many reads have failed there is no point in going on.
+/// After this many failed reads there is no point in going on.
 const MOST_FAILURES: u64 = 10;
 
-/// What reading back found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// Keys that were read.
     pub checked: u64,
     /// Keys that hold the last acknowledged value.
     pub same: u64,
-    /// Keys that hold a newer one of ours, from a write whose outcome was unknown.
+    /// Keys that hold a newer value of this run, from a write whose outcome was unknown.
     pub newer: u64,
     /// Keys that hold an older value or none: an acknowledged write is lost.
     pub lost: u64,
-    /// Keys whose value is none that was written.
+    /// Keys that hold a value that was never written.
     pub wrong: u64,
-    /// Keys that could not be read.
     pub unreadable: u64,
     /// Keys that were not read, after a Ctrl-C or too many failures.
     pub skipped: u64,
@@ -40,7 +35,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether nothing was found that should not be.
+    /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.lost == 0 && self.wrong == 0
     }
@@ -67,7 +62,7 @@ pub async fn verify(
             break;
         }
         match store.get(shapes.key(*key), false).await {
-            Ok(read) => judge(&mut found, shapes, *key, write, read.held, recorder.unknown_writes > 0),
+            Ok(read) => judge(&mut found, shapes, *key, write, read.newest, recorder.unknown_writes > 0),
             Err(status) => {
                 found.unreadable += 1;
                 found.example(format!("key {key}: cannot be read: {}", status.message()));
@@ -83,11 +78,11 @@ fn judge(
     shapes: &Shapes,
     key: u64,
     write: &Acknowledged,
-    held: Option<Held>,
+    newest: Option<VersionedValue>,
     unknown: bool,
 ) {
     found.checked += 1;
-    let Some(Held { revision, value }) = held else {
+    let Some(VersionedValue { revision, value }) = newest else {
         found.lost += 1;
         found.example(format!("key {key}: written at revision {}, now absent", write.revision));
         return;
@@ -108,7 +103,7 @@ fn judge(
     }
 }
 
-/// Whether a value is one that some write of ours could have set. Too short a value cannot tell.
+/// Whether some write of this run could have set this value. A value that is too short cannot tell.
 fn is_ours(shapes: &Shapes, key: u64, value: &[u8]) -> bool {
     Shapes::tag(value).is_none_or(|tag| value == shapes.value(key, tag))
 }
@@ -128,11 +123,11 @@ mod tests {
         Shapes::new(&Line::parse_from(["bench", "put", "--value-size", "32"]).args.plan().unwrap())
     }
 
-    fn judged(held: Option<(i64, u64)>, unknown: bool) -> Verification {
+    fn judged(newest: Option<(i64, u64)>, unknown: bool) -> Verification {
         let shapes = shapes();
-        let held = held.map(|(revision, tag)| Held { revision, value: shapes.value(7, tag) });
+        let newest = newest.map(|(revision, tag)| VersionedValue { revision, value: shapes.value(7, tag) });
         let mut found = Verification::default();
-        judge(&mut found, &shapes, 7, &Acknowledged { revision: 10, tag: 100 }, held, unknown);
+        judge(&mut found, &shapes, 7, &Acknowledged { revision: 10, tag: 100 }, newest, unknown);
         found
     }
 

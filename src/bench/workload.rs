@@ -9,8 +9,8 @@ use std::io::Write as _;
 /// How far into the pool of random bytes a value may begin.
 const POOL_SLACK: usize = 4096;
 
-/// How keys and values look. A value can be told again from its key and its
-/// tag, which is how a read back is compared without remembering what was written.
+/// How keys and values look. A value can be computed from its key and its tag, so that reads can be checked
+/// without remembering what was written.
 #[derive(Clone, Debug)]
 pub struct Shapes {
     prefix: String,
@@ -24,7 +24,7 @@ impl Shapes {
     /// The shapes that a plan asks for.
     pub fn new(plan: &Plan) -> Self {
         let mut rng = Rng::with_seed(plan.seed);
-        // Random, so that neither disk nor network can compress it away.
+        // Random, so that neither disk nor network can compress it.
         let pool = std::iter::repeat_with(|| rng.u8(..)).take(plan.value_size + POOL_SLACK).collect();
         Self {
             prefix: plan.prefix.clone(),
@@ -59,12 +59,12 @@ impl Shapes {
         value.first_chunk().map(|head| u64::from_le_bytes(*head))
     }
 
-    /// The number after `number`, going round at the end.
+    /// The number `by` after `number`, cyclically.
     pub fn following(&self, number: u64, by: u64) -> u64 {
         (number + by) % self.key_space
     }
 
-    /// The keys and values of a write. They differ, as `count` is at most the key space.
+    /// The keys and values of a write. The keys differ, as `count` is at most the key space.
     pub fn pairs(&self, write: Write) -> impl Iterator<Item = (Bytes, Bytes)> {
         (0..write.count).map(move |nth| {
             let number = self.following(write.first, nth);
@@ -73,16 +73,12 @@ impl Shapes {
     }
 }
 
-/// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// An empty call.
     Echo,
-    /// Reads a key.
     Get {
-        /// The key's number.
         key: u64,
-        /// From what the node has at hand.
+        /// Whether to read what the asked node has, without asking others.
         local: bool,
     },
     /// Writes one key, or several in one transaction.
@@ -92,15 +88,12 @@ pub enum Request {
 /// What a request writes: `count` keys from `first` on, all with this tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The number of the first key.
     pub first: u64,
-    /// How many keys.
     pub count: u64,
-    /// What makes the values of this write its own.
+    /// Makes the values of this write unique.
     pub tag: u64,
 }
 
-/// The requests of one client.
 #[derive(Clone, Debug)]
 pub struct Generator {
     workload: Workload,
@@ -113,8 +106,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// For the `client`th client of all. In sequential order the clients take
-    /// turns, so that together they go through the keys in order.
+    /// For the `client`th of all clients. In sequential order the clients take turns, so that together they
+    /// go through the keys in order.
     pub fn new(plan: &Plan, workload: Workload, client: usize) -> Self {
         let batch = u64::from(plan.batch);
         let seed = plan.seed ^ (client as u64 + 1).wrapping_mul(0xD134_2543_DE82_EF95);
@@ -129,7 +122,6 @@ impl Generator {
         }
     }
 
-    /// The next request.
     pub fn next(&mut self, shapes: &Shapes) -> Request {
         match self.workload {
             Workload::Echo => Request::Echo,

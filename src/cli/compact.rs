@@ -11,13 +11,13 @@ Examples:
   kontiki compact 1000        reads below revision 1000 fail from then on
 ";
 
-/// Forget history below a revision
+/// Forget the history below a revision
 ///
-/// What is newest of each key stays. It cannot be undone.
+/// The newest version of each key stays. This cannot be undone.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct CompactArgs {
-    /// The oldest revision that can still be read afterwards
+    /// The oldest revision that stays readable
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     revision: u64,
 }

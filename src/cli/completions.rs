@@ -10,7 +10,7 @@ Examples:
   source <(kontiki completions bash)
 ";
 
-/// Write the completion script of a shell
+/// Write the completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct CompletionsArgs {

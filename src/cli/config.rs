@@ -15,10 +15,10 @@ Examples:
 /// Look at the configuration
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Show every setting of `kontiki serve` with where it comes from
+    /// Show every setting of `kontiki serve` and where it comes from
     ///
-    /// Takes the flags of `kontiki serve`. A flag wins over the environment,
-    /// that over the file, that over the default.
+    /// Takes the flags of `kontiki serve`. A flag wins over the environment, the environment over the file,
+    /// the file over the default.
     #[command(before_long_help = EXAMPLES)]
     Show(ServeArgs),
 }
@@ -30,7 +30,7 @@ pub(super) fn run(command: &ConfigCommand, output: &Output) -> Result<Exit, CliE
         Format::Json => output.json(&as_json(&settings))?,
         format => output.line(as_grid(&settings).render(format, false))?,
     }
-    // Shown first, so that what is wrong can be seen with its origin.
+    // Shown first, so that a wrong value can be seen with its origin.
     settings.check()?;
     Ok(Exit::Ok)
 }

@@ -17,7 +17,7 @@ Examples:
 
 /// Remove keys
 ///
-/// All at one revision. Exit code 1 if there was nothing to remove.
+/// All at one revision. Exits with 1 if there was nothing to remove.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 #[group(skip)]
@@ -35,7 +35,7 @@ pub(super) struct DeleteArgs {
     /// Every key before this one
     #[arg(long, group = "selection", value_name = "KEY", conflicts_with = "all")]
     to: Option<String>,
-    /// Every key there is
+    /// Every key
     #[arg(long, group = "selection")]
     all: bool,
     /// Show what was removed

@@ -6,7 +6,7 @@ use crate::config::ConfigError;
 use std::process::ExitCode;
 use tonic::Code;
 
-/// For `--help`.
+/// The section of `--help`.
 pub(super) const HELP: &str = "\
 Exit codes:
   0  done
@@ -20,19 +20,17 @@ Exit codes:
 
 Errors go to standard error, with -o json as a JSON object.";
 
-/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
     Ok = 0,
-    /// Done, and the answer is no; or something on this machine failed.
+    /// Done, and the answer is no; or a local failure.
     No = 1,
     /// Wrong usage.
     Usage = 2,
     /// Nobody could serve the request; nothing was done.
     Unreachable = 3,
-    /// Not known whether it was done.
+    /// It is not known whether it was done.
     Unknown = 4,
     /// The server refused it.
     Refused = 5,
@@ -46,13 +44,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The call failed.
     #[error(transparent)]
     Client(#[from] client::Error),
-    /// The command line makes no sense.
+    /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
     /// There is no usable configuration.
@@ -66,7 +62,7 @@ pub enum CliError {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The reader of standard output is gone, as `head` goes: not worth a word.
+    /// The reader of standard output has gone away, as `head` does: not worth a message.
     #[error("standard output is closed")]
     OutputClosed,
 }
@@ -80,7 +76,6 @@ impl CliError {
         Self::Local { doing: doing.into(), source: source.into() }
     }
 
-    /// The exit code for it.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => exit_of(error),
@@ -101,7 +96,7 @@ fn exit_of(error: &client::Error) -> Exit {
         Failure::Refused(refusal) => match refusal.code {
             Code::Unavailable => Exit::Unreachable,
             Code::DeadlineExceeded | Code::Cancelled => Exit::Unknown,
-            // Leadership was not taken over in time, and stayed where it was.
+            // The transfer timed out, and leadership stayed where it was.
             Code::Aborted => Exit::Unknown,
             Code::AlreadyExists => Exit::Conflict,
             _ => Exit::Refused,
@@ -112,7 +107,7 @@ fn exit_of(error: &client::Error) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Error, Refusal, ServerReason};
+    use crate::client::{Error, ServerError, ServerReason};
     use std::time::Duration;
 
     fn exit(write: bool, failure: Failure) -> Exit {
@@ -123,7 +118,7 @@ mod tests {
     }
 
     fn refused(code: Code, outcome: Outcome) -> Failure {
-        Failure::Refused(Box::new(Refusal {
+        Failure::Refused(Box::new(ServerError {
             code,
             reason: ServerReason::Other(String::new()),
             message: String::new(),

@@ -19,7 +19,7 @@ Examples:
 
 /// Read a key
 ///
-/// Exit code 1 if it is absent.
+/// Exits with 1 if it is absent.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct GetArgs {
@@ -32,13 +32,13 @@ pub(super) struct GetArgs {
     hex: bool,
 }
 
-/// How fresh, and as of when.
+/// How fresh the read must be, and at which revision.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReadArgs {
     /// As it was at this revision
     #[arg(long = "rev", value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
     revision: Option<u64>,
-    /// What the asked node has, without asking the others: fast, possibly old
+    /// Read what the asked node has, without asking the others: fast, possibly stale
     #[arg(long, conflicts_with = "at_least")]
     local: bool,
     /// Wait until the asked node has applied this revision
@@ -85,7 +85,7 @@ pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliErr
             ]);
             output.line(grid.render(Format::Table, false))?;
         }
-        // A value goes to a program as it is, to a person so that it cannot upset the terminal.
+        // A program gets the value as it is; for a person it is escaped so that it cannot upset the terminal.
         _ if args.hex => output.line(text::shown(&kv.value, true))?,
         _ if output.is_terminal() && std::str::from_utf8(&kv.value).is_err() => {
             output.line(text::shown(&kv.value, false))?;

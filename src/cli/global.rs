@@ -6,13 +6,13 @@ use crate::client::{Client, Options};
 use crate::units;
 use std::time::Duration;
 
-/// A call that takes longer is better asked again.
+/// A call that takes longer had better be made again.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// Flags of all commands.
 #[derive(Debug, clap::Args)]
 pub(super) struct GlobalArgs {
-    /// The nodes to ask, separated by commas; those that cannot be reached are passed over
+    /// The nodes to ask, separated by commas; unreachable ones are skipped
     #[arg(
         long,
         global = true,
@@ -24,7 +24,7 @@ pub(super) struct GlobalArgs {
     )]
     pub endpoints: Vec<String>,
 
-    /// How long a call may take: 500ms, 5s, 1m
+    /// How long a call may take, such as 500ms, 5s or 1m
     #[arg(
         long,
         global = true,
@@ -36,7 +36,7 @@ pub(super) struct GlobalArgs {
     )]
     pub timeout: Duration,
 
-    /// The form of the output [default: table on a terminal, else plain]
+    /// The output format [default: table on a terminal, else plain]
     #[arg(
         short,
         long = "output",
@@ -70,7 +70,7 @@ impl GlobalArgs {
 
 fn timeout(text: &str) -> Result<Duration, String> {
     match units::duration(text)? {
-        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        Duration::ZERO => Err("must be more than zero".to_owned()),
         timeout if timeout <= LONGEST_TIMEOUT => Ok(timeout),
         _ => Err("must be at most a day".to_owned()),
     }

@@ -16,7 +16,7 @@ Examples:
 
 /// Compare the state of all nodes
 ///
-/// Each reads it from its disk. Exit code 1 if they differ, or if one cannot be asked.
+/// Each node reads it from its disk. Exits with 1 if they differ, or if one cannot be asked.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct HashArgs {
@@ -25,17 +25,16 @@ pub(super) struct HashArgs {
     revision: Option<u64>,
 }
 
-/// A node and what it answered.
 struct Row {
     name: String,
     result: Result<StateHash, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Comparison {
     Equal,
     Differ,
-    /// Compacted at different revisions: no two hashes are of the same thing.
+    /// Compacted at different revisions, so that the hashes cover different things.
     NotComparable,
     Incomplete,
 }
@@ -53,18 +52,18 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
             Err(words) => Err(words),
         };
         if let Ok(hash) = &result {
-            // The first answer says at which revision all others are asked.
+            // The first answer decides at which revision all others are asked.
             revision = revision.or(Some(hash.revision));
         }
         rows.push(Row { name: member.name.clone(), result });
     }
-    let verdict = judge(&rows);
-    show(&rows, verdict, &context.output)?;
-    Ok(if verdict == Verdict::Equal { Exit::Ok } else { Exit::No })
+    let comparison = judge(&rows);
+    show(&rows, comparison, &context.output)?;
+    Ok(if comparison == Comparison::Equal { Exit::Ok } else { Exit::No })
 }
 
-/// Which node answers at each endpoint that the caller named. What a node
-/// advertises need not be within reach from here; what the caller named is.
+/// Which node answers at each endpoint that the user named. An advertised address need not be reachable from
+/// here; these are.
 async fn names(client: &Client) -> Vec<(u64, NodeUrl)> {
     let mut known = Vec::new();
     for endpoint in client.endpoints() {
@@ -86,25 +85,25 @@ fn client_of(member: &Member, known: &[(u64, NodeUrl)], client: &Client) -> Resu
     NodeUrl::parse(&member.client_url).map(|url| client.only(&url))
 }
 
-fn judge(rows: &[Row]) -> Verdict {
+fn judge(rows: &[Row]) -> Comparison {
     let hashes: Vec<&StateHash> = rows.iter().filter_map(|row| row.result.as_ref().ok()).collect();
     let Some(first) = hashes.first() else {
-        return Verdict::Incomplete;
+        return Comparison::Incomplete;
     };
     let comparable =
         |hash: &StateHash| (hash.revision, hash.compact_revision) == (first.revision, first.compact_revision);
     if hashes.iter().any(|hash| comparable(hash) && hash.hash != first.hash) {
-        Verdict::Differ
+        Comparison::Differ
     } else if !hashes.iter().all(|hash| comparable(hash)) {
-        Verdict::NotComparable
+        Comparison::NotComparable
     } else if hashes.len() < rows.len() {
-        Verdict::Incomplete
+        Comparison::Incomplete
     } else {
-        Verdict::Equal
+        Comparison::Equal
     }
 }
 
-fn show(rows: &[Row], verdict: Verdict, output: &Output) -> Result<(), CliError> {
+fn show(rows: &[Row], comparison: Comparison, output: &Output) -> Result<(), CliError> {
     if output.format() == Format::Json {
         let nodes: Vec<Value> = rows
             .iter()
@@ -116,13 +115,13 @@ fn show(rows: &[Row], verdict: Verdict, output: &Output) -> Result<(), CliError>
                 Err(words) => json!({"name": row.name, "error": words}),
             })
             .collect();
-        let verdict = match verdict {
-            Verdict::Equal => "equal",
-            Verdict::Differ => "differ",
-            Verdict::NotComparable => "not_comparable",
-            Verdict::Incomplete => "incomplete",
+        let comparison = match comparison {
+            Comparison::Equal => "equal",
+            Comparison::Differ => "differ",
+            Comparison::NotComparable => "not_comparable",
+            Comparison::Incomplete => "incomplete",
         };
-        return output.json(&json!({"verdict": verdict, "nodes": nodes}));
+        return output.json(&json!({"comparison": comparison, "nodes": nodes}));
     }
     let mut grid = Grid::new(&["NODE", "REVISION", "COMPACTED", "RECORDS", "HASH"]);
     for row in rows {
@@ -139,11 +138,11 @@ fn show(rows: &[Row], verdict: Verdict, output: &Output) -> Result<(), CliError>
             ),
         }
     }
-    let sentence = match verdict {
-        Verdict::Equal => "All nodes hold the same state.",
-        Verdict::Differ => "The nodes DIFFER: stop writing, keep the data directories, and find out why.",
-        Verdict::NotComparable => "Not comparable: a compaction came in between. Try again.",
-        Verdict::Incomplete => "Not all nodes could be asked.",
+    let sentence = match comparison {
+        Comparison::Equal => "All nodes hold the same state.",
+        Comparison::Differ => "The nodes DIFFER: stop writing, keep the data directories, and find out why.",
+        Comparison::NotComparable => "Not comparable: a compaction came in between. Try again.",
+        Comparison::Incomplete => "Not all nodes could be asked.",
     };
     output.line(format!("{sentence}\n{}", grid.render(output.format(), output.colour())))
 }
@@ -165,11 +164,11 @@ mod tests {
     #[test]
     fn only_hashes_of_the_same_thing_are_compared() {
         let down = || Row { name: String::new(), result: Err("down".to_owned()) };
-        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "a")]), Verdict::Equal);
-        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b")]), Verdict::Differ);
-        assert_eq!(judge(&[row(9, 1, "a"), row(9, 2, "b")]), Verdict::NotComparable);
-        assert_eq!(judge(&[row(9, 1, "a"), down()]), Verdict::Incomplete);
-        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b"), down()]), Verdict::Differ);
-        assert_eq!(judge(&[down()]), Verdict::Incomplete);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "a")]), Comparison::Equal);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b")]), Comparison::Differ);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 2, "b")]), Comparison::NotComparable);
+        assert_eq!(judge(&[row(9, 1, "a"), down()]), Comparison::Incomplete);
+        assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b"), down()]), Comparison::Differ);
+        assert_eq!(judge(&[down()]), Comparison::Incomplete);
     }
 }

@@ -14,22 +14,22 @@ Examples:
   kontiki health --local --liveness     does it run? (never depends on the others)
 ";
 
-/// A health check that is itself slow is no health check.
+/// A slow health check is not a health check.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Ask whether nodes are alive or ready; for health checks
+/// Check whether nodes are alive or ready
 ///
-/// Exit code 0 if so, 1 if not. Without --local one node that is suffices.
+/// Exits with 0 if so, with 1 if not. Without --local, one such node is enough.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct HealthArgs {
-    /// Ask the node on this machine: at the port of KONTIKI_LISTEN_CLIENT, else 2379
+    /// Ask the node on this machine, at the port of KONTIKI_LISTEN_CLIENT, else 2379
     #[arg(long)]
     local: bool,
-    /// Whether it can serve linearizable requests now; the default
+    /// Check whether it can serve linearizable requests now; the default
     #[arg(long, conflicts_with = "liveness")]
     readiness: bool,
-    /// Whether it runs at all, whatever the others do
+    /// Check whether it runs at all, whatever the state of the others
     #[arg(long)]
     liveness: bool,
 }
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &HealthArgs, context: &Context) -> Result<Exit, Cl
     Ok(if healthy { Exit::Ok } else { Exit::No })
 }
 
-/// Where the node on this machine listens: in a container the environment says it.
+/// Where the node on this machine listens: in a container the environment tells.
 fn local_node() -> Result<NodeUrl, CliError> {
     let listen = std::env::var("KONTIKI_LISTEN_CLIENT").unwrap_or_default();
     reachable(&listen).map_err(|message| CliError::Usage(format!("KONTIKI_LISTEN_CLIENT: {message}")))

@@ -2,8 +2,7 @@
 //!
 //! A command is a function from its arguments to an [`Exit`] or a
 //! [`CliError`]. What it found goes to standard output, in the form that
-//! `-o` says; what went wrong goes to standard error, with the layer in which
-//! it did, the likely cause and the next command (see `report`).
+//! `-o` says; errors go to standard error, with the layer that failed, the likely cause and the next command to try (see `report`).
 //!
 //! ```text
 //! exit      the meaning of each exit code
@@ -92,7 +91,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Runs the program: reads the process's arguments, answers its exit code.
+/// Runs the program with the process's arguments; returns its exit code.
 pub fn main() -> ExitCode {
     let Program { global, command } = Program::parse();
     let output = global.output();
@@ -124,7 +123,7 @@ fn on_runtime(command: Command, context: &Context) -> Result<Exit, CliError> {
         .build()
         .map_err(|error| CliError::local("start the runtime", error))?;
     let exit = runtime.block_on(ask(command, context));
-    // A resolver thread that still hangs must not hold the exit.
+    // A resolver thread that still hangs must not hold up the exit.
     runtime.shutdown_background();
     exit
 }

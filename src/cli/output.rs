@@ -1,4 +1,4 @@
-//! Standard output: the form of what is written, and the one place that writes.
+//! Standard output: its formats, and the one place that writes to it.
 
 use crate::cli::exit::CliError;
 use comfy_table::presets::NOTHING;
@@ -6,7 +6,7 @@ use comfy_table::{Cell, Color, Table};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 
-/// The form of the output.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
@@ -20,7 +20,7 @@ pub enum Format {
 /// Where and how a command writes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
-    /// As asked for with `-o`.
+    /// The format asked for with `-o`.
     pub asked: Option<Format>,
     terminal: bool,
     colour: bool,
@@ -34,7 +34,7 @@ impl Output {
         Self { asked, terminal, colour: terminal && !no_color }
     }
 
-    /// The form to write in.
+    /// The format to write in.
     pub(super) fn format(&self) -> Format {
         self.asked.unwrap_or(if self.terminal { Format::Table } else { Format::Plain })
     }
@@ -66,7 +66,7 @@ impl Output {
         self.line(text)
     }
 
-    /// Writes bytes as they are.
+    /// Writes raw bytes.
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
@@ -76,7 +76,7 @@ impl Output {
     }
 }
 
-/// What a cell says beside its text.
+/// How a cell is meant, shown by colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
     #[default]

@@ -19,16 +19,16 @@ Examples:
 
 /// Set a key
 ///
-/// Done when a majority of the nodes has it on disk.
+/// Returns once a majority of the nodes has it on disk.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct PutArgs {
     /// The key
     key: String,
-    /// The value; `-` reads it from standard input, as it is
+    /// The value; `-` reads it from standard input, unchanged
     #[arg(allow_hyphen_values = true)]
     value: String,
-    /// Show the version that is replaced
+    /// Show the version that was replaced
     #[arg(long)]
     previous: bool,
     /// Only if the key is absent

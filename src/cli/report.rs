@@ -1,16 +1,16 @@
-//! An error for whoever has to do something about it: what failed, at which
-//! node, in which layer, the likely cause, and the next command.
+//! An error as the user needs it: what failed, at which node, in which layer, the likely cause, and the next
+//! command to try.
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::text;
-use crate::client::{Error, Failure, Outcome, Reason, Refusal};
-use crate::reason::Kind;
+use crate::client::{Error, Failure, Outcome, Reason, ServerError};
+use crate::reason::FailureKind;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tonic::Code;
 
-/// Writes the error to standard error and answers its exit code.
+/// Writes the error to standard error and returns its exit code.
 pub(super) fn report(error: &CliError, output: &Output) -> ExitCode {
     match error {
         CliError::OutputClosed => {}
@@ -32,7 +32,7 @@ fn words(error: &CliError) -> String {
     if error.attempts > 1 {
         lines.push(format!("  tries:   {} in {}", error.attempts, text::duration(error.elapsed)));
     }
-    if let Some(revisions) = error.refusal().and_then(revisions) {
+    if let Some(revisions) = error.server_error().and_then(revisions) {
         lines.push(format!("  facts:   {revisions}"));
     }
     if let Some(outcome) = error.outcome().filter(|_| !error.failure.before_sending()) {
@@ -68,7 +68,7 @@ fn json(error: &CliError) -> Value {
         object["outcome"] = error.outcome().map(Outcome::as_str).into();
         object["likely_cause"] = cause.into();
         object["next"] = next.into();
-        if let Some(refusal) = error.refusal() {
+        if let Some(refusal) = error.server_error() {
             object["reason"] = refusal.reason.as_str().into();
             object["code"] = format!("{:?}", refusal.code).into();
             object["details"] = json!(refusal.details);
@@ -77,11 +77,11 @@ fn json(error: &CliError) -> Value {
     json!({"error": object})
 }
 
-/// The likely cause and the next command.
+/// The likely cause and the next command to try.
 fn advice(error: &Error) -> (&'static str, &'static str) {
     match &*error.failure {
         Failure::Usage(_) => ("", "kontiki --help"),
-        Failure::Tls(_) => ("an https:// endpoint", "the same with http://, in a network that you trust"),
+        Failure::Tls(_) => ("an https:// endpoint", "the same with http://, on a network that you trust"),
         Failure::Dns { .. } => (
             "a wrong host name, or one that only the nodes themselves know",
             "kontiki --endpoints http://HOST:2379 status",
@@ -115,14 +115,14 @@ fn advice(error: &Error) -> (&'static str, &'static str) {
 }
 
 /// Which revisions a refusal is about, if any.
-fn revisions(refusal: &Refusal) -> Option<String> {
+fn revisions(refusal: &ServerError) -> Option<String> {
     let named = |name: &str| Some(format!("{name} {}", refusal.details.get(name)?));
     let found: Vec<String> =
         ["requested_revision", "current_revision"].iter().filter_map(|name| named(name)).collect();
     (!found.is_empty()).then(|| found.join(", "))
 }
 
-/// By the reason alone.
+/// The advice for a reason.
 fn known(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::NoLeader => ("an election is under way, or no majority of the nodes is up", "kontiki status"),
@@ -130,7 +130,7 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
             ("more requests than the cluster can take", "again in a moment, with fewer at once")
         }
         Reason::NoSpace => ("a node's disk is full", "kontiki status   (DISK), then make room"),
-        Reason::Compacted => ("that part of history was forgotten", "a newer --rev, or none"),
+        Reason::Compacted => ("that part of the history was compacted", "a newer --rev, or none"),
         Reason::FutureRevision => {
             ("a revision of another cluster, or of none", "kontiki status   (REVISION)")
         }
@@ -142,36 +142,38 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
     }
 }
 
-fn by_kind(kind: Kind) -> (&'static str, &'static str) {
+fn by_kind(kind: FailureKind) -> (&'static str, &'static str) {
     match kind {
-        Kind::InvalidArgument => ("", "the command's --help"),
-        Kind::Unimplemented => {
+        FailureKind::InvalidArgument => ("", "the command's --help"),
+        FailureKind::Unimplemented => {
             ("the server is an older kontiki, or it is a port for peers", "kontiki status")
         }
-        Kind::Unavailable => ("the cluster is changing its leader", "kontiki status"),
-        Kind::ResourceExhausted => ("a limit of the server", "kontiki -o json status   (limits)"),
-        Kind::DataLoss => ("that node's disk holds a damaged record", "kontiki hash, and that node's log"),
-        Kind::FailedPrecondition
-        | Kind::OutOfRange
-        | Kind::DeadlineExceeded
-        | Kind::Aborted
-        | Kind::Internal => ("", ""),
+        FailureKind::Unavailable => ("the cluster is changing its leader", "kontiki status"),
+        FailureKind::ResourceExhausted => ("a limit of the server", "kontiki -o json status   (limits)"),
+        FailureKind::DataLoss => {
+            ("that node's disk holds a damaged record", "kontiki hash, and that node's log")
+        }
+        FailureKind::FailedPrecondition
+        | FailureKind::OutOfRange
+        | FailureKind::DeadlineExceeded
+        | FailureKind::Aborted
+        | FailureKind::Internal => ("", ""),
     }
 }
 
-/// A server that gives no reason, or a newer one, still gives gRPC's code.
+/// A server that gives no reason, or one unknown here, still gives a gRPC code.
 fn unknown(code: Code) -> (&'static str, &'static str) {
     match code {
-        Code::InvalidArgument => by_kind(Kind::InvalidArgument),
-        Code::Unimplemented => by_kind(Kind::Unimplemented),
-        Code::Unavailable => by_kind(Kind::Unavailable),
-        Code::ResourceExhausted => by_kind(Kind::ResourceExhausted),
-        Code::DataLoss => by_kind(Kind::DataLoss),
+        Code::InvalidArgument => by_kind(FailureKind::InvalidArgument),
+        Code::Unimplemented => by_kind(FailureKind::Unimplemented),
+        Code::Unavailable => by_kind(FailureKind::Unavailable),
+        Code::ResourceExhausted => by_kind(FailureKind::ResourceExhausted),
+        Code::DataLoss => by_kind(FailureKind::DataLoss),
         _ => ("", ""),
     }
 }
 
-/// Says on standard error that the answer is no, for people alone.
+/// Says on standard error that the answer is no; not in JSON output.
 pub(super) fn no(output: &Output, words: &str) -> Exit {
     if !output.is_json() {
         eprintln!("{words}");

@@ -18,7 +18,7 @@ Examples:
 
 /// Read many keys in order
 ///
-/// All at one revision, however many there are and whatever is written meanwhile.
+/// All at one revision, however many keys there are and whatever is written meanwhile.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct ScanArgs {
@@ -28,19 +28,19 @@ pub(super) struct ScanArgs {
     /// From this key
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
     from: Option<String>,
-    /// To before this key
+    /// Up to but not including this key
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
     to: Option<String>,
-    /// Every key there is, as without any selection
+    /// Every key; the default
     #[arg(long)]
     all: bool,
-    /// At most so many keys
+    /// At most this many keys
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Largest first
     #[arg(long)]
     desc: bool,
-    /// Leave the values out
+    /// Leave out the values
     #[arg(long)]
     keys_only: bool,
     #[command(flatten)]
@@ -78,7 +78,7 @@ fn keys(args: &ScanArgs) -> Result<Keys, CliError> {
     })
 }
 
-/// Writes a chunk, in one piece: a scan of everything is many lines.
+/// Writes a chunk in one piece: a scan may have many lines.
 fn write(kvs: &[KeyValue], args: &ScanArgs, context: &Context) -> Result<(), CliError> {
     match context.output.format() {
         Format::Json => context.output.bytes(&json_lines(kvs, args)?),

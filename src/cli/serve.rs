@@ -39,22 +39,23 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     telemetry::init(&config.log).map_err(|error| CliError::local("set up logging", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for variable in ServeArgs::unknown_variables(names) {
-        tracing::warn!(%variable, "this environment variable is no setting and has no effect; see `kontiki serve --help`");
+        tracing::warn!(%variable, "this environment variable is not a setting and has no effect; see `kontiki serve --help`");
     }
     use_small_pages();
     let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
     let name = config.name.clone();
     let served =
         runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
-    // After a failed disk what is left of the node may hang in it for ever, even while
-    // it is dropped. The process ends; nothing needs it.
+    // After a disk failure, parts of the node may hang in a system call forever, even when dropped. The
+    // process is ending, so nothing needs them.
     std::mem::forget(runtime);
     served.map_err(|error| CliError::local(format!("serve as {name}"), error))?;
     Ok(Exit::Ok)
 }
 
-/// The allocator asks for pages of 2 MiB wherever it may. A node's allocations are small and spread, so that each such
-/// page holds little: they were a quarter of an idle node's memory. A kernel without them has nothing to refuse.
+/// The allocator uses huge pages of 2 MiB where it can. A node's allocations are small and scattered, so each
+/// such page holds little: they were a quarter of an idle node's memory. A kernel without huge pages needs no
+/// telling.
 fn use_small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "huge pages cannot be switched off");
@@ -70,8 +71,7 @@ enum ServeFailure {
     Signals(#[from] io::Error),
 }
 
-/// Resolves when the process is asked to end: by a signal, or, for a child of
-/// `kontiki dev`, by the end of its parent.
+/// Resolves when the process should end: on a signal or, for a child of `kontiki dev`, at the end of its parent.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -83,8 +83,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// One thread is fastest where it suffices: a message then never waits for
-/// another thread to wake up.
+/// One thread is fastest where it is enough: a message then never waits for another thread to wake up.
 fn runtime(config: &ServeConfig) -> io::Result<Runtime> {
     let mut builder = match config.worker_threads {
         1 => Builder::new_current_thread(),

@@ -25,7 +25,7 @@ Examples:
 /// Save the whole state to a file, or look into such a file
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum SnapshotCommand {
-    /// Save the whole state, consistent at one moment while writes go on
+    /// Save the whole state, consistent at one revision, while writes go on
     #[command(before_long_help = SAVE_EXAMPLES)]
     Save(SaveArgs),
     /// Check a snapshot file from end to end and say what it holds
@@ -38,7 +38,7 @@ pub(super) enum SnapshotCommand {
 pub(super) struct SaveArgs {
     /// The file to write
     file: PathBuf,
-    /// What the asked node has, without asking the others
+    /// Save what the asked node has, without asking the others
     #[arg(long)]
     local: bool,
     /// Replace the file if it exists
@@ -53,8 +53,8 @@ pub(super) struct InspectArgs {
     file: PathBuf,
 }
 
-/// Reads a whole snapshot file, keeps nothing of it, and says what it holds.
-/// The one place of the command line that knows the storage.
+/// Reads a whole snapshot file, keeping nothing, and says what it holds. The only place of the command line
+/// that knows the storage.
 fn summary(path: &Path) -> Result<Summary, CliError> {
     let doing = || format!("inspect {}", path.display());
     let file = File::open(path).map_err(|error| CliError::local(doing(), error))?;
@@ -68,7 +68,7 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     }
     let level = if args.local { ReadLevel::Local } else { ReadLevel::Linearizable };
     let mut stream = context.client.snapshot(level).await?;
-    // A broken-off snapshot must never look like a whole one.
+    // An interrupted snapshot must never look like a whole one.
     let partial = Partial(PathBuf::from(format!("{}.partial", args.file.display())));
     let doing = || format!("write {}", partial.0.display());
     let mut file = File::create(&partial.0).map_err(|error| CliError::local(doing(), error))?;
@@ -96,18 +96,17 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     Ok(Exit::Ok)
 }
 
-/// A file that is not whole yet. Removed when it is dropped, unless it has
-/// got its name by then.
+/// A file that is not whole yet. Removed when dropped, unless it has been renamed by then.
 struct Partial(PathBuf);
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Gone, in the good case; in a bad one the error that led here is the one to tell.
+        // On success it is gone already; otherwise the error that led here is the one to report.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// Gives the file its name, durably: the directory is synced too.
+/// Renames the file durably: the directory is synced too.
 fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::rename(from, to)?;
     let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

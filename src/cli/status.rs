@@ -14,13 +14,13 @@ Examples:
   kontiki --endpoints http://127.0.0.1:2381 status --local     that node alone
 ";
 
-/// Show the whole cluster, asked from any node
+/// Show the whole cluster, asking any node
 ///
-/// Exit code 1 if it has no leader or no majority.
+/// Exits with 1 if it has no leader or no majority.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct StatusArgs {
-    /// Only the asked node, without the others
+    /// Show only the asked node
     #[arg(long)]
     local: bool,
 }
@@ -29,19 +29,21 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
     let client = &context.client;
     let answer = if args.local { client.local_status().await? } else { client.status().await? };
     let output = &context.output;
-    let verdict = Verdict::of(&answer.value);
+    let cluster_health = ClusterHealth::of(&answer.value);
     match output.format() {
-        Format::Json => output.json(&text::answered(&answer.meta, as_json(&answer.value, &verdict)))?,
-        format => output.line(render(&answer.value, &verdict, args.local, format, output.colour()))?,
+        Format::Json => {
+            output.json(&text::answered(&answer.meta, as_json(&answer.value, &cluster_health)))?
+        }
+        format => output.line(render(&answer.value, &cluster_health, args.local, format, output.colour()))?,
     }
     let healthy =
-        if args.local { answer.value.nodes.iter().all(|node| node.ready) } else { verdict.serves() };
+        if args.local { answer.value.nodes.iter().all(|node| node.ready) } else { cluster_health.serves() };
     Ok(if healthy { Exit::Ok } else { Exit::No })
 }
 
-/// How the cluster is as a whole.
+/// The health of the cluster as a whole.
 #[derive(Debug, PartialEq, Eq)]
-struct Verdict {
+struct ClusterHealth {
     /// The leader's name and term.
     leader: Option<(String, u64)>,
     voters: usize,
@@ -51,10 +53,10 @@ struct Verdict {
     complaints: Vec<String>,
 }
 
-impl Verdict {
+impl ClusterHealth {
     fn of(status: &ClusterStatus) -> Self {
         let voters = || status.nodes.iter().filter(|node| !node.member.learner);
-        // A leader that was cut off may not know yet: the higher term is right.
+        // A leader that was cut off may not know yet that it was replaced: the higher term is right.
         let leader = voters()
             .filter(|node| node.error.is_none() && node.role == Role::Leader)
             .max_by_key(|node| node.term)
@@ -75,7 +77,7 @@ impl Verdict {
         self.leader.is_some() && self.up >= self.quorum()
     }
 
-    /// One sentence for all: how it is, who leads, what may still break.
+    /// One line about the whole: its health, who leads, how many more nodes it may lose.
     fn headline(&self) -> String {
         let complaints = self.complaints.join("; ");
         let Some((leader, term)) = &self.leader else {
@@ -115,7 +117,13 @@ fn complaint(node: &NodeStatus) -> Option<String> {
     }
 }
 
-fn render(status: &ClusterStatus, verdict: &Verdict, local: bool, format: Format, colour: bool) -> String {
+fn render(
+    status: &ClusterStatus,
+    cluster_health: &ClusterHealth,
+    local: bool,
+    format: Format,
+    colour: bool,
+) -> String {
     const HEADINGS: [&str; 12] = [
         "NODE", "ROLE", "TERM", "COMMIT", "APPLIED", "BEHIND", "REVISION", "KEYS", "DISK", "UPTIME",
         "VERSION", "HEALTH",
@@ -126,15 +134,15 @@ fn render(status: &ClusterStatus, verdict: &Verdict, local: bool, format: Format
         grid.toned_row(row(node, commit));
     }
     let table = grid.render(format, colour);
-    // One node cannot judge the whole.
-    let shown = if local { table } else { format!("{}\n{table}", verdict.headline()) };
+    // One node alone says nothing about the whole.
+    let shown = if local { table } else { format!("{}\n{table}", cluster_health.headline()) };
     match limits(&status.limits) {
         Some(limits) => format!("{shown}\n{limits}"),
         None => shown,
     }
 }
 
-/// The limits of requests in one line; none if the node tells none.
+/// The limits of requests in one line; none if the node does not tell them.
 fn limits(limits: &RequestLimits) -> Option<String> {
     let RequestLimits { key_bytes, request_bytes, txn_ops, page_keys, page_bytes } = limits;
     (*limits != RequestLimits::default()).then(|| {
@@ -190,17 +198,17 @@ fn health(node: &NodeStatus) -> (String, Tone) {
     }
 }
 
-fn as_json(status: &ClusterStatus, verdict: &Verdict) -> Value {
+fn as_json(status: &ClusterStatus, cluster_health: &ClusterHealth) -> Value {
     let commit = newest_commit(status);
     let nodes: Vec<Value> = status.nodes.iter().map(|node| node_json(node, commit)).collect();
     let limits = &status.limits;
     json!({
-        "healthy": verdict.serves() && verdict.complaints.is_empty(),
-        "serves": verdict.serves(),
-        "headline": verdict.headline(),
-        "leader": verdict.leader.as_ref().map(|(name, _)| name),
-        "voters": verdict.voters,
-        "voters_up": verdict.up,
+        "healthy": cluster_health.serves() && cluster_health.complaints.is_empty(),
+        "serves": cluster_health.serves(),
+        "headline": cluster_health.headline(),
+        "leader": cluster_health.leader.as_ref().map(|(name, _)| name),
+        "voters": cluster_health.voters,
+        "voters_up": cluster_health.up,
         "nodes": nodes,
         "limits": {
             "key_bytes": limits.key_bytes, "request_bytes": limits.request_bytes, "txn_ops": limits.txn_ops,

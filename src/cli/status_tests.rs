@@ -34,14 +34,14 @@ fn three() -> ClusterStatus {
 }
 
 fn headline(status: &ClusterStatus) -> String {
-    Verdict::of(status).headline()
+    ClusterHealth::of(status).headline()
 }
 
 #[test]
 fn the_table_shows_every_node_under_one_sentence() {
     let mut status = three();
     status.nodes[0].applied_index = 1195;
-    let shown = render(&status, &Verdict::of(&status), false, Format::Table, false);
+    let shown = render(&status, &ClusterHealth::of(&status), false, Format::Table, false);
     let expected = "\
 Healthy. n2 leads (term 3). Can lose 1 more node.
 NODE  ROLE      TERM  COMMIT  APPLIED  BEHIND  REVISION  KEYS  DISK     UPTIME  VERSION  HEALTH
@@ -62,7 +62,7 @@ fn the_limits_follow_in_one_line() {
         page_bytes: 4 << 20,
     };
     for format in [Format::Table, Format::Plain] {
-        let shown = render(&status, &Verdict::of(&status), false, format, false);
+        let shown = render(&status, &ClusterHealth::of(&status), false, format, false);
         assert_eq!(
             shown.lines().last().unwrap(),
             "Limits: key 8.0 KiB, request 1.5 MiB, transaction 128 operations, page 10000 keys or 4.0 MiB."
@@ -75,7 +75,7 @@ fn the_limits_follow_in_one_line() {
 fn plain_output_has_tabs_and_no_colour() {
     let mut status = three();
     status.nodes[2] = down("n3");
-    let shown = render(&status, &Verdict::of(&status), false, Format::Plain, false);
+    let shown = render(&status, &ClusterHealth::of(&status), false, Format::Plain, false);
     let last = shown.lines().last().unwrap();
     assert_eq!(last, "n3\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\tdown: connection refused");
     assert!(!shown.contains('\u{1b}'));
@@ -84,23 +84,23 @@ fn plain_output_has_tabs_and_no_colour() {
 #[test]
 fn colour_marks_health_only_where_wanted() {
     let status = three();
-    let shown = render(&status, &Verdict::of(&status), false, Format::Table, true);
+    let shown = render(&status, &ClusterHealth::of(&status), false, Format::Table, true);
     assert!(shown.contains('\u{1b}'));
 }
 
 #[test]
 fn the_headline_says_what_may_still_break() {
     let mut status = three();
-    assert!(Verdict::of(&status).serves());
+    assert!(ClusterHealth::of(&status).serves());
     status.nodes[2] = down("n3");
     assert_eq!(
         headline(&status),
         "Degraded. n2 leads (term 3); n3 does not answer. Cannot lose another node."
     );
-    assert!(Verdict::of(&status).serves());
+    assert!(ClusterHealth::of(&status).serves());
     status.nodes[0] = down("n1");
     assert_eq!(headline(&status), "No majority. n2 leads (term 3); n1 does not answer; n3 does not answer.");
-    assert!(!Verdict::of(&status).serves());
+    assert!(!ClusterHealth::of(&status).serves());
     status.nodes[1].role = Role::Candidate;
     assert_eq!(
         headline(&status),
@@ -131,12 +131,12 @@ fn unsafe_durability_is_never_healthy() {
     let mut status = three();
     status.nodes[1].durability = "UNSAFE: no fsync".to_owned();
     assert!(headline(&status).starts_with("Degraded. n2 leads (term 3); n2 does not wait for its disk."));
-    assert_eq!(as_json(&status, &Verdict::of(&status))["healthy"], false);
+    assert_eq!(as_json(&status, &ClusterHealth::of(&status))["healthy"], false);
 }
 
 #[test]
 fn the_json_has_a_stable_shape() {
-    let json = as_json(&three(), &Verdict::of(&three()));
+    let json = as_json(&three(), &ClusterHealth::of(&three()));
     assert_eq!(json["leader"], "n2");
     assert_eq!(json["serves"], true);
     assert_eq!(json["voters_up"], 3);

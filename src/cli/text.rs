@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The most that is read from standard input; more than any server takes.
 const MOST_INPUT: u64 = 64 << 20;
 
-/// The bytes that an argument means: its text, or what its hexadecimal digits say.
+/// The bytes that an argument means: its text, or its decoded hexadecimal digits.
 pub(super) fn argument(text: &str, as_hex: bool) -> Result<Bytes, CliError> {
     if !as_hex {
         return Ok(Bytes::copy_from_slice(text.as_bytes()));
@@ -21,7 +21,7 @@ pub(super) fn argument(text: &str, as_hex: bool) -> Result<Bytes, CliError> {
     })
 }
 
-/// The bytes that hexadecimal digits say, if they do.
+/// Decodes hexadecimal digits.
 pub(super) fn unhex(text: &str) -> Option<Bytes> {
     hex::decode(text).ok().map(Bytes::from)
 }
@@ -40,14 +40,14 @@ pub(super) fn standard_input() -> Result<Bytes, CliError> {
     Ok(input.into())
 }
 
-/// Bytes on one line that cannot upset a terminal: text as it is, all else escaped.
+/// Bytes on one line, such that they cannot upset a terminal: text as it is, everything else escaped.
 pub(super) fn shown(bytes: &[u8], as_hex: bool) -> String {
     let mut line = Vec::new();
     show(&mut line, bytes, as_hex);
     String::from_utf8(line).expect("what is shown is text")
 }
 
-/// The same, added to a line: a scan shows millions.
+/// The same, appended to a line: a scan shows millions.
 pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
     if as_hex {
         return line.extend_from_slice(hex::encode(bytes).as_bytes());
@@ -80,7 +80,7 @@ pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
 
 const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
-/// What most bytes are: a character by itself that needs no escape.
+/// Whether a byte is a character by itself that needs no escape, as most are.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\\'
 }
@@ -97,7 +97,7 @@ fn first_char(bytes: &[u8]) -> Option<char> {
     std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
 }
 
-/// Adds to a line what stands for so many bytes.
+/// Appends what `bytes` bytes are shown as, and returns their number.
 fn extend(line: &mut Vec<u8>, shown: &[u8], bytes: usize) -> usize {
     line.extend_from_slice(shown);
     bytes
@@ -109,8 +109,8 @@ pub(super) fn key_value(kv: &KeyValue, keys_only: bool, as_hex: bool) -> Value {
     serde_json::to_value(shown).expect("text and numbers are JSON")
 }
 
-/// A version of a key, to be written as JSON without a tree in between. What is not text, or not wanted as such, is
-/// in hexadecimal under another name.
+/// A version of a key, to be written as JSON without a tree in between. What is not text, or not wanted as
+/// text, is in hexadecimal under another name.
 pub(super) struct ShownVersion<'a> {
     pub kv: &'a KeyValue,
     pub keys_only: bool,
@@ -135,7 +135,7 @@ impl Serialize for ShownVersion<'_> {
     }
 }
 
-/// What every JSON answer has: who answered, when and from which state.
+/// The common part of every JSON answer: who answered, how fast and from which state.
 pub(super) fn answered(meta: &Meta, rest: Value) -> Value {
     let mut object = Map::new();
     object.insert("revision".to_owned(), meta.revision.get().into());
@@ -160,7 +160,7 @@ pub(super) fn by(meta: &Meta) -> String {
     format!("({}, {})", meta.served_by, duration(meta.latency))
 }
 
-/// A duration in three digits or so.
+/// A duration with about three digits.
 pub(super) fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     match micros {
@@ -171,11 +171,11 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 fn millis(duration: Duration) -> f64 {
-    // Microseconds are as exact as such a figure gets.
+    // Such a figure is no more exact than a microsecond.
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// How long something runs, in its two largest units.
+/// How long something has been running, in its two largest units.
 pub(super) fn uptime(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -187,7 +187,7 @@ pub(super) fn uptime(duration: Duration) -> String {
     }
 }
 
-/// A number of bytes in three digits or so.
+/// A number of bytes with about three digits.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut number = bytes as f64;

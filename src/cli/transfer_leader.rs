@@ -13,11 +13,11 @@ Examples:
 
 /// Hand leadership to another node
 ///
-/// For example before maintenance. Writes wait for a few milliseconds.
+/// For example before maintenance. Writes wait a few milliseconds.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct TransferLeaderArgs {
-    /// The name or id of the node that shall lead
+    /// The name or id of the node that should lead [default: the most up-to-date voter]
     to: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::{Format, Output};
 use crate::cli::text;
-use crate::verify::{self, History, Limits, Malformed, Operation, Outcome, Verdict, Violation, picture};
+use crate::verify::{self, Completion, History, Limits, Malformed, Operation, Verdict, Violation, picture};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -62,16 +62,15 @@ Exit codes:
      or the picture cannot be written
   4  undecided: the search used up its --configurations"#;
 
-/// Say whether a history of reads, writes and swaps is linearizable
+/// Check whether a history of reads, writes and swaps is linearizable
 ///
-/// If it is not, names the shortest window of operations that contradict each
-/// other, and draws it with --picture.
+/// If not, names the shortest window of operations that contradict each other, and draws it with --picture.
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES, after_long_help = MANUAL)]
 pub(super) struct VerifyArgs {
-    /// The history, as JSON lines; - for standard input
+    /// The history, as JSON lines; `-` for standard input
     file: PathBuf,
-    /// Draw the offending window into this file: .svg, or .html for a page
+    /// Draw the offending window to this file: .svg, or .html for a page
     #[arg(long, value_name = "FILE", value_parser = picture_name)]
     picture: Option<PathBuf>,
     /// How many configurations of a key the search may remember, some 40 bytes each
@@ -83,7 +82,7 @@ fn picture_name(name: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(name);
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("svg" | "html") => Ok(path),
-        _ => Err("its name ends in .svg or .html".to_owned()),
+        _ => Err("the name must end in .svg or .html".to_owned()),
     }
 }
 
@@ -95,23 +94,25 @@ pub(super) fn run(args: &VerifyArgs, output: &Output) -> Result<Exit, CliError> 
     match verdict {
         Verdict::Linearizable => {
             let words = format!("Linearizable: {}", facts.words());
-            told(say(output, &facts, "linearizable", &json!({}), &words), Exit::Ok)
+            exit_code(say(output, &facts, "linearizable", &json!({}), &words), Exit::Ok)
         }
         Verdict::NotLinearizable(violation) => {
             let words = format!("NOT linearizable: {}\n{}", facts.words(), in_words(&violation));
-            let told = told(say(output, &facts, "not_linearizable", &as_json(&violation), &words), Exit::No);
-            // Whoever cannot have the picture still has the words.
-            args.picture.as_deref().map_or(Ok(()), |path| draw(path, &violation)).and(told)
+            let code =
+                exit_code(say(output, &facts, "not_linearizable", &as_json(&violation), &words), Exit::No);
+            // The words are printed even if the picture cannot be drawn.
+            args.picture.as_deref().map_or(Ok(()), |path| draw(path, &violation)).and(code)
         }
         Verdict::Undecided(why) => {
             let words = format!("Undecided: {}\n{why}; try more --configurations", facts.words());
-            told(say(output, &facts, "undecided", &json!({"why": why}), &words), Exit::Unknown)
+            exit_code(say(output, &facts, "undecided", &json!({"why": why}), &words), Exit::Unknown)
         }
     }
 }
 
-/// The verdict is the exit code, whether anybody reads the words or not; and nothing else has that of a verdict.
-fn told(said: Result<(), CliError>, verdict: Exit) -> Result<Exit, CliError> {
+/// The exit code of a verdict, even if nobody reads standard output. Other failures get another exit code, so
+/// that none passes for a verdict.
+fn exit_code(said: Result<(), CliError>, verdict: Exit) -> Result<Exit, CliError> {
     match said {
         Ok(()) | Err(CliError::OutputClosed) => Ok(verdict),
         Err(error) => Err(CliError::Usage(error.to_string())),
@@ -131,11 +132,8 @@ fn read(path: &Path) -> Result<History, CliError> {
         Malformed::Io(error) => CliError::Usage(format!("cannot read {}: {error}", name(path))),
     })?;
     if history.is_empty() {
-        // Whatever should have written it may have failed.
-        return Err(CliError::Usage(format!(
-            "{}: there is no operation, so nothing can be judged",
-            name(path)
-        )));
+        // Whatever should have written the history may have failed.
+        return Err(CliError::Usage(format!("{}: there are no operations to check", name(path))));
     }
     Ok(history)
 }
@@ -165,7 +163,7 @@ impl Facts {
         let operations = history.operations();
         Self {
             operations: operations.len(),
-            unknown: operations.iter().filter(|one| one.outcome == Outcome::Unknown).count(),
+            unknown: operations.iter().filter(|one| one.outcome == Completion::Unknown).count(),
             keys: operations.iter().map(|one| &*one.key).collect::<BTreeSet<_>>().len(),
             processes: operations.iter().map(|one| one.process).collect::<BTreeSet<_>>().len(),
             took,

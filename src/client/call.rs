@@ -1,10 +1,10 @@
-//! One call with its tries: the only loop of the client.
+//! One call with its attempts: the only loop of the client.
 
 use crate::address::NodeUrl;
 use crate::client::classify::{classify, named_leader};
 use crate::client::error::{Error, Failure};
 use crate::client::nodes::Nodes;
-use crate::client::retry::{self, Kind, Next, Route};
+use crate::client::retry::{self, CallKind, Next, Route};
 use crate::reason::Outcome;
 use std::future::Future;
 use std::sync::Arc;
@@ -13,21 +13,20 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-/// A try of a read leaves this much time at least before another node is asked.
+/// An attempt of a read gets at least this much time before another node is asked.
 const READ_TRY_MIN: Duration = Duration::from_millis(250);
 
-/// With less time left than this no try is begun: it could only end in a
-/// timeout that says nothing.
+/// With less time left than this no attempt is started: it could only end in a timeout that says nothing.
 const TRY_MIN: Duration = Duration::from_millis(50);
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a call may take, all tries together.
+    /// How long a call may take, all attempts together.
     pub timeout: Duration,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
-    /// The most tries of a call.
+    /// The most attempts of a call.
     pub attempts: u32,
 }
 
@@ -44,31 +43,31 @@ pub struct Client {
     pub(super) options: Options,
 }
 
-/// What a call is, for the loop.
+/// What the loop needs to know of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Action {
     /// A verb for messages.
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    /// How long the server may work on it, if that is not the time for the answer: a stream's.
+    pub(super) kind: CallKind,
+    /// How long the server may work on it, if that is not the time for the answer: for streams.
     pub(super) deadline: Option<Duration>,
 }
 
 impl Action {
     pub(super) const fn read(name: &'static str) -> Self {
-        Self { name, kind: Kind::Read, deadline: None }
+        Self { name, kind: CallKind::Read, deadline: None }
     }
 
     pub(super) const fn write(name: &'static str) -> Self {
-        Self { name, kind: Kind::Write, deadline: None }
+        Self { name, kind: CallKind::Write, deadline: None }
     }
 
     pub(super) const fn stream(name: &'static str, deadline: Duration) -> Self {
-        Self { name, kind: Kind::Read, deadline: Some(deadline) }
+        Self { name, kind: CallKind::Read, deadline: Some(deadline) }
     }
 }
 
-/// An answer and how it was come by.
+/// An answer and how it was obtained.
 #[derive(Debug)]
 pub(super) struct Called<A> {
     pub(super) answer: A,
@@ -78,8 +77,8 @@ pub(super) struct Called<A> {
 }
 
 impl Client {
-    /// A client of the nodes at `endpoints` (`http://host:port`). Connects only
-    /// when a call is made; fails only for endpoints that cannot be.
+    /// A client of the nodes at `endpoints` (`http://host:port`). Connects only when a call is made; fails
+    /// only if an endpoint is not valid.
     pub fn connect<S: AsRef<str>>(endpoints: &[S], options: Options) -> Result<Self, Error> {
         let mut urls = Vec::new();
         for endpoint in endpoints {
@@ -115,8 +114,7 @@ impl Client {
         &self.options
     }
 
-    /// A client of one of the nodes alone, sharing connections with nobody:
-    /// its calls never go elsewhere.
+    /// A client of a single node, with its own connection: its calls never go elsewhere.
     pub fn only(&self, node: &NodeUrl) -> Self {
         let connect_timeout = self.options.connect_timeout.min(self.options.timeout);
         Self {
@@ -157,7 +155,7 @@ impl Client {
                 self.nodes.avoid(&node);
             }
             if nobody {
-                // What was said before everybody went is no longer so.
+                // An earlier refusal is outdated once no node can be reached any more.
                 said = None;
             }
             let is_redirect = matches!(next, Next::Leader(_));
@@ -178,8 +176,7 @@ impl Client {
         }
     }
 
-    /// Turns the route to the node to ask next. Answers how long to wait before
-    /// that; none means not at all.
+    /// Turns the route to the node to ask next. Returns how long to wait before that; `None` means to give up.
     fn turn(&self, route: &mut Route, next: Next, attempts: u32) -> Option<Duration> {
         match next {
             Next::GiveUp => None,
@@ -204,12 +201,12 @@ impl Client {
         }
     }
 
-    /// How long the next try may take: a write all that is left, since it
-    /// cannot be asked elsewhere; a read half of it while there are others.
+    /// How long the next attempt may take: for a write all that is left, since it cannot be repeated
+    /// elsewhere; for a read half of it while there are other nodes.
     fn budget(&self, action: Action, route: &Route, deadline: Instant) -> Duration {
         let left = deadline.saturating_duration_since(Instant::now());
         match action.kind {
-            Kind::Read if route.has_others() => left.min((left / 2).max(READ_TRY_MIN)),
+            CallKind::Read if route.has_others() => left.min((left / 2).max(READ_TRY_MIN)),
             _ => left,
         }
     }
@@ -231,7 +228,7 @@ impl Client {
         match tokio::time::timeout(budget, send(channel, request)).await {
             Ok(Ok(response)) => {
                 let leader = named_leader(response.metadata());
-                // Only a node that the caller named is known to be within reach.
+                // Only a node that the caller named is known to be reachable.
                 let leader = leader.filter(|leader| self.nodes.endpoints().contains(leader));
                 self.nodes.prefer(leader.as_ref().unwrap_or(node));
                 Ok(response.into_inner())
@@ -242,10 +239,10 @@ impl Client {
     }
 }
 
-/// Which failure tells more: a last try that nobody answered, or what a server
-/// `said` to an earlier one. But that a write is in doubt comes before all else.
+/// Which failure tells more: a last attempt that nobody answered, or what a server `said` to an earlier one.
+/// A write of unknown outcome comes before everything else.
 fn telling(action: Action, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)>) -> (NodeUrl, Failure) {
-    let in_doubt = action.kind == Kind::Write && last.1.outcome() == Outcome::Unknown;
+    let in_doubt = action.kind == CallKind::Write && last.1.outcome() == Outcome::Unknown;
     match said {
         Some(said) if !in_doubt && !matches!(last.1, Failure::Refused(_)) => said,
         _ => last,
@@ -259,7 +256,7 @@ fn failed(
     elapsed: Duration,
     route: Route,
 ) -> Error {
-    // The share of the last try alone would mislead.
+    // The time of the last attempt alone would mislead.
     if let Failure::Timeout { after, .. } = &mut failure {
         *after = elapsed;
     }
@@ -270,6 +267,6 @@ fn failed(
         attempts,
         elapsed,
         failure: Box::new(failure),
-        write: action.kind == Kind::Write,
+        write: action.kind == CallKind::Write,
     }
 }

@@ -1,9 +1,9 @@
 //! From a `tonic::Status` to a [`Failure`]: tonic puts everything, from an
 //! unknown host to a refused request, into one type. What the server said
-//! has no source; what happened on this side has, and its chain tells.
+//! has no source; what happened on this side has one, and its chain tells.
 
 use crate::address::NodeUrl;
-use crate::client::error::{Failure, Refusal, ServerReason};
+use crate::client::error::{Failure, ServerError, ServerReason};
 use crate::reason::Outcome;
 use std::error::Error as StdError;
 use std::io;
@@ -21,10 +21,10 @@ const OUTCOME_TRAILER: &str = "kontiki-write-outcome";
 /// How tonic words an HTTP answer that is not gRPC.
 const NOT_GRPC: &str = "grpc-status header missing";
 
-/// How tonic words the end of the deadline that came with a call, if a server's handler has not noticed it first.
+/// How tonic words the end of a call's deadline, if the server's handler has not noticed it first.
 const TOO_LATE: &str = "Timeout expired";
 
-/// Says in which layer a call failed. `after` is how long it was waited for.
+/// Tells in which layer a call failed. `after` is how long the caller waited.
 pub fn classify(status: &Status, after: Duration) -> Failure {
     match status.source() {
         Some(source) => local(source, status, after),
@@ -60,7 +60,7 @@ fn local(source: &(dyn StdError + 'static), status: &Status, after: Duration) ->
     })
 }
 
-/// Whether what came back was no HTTP/2 at all.
+/// Whether what came back was not HTTP/2 at all.
 fn speaks_something_else(chain: &[&(dyn StdError + 'static)]) -> bool {
     chain.iter().any(|error| {
         let words = error.to_string();
@@ -89,7 +89,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
         .iter()
         .find_map(|key| NodeUrl::parse(details.get(*key)?).ok())
         .or_else(|| named_leader(status.metadata()));
-    Failure::Refused(Box::new(Refusal {
+    Failure::Refused(Box::new(ServerError {
         code: status.code(),
         reason: ServerReason::named(info.map(|info| info.reason).unwrap_or_default()),
         message: status.message().to_owned(),
@@ -103,7 +103,7 @@ fn remote(status: &Status, after: Duration) -> Failure {
 fn outcome_of(said: Option<&str>, code: Code) -> Outcome {
     match said {
         Some(name) => Outcome::named(name).unwrap_or(Outcome::Unknown),
-        // Codes that a server gives before it does anything.
+        // Codes that a server returns before it does anything.
         None => match code {
             Code::InvalidArgument
             | Code::OutOfRange
@@ -125,7 +125,7 @@ mod tests {
     use std::collections::HashMap;
     use tonic_types::ErrorDetails;
 
-    fn refusal(status: &Status) -> Refusal {
+    fn refusal(status: &Status) -> ServerError {
         match classify(status, Duration::ZERO) {
             Failure::Refused(refusal) => *refusal,
             other => panic!("not refused: {other:?}"),

@@ -10,11 +10,11 @@ use crate::proto::v1 as pb;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 
 impl Client {
-    /// How all nodes are, asked from one of them. Learns from it who leads.
+    /// The status of all nodes, asked from one of them. Also learns who leads.
     pub async fn status(&self) -> Result<Answer<ClusterStatus>, Error> {
         let status = self.status_of(false).await?;
         let leader = status.value.nodes.iter().find(|node| node.role == Role::Leader);
-        // Only a node that the caller named is known to be within reach.
+        // Only a node that the caller named is known to be reachable.
         if let Some(url) = leader.and_then(|node| NodeUrl::parse(&node.member.client_url).ok())
             && self.nodes.endpoints().contains(&url)
         {
@@ -23,7 +23,7 @@ impl Client {
         Ok(status)
     }
 
-    /// How the asked node is, from itself alone: answered without the others.
+    /// The status of the asked node alone, answered without the others.
     pub async fn local_status(&self) -> Result<Answer<ClusterStatus>, Error> {
         self.status_of(true).await
     }
@@ -46,8 +46,8 @@ impl Client {
         })
     }
 
-    /// Hands leadership to the voter with this name or id, or to the one that
-    /// is furthest. Answers when the new leader is known.
+    /// Hands leadership to the voter with this name or id, or to the most up-to-date one. Returns when the
+    /// new leader is known.
     pub async fn transfer_leadership(&self, to: Option<String>) -> Result<Answer<Leader>, Error> {
         let send = |channel, request| async move {
             ClusterServiceClient::new(channel).transfer_leadership(request).await

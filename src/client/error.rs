@@ -7,19 +7,19 @@ use std::fmt;
 use std::time::Duration;
 use tonic::Code;
 
-/// A call failed, after all tries.
+/// A call failed, after all attempts.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// The call, as a verb: "put".
     pub action: &'static str,
-    /// The node that `failure` is about; none if there was no try.
+    /// The node that `failure` is about; `None` if nothing was sent.
     pub endpoint: Option<NodeUrl>,
-    /// How many tries there were.
+    /// How many attempts there were.
     pub attempts: u32,
-    /// How long it took, all tries together.
+    /// How long it took, all attempts together.
     pub elapsed: Duration,
-    /// How it failed: what a server said last, if one did, or else how the last
-    /// try ended. Boxed, for it is large and rare.
+    /// How it failed: what a server said last, if one did, or else how the last attempt ended. Boxed, as it
+    /// is large and rare.
     pub failure: Box<Failure>,
     /// Whether it was a write.
     pub write: bool,
@@ -27,33 +27,32 @@ pub struct Error {
     pub unreachable: Vec<(NodeUrl, Failure)>,
 }
 
-/// How one try failed, by the layer in which it did.
+/// How one attempt failed, by the layer that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The caller asked for something that cannot be; nothing was sent.
     Usage(String),
     /// The host's name could not be resolved; nothing was sent.
     Dns {
-        /// The resolver's words.
+        /// The resolver's message.
         message: String,
     },
     /// No connection could be made; nothing was sent.
     Tcp {
         /// Why.
         kind: std::io::ErrorKind,
-        /// The system's words.
+        /// The operating system's message.
         message: String,
     },
-    /// TLS was asked for, which is not there yet; nothing was sent.
+    /// TLS was asked for, which is not supported yet; nothing was sent.
     Tls(String),
-    /// A connection was made, but what came back is no answer: it broke, or the
-    /// other side does not speak gRPC.
+    /// A connection was made, but no valid answer came back: it broke, or the other side does not speak gRPC.
     Grpc(String),
-    /// The server refused, or failed, and said so.
-    Refused(Box<Refusal>),
+    /// The server refused or failed, and said so.
+    Refused(Box<ServerError>),
     /// No answer came in time.
     Timeout {
-        /// How long was waited.
+        /// How long the caller waited.
         after: Duration,
         /// What became of a write.
         outcome: Outcome,
@@ -62,34 +61,34 @@ pub enum Failure {
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ServerError {
     /// The gRPC code.
     pub code: Code,
     /// Why.
     pub reason: ServerReason,
-    /// The server's sentence.
+    /// The server's message, one sentence.
     pub message: String,
     /// What became of a write.
     pub outcome: Outcome,
     /// Further facts: limits, actual values, revisions.
     pub details: BTreeMap<String, String>,
-    /// When the server thinks that it may work.
+    /// After what time the server suggests to try again.
     pub retry_after: Option<Duration>,
     /// Who leads, if the server knows.
     pub leader: Option<NodeUrl>,
 }
 
-/// The server's word for why it refused.
+/// Why the server refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerReason {
-    /// One that this version knows.
+    /// A reason that this version knows.
     Known(Reason),
-    /// A newer one; empty if the server gave none.
+    /// A newer reason; empty if the server gave none.
     Other(String),
 }
 
 impl ServerReason {
-    /// The reason of that name.
+    /// The reason with this name.
     pub fn named(name: String) -> Self {
         Reason::named(&name).map_or(Self::Other(name), Self::Known)
     }
@@ -118,12 +117,12 @@ pub enum Layer {
     Grpc,
     /// The cluster: no leader, or leadership was lost.
     Raft,
-    /// The server's answer to this very request.
+    /// The server's answer to this request.
     Server,
 }
 
 impl Layer {
-    /// Its usual name.
+    /// Its usual name: "TCP".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Usage => "usage",
@@ -138,7 +137,7 @@ impl Layer {
 }
 
 impl Failure {
-    /// The layer in which it happened.
+    /// The layer that failed.
     pub fn layer(&self) -> Layer {
         match self {
             Self::Usage(_) => Layer::Usage,
@@ -148,12 +147,12 @@ impl Failure {
             Self::Grpc(_) => Layer::Grpc,
             Self::Refused(refusal) if refusal.code == Code::Unavailable => Layer::Raft,
             Self::Refused(_) => Layer::Server,
-            // A node that is connected and silent waits for the others, as a rule.
+            // A node that is connected and silent is usually waiting for the others.
             Self::Timeout { .. } => Layer::Raft,
         }
     }
 
-    /// Whether nothing can have reached a server.
+    /// Whether certainly nothing reached a server.
     pub fn before_sending(&self) -> bool {
         matches!(self, Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_))
     }
@@ -185,7 +184,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.reason.as_str(), self.message.as_str()) {
             ("", "") => write!(f, "{:?}", self.code),
@@ -195,7 +194,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Refusal {
+impl ServerError {
     /// Why, if this version knows the reason.
     pub fn known(&self) -> Option<Reason> {
         match self.reason {
@@ -206,7 +205,7 @@ impl Refusal {
 }
 
 impl Error {
-    /// A mistake of the caller, found before anything was sent.
+    /// A mistake by the caller, found before anything was sent.
     pub fn usage(action: &'static str, message: impl Into<String>) -> Self {
         let failure = Box::new(Failure::Usage(message.into()));
         Self {
@@ -220,18 +219,18 @@ impl Error {
         }
     }
 
-    /// The layer in which it failed.
+    /// The layer that failed.
     pub fn layer(&self) -> Layer {
         self.failure.layer()
     }
 
-    /// What became of the write; none if it was none.
+    /// What became of the write; `None` if it was not a write.
     pub fn outcome(&self) -> Option<Outcome> {
         self.write.then(|| self.failure.outcome())
     }
 
     /// What the server said, if it was the server that refused.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn server_error(&self) -> Option<&ServerError> {
         match &*self.failure {
             Failure::Refused(refusal) => Some(refusal),
             _ => None,

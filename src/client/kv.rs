@@ -1,4 +1,4 @@
-//! The calls of the key-value service, but for scans.
+//! The calls of the key-value service, except scans.
 
 use crate::client::call::{Action, Called, Client};
 use crate::client::error::Error;
@@ -10,8 +10,8 @@ use crate::proto::v1::kv_service_client::KvServiceClient;
 use crate::types::Revision;
 use tonic::transport::Channel;
 
-/// The largest answer taken: a page of the most that a server may be set to
-/// (64 MiB), and room for the key-value that carries it over that.
+/// The largest answer accepted: the largest page that a server can be configured for (64 MiB), and room for
+/// the key-value that goes over it.
 pub(super) const MOST_BYTES: usize = 80 << 20;
 
 pub(super) fn service(channel: Channel) -> KvServiceClient<Channel> {
@@ -19,7 +19,7 @@ pub(super) fn service(channel: Channel) -> KvServiceClient<Channel> {
 }
 
 impl Client {
-    /// Sets a key. Answers the replaced version, if asked for and if there was one.
+    /// Sets a key. Returns the replaced version, if asked for and if there was one.
     pub async fn put(&self, put: Put) -> Result<Answer<Option<KeyValue>>, Error> {
         let send = |channel, request| async move { service(channel).put(request).await };
         let called = self.call(Action::write("put"), wire::put(put), send).await?;
@@ -28,14 +28,14 @@ impl Client {
         })
     }
 
-    /// Reads a key. Absence is no error.
+    /// Reads a key. Absence is not an error.
     pub async fn get(&self, get: Get) -> Result<Answer<Option<KeyValue>>, Error> {
         let send = |channel, request| async move { service(channel).get(request).await };
         let called = self.call(Action::read("get"), wire::get(get), send).await?;
         answer("get", called, |answer: pb::GetResponse| (answer.header, Ok(answer.kv.map(wire::key_value))))
     }
 
-    /// Removes keys. Removing nothing is no error.
+    /// Removes keys. Removing nothing is not an error.
     pub async fn delete(&self, delete: Delete) -> Result<Answer<Deleted>, Error> {
         let send = |channel, request| async move { service(channel).delete(request).await };
         let called = self.call(Action::write("delete"), wire::delete(delete), send).await?;
@@ -53,7 +53,7 @@ impl Client {
         })
     }
 
-    /// Compares, then does one of two things. Conditions that do not hold are no error.
+    /// Compares, then does one of two things. A condition that does not hold is not an error.
     pub async fn txn(&self, txn: Txn) -> Result<Answer<TxnAnswer>, Error> {
         let action = if txn.is_read_only() { Action::read("txn") } else { Action::write("txn") };
         let send = |channel, request| async move { service(channel).txn(request).await };
@@ -69,7 +69,7 @@ impl Client {
     }
 }
 
-/// Takes an answer apart into its header and what it says.
+/// Splits an answer into its header and its value.
 pub(super) fn answer<A, T>(
     action: &'static str,
     called: Called<A>,

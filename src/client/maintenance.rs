@@ -19,9 +19,9 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus}
 /// A hash of one node's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateHash {
-    /// The revision up to which was hashed.
+    /// The revision up to which the state was hashed.
     pub revision: Revision,
-    /// The compaction that the state has seen.
+    /// The revision up to which the state was compacted.
     pub compact_revision: Revision,
     /// The hash, in hexadecimal.
     pub hash: String,
@@ -32,16 +32,16 @@ pub struct StateHash {
 /// What a node's health service says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthState {
-    /// It serves.
+    /// It serves what was asked about.
     Serving,
-    /// It does not.
+    /// It does not serve it.
     NotServing,
-    /// It does not know what was asked for.
+    /// It does not know the service that was asked about.
     Unknown,
 }
 
-/// The bytes of a snapshot file on their way. It is not taken up again after a
-/// break: the next one would be of another state.
+/// The bytes of a snapshot file, as a stream. It cannot be resumed after a break: the next snapshot would be
+/// of another state.
 #[derive(Debug)]
 pub struct Snapshot {
     client: Client,
@@ -49,7 +49,7 @@ pub struct Snapshot {
 }
 
 impl Client {
-    /// Hashes the asked node's state as of `revision`, or of the newest.
+    /// Hashes the asked node's state at `revision`, or at the newest.
     pub async fn hash(&self, revision: Option<Revision>) -> Result<Answer<StateHash>, Error> {
         let send =
             |channel, request| async move { MaintenanceServiceClient::new(channel).hash(request).await };
@@ -66,8 +66,7 @@ impl Client {
         })
     }
 
-    /// Streams a snapshot of the whole state: of the cluster's, or with
-    /// [`ReadLevel::Local`] of what the asked node has.
+    /// Streams a snapshot of the whole state: a linearizable one, or with [`ReadLevel::Local`] what the asked node has.
     pub async fn snapshot(&self, level: ReadLevel) -> Result<Snapshot, Error> {
         let read_level = match level {
             ReadLevel::Linearizable => pb::ReadLevel::Linearizable,
@@ -98,7 +97,9 @@ impl Client {
                 ServingStatus::NotServing => HealthState::NotServing,
                 ServingStatus::Unknown | ServingStatus::ServiceUnknown => HealthState::Unknown,
             }),
-            Err(error) if error.refusal().is_some_and(|refusal| refusal.code == tonic::Code::NotFound) => {
+            Err(error)
+                if error.server_error().is_some_and(|refusal| refusal.code == tonic::Code::NotFound) =>
+            {
                 Ok(HealthState::Unknown)
             }
             Err(error) => Err(error),

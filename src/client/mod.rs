@@ -1,8 +1,8 @@
-//! The client library: what the command line uses, and what others may.
+//! The client library, for the command line and for other programs.
 //!
-//! A [`Client`] knows some nodes of a cluster and keeps one lazy connection to
-//! each that it talks to. Any node answers any call, so it needs no map of the
-//! cluster; it only remembers who led last, to save the hop of forwarding.
+//! A [`Client`] knows some nodes of a cluster and keeps one lazy connection to each that it talks to. Any
+//! node answers any call, so a client needs no map of the cluster; it only remembers who led last, to avoid
+//! the hop of forwarding.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), kontiki::client::Error> {
@@ -17,12 +17,11 @@
 //!
 //! # What is retried
 //!
-//! Reads always, on another node if there is one. A write only when it was
-//! certainly not applied: the connection was never made, or the server said
-//! `NOT_APPLIED` and that it may work later. A write whose outcome is unknown
-//! is never sent again, since Kontiki would apply it twice; the error says
-//! [`Outcome::Unknown`] and the caller decides. Tries are bounded in number and
-//! by one deadline for the whole call, which every try tells the server.
+//! Reads always, on another node if there is one. A write only when it was certainly not applied: the
+//! connection was never made, or the server said `NOT_APPLIED` and that trying again may help. A write whose
+//! outcome is unknown is never sent again, since Kontiki would apply it twice; the error says
+//! [`Outcome::Unknown`] and the caller decides. Attempts are bounded in number and by one deadline for the
+//! whole call, which every attempt tells the server.
 //!
 //! # Modules
 //!
@@ -35,7 +34,7 @@
 //! kv, scan, cluster, maintenance   the calls
 //! ```
 //!
-//! # What is not there yet
+//! # What is missing
 //!
 //! TLS, authentication, watches, leases, and exactly-once writes.
 
@@ -55,7 +54,7 @@ mod wire;
 pub use crate::reason::{Outcome, Reason};
 pub use call::{Client, Options};
 pub use classify::classify;
-pub use error::{Error, Failure, Layer, Refusal, ServerReason};
+pub use error::{Error, Failure, Layer, ServerError, ServerReason};
 pub use maintenance::{HealthState, Snapshot, StateHash};
 pub use model::{
     Answer, ClusterStatus, Delete, Deleted, Follower, Get, KeyValue, Keys, Leader, Member, Meta, NodeStatus,

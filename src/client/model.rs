@@ -1,4 +1,4 @@
-//! What is asked and what is answered, in plain types.
+//! Requests and answers, as plain types.
 
 use crate::address::NodeUrl;
 use crate::types::Revision;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// An answer and who gave it.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
-    /// The answer proper.
+    /// The answer itself.
     pub value: T,
     /// Who answered, and from which state.
     pub meta: Meta,
@@ -23,7 +23,7 @@ pub struct Meta {
     pub node_id: u64,
     /// That node's name; of a forwarded write, the leader's.
     pub served_by: String,
-    /// The store's revision; of a write its own, of a read that of the state read.
+    /// The store's revision; for a write its own, for a read that of the state read.
     pub revision: Revision,
     /// That node's Raft term.
     pub term: u64,
@@ -31,9 +31,9 @@ pub struct Meta {
     pub applied_index: u64,
     /// The node that was asked.
     pub endpoint: NodeUrl,
-    /// How many tries it took.
+    /// How many attempts it took.
     pub attempts: u32,
-    /// How long it took, all tries included.
+    /// How long it took, including all attempts.
     pub latency: Duration,
 }
 
@@ -48,7 +48,7 @@ pub enum Keys {
     Span {
         /// The first key.
         start: Option<Bytes>,
-        /// The first key that is no longer part.
+        /// The first key after the span.
         end: Option<Bytes>,
     },
     /// Every key.
@@ -56,7 +56,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// The same keys as a start and an end, to go on from the middle of them.
+    /// The same keys as a start and an end, so that a scan can go on from the middle.
     pub(super) fn bounds(&self) -> (Option<Bytes>, Option<Bytes>) {
         match self {
             Self::One(key) => (Some(key.clone()), Some(after(key))),
@@ -88,7 +88,7 @@ pub enum ReadLevel {
     /// Sees every write acknowledged before the read began.
     #[default]
     Linearizable,
-    /// What the asked node has applied: possibly old, served without a leader.
+    /// Sees what the asked node has applied: possibly stale, served without a leader.
     Local,
     /// Like local, but waits until the asked node has applied this revision.
     AtLeast(Revision),
@@ -126,7 +126,7 @@ pub struct Put {
     pub key: Bytes,
     /// The value.
     pub value: Bytes,
-    /// Whether to answer with the version that is replaced.
+    /// Whether to return the version that is replaced.
     pub return_previous: bool,
 }
 
@@ -188,7 +188,7 @@ impl Get {
 pub struct Delete {
     /// Which.
     pub keys: Keys,
-    /// Whether to answer with the removed versions.
+    /// Whether to return the removed versions.
     pub return_previous: bool,
 }
 
@@ -210,13 +210,13 @@ pub struct Range {
     pub revision: Option<Revision>,
     /// The most keys; 0 means the server's limit.
     pub limit: u64,
-    /// Where the last page ended; empty for the first page.
+    /// Where the previous page ended; empty for the first page.
     pub page_token: String,
     /// The order.
     pub order: Order,
     /// Whether to leave the values out.
     pub keys_only: bool,
-    /// Whether to answer with the count alone.
+    /// Whether to return only the count.
     pub count_only: bool,
     /// Whether to count the whole range too.
     pub with_count: bool,
@@ -246,9 +246,9 @@ impl Range {
 pub struct Page {
     /// The keys, in the order asked for.
     pub kvs: Vec<KeyValue>,
-    /// Whether keys remain.
+    /// Whether there are more keys.
     pub more: bool,
-    /// What to send to read on.
+    /// The token of the next page.
     pub next_page_token: String,
     /// The number of keys in the whole range, if asked for.
     pub count: Option<u64>,
@@ -261,7 +261,7 @@ pub struct ScanOptions {
     pub keys: Keys,
     /// At which revision; `None` means the newest.
     pub revision: Option<Revision>,
-    /// Stop after so many keys; 0 means no limit.
+    /// Stop after this many keys; 0 means no limit.
     pub limit: u64,
     /// The order.
     pub order: Order,
@@ -285,7 +285,7 @@ impl ScanOptions {
     }
 }
 
-/// What a node does for the cluster.
+/// A node's role in the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Not known.
@@ -304,7 +304,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// One word for it.
+    /// Its name, in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -326,7 +326,7 @@ pub struct Member {
     pub name: String,
     /// Where it listens for the other nodes.
     pub peer_url: String,
-    /// Where it listens for clients; empty if the node that answers does not know.
+    /// Where it listens for clients; empty if the answering node does not know.
     pub client_url: String,
     /// Whether it has no vote.
     pub learner: bool,
@@ -341,7 +341,7 @@ pub struct ClusterStatus {
     pub limits: RequestLimits,
 }
 
-/// The limits of requests, as a node tells them.
+/// The limits on requests, as a node reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestLimits {
     /// The longest key in bytes.
@@ -356,12 +356,12 @@ pub struct RequestLimits {
     pub page_bytes: u64,
 }
 
-/// One node as it sees itself.
+/// The status of one node, as it reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Its name and addresses.
     pub member: Member,
-    /// Why it could not be asked; the numbers are then 0.
+    /// Why it could not be asked; then all numbers are 0.
     pub error: Option<String>,
     /// Its role.
     pub role: Role,
@@ -377,7 +377,7 @@ pub struct NodeStatus {
     pub last_index: u64,
     /// The last entry of its log on stable storage.
     pub durable_index: u64,
-    /// Entries up to here are gone from its log.
+    /// Entries up to this one were compacted from its log.
     pub compacted_index: u64,
     /// The store's revision.
     pub revision: Revision,
@@ -387,23 +387,23 @@ pub struct NodeStatus {
     pub keys: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
-    /// How long the process runs.
+    /// How long the process has been running.
     pub uptime: Duration,
     /// The version of the program.
     pub version: String,
-    /// What an acknowledged write is worth.
+    /// What the node promises of an acknowledged write: "fdatasync".
     pub durability: String,
-    /// A hash over all that was ever applied.
+    /// A hash over everything that was ever applied.
     pub state_hash: String,
     /// Whether it can serve linearizable requests.
     pub ready: bool,
     /// If not, why not.
     pub not_ready_reason: String,
-    /// On the leader: how far the others are.
+    /// On the leader: the progress of the others.
     pub followers: Vec<Follower>,
 }
 
-/// How far a follower is, as its leader sees it.
+/// The progress of a follower, as its leader sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follower {
     /// Its id.

@@ -1,4 +1,4 @@
-//! The connections: one lazy channel for each node, and the memory of who led last.
+//! The connections: one lazy channel for each node, and who led last.
 
 use crate::address::NodeUrl;
 use crate::client::error::Failure;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
-/// More nodes than any cluster has; a stop against servers that name ever new leaders.
+/// More nodes than any cluster has: a bound against servers that keep naming new leaders.
 const MOST_NODES: usize = 64;
 
 /// Notices a node that is connected and silent, such as a frozen one.
@@ -59,17 +59,17 @@ impl Nodes {
     }
 
     /// The channel to `node`. It connects when it is first used, and again
-    /// after it broke, resolving the name anew each time.
+    /// after it broke, resolving the name again each time.
     pub(super) fn channel(&self, node: &NodeUrl) -> Result<Channel, Failure> {
         let mut state = self.state();
         if let Some(channel) = state.channels.get(node) {
             return Ok(channel.clone());
         }
         if state.channels.len() >= MOST_NODES {
-            return Err(Failure::Usage(format!("more than {MOST_NODES} nodes are known; connect anew")));
+            return Err(Failure::Usage(format!("more than {MOST_NODES} nodes are known; connect again")));
         }
         let endpoint = Endpoint::from_shared(node.to_string())
-            .map_err(|error| Failure::Usage(format!("{node} is no endpoint: {error}")))?
+            .map_err(|error| Failure::Usage(format!("{node} is not an endpoint: {error}")))?
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)

@@ -10,51 +10,51 @@ use tonic::Code;
 /// The first pause; it doubles from try to try.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// The longest pause: about an election.
+/// The longest pause: about as long as an election.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// What kind of call is retried.
+/// What kind of call it is, as far as retries matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Does no harm twice.
+pub(super) enum CallKind {
+    /// May be repeated.
     Read,
     /// Must not be applied twice.
     Write,
 }
 
-/// What to do after a try has failed.
+/// What to do after an attempt has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The same again would fail again, or do harm.
+    /// Another attempt would fail too, or do harm.
     GiveUp,
-    /// Another node may do better, at once.
+    /// Try another node, at once.
     Elsewhere,
-    /// This node leads, as the asked one says.
+    /// Try this node: it leads, according to the asked one.
     Leader(NodeUrl),
-    /// The cluster needs a moment; at least this long.
+    /// Try again after at least this long.
     Later(Duration),
 }
 
-/// The rule.
-pub(super) fn decide(kind: Kind, failure: &Failure) -> Next {
+/// Decides what to do after a failure.
+pub(super) fn decide(kind: CallKind, failure: &Failure) -> Next {
     match failure {
         Failure::Usage(_) | Failure::Tls(_) => Next::GiveUp,
         Failure::Dns { .. } | Failure::Tcp { .. } => Next::Elsewhere,
-        _ if kind == Kind::Write && failure.outcome() == Outcome::Unknown => Next::GiveUp,
+        _ if kind == CallKind::Write && failure.outcome() == Outcome::Unknown => Next::GiveUp,
         Failure::Grpc(_) | Failure::Timeout { .. } => Next::Elsewhere,
         Failure::Refused(refusal) => match (refusal.code, &refusal.leader, refusal.retry_after) {
             (Code::Unavailable, Some(leader), _) => Next::Leader(leader.clone()),
             (Code::Unavailable, None, after) => Next::Later(after.unwrap_or_default()),
             // Full queues drain; a full disk does not, and then the server gives no time.
             (Code::ResourceExhausted, _, Some(after)) => Next::Later(after),
-            (Code::DeadlineExceeded, ..) if kind == Kind::Read => Next::Elsewhere,
+            (Code::DeadlineExceeded, ..) if kind == CallKind::Read => Next::Elsewhere,
             _ => Next::GiveUp,
         },
     }
 }
 
-/// A pause before the next try: random, so that many clients do not come back
-/// as one, and longer from try to try.
+/// A pause before the next try: random, so that many clients do not come back at the same moment, and longer
+/// after each attempt.
 pub(super) fn pause(attempt: u32, at_least: Duration) -> Duration {
     let ceiling = PAUSE_MIN.saturating_mul(1 << attempt.min(10)).min(PAUSE_MAX);
     let jitter = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -71,7 +71,7 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Asks `first`, if it is known who leads or who answered last, then the others in order.
+    /// Asks `first`, if it is known who led or answered last, then the others in order.
     pub(super) fn new(endpoints: &[NodeUrl], first: Option<NodeUrl>) -> Self {
         let mut nodes: Vec<NodeUrl> = endpoints.to_vec();
         let mut at = 0;
@@ -96,14 +96,14 @@ impl Route {
         self.at = (self.at + 1) % self.nodes.len();
     }
 
-    /// Turns to a node that another one named. False if that very node has just named itself.
+    /// Turns to a node that another one named. False if a node has just named itself.
     pub(super) fn turn_to(&mut self, node: NodeUrl) -> bool {
         let other = *self.node() != node;
         self.at = position(&mut self.nodes, node);
         other
     }
 
-    /// Notes how a try failed. True once no node at all can be connected to.
+    /// Notes how an attempt failed. True once no node can be connected to.
     pub(super) fn note(&mut self, failure: &Failure) -> bool {
         if !failure.before_sending() {
             self.unreachable.clear();
@@ -115,9 +115,9 @@ impl Route {
         self.unreachable.len() >= self.nodes.len()
     }
 
-    /// The nodes that could not be connected to, other than the one that is told of anyway.
-    pub(super) fn unreachable(mut self, told: &NodeUrl) -> Vec<(NodeUrl, Failure)> {
-        self.unreachable.retain(|(node, _)| node != told);
+    /// The nodes that could not be connected to, except the one that is reported anyway.
+    pub(super) fn unreachable(mut self, reported: &NodeUrl) -> Vec<(NodeUrl, Failure)> {
+        self.unreachable.retain(|(node, _)| node != reported);
         self.unreachable
     }
 }
@@ -132,7 +132,7 @@ fn position(nodes: &mut Vec<NodeUrl>, node: NodeUrl) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::error::{Refusal, ServerReason};
+    use crate::client::error::{ServerError, ServerReason};
     use std::collections::BTreeMap;
     use std::io::ErrorKind;
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn refused(code: Code, outcome: Outcome, leader: Option<&str>, after: Option<u64>) -> Failure {
-        Failure::Refused(Box::new(Refusal {
+        Failure::Refused(Box::new(ServerError {
             code,
             reason: ServerReason::Other(String::new()),
             message: String::new(),
@@ -166,15 +166,15 @@ mod tests {
             Failure::Timeout { after: Duration::ZERO, outcome: unknown },
             Failure::Grpc("broke".to_owned()),
         ] {
-            assert_eq!(decide(Kind::Write, &failure), Next::GiveUp, "{failure:?}");
-            assert_ne!(decide(Kind::Read, &failure), Next::GiveUp, "{failure:?}");
+            assert_eq!(decide(CallKind::Write, &failure), Next::GiveUp, "{failure:?}");
+            assert_ne!(decide(CallKind::Read, &failure), Next::GiveUp, "{failure:?}");
         }
     }
 
     #[test]
     fn a_write_that_was_not_applied_is_sent_again_where_that_may_help() {
         let not_applied = Outcome::NotApplied;
-        let decide = |failure: &Failure| decide(Kind::Write, failure);
+        let decide = |failure: &Failure| decide(CallKind::Write, failure);
         assert_eq!(decide(&tcp()), Next::Elsewhere);
         assert_eq!(
             decide(&refused(Code::Unavailable, not_applied, Some("http://n2:1"), None)),

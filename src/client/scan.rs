@@ -1,22 +1,22 @@
-//! A whole range as a stream, at one revision. A stream that breaks is taken
-//! up again where it broke, on another node if need be.
+//! A whole range as a stream, at one revision. A stream that breaks is resumed where it broke, on another
+//! node if need be.
 
 use crate::client::call::{Action, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure};
 use crate::client::kv;
 use crate::client::model::{KeyValue, Keys, Meta, Order, ReadLevel, ScanOptions, after};
-use crate::client::retry::{self, Kind, Next};
+use crate::client::retry::{self, CallKind, Next};
 use crate::client::wire;
 use crate::proto::v1::ScanResponse;
 use crate::reason::Outcome;
 use std::time::Duration;
 use tonic::Streaming;
 
-/// How long a stream may last; far longer than any scan, and yet an end.
+/// How long a stream may last: far longer than any scan, but bounded.
 pub(super) const STREAM_DEADLINE: Duration = Duration::from_secs(3600);
 
-/// How often in a row a broken stream is taken up again without a chunk in between.
+/// How often in a row a broken stream is resumed without a chunk in between.
 const RESUMES: u32 = 5;
 
 type Stream = Called<Streaming<ScanResponse>>;
@@ -58,7 +58,7 @@ impl Scan {
                 }
                 Err(failure) => {
                     self.resumes += 1;
-                    if retry::decide(Kind::Read, &failure) == Next::GiveUp || self.resumes > RESUMES {
+                    if retry::decide(CallKind::Read, &failure) == Next::GiveUp || self.resumes > RESUMES {
                         self.done = true;
                         return Err(error(&called, failure));
                     }
@@ -86,9 +86,9 @@ impl Scan {
             }
         };
         let meta = wire::meta("scan", message.header, called).map_err(|error| *error.failure)?;
-        // What comes after a break must be of the same state, and of no other.
+        // After a break, the rest must come from the same state.
         self.rest.revision = Some(meta.revision);
-        // Another node may lag behind this one: it must wait rather than call that the future.
+        // Another node may lag behind this one: it must wait rather than refuse the revision as a future one.
         if self.rest.level == ReadLevel::Local {
             self.rest.level = ReadLevel::AtLeast(meta.revision);
         }
@@ -105,7 +105,7 @@ impl Scan {
         self.client.call(action, wire::scan(self.rest.clone()), send).await
     }
 
-    /// Takes what was read off what remains.
+    /// Subtracts what was read from what remains.
     fn passed(&mut self, kvs: &[KeyValue]) {
         let Some(last) = kvs.last() else { return };
         self.resumes = 0;

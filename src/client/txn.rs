@@ -1,4 +1,4 @@
-//! The words of a transaction.
+//! Transactions.
 
 use crate::client::model::{Delete, Deleted, Get, KeyValue, Keys, Page, Put, Range};
 use crate::types::Revision;
@@ -16,7 +16,7 @@ pub struct Txn {
 }
 
 impl Txn {
-    /// Whether it only reads, and may be retried as a read is.
+    /// Whether it only reads, and so may be retried like a read.
     pub fn is_read_only(&self) -> bool {
         self.success.iter().chain(&self.failure).all(|op| match op {
             TxnOp::Get(_) | TxnOp::Range(_) => true,
@@ -46,7 +46,7 @@ pub enum TxnOp {
 pub struct Compare {
     /// Which keys.
     pub keys: Keys,
-    /// What to look at, and the other side.
+    /// What to look at, and the value to compare it with.
     pub target: Target,
     /// How the two must relate.
     pub relation: Relation,

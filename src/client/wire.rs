@@ -1,5 +1,5 @@
-//! The client's words as protobuf and back. Keys and values always go as
-//! bytes; the server then answers bytes.
+//! The client's types as protobuf and back. Keys and values are always sent as bytes; the server then answers
+//! with bytes.
 
 use crate::client::call::Called;
 use crate::client::error::{Error, Failure};
@@ -14,7 +14,7 @@ use crate::types::Revision;
 use bytes::Bytes;
 use std::time::Duration;
 
-/// Each message that selects keys has a oneof type of its own; all have the same arms.
+/// Each message that selects keys has its own oneof type; all have the same variants.
 macro_rules! selector {
     ($name:ident, $module:ident) => {
         fn $name(keys: Keys) -> Option<pb::$module::Selector> {
@@ -47,7 +47,7 @@ fn signed(number: u64) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
-/// A server that answers a negative number is broken; 0 is as wrong as any.
+/// A server that answers with a negative number is broken; 0 is as wrong as anything.
 fn unsigned(number: i64) -> u64 {
     number.try_into().unwrap_or_default()
 }
@@ -172,7 +172,7 @@ fn txn_op(op: TxnOp) -> pb::TxnOp {
     use pb::txn_op::Op;
     let op = match op {
         TxnOp::Put(op) => Op::Put(put(op)),
-        // Inside a transaction there is one level, its own: it must be unset.
+        // Inside a transaction the read level is the transaction's own: it must be unset.
         TxnOp::Get(op) => Op::Get(pb::GetRequest { read_level: 0, min_revision: 0, ..get(op) }),
         TxnOp::Delete(op) => Op::Delete(delete(op)),
         TxnOp::Range(op) => Op::Range(pb::RangeRequest { read_level: 0, min_revision: 0, ..range(op) }),
@@ -216,7 +216,7 @@ pub(super) fn page(answer: pb::RangeResponse) -> Page {
     }
 }
 
-/// Fails with what is missing.
+/// An error says what is missing.
 pub(super) fn txn_answer(answer: pb::TxnResponse) -> Result<TxnAnswer, &'static str> {
     let results = answer.results.into_iter().map(txn_result).collect::<Result<_, _>>()?;
     Ok(TxnAnswer { succeeded: answer.succeeded, results })
@@ -224,16 +224,21 @@ pub(super) fn txn_answer(answer: pb::TxnResponse) -> Result<TxnAnswer, &'static 
 
 fn txn_result(result: pb::TxnOpResult) -> Result<TxnResult, &'static str> {
     use pb::txn_op_result::Result as R;
-    Ok(match result.result.ok_or("a result of the transaction is of no kind that this client knows")? {
-        R::Put(put) => TxnResult::Put(put.previous.map(key_value)),
-        R::Get(get) => TxnResult::Get(get.kv.map(key_value)),
-        R::Delete(delete) => TxnResult::Delete(deleted(delete)),
-        R::Range(range) => TxnResult::Range(page(range)),
-        R::Txn(txn) => TxnResult::Txn(txn_answer(txn)?),
-    })
+    Ok(
+        match result
+            .result
+            .ok_or("a result of the transaction is of a kind that this client does not know")?
+        {
+            R::Put(put) => TxnResult::Put(put.previous.map(key_value)),
+            R::Get(get) => TxnResult::Get(get.kv.map(key_value)),
+            R::Delete(delete) => TxnResult::Delete(deleted(delete)),
+            R::Range(range) => TxnResult::Range(page(range)),
+            R::Txn(txn) => TxnResult::Txn(txn_answer(txn)?),
+        },
+    )
 }
 
-/// Who answered. A server that leaves the header out is broken, and told so.
+/// Who answered. A server that leaves out the header is broken, and that is reported.
 pub(super) fn meta<A>(
     action: &'static str,
     header: Option<pb::ResponseHeader>,
@@ -253,7 +258,7 @@ pub(super) fn meta<A>(
     })
 }
 
-/// The error for an answer that is not what the protocol says.
+/// The error for an answer that violates the protocol.
 pub(super) fn broken<A>(action: &'static str, called: &Called<A>, what: &str) -> Error {
     Error {
         action,
@@ -261,7 +266,7 @@ pub(super) fn broken<A>(action: &'static str, called: &Called<A>, what: &str) ->
         attempts: called.attempts,
         elapsed: called.latency,
         failure: Box::new(Failure::Grpc(format!("{what}; is the server a newer kontiki?"))),
-        // It was answered, so it was done: not an outcome in doubt.
+        // It was answered, so it was done: the outcome is not unknown.
         write: false,
         unreachable: Vec::new(),
     }

@@ -13,7 +13,7 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Reads flags that are known to be right; for tests.
+    /// Parses flags that are known to be valid; for tests.
     #[cfg(test)]
     pub(super) fn from_flags(flags: &[&str]) -> Self {
         let command = Self::augment_args(Command::new("serve").no_binary_name(true));

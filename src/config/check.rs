@@ -1,4 +1,4 @@
-//! From settings to a configuration, or to everything that is wrong with them. Nothing is repaired.
+//! From settings to a configuration, or to a list of everything that is wrong with them. Nothing is repaired.
 
 use crate::config::arguments::ServeArgs;
 use crate::config::error::{ConfigError, Problem};
@@ -23,10 +23,10 @@ impl Settings {
 }
 
 fn check(settings: &Settings) -> Result<ServeConfig, ConfigError> {
-    let mut reader = Reader { settings, problems: Vec::new() };
+    let mut reader = ValueReader { settings, problems: Vec::new() };
     let config = reader.config();
     let mut problems = reader.problems;
-    // What follows from a wrong value is wrong for the same reason, and is not told twice.
+    // What derives from a wrong value is wrong for the same reason, and is not reported twice.
     let derived = |problem: &Problem| matches!(problem.origin, Some(Origin::Derived(_)));
     if problems.iter().any(|problem| !derived(problem)) {
         problems.retain(|problem| !derived(problem));
@@ -44,13 +44,13 @@ fn check(settings: &Settings) -> Result<ServeConfig, ConfigError> {
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
 }
 
-/// Reads values one by one and collects what is wrong with them.
-struct Reader<'a> {
+/// Parses values one by one and collects what is wrong with them.
+struct ValueReader<'a> {
     settings: &'a Settings,
     problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
+impl ValueReader<'_> {
     fn read<T: Default>(&mut self, key: &str, parsed: impl Fn(&str) -> Result<T, String>) -> T {
         let given = self.settings.get(key);
         parsed(&given.text).unwrap_or_else(|message| {

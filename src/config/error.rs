@@ -7,11 +7,10 @@ use std::path::PathBuf;
 /// One thing that is wrong with one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The setting's key.
     pub key: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it, and what would be valid.
     pub message: String,
-    /// Where the value came from, if it came from anywhere.
+    /// Where the value came from; `None` if the setting itself is unknown.
     pub origin: Option<Origin>,
 }
 
@@ -25,26 +24,20 @@ impl fmt::Display for Problem {
     }
 }
 
-/// There is no usable configuration.
+/// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read at all.
     #[error("cannot read the configuration file {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no TOML. The message shows the line.
+    Unreadable { path: PathBuf, source: std::io::Error },
+    /// The file is not TOML. The message shows the line.
     #[error("{}: {message}", path.display())]
     Syntax {
-        /// The file.
         path: PathBuf,
         /// What the parser says, with line and column.
         message: String,
     },
-    /// Settings are wrong; all that are, in the order of the table.
+    /// All settings that are wrong, in the order of the table.
     #[error("{}", list(.0))]
     Invalid(Vec<Problem>),
 }

@@ -1,4 +1,4 @@
-//! The TOML file: flat, the keys are the settings' words. `initial-cluster`
+//! The TOML file: flat, the keys are the settings' names. `initial-cluster`
 //! may also be a table: `[initial-cluster]` with `n1 = "http://host:2380"`.
 
 use crate::config::error::{ConfigError, Problem};
@@ -9,7 +9,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Reads the file at `path`: each value as text with the line that it stands on.
+/// Reads the file at `path`: each value as text with its line.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
@@ -56,7 +56,7 @@ fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
             })
             .collect::<Result<Vec<String>, String>>()
             .map(|members| members.join(",")),
-        _ => Err("must be a string, a whole number or true or false".to_owned()),
+        _ => Err("must be a string, a whole number, true or false".to_owned()),
     }
 }
 

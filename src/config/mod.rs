@@ -1,13 +1,13 @@
 //! From flags, environment and a file to a checked configuration.
 //!
-//! Every setting has one word, used in three spellings: `listen-client` is the
-//! key in the TOML file, `--listen-client` the flag and `KONTIKI_LISTEN_CLIENT`
-//! the environment variable. A flag wins over the environment, that over the
-//! file, that over the default; an empty variable counts as not set.
+//! Every setting has one name in three spellings: `listen-client` is the key in the TOML file,
+//! `--listen-client` the flag and `KONTIKI_LISTEN_CLIENT` the environment variable. A flag wins over the
+//! environment, the environment over the file, the file over the default; an empty variable counts as not
+//! set.
 //!
 //! ```text
 //! table         what settings there are, with their defaults and help
-//! origin        a value as it was given, and where
+//! origin        a value as it was given, and where it was given
 //! error         what is wrong with it
 //! serve_config  the checked configuration, and the ids and the fingerprint that follow from it
 //! arguments     the flags of `serve`, made from the table
@@ -18,11 +18,11 @@
 //! check         all of it: settings -> configuration, or everything that is wrong
 //! ```
 //!
-//! What comes out is checked, not repaired: a value that breaks a rule is
-//! refused with its origin, and all such problems are told at once.
+//! The configuration is checked, not repaired: a value that breaks a rule is refused with its origin, and all
+//! such problems are reported at once.
 //!
-//! Three presets set how fast a cluster reacts ([`Timing`](crate::settings::Timing)); each number may
-//! be set on its own too:
+//! Three presets set how fast a cluster reacts ([`Timing`](crate::settings::Timing)); each number can also be
+//! set on its own:
 //!
 //! | preset | heartbeat | election timeout | for |
 //! |---|---|---|---|

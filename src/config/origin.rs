@@ -1,4 +1,4 @@
-//! A value as it was given, and the memory of where.
+//! A value as it was given, and where it was given.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,20 +6,16 @@ use std::path::PathBuf;
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nothing set it.
     Default,
-    /// It follows from another setting, or from a preset.
+    /// It derives from another setting, or from a preset.
     Derived(String),
     /// A line of the configuration file.
     File {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
     },
-    /// An environment variable.
     Environment(String),
-    /// A flag.
     Flag(String),
 }
 
@@ -48,11 +44,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// The text.
     pub text: String,
-    /// Where it came from.
     pub origin: Origin,
 }

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A duration that is longer than this is a mistake in the unit.
+/// A duration longer than this is taken for a mistake in the unit.
 const LONGEST: Duration = Duration::from_secs(600);
 
 pub(super) fn name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
-        return Err(format!("`{text}` is no name; use 1 to 64 letters, digits, `-`, `_` and `.`"));
+        return Err(format!("`{text}` is not a valid name; use 1 to 64 letters, digits, `-`, `_` and `.`"));
     }
     Ok(text.to_owned())
 }
@@ -69,7 +69,7 @@ pub(super) fn count<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, S
     match text.replace('_', "").parse::<T>() {
         Ok(number) if number != T::default() => Ok(number),
         Ok(_) => Err("must be at least 1".to_owned()),
-        Err(_) => Err(format!("`{text}` is no whole number that fits")),
+        Err(_) => Err(format!("`{text}` is not a whole number in range")),
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         _ => {
-            return Err(format!("`{text}` is no size; write bytes or a number with KiB, MiB or GiB"));
+            return Err(format!("`{text}` is not a size; write bytes or a number with KiB, MiB or GiB"));
         }
     };
     count::<u64>(number)?
@@ -104,7 +104,7 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
-            Err(format!("`{text}` is no log filter ({error}); write info, or info,kontiki::raft=debug"))
+            Err(format!("`{text}` is not a log filter ({error}); write info, or info,kontiki::raft=debug"))
         }
     }
 }
@@ -114,10 +114,10 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "auto" => Ok(LogFormat::Auto),
         "plain" => Ok(LogFormat::Plain),
         "json" => Ok(LogFormat::Json),
-        other => Err(format!("`{other}` is no log format; choose auto, plain or json")),
+        other => Err(format!("`{other}` is not a log format; choose auto, plain or json")),
     }
 }
 
 pub(super) fn preset(text: &str) -> Result<Timing, String> {
-    Timing::preset(text).ok_or_else(|| format!("`{text}` is no preset; choose lan, fast or wan"))
+    Timing::preset(text).ok_or_else(|| format!("`{text}` is not a preset; choose lan, fast or wan"))
 }

@@ -11,20 +11,20 @@ const MOST_MEMBERS: usize = 15;
 /// A key is in every index entry and page token.
 const MOST_KEY_BYTES: u64 = 64 << 10;
 
-/// What a request puts is written to the state at once, and the engine, which makes three times as much of it,
-/// must not have 16 MiB unsynced.
+/// What a request puts is written to the state in one piece, which the engine triples, and the engine must
+/// never have 16 MiB unsynced.
 const MOST_REQUEST_BYTES: u64 = 4 << 20;
 
-/// Clients take no larger answer.
+/// Clients accept no larger answer.
 const MOST_PAGE_BYTES: u64 = 64 << 20;
 
 /// A chunk is what a stream holds in memory at a time.
 const MOST_CHUNK_BYTES: u64 = 4 << 20;
 
-/// What is wrong, each with the key to change.
+/// The broken rules, each with the key of the setting to change.
 type Broken = Vec<(&'static str, String)>;
 
-/// The rules between settings: each that is broken, with the key to change.
+/// Checks the rules between settings.
 pub(super) fn broken(config: &ServeConfig) -> Broken {
     let mut broken = Vec::new();
     cluster_rules(config, &mut broken);
@@ -40,11 +40,11 @@ fn cluster_rules(config: &ServeConfig, broken: &mut Broken) {
     let mut urls: Vec<&str> = members.iter().map(|member| member.peer_url.as_str()).collect();
     names.sort_unstable();
     urls.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        broken.push(("initial-cluster", format!("names `{}` twice", twice[0])));
+    if let Some(duplicates) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        broken.push(("initial-cluster", format!("names `{}` twice", duplicates[0])));
     }
-    if let Some(twice) = urls.windows(2).find(|pair| pair[0] == pair[1]) {
-        broken.push(("initial-cluster", format!("has two nodes at {}", twice[0])));
+    if let Some(duplicates) = urls.windows(2).find(|pair| pair[0] == pair[1]) {
+        broken.push(("initial-cluster", format!("has two nodes at {}", duplicates[0])));
     }
     if members.len() > MOST_MEMBERS {
         let message = format!("has {} nodes; at most {MOST_MEMBERS} may vote", members.len());

@@ -1,4 +1,4 @@
-//! The merge: which of the sources says what a setting is, and the memory of it.
+//! The merge of all sources: each setting's value, and which source it came from.
 
 use crate::config::arguments::ServeArgs;
 use crate::config::error::{ConfigError, Problem};
@@ -43,8 +43,8 @@ impl ServeArgs {
         resolve(self, environment)
     }
 
-    /// Which of the variables `names` look like settings and are none, as a
-    /// misspelt one does: worth a warning, but not an error, since others may set them.
+    /// Which of the variables `names` look like settings but are not, such as misspelt ones: worth a warning,
+    /// but not an error, since they may have been set for other purposes.
     pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         unknown_variables(names)
     }
@@ -95,7 +95,7 @@ fn resolve(
     Ok(settings)
 }
 
-/// Variables of this program that are no settings of `serve`.
+/// Variables of this program that are not settings of `serve`.
 const OTHER_VARIABLES: [&str; 6] = [
     CONFIG_VARIABLE,
     "KONTIKI_ENDPOINTS",
@@ -124,7 +124,7 @@ fn is_service_link(name: &str) -> bool {
         || name.ends_with("_PORT")
 }
 
-/// Fills in what follows from other settings.
+/// Fills in what derives from other settings.
 fn derive(settings: &mut Settings) {
     let name = settings.text("name").unwrap_or_default();
     settings.derive("data-dir", format!("kontiki-data/{name}"), "name");
@@ -145,7 +145,7 @@ fn derive(settings: &mut Settings) {
     settings.derive("initial-cluster", format!("{name}={advertise_peer}"), "name and advertise-peer");
 
     let preset = settings.text("timing").unwrap_or_default();
-    // A preset that does not exist is told by the check; the default fills in until then.
+    // An unknown preset is reported by the check; until then the default stands in.
     let timing = Timing::preset(&preset).unwrap_or_default();
     for (key, duration) in [
         ("tick-ms", timing.tick),

@@ -1,25 +1,21 @@
-//! What settings there are. The flags, the file's keys and the environment
+//! The settings there are. The flags, the file's keys and the environment
 //! variables are all read from this table, so that they cannot differ.
 
-/// One setting.
 pub(super) struct Setting {
-    /// Its word.
     pub key: &'static str,
-    /// What stands for its value in the help.
+    /// The placeholder for its value in the help.
     pub value: &'static str,
-    /// Its value where nothing else says one; empty: derived from another setting.
+    /// Its default value; empty if it derives from another setting.
     pub default: &'static str,
-    /// What it means.
     pub help: &'static str,
 }
 
 impl Setting {
-    /// The environment variable that sets it.
     pub(super) fn variable(&self) -> String {
         format!("KONTIKI_{}", self.key.to_uppercase().replace('-', "_"))
     }
 
-    /// Whether it is a switch: given without a value it means `true`.
+    /// Whether it is a switch: the flag without a value means `true`.
     pub(super) fn is_switch(&self) -> bool {
         self.value == "BOOL"
     }
@@ -34,7 +30,7 @@ const fn setting(
     Setting { key, value, default, help }
 }
 
-/// Where `--config` is also read from.
+/// The environment variable that stands in for `--config`.
 pub(super) const CONFIG_VARIABLE: &str = "KONTIKI_CONFIG";
 
 /// All settings of `serve`, in the order in which they are shown.
@@ -56,14 +52,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "",
         "All nodes that the cluster starts with: n1=http://host:2380,n2=… [default: this node alone]",
     ),
-    setting("cluster-token", "TEXT", "kontiki", "Tells apart clusters whose nodes have the same names"),
+    setting("cluster-token", "TEXT", "kontiki", "Distinguishes clusters whose nodes have the same names"),
     setting(
         "timing",
         "PRESET",
         "lan",
         "How fast the cluster reacts: lan, fast or wan; the same on all nodes",
     ),
-    setting("tick-ms", "MS", "", "The unit of time of the consensus [default: by --timing]"),
+    setting("tick-ms", "MS", "", "The unit of consensus time [default: by --timing]"),
     setting("heartbeat-ms", "MS", "", "How often a leader shows that it is alive [default: by --timing]"),
     setting("election-min-ms", "MS", "", "The shortest election timeout [default: by --timing]"),
     setting("election-max-ms", "MS", "", "The longest election timeout [default: by --timing]"),
@@ -74,16 +70,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("max-page-size", "SIZE", "4MiB", "About the largest page of a range; at most 64MiB"),
     setting("max-scan-chunk-size", "SIZE", "256KiB", "About the largest chunk of a scan; at most 4MiB"),
     setting("max-streams", "N", "1024", "The most streams on one connection"),
-    setting("max-requests", "N", "16384", "The most requests in progress; one more is refused at once"),
-    setting("default-deadline-ms", "MS", "10000", "How long a request may take that brings no deadline"),
-    setting("snapshot-rate", "SIZE", "64MiB", "How much of a snapshot to send in a second"),
+    setting("max-requests", "N", "16384", "The most requests in progress; more are refused at once"),
+    setting("default-deadline-ms", "MS", "10000", "How long a request without a deadline may take"),
+    setting("snapshot-rate", "SIZE", "64MiB", "The most bytes of a snapshot to send per second"),
     setting(
         "log-retain-entries",
         "N",
         "50000",
-        "How many log entries to keep although the state covers them, for followers that lag",
+        "How many log entries to keep for followers that lag, although the state covers them",
     ),
-    setting("log-retain-size", "SIZE", "64MiB", "About how large these entries may be together"),
+    setting("log-retain-size", "SIZE", "64MiB", "About the most bytes of these entries"),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
     setting("worker-threads", "N", "1", "The threads of the network runtime"),
     setting("cache-mib", "MIB", "64", "The storage engine's cache"),
@@ -102,7 +98,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
 ];
 
-/// The setting with this key.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }

@@ -2,19 +2,18 @@
 
 use std::path::PathBuf;
 
-/// Start a cluster on this machine: real server processes, to try Kontiki and to develop against.
+/// Start a cluster on this machine: real server processes, for trying out Kontiki and for development
 ///
-/// All nodes listen on 127.0.0.1: clients on the base port and every second
-/// port after it, the nodes among themselves on the ports between. Ctrl-C
-/// stops them all.
+/// All nodes listen on 127.0.0.1: for clients on the base port and every second port after it, for each other
+/// on the ports in between. Ctrl-C stops them all.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DevArgs {
-    /// How many nodes: 1 to 9, best an odd number [default: 3]
+    /// How many nodes: 1 to 9, preferably an odd number [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9))]
     pub nodes: Option<u16>,
 
-    /// Where to keep the nodes' data and logs; kept, and resumed the next time [default: a temporary
-    /// directory, removed at the end]
+    /// Where to keep the nodes' data and logs, to be resumed the next time [default: a temporary directory,
+    /// removed at the end]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -22,7 +21,7 @@ pub struct DevArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub base_port: Option<u16>,
 
-    /// Do not wait for the disk: faster, and a crash of the machine loses acknowledged writes
+    /// Do not wait for the disk: faster, but a crash of the machine loses acknowledged writes
     #[arg(long)]
     pub unsafe_no_fsync: bool,
 

@@ -10,27 +10,25 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// A node that was started.
 #[derive(Debug)]
 pub struct Node {
-    /// Its name, addresses and directories.
     pub plan: NodePlan,
-    /// Its process id, also after its end.
+    /// Its process id, even after it has ended.
     pub pid: u32,
-    /// `None` once its end has been seen. Its standard input is the pipe that tells it of our end.
+    /// `None` once its end has been seen. Its standard input is the pipe that tells it when this process ends.
     child: Option<Child>,
 }
 
 impl Node {
-    /// Starts `program` with `flags`. What it prints is added to the log.
+    /// Starts `program` with `flags`. Its output is appended to the log.
     ///
     /// # Errors
-    /// If the log cannot be written or the program not be started.
+    /// If the log cannot be written or the program cannot be started.
     pub fn start(program: &Path, flags: &[OsString], plan: NodePlan) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&plan.log)?;
         let mut command = Command::new(program);
-        // The flags say all there is to say; what the user exported for other
-        // uses (KONTIKI_DATA_DIR, …) must not leak in. How to log may.
+        // The flags set everything; variables that the user exported for other uses (KONTIKI_DATA_DIR, …)
+        // must not leak in, except those for logging.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("KONTIKI_") && !text.starts_with("KONTIKI_LOG") {
@@ -43,7 +41,8 @@ impl Node {
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // A group of its own: the terminal's Ctrl-C reaches only us, and we stop the nodes in order.
+            // In its own process group: the terminal's Ctrl-C reaches only this process, which stops the
+            // nodes in order.
             .process_group(0)
             .spawn()?;
         Ok(Self { plan, pid: child.id(), child: Some(child) })
@@ -61,21 +60,21 @@ impl Node {
         Some(status)
     }
 
-    /// Sends a signal, if it is still alive. The process id is certainly its
-    /// own: until [`reap`](Self::reap) the kernel gives it to no other.
+    /// Sends a signal, if it is still alive. The process id cannot belong to another process: the kernel does
+    /// not reuse it before [`reap`](Self::reap).
     pub fn signal(&self, signal: Signal) {
         if self.child.is_none() {
             return;
         }
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-            // The one possible error is that it has just ended.
+            // The only possible error is that it has just ended.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
 impl Drop for Node {
-    /// Whatever way the command ends, no node outlives it.
+    /// However the command ends, no node outlives it.
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
@@ -84,7 +83,7 @@ impl Drop for Node {
     }
 }
 
-/// How a process ended, in words.
+/// How a process ended, for people.
 pub fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(0), _) => "stopped by itself (exit status 0)".to_owned(),
@@ -100,7 +99,7 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    /// A shell in the place of a node.
+    /// A shell in place of a node.
     fn start(script: &str, dir: &Path) -> Node {
         let plan = NodePlan {
             name: "n1".into(),
@@ -144,7 +143,7 @@ mod tests {
     #[test]
     fn the_pipe_closes_with_the_parent_and_a_node_is_told_to_watch_it() {
         let tmp = tempfile::tempdir().unwrap();
-        // `read` fails at the end of the input, which is when we let go of it.
+        // `read` fails at the end of the input, which comes when this process closes it.
         let mut node =
             start(r#"[ "$KONTIKI_EXIT_WITH_PARENT" = 1 ] || exit 4; read line || exit 5"#, tmp.path());
         drop(node.child.as_mut().and_then(|child| child.stdin.take()));

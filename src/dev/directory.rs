@@ -1,8 +1,8 @@
-//! The directory of a development cluster: made, resumed, or refused.
+//! The directory of a development cluster: created, resumed, or refused.
 //!
-//! A file `kontiki-dev.json` marks a directory as ours and keeps the numbers
-//! that its nodes were started with. Nodes remember their peers' addresses
-//! and their cluster's token, so other numbers would not bring back the same cluster.
+//! A file `kontiki-dev.json` marks a directory as made by `kontiki dev` and keeps the numbers that its nodes
+//! were started with. Nodes remember their peers' addresses and their cluster's token, so other numbers would
+//! not bring back the same cluster.
 
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -14,24 +14,21 @@ const FORMAT: u32 = 1;
 const DEFAULT_NODES: u16 = 3;
 const DEFAULT_BASE_PORT: u16 = 2379;
 
-/// What the marker file says.
+/// The content of the marker file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Marker {
-    /// The form of this file: 1.
+    /// The version of this format: 1.
     pub format: u32,
-    /// How many nodes the cluster has.
     pub nodes: u16,
-    /// The first node's client port.
     pub base_port: u16,
-    /// The cluster token, made when the directory was.
+    /// The cluster token, made together with the directory.
     pub token: String,
 }
 
-/// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// It holds something else.
+    /// It was not made by `kontiki dev`.
     #[error(
         "{} is not empty and was not made by `kontiki dev` (it has no {MARKER_FILE}). Name an empty or a \
          new directory with --data-dir.", .0.display()
@@ -42,21 +39,14 @@ pub enum DirectoryError {
         "{}: cannot read this marker: {reason}. If the data does not matter, remove the directory.",
         path.display()
     )]
-    BadMarker {
-        /// The marker file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    BadMarker { path: PathBuf, reason: String },
     /// The cluster in it was made with other numbers.
     #[error(
         "{} holds a cluster made with {flag} {kept}, but {flag} {asked} was given. Leave the flag out to \
          resume that cluster, or name another directory.", path.display()
     )]
     OtherNumbers {
-        /// The directory.
         path: PathBuf,
-        /// The flag in question.
         flag: &'static str,
         /// What the cluster was made with.
         kept: u16,
@@ -65,40 +55,32 @@ pub enum DirectoryError {
     },
     /// The last port would be above 65535.
     #[error("--base-port {base_port} leaves no room for {nodes} nodes: each takes two ports, up to 65535.")]
-    PortsRunOut {
-        /// The first port.
-        base_port: u16,
-        /// How many nodes.
-        nodes: u16,
-    },
+    PortsRunOut { base_port: u16, nodes: u16 },
     /// The operating system refused.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// What was attempted, as a verb.
         what: &'static str,
-        /// On which file or directory.
         path: PathBuf,
-        /// What it answered.
         source: io::Error,
     },
 }
 
-/// A directory in use; a temporary one is removed when this is dropped.
+/// A directory in use; if temporary, it is removed on drop.
 #[derive(Debug)]
 pub struct Directory {
-    /// Where it is.
     pub path: PathBuf,
     /// Whether it is removed at the end.
     pub temporary: bool,
     /// The numbers of its cluster.
     pub marker: Marker,
-    /// Whether there was a cluster in it before.
+    /// Whether it already held a cluster.
     pub resumed: bool,
 }
 
 impl Directory {
-    /// Opens or makes the directory `wanted`, or makes a temporary one.
-    /// `nodes` and `base_port` are what the user asked for, if anything.
+    /// Opens or creates the directory `wanted`, or creates a temporary one. `nodes` and `base_port` are what
+    /// the user asked for, if anything.
     ///
     /// # Errors
     /// If the directory is not ours, holds another cluster, or cannot be written.
@@ -137,7 +119,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Written beside and renamed, so that an interruption leaves no half of it.
+    /// Written under another name and renamed, so that an interruption cannot leave half of it.
     fn write_marker(&self) -> Result<(), DirectoryError> {
         let text = serde_json::to_string_pretty(&self.marker).expect("a marker is plain JSON");
         let part = self.path.join("kontiki-dev.json.part");
@@ -172,7 +154,7 @@ fn read_marker(dir: &Path) -> Result<Option<Marker>, DirectoryError> {
         return Err(bad(format!("its format is {}, this program knows {FORMAT}", marker.format)));
     }
     if !(1..=9).contains(&marker.nodes) {
-        return Err(bad(format!("it counts {} nodes, 1 to 9 are possible", marker.nodes)));
+        return Err(bad(format!("it has {} nodes, but only 1 to 9 are possible", marker.nodes)));
     }
     Ok(Some(marker))
 }

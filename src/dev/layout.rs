@@ -1,4 +1,4 @@
-//! Who listens where: names, ports, directories and the flags of each node.
+//! The names, ports, directories and flags of all nodes.
 
 use crate::dev::args::DevArgs;
 use crate::dev::directory::Marker;
@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 pub struct NodePlan {
     /// `n1`, `n2`, …
     pub name: String,
-    /// Where it listens for clients.
     pub client_port: u16,
     /// Where it listens for the other nodes.
     pub peer_port: u16,
-    /// Its data directory.
     pub data_dir: PathBuf,
     /// The file that gets its standard output and error.
     pub log: PathBuf,
@@ -48,7 +46,7 @@ pub fn plan(marker: &Marker, dir: &Path) -> Vec<NodePlan> {
         .collect()
 }
 
-/// What follows the program's name to start `node`.
+/// The arguments that start `node`.
 pub fn serve_flags(node: &NodePlan, all: &[NodePlan], token: &str, args: &DevArgs) -> Vec<OsString> {
     let cluster: Vec<String> = all.iter().map(|n| format!("{}={}", n.name, n.peer_url())).collect();
     let mut flags: Vec<OsString> = vec!["serve".into()];
@@ -70,7 +68,7 @@ pub fn serve_flags(node: &NodePlan, all: &[NodePlan], token: &str, args: &DevArg
     flags
 }
 
-/// A command line that a shell reads back as exactly these words.
+/// A command line that a shell splits into exactly these words.
 pub fn shell_line(program: &str, flags: &[OsString]) -> String {
     std::iter::once(program.into())
         .chain(flags.iter().map(|flag| flag.to_string_lossy()))

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-/// However long a log is, only so much of its end is read.
+/// How much of a log's end is read at most.
 const TAIL_BYTES: u64 = 32 << 10;
 
 /// The last `count` lines of the file, oldest first.
@@ -19,7 +19,7 @@ pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut end = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut end)?;
     let text = String::from_utf8_lossy(&end);
-    // Reading from the middle, the first line is most likely a piece of one.
+    // If reading began in the middle, the first line is probably incomplete.
     let mut lines: Vec<String> = text.lines().skip(usize::from(start > 0)).map(str::to_owned).collect();
     lines.drain(..lines.len().saturating_sub(count));
     Ok(lines)

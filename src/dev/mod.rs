@@ -1,18 +1,17 @@
 //! `kontiki dev`: a cluster on this machine with one command.
 //!
-//! The nodes are real: child processes of this very program, each with its
-//! own data directory and log, that talk over loopback. So `kill -9` and
-//! `kill -STOP` do to them what a crash and a frozen machine do. This command
-//! starts them, says what they say of themselves, and stops them. It restarts
-//! nothing: what a cluster does without a node is worth seeing.
+//! The nodes are real: child processes that run this same program, each with its own data directory and log,
+//! and talk over loopback. So `kill -9` and `kill -STOP` do to them what a crash and a frozen machine do.
+//! This command starts them, shows what they report, and stops them. It restarts nothing: what a cluster does
+//! without a node is worth seeing.
 //!
 //! * [`args`]: the flags.
 //! * [`layout`]: names, ports, and how `kontiki serve` is called for each node.
 //! * [`directory`]: the data directory, temporary or kept, and its marker.
-//! * [`ports`]: are they free, and who has them if not.
+//! * [`ports`]: whether they are free, and who uses them if not.
 //! * [`child`]: a node as a process.
-//! * [`parent`]: the other side of it: how a node notices that we are gone.
-//! * [`observe`]: what the nodes answer, and who leads.
+//! * [`parent`]: the other side: how a node notices that `kontiki dev` is gone.
+//! * [`observe`]: what the nodes report, and who leads.
 //! * [`logs`], [`words`]: what the user reads.
 //! * [`session`]: all of it in order.
 

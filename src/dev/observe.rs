@@ -1,5 +1,4 @@
-//! What the nodes say of themselves: nothing that `kontiki dev` prints about
-//! roles and leaders comes from anywhere else.
+//! What the nodes report: everything that `kontiki dev` prints about roles and leaders comes from here.
 
 use crate::dev::layout::NodePlan;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
@@ -9,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long to wait between two rounds of questions.
+/// How long to wait between two rounds of requests.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A leader that is missed for so many rounds is worth a line; elections are shorter.
+/// How many rounds without a leader are worth a message; elections are shorter.
 const ROUNDS_BEFORE_ALARM: u32 = 6;
 
 /// One round of answers, in the order of the nodes; `None` did not answer.
@@ -53,22 +52,20 @@ async fn ask_all(clients: &[ClusterServiceClient<Channel>]) -> Picture {
 
 async fn ask(client: &mut ClusterServiceClient<Channel>) -> Option<NodeStatus> {
     let answer = client.status(StatusRequest { local_only: true }).await.ok()?.into_inner();
-    // Asked for itself alone, a node lists itself alone.
+    // A local status lists only the node itself.
     let own = answer.header?.node_id;
     answer.nodes.into_iter().find(|node| node.member.as_ref().is_some_and(|member| member.node_id == own))
 }
 
-/// Who leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
     /// Its place among the nodes.
     pub place: usize,
-    /// The term in which it leads.
     pub term: u64,
 }
 
-/// The node that says that it leads and is ready to serve. Should two say so
-/// (the older does not know yet), the newer term is right.
+/// The node that claims to lead and is ready to serve. If two claim to (the old leader does not know yet),
+/// the newer term is right.
 pub fn leader_of(picture: &Picture) -> Option<Leader> {
     let leading = |status: &NodeStatus| status.role() == NodeRole::Leader && status.ready;
     picture
@@ -79,7 +76,7 @@ pub fn leader_of(picture: &Picture) -> Option<Leader> {
         .map(|(place, term)| Leader { place, term })
 }
 
-/// Something that happened to the leadership.
+/// A change of leadership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// This one leads now, and did not before.
@@ -96,7 +93,7 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Takes the next picture in.
+    /// Takes in the next picture.
     pub fn update(&mut self, picture: &Picture) -> Option<News> {
         let Some(leader) = leader_of(picture) else {
             self.missed = self.missed.saturating_add(1);

@@ -1,5 +1,4 @@
-//! How a child process learns that `kontiki dev` is gone, even if that was
-//! killed with -9 and could tell nobody.
+//! How a child process learns that `kontiki dev` is gone, even if it was killed with -9 and could tell nobody.
 //!
 //! The parent holds the other end of the child's standard input and never
 //! writes to it. However the parent ends, the kernel closes that end, and the
@@ -11,9 +10,8 @@ use tokio::sync::oneshot;
 /// The environment variable that makes [`parent_gone`] watch; its value is `1`.
 pub const EXIT_WITH_PARENT: &str = "KONTIKI_EXIT_WITH_PARENT";
 
-/// Completes when the process that started this one is gone. It never
-/// completes unless [`EXIT_WITH_PARENT`] is `1`, so that a server may always
-/// wait for it. To be called once: it takes the process's standard input.
+/// Completes when the process that started this one is gone. It never completes unless [`EXIT_WITH_PARENT`]
+/// is `1`, so that any server may wait for it. To be called once: it takes over the process's standard input.
 pub async fn parent_gone() {
     if std::env::var_os(EXIT_WITH_PARENT).is_none_or(|value| value != "1") {
         return std::future::pending().await;
@@ -23,11 +21,10 @@ pub async fn parent_gone() {
 
 /// Completes at the end of `input`.
 ///
-/// A plain thread, because tokio's stdin reads on its blocking pool, and a
-/// runtime waits for that pool when it is dropped: the read, which ends only
-/// with the parent, would hold up an orderly stop.
+/// On a plain thread, because tokio's stdin reads on its blocking pool, and a runtime waits for that pool
+/// when it is dropped: the read, which ends only with the parent, would hold up an orderly stop.
 async fn end_of(mut input: impl Read + Send + 'static) {
-    let (gone, told) = oneshot::channel::<()>();
+    let (gone, signal) = oneshot::channel::<()>();
     let watch = move || {
         let mut scrap = [0; 64];
         loop {
@@ -41,11 +38,11 @@ async fn end_of(mut input: impl Read + Send + 'static) {
         drop(gone);
     };
     if std::thread::Builder::new().name("parent-watch".into()).spawn(watch).is_err() {
-        // Better to outlive the parent than to stop a server that has one.
+        // Better to outlive the parent than to stop a server whose parent still runs.
         return std::future::pending().await;
     }
-    // An error says that the sender was dropped, which is the message.
-    let _ = told.await;
+    // An error means that the sender was dropped, which is the signal.
+    let _ = signal.await;
 }
 
 #[cfg(test)]

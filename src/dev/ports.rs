@@ -1,4 +1,4 @@
-//! Whether the ports are free, and who has them if not.
+//! Whether the ports are free, and who uses them if not.
 
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process};
@@ -7,12 +7,10 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// A port that cannot be had.
+/// A port that cannot be bound.
 #[derive(Debug)]
 pub struct Taken {
-    /// The port.
     pub port: u16,
-    /// What the operating system says.
     pub error: io::Error,
     /// The process that listens there, if it can be found.
     pub holder: Option<Holder>,
@@ -21,9 +19,7 @@ pub struct Taken {
 /// A process that listens on a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process id.
     pub pid: u32,
-    /// Its command line.
     pub command: String,
 }
 
@@ -66,7 +62,7 @@ pub fn check(ports: impl IntoIterator<Item = u16>) -> Result<(), Taken> {
     Ok(())
 }
 
-/// Who listens on `port`, as far as it is a process of this user.
+/// Who listens on `port`, if it is a process of this user.
 fn holder_of(port: u16) -> Option<Holder> {
     let tables = [procfs::net::tcp(), procfs::net::tcp6()];
     let sockets: HashSet<u64> = tables

@@ -19,43 +19,30 @@ use tokio::time::Instant;
 const LEADER_PATIENCE: Duration = Duration::from_secs(60);
 /// Once there is a leader, how long the others may take to answer too, so that the table shows them all.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// How often to say that we still wait.
+/// How often to say that there is still no leader.
 const REMINDER: Duration = Duration::from_secs(5);
-/// How long a node may take to stop in order.
+/// How long a node may take to stop gracefully.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How much of a dead node's log to show.
 const LOG_LINES: usize = 10;
 
-/// Why `kontiki dev` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// No event loop, or no signal handlers.
+    /// The event loop or the signal handlers could not be set up.
     #[error("the operating system refused what is needed to start: {0}")]
     Runtime(#[source] io::Error),
-    /// The data directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// A port.
     #[error("{0}")]
     Port(ports::Taken),
     /// A node could not be started.
     #[error("cannot start {name}: {source}")]
-    Start {
-        /// Its name.
-        name: String,
-        /// What the operating system says.
-        source: io::Error,
-    },
+    Start { name: String, source: io::Error },
     /// Too few nodes lived long enough to elect a leader.
-    #[error("the cluster did not come up: {alive} of {of} nodes live, and a majority is needed")]
-    NoMajority {
-        /// How many live.
-        alive: usize,
-        /// How many there were.
-        of: usize,
-    },
-    /// The nodes live but elect nobody.
-    #[error("no node became leader within {} s. What they last said:\n{picture}", LEADER_PATIENCE.as_secs())]
+    #[error("the cluster did not come up: {alive} of {of} nodes are running, and a majority is needed")]
+    NoMajority { alive: usize, of: usize },
+    /// The nodes are running but elect no leader.
+    #[error("no node became leader within {} s. Their last reports:\n{picture}", LEADER_PATIENCE.as_secs())]
     NoLeader {
         /// The table of the nodes, and the ends of their logs.
         picture: String,
@@ -70,7 +57,7 @@ pub enum DevError {
 /// # Errors
 /// If it cannot be started or does not survive. All nodes are stopped then.
 pub async fn run(args: DevArgs) -> Result<(), DevError> {
-    // Before the first child, so that no end of one goes unnoticed.
+    // Before the first child is started, so that no exit goes unnoticed.
     let mut signals = Signals::listen().map_err(DevError::Runtime)?;
     let mut session = Session::start(args)?;
     let outcome = session.watch(&mut signals).await;
@@ -79,14 +66,14 @@ pub async fn run(args: DevArgs) -> Result<(), DevError> {
 }
 
 struct Session {
-    // Dropped in this order: the processes end before their directory goes.
+    // Dropped in this order: the processes end before their directory is removed.
     nodes: Vec<Node>,
     directory: Directory,
     /// How to start each node by hand.
     restart: Vec<String>,
     program: String,
     leadership: Leadership,
-    /// Whether the cluster has been introduced to the user.
+    /// Whether the table has been printed.
     up: bool,
     /// When a leader was first seen.
     first_leader: Option<Instant>,
@@ -120,7 +107,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Tells what happens until it is time to stop.
+    /// Reports what happens until it is time to stop.
     async fn watch(&mut self, signals: &mut Signals) -> Result<(), DevError> {
         let plans: Vec<NodePlan> = self.nodes.iter().map(|node| node.plan.clone()).collect();
         let (sender, mut pictures) = mpsc::channel(1);
@@ -208,9 +195,8 @@ impl Session {
         self.nodes.iter().filter(|node| node.is_alive()).count()
     }
 
-    /// Stops all nodes: in order, and those that do not by force.
-    /// A node that died may have been started again, as this command told how. It
-    /// is not ours to stop; but its data must not be taken from under it.
+    /// A node that died may have been started again by hand, as this command suggests. Such a node is not
+    /// ours to stop; but its data must not be removed while it runs.
     fn spare_what_was_started_by_hand(&mut self) {
         let is_served = |port: u16| {
             let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
@@ -235,7 +221,7 @@ impl Session {
         if self.alive() == 0 {
             return;
         }
-        say(format!("\nStopping {} (again Ctrl-C to kill them at once).", plural(self.alive())));
+        say(format!("\nStopping {} (press Ctrl-C again to kill them at once).", plural(self.alive())));
         self.nodes.iter().for_each(|node| node.signal(Signal::TERM));
         let deadline = Instant::now() + STOP_PATIENCE;
         while self.alive() > 0 {
@@ -252,10 +238,10 @@ impl Session {
         for node in self.nodes.iter().filter(|node| node.is_alive()) {
             say(format!("{} (pid {}) did not stop in time and is killed.", node.plan.name, node.pid));
         }
-        // The drop of a node kills it if need be.
+        // Dropping a node kills it if need be.
         self.nodes.clear();
         if self.directory.temporary {
-            say("All stopped; the temporary directory goes.");
+            say("All stopped; the temporary directory is removed.");
         } else {
             say(format!(
                 "All stopped. To resume: {} dev --data-dir {}",
@@ -274,7 +260,6 @@ fn plural(count: usize) -> String {
     if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
 }
 
-/// The signals that matter here.
 struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
@@ -303,8 +288,8 @@ impl Signals {
 }
 
 enum Heard {
-    /// Ctrl-C, SIGTERM, or the terminal has gone.
+    /// Ctrl-C, SIGTERM, or the terminal was closed.
     Stop,
-    /// Some child has ended (or was paused: look).
+    /// Some child has ended (or was paused).
     Child,
 }

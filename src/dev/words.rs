@@ -9,13 +9,13 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::path::Path;
 
-/// Prints lines. If nobody can read them any more (the terminal is closed, the
-/// pipe is cut), the cluster must still be stopped in order: so no error, and no panic.
+/// Prints lines. If nobody can read them any more (the terminal is closed, the pipe is broken), the cluster
+/// must still be stopped in order: so an error is ignored and nothing panics.
 pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// The role of a node, as it answered.
+/// The role that a node reported.
 pub fn role(status: Option<&NodeStatus>) -> &'static str {
     match status.map(NodeStatus::role) {
         None => "no answer",
@@ -62,13 +62,13 @@ pub fn table(nodes: &[Node], picture: &Picture) -> String {
     table.trim_fmt()
 }
 
-/// Who leads and what a write is worth.
+/// Who leads and how durable a write is.
 pub fn leads(nodes: &[Node], picture: &Picture, leader: &Leader) -> String {
     let durability = picture[leader.place].as_ref().map_or("unknown", |status| status.durability.as_str());
     format!("{} leads (term {}). Durability: {durability}.", nodes[leader.place].plan.name, leader.term)
 }
 
-/// What to try next. `program` is how the user can call this program.
+/// What to try next. `program` is the command that runs this program.
 pub fn what_next(program: &str, nodes: &[Node], leader: &Leader) -> String {
     let first = &nodes[0].plan;
     let mut lines = vec!["Try, in another terminal:".to_owned()];
@@ -90,7 +90,7 @@ pub fn what_next(program: &str, nodes: &[Node], leader: &Leader) -> String {
     lines.join("\n")
 }
 
-/// How the user can call the program at `exe`: by name if that finds it, else by its path.
+/// The command that runs the program at `exe`: its name if that finds it, else its path.
 pub fn call_name(exe: &Path) -> String {
     let Some(name) = exe.file_name() else {
         return exe.display().to_string();
@@ -106,7 +106,7 @@ pub fn call_name(exe: &Path) -> String {
     relative.map_or_else(|| exe.display().to_string(), |path| path.display().to_string())
 }
 
-/// The end of a node that nobody asked to end.
+/// The report of a node's unexpected end.
 pub fn obituary(
     node: &Node,
     ending: &str,

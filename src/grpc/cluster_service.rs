@@ -10,14 +10,12 @@ use crate::proto::v1::cluster_service_server::ClusterService;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
-/// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
     api: Arc<Api>,
 }
 
 impl Cluster {
-    /// Serves this node.
     pub fn new(api: Arc<Api>) -> Self {
         Self { api }
     }

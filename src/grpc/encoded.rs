@@ -1,4 +1,4 @@
-//! A stream of parts of the domain as a stream of messages.
+//! A stream of domain values as a stream of messages.
 
 use crate::api::answer_stream::AnswerStream;
 use futures_util::Stream;
@@ -6,14 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tonic::Status;
 
-/// See the module.
 pub struct EncodedStream<M> {
     next: Box<Next<M>>,
 }
 
 type Next<M> = dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<M, Status>>> + Send;
 
-/// Encodes the parts as they are asked for.
+/// Encodes the values as they are polled.
 pub fn encoded<T, M>(
     mut parts: AnswerStream<T>,
     mut encode: impl FnMut(T) -> M + Send + 'static,

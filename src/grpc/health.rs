@@ -1,8 +1,6 @@
-//! Health, in the two senses that an orchestrator needs apart.
+//! Health, in the two senses that an orchestrator distinguishes.
 //!
-//! *Liveness* asks whether restarting this process would help: do its loop and
-//! its disk thread answer? It never depends on a quorum, or the loss of one node
-//! would have the others restarted too. *Readiness* asks whether to send
+//! *Liveness* asks whether restarting this process would help: do its loop and its disk thread answer? It never depends on a quorum, or the loss of some nodes would get the others restarted too. *Readiness* asks whether to send
 //! requests here: a leader is known and this node's state is close behind.
 
 use crate::api::context::Api;
@@ -12,19 +10,18 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// Answers liveness.
+/// The name of liveness.
 pub const LIVENESS: &str = "liveness";
 
-/// Answer readiness. The empty name is the server as a whole.
+/// The names that mean readiness. The empty name is the server as a whole.
 pub const READINESS: [&str; 5] =
     ["", "readiness", "kontiki.v1.KvService", "kontiki.v1.ClusterService", "kontiki.v1.MaintenanceService"];
 
-/// How often the node is looked at. Its status changes with every turn of the
-/// loop, far more often than anybody asks.
+/// How often the node is checked. Its status changes with every turn of the loop, far more often than anybody asks.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// The health service, NOT_SERVING until the node is seen to be well, and the
-/// task that watches it. The task ends with the node.
+/// The health service, NOT_SERVING until the node is found healthy, and the task that watches it. The task
+/// ends with the node.
 pub async fn service(api: Arc<Api>) -> HealthServer<HealthService> {
     let reporter = HealthReporter::new();
     publish(&reporter, false, false).await;
@@ -46,7 +43,7 @@ async fn watch(api: Arc<Api>, reporter: HealthReporter) {
         tokio::select! {
             _ = every.tick() => {}
             () = api.shut_down() => {
-                // Still alive, but to be sent nothing more.
+                // Still alive, but no more requests should be sent to it.
                 publish(&reporter, true, false).await;
                 return;
             }
@@ -54,7 +51,7 @@ async fn watch(api: Arc<Api>, reporter: HealthReporter) {
     }
 }
 
-/// Tells all names at once.
+/// Sets the status of all names.
 pub(in crate::grpc) async fn publish(reporter: &HealthReporter, live: bool, ready: bool) {
     reporter.set_service_status(LIVENESS, serving(live)).await;
     for name in READINESS {

@@ -1,7 +1,6 @@
 //! `KvService`: what clients do with keys.
 //!
-//! Each handler checks the message as a whole, calls the api, and answers in the
-//! form in which it was asked.
+//! Each handler checks the whole message, calls the api, and answers in the form of the request.
 
 use crate::api::call::Call;
 use crate::api::context::Api;
@@ -14,14 +13,12 @@ use crate::proto::v1::kv_service_server::KvService;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
-/// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Kv {
     api: Arc<Api>,
 }
 
 impl Kv {
-    /// Serves this node.
     pub fn new(api: Arc<Api>) -> Self {
         Self { api }
     }
@@ -98,7 +95,7 @@ impl KvService for Kv {
     }
 }
 
-/// What came along with a request, and its message.
+/// A request's context, and its message.
 pub(in crate::grpc) fn opened<M>(api: &Api, request: Request<M>) -> (Call, M) {
     let deadline = timeout::deadline(request.metadata(), &api.limits);
     (Call::of_client(deadline), request.into_inner())

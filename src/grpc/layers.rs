@@ -1,4 +1,4 @@
-//! What stands between the network and the services.
+//! The layers between the network and the services.
 
 use crate::api::fault::Fault;
 use crate::grpc::wire::write::too_large;
@@ -14,16 +14,15 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-/// Counts the requests in progress, for all services and connections that
-/// share it, and refuses one too many at once and with details. (The
-/// transport's own load shedding says nothing about the outcome.)
+/// Counts the requests in progress, for all services and connections that share it, and refuses excess
+/// requests at once and with details. (The transport's own load shedding says nothing about the outcome.)
 #[derive(Clone, Debug)]
 pub struct InFlightLimit {
     permits: Arc<Semaphore>,
 }
 
 impl InFlightLimit {
-    /// Lets so many through at a time.
+    /// A limit of `at_once` requests.
     pub fn new(at_once: usize) -> Self {
         Self { permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))) }
     }
@@ -91,8 +90,8 @@ where
     }
 }
 
-/// Adds to what the transport itself refuses why it did so, as every other
-/// error says: a message over the limit, bytes that are no message, an unknown method.
+/// Adds a reason to the transport's own refusals, as every other error has one: a message over the limit,
+/// bytes that are not a message, an unknown method.
 pub fn explain(limits: &Limits) -> impl Fn(Response<Body>) -> Response<Body> + Clone + use<> {
     let limits = limits.clone();
     move |response| match bare_refusal(&response).and_then(|status| explained(&status, &limits)) {
@@ -101,7 +100,7 @@ pub fn explain(limits: &Limits) -> impl Fn(Response<Body>) -> Response<Body> + C
     }
 }
 
-/// An error without details; those come before any message, in the headers.
+/// The status in the headers, if there is one without details: an error before any message.
 fn bare_refusal(response: &Response<Body>) -> Option<Status> {
     let headers = response.headers();
     let code = headers.get(Status::GRPC_STATUS)?;
@@ -118,7 +117,7 @@ fn explained(status: &Status, limits: &Limits) -> Option<Fault> {
             let actual = message.split_whitespace().find_map(|word| word.parse().ok());
             Some(too_large(limits, actual.unwrap_or(limits.request_bytes as u64 + 1)))
         }
-        // The transport calls what a client sent wrongly INTERNAL.
+        // The transport reports a client's mistakes as INTERNAL.
         Code::Internal if is_clients_mistake(message) => {
             let message = format!("the request cannot be read: {message}");
             Some(Fault::new(Reason::Malformed, message).not_applied())

@@ -21,25 +21,24 @@ use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Server;
 use tower::ServiceBuilder;
 
-/// By so much a message may be over the limit and still be read: our own check
-/// then refuses it, with the reason that belongs to it.
+/// How far over the limit a message may be and still be read: our own check then refuses it, with the proper reason.
 const DECODE_SLACK_BYTES: usize = 64 << 10;
 
-/// The transport's limit of answers. The real limits are those of pages and
-/// replies; this one must never strike, since the write is done by then.
+/// The transport's limit on answers. The real limits are those of pages and replies; this one must never be
+/// hit, since a write is done by then.
 const ENCODE_BYTES_MAX: usize = 256 << 20;
 
-/// Requests of an operator's kind that one node takes at a time.
+/// The most operators' requests that one node serves at a time.
 const CLUSTER_REQUESTS_MAX: usize = 256;
 
 /// How long open connections may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The same, when the node has started: what is refused is refused at once.
+/// The same for the listener of a starting node, which refuses everything at once anyway.
 const STARTING_DRAIN: Duration = Duration::from_millis(500);
 
-/// Serves clients until `shutdown`, then lets what is under way finish for a
-/// while (a client that watches health would hold the connection for ever).
+/// Serves clients until `shutdown`, then lets requests under way finish for a while, but not longer (a client
+/// that watches health would hold the connection forever).
 pub async fn serve_clients(
     api: Arc<Api>,
     listener: TcpListener,
@@ -53,8 +52,7 @@ pub async fn serve_clients(
 /// Serves clients while this node, which has a new data directory, waits for
 /// the other members to accept it: health (alive, not ready) and reflection,
 /// and a refusal with [`Reason::Starting`] for everything else. Ends promptly
-/// after `shutdown`: connections are told to go away, so that clients come back
-/// to the listener that serves all.
+/// after `shutdown`: connections are closed with GOAWAY, so that clients come back to the full listener.
 ///
 /// [`Reason::Starting`]: crate::reason::Reason::Starting
 pub async fn serve_starting(
@@ -102,7 +100,7 @@ async fn serve(
 
 fn builder(limits: &Limits) -> Server {
     Server::builder()
-        // Only a backstop: handlers answer before their deadline, with details.
+        // Only a fallback: handlers answer before their deadline, with details.
         .timeout(LONGEST)
         .max_concurrent_streams(limits.streams_per_connection)
         .initial_stream_window_size(1 << 20)
@@ -113,14 +111,13 @@ fn builder(limits: &Limits) -> Server {
         .trace_fn(|request| tracing::debug_span!("rpc", method = request.uri().path()))
 }
 
-/// Accepts for ever. Running out of file descriptors must not end the
-/// listener, nor make it spin.
+/// Accepts forever. Running out of file descriptors must neither end the listener nor make it spin.
 pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
     futures_util::stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
                 Ok((connection, _)) => {
-                    // Without it small answers wait for the client's acknowledgement: 40 ms for nothing.
+                    // Without it small answers wait up to 40 ms for the client's acknowledgement.
                     if let Err(error) = connection.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY");
                     }
@@ -135,8 +132,8 @@ pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<
     })
 }
 
-/// All services of the client listener. Health and reflection stay outside of
-/// the limits: an overloaded node must not be restarted for it.
+/// All services of the client listener. Health and reflection are exempt from the limits: an overloaded node
+/// must not be restarted for being overloaded.
 pub async fn client_routes(api: Arc<Api>) -> Routes {
     let health = health::service(Arc::clone(&api)).await;
     let requests = InFlightLimit::new(api.limits.requests_in_flight);
@@ -161,7 +158,7 @@ pub async fn client_routes(api: Arc<Api>) -> Routes {
 fn with_reflection(routes: Routes) -> Routes {
     reflection::add_to(
         routes,
-        // With the forms of error details, so that tools show them in words.
+        // Includes the types of error details, so that tools can decode them.
         &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET],
     )
 }

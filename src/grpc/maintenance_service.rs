@@ -1,4 +1,4 @@
-//! `MaintenanceService`: backup and self-examination.
+//! `MaintenanceService`: backup, state hashes, and an empty call.
 
 use crate::api::context::Api;
 use crate::grpc::encoded::{EncodedStream, encoded};
@@ -10,14 +10,12 @@ use crate::proto::v1::maintenance_service_server::MaintenanceService;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
-/// The service. Cheap to clone.
 #[derive(Clone)]
 pub struct Maintenance {
     api: Arc<Api>,
 }
 
 impl Maintenance {
-    /// Serves this node.
     pub fn new(api: Arc<Api>) -> Self {
         Self { api }
     }

@@ -1,15 +1,12 @@
-//! The clients' door: gRPC.
+//! The gRPC interface for clients.
 //!
-//! Here protobuf ends: what arrives is checked as a whole, converted to a value
-//! of the domain or refused, executed by the [api](crate::api), and answered in
-//! the form in which it was asked. Nothing here decides what a request means.
+//! Protobuf ends here: a request is checked as a whole, converted to a domain value or refused, executed by
+//! the [api](crate::api), and answered in its own form. Nothing here decides what a request means.
 //!
 //! A request passes, in this order:
 //!
-//! 1. [`listener`]: limits of streams and sizes, keepalive, [`layers`] that
-//!    refuse one request too many and explain what the transport refuses;
-//! 2. one of [`kv_service`], [`cluster_service`], [`maintenance_service`], whose
-//!    handlers are all alike: decode, call the api, encode;
+//! 1. [`listener`]: limits on streams and sizes, keepalive, and [`layers`] that refuse excess requests and explain the transport's refusals;
+//! 2. one of [`kv_service`], [`cluster_service`], [`maintenance_service`], whose handlers all do the same: decode, call the api, encode;
 //! 3. [`wire`] for both conversions, [`status`](mod@status) for a refusal.
 //!
 //! What is missing: TLS, authentication, and compression.

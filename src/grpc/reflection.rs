@@ -1,6 +1,5 @@
-//! Reflection: the descriptors of all services with their comments, so that
-//! `grpcurl describe` reads as a manual. In both versions of the protocol,
-//! since older tools know only v1alpha.
+//! Reflection: the descriptors of all services with their comments, so that `grpcurl describe` reads like a
+//! manual. In both versions of the protocol, since older tools know only v1alpha.
 
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
@@ -8,7 +7,7 @@ use tonic_reflection::server::Builder;
 /// Adds both reflection services for these descriptors.
 ///
 /// # Panics
-/// If the descriptors, which are part of the program, are damaged.
+/// If the descriptors, which are built into the program, are damaged.
 pub fn add_to(routes: Routes, descriptors: &[&'static [u8]]) -> Routes {
     let builder = || {
         descriptors.iter().fold(Builder::configure(), |builder, descriptors| {

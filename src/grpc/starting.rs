@@ -1,10 +1,9 @@
-//! What clients hear from a node that is not yet a member of anything.
+//! What a node answers clients before its replica runs.
 //!
-//! A node with a new data directory takes part only after the others have
-//! accepted it, which may take as long as they are away. Meanwhile it is alive,
-//! and its client listener says so: health is served, so that no orchestrator
-//! restarts it for its patience; reflection too; and every other method is
-//! refused in words.
+//! A node with a new data directory takes part only after the others have accepted it, which may take as long
+//! as they are away. Meanwhile it is alive, and its client listener says so: health is served, so that no
+//! orchestrator restarts it for waiting; so is reflection; and every other method is refused with an
+//! explanation.
 
 use crate::api::fault::Fault;
 use crate::grpc::health::{LIVENESS, READINESS, publish};
@@ -16,10 +15,10 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// After so long it is worth while to ask again: introductions are repeated about as often.
+/// When it is worth asking again: introductions are repeated about this often.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Health as it is meanwhile.
+/// Health during this time.
 #[derive(Clone)]
 pub struct StartingHealth {
     reporter: HealthReporter,
@@ -33,21 +32,20 @@ impl StartingHealth {
         Self { reporter }
     }
 
-    /// Ends the streams of those who watch, or their connections would never
-    /// end; they come back and find the node that has started.
+    /// Ends the streams of clients that watch, or their connections would never end; they come back and find
+    /// the started node.
     pub async fn end(mut self) {
         for name in READINESS.into_iter().chain([LIVENESS]) {
             self.reporter.clear_service_status(name).await;
         }
     }
 
-    /// The service.
     pub fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 }
 
-/// Routes that refuse every method, but those of the services that are added.
+/// Routes that refuse every method except those of services added later.
 pub fn refusing(name: &str) -> Routes {
     let refusal = Status::from(refusal(name));
     let refuse = move || {

@@ -1,21 +1,20 @@
-//! The one place where a fault becomes a gRPC status.
+//! Where a fault becomes a gRPC status.
 //!
-//! Every status carries, beside code and message:
+//! Besides code and message, every status carries:
 //!
 //! * `google.rpc.ErrorInfo` with the [`Reason`], the domain `kontiki`, and facts
 //!   as metadata: `outcome`, `leader_id`, `leader_name`, `leader_url`, `limit`,
 //!   `actual`, `requested_revision`, `current_revision`, `compact_revision`,
 //!   `client_url`;
-//! * `google.rpc.BadRequest` that names the field, where one is at fault;
+//! * `google.rpc.BadRequest` with the name of the field, where one is at fault;
 //! * `google.rpc.RetryInfo`, where trying again may help and can do no harm;
 //! * for tools that cannot read details, the plain trailers `kontiki-reason`,
 //!   `kontiki-write-outcome` and `kontiki-leader`.
 //!
-//! Generic retry policies repeat UNAVAILABLE, so that an unknown outcome never
-//! goes out without saying so.
+//! Generic retry policies repeat UNAVAILABLE, so an unknown outcome always says that it is one.
 
 use crate::api::fault::{Details, Fault};
-use crate::reason::{Kind, Outcome, Reason};
+use crate::reason::{FailureKind, Outcome, Reason};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use tonic::metadata::MetadataValue;
@@ -31,8 +30,8 @@ pub const OUTCOME_TRAILER: &str = "kontiki-write-outcome";
 /// The trailer that says where the leader is.
 pub const LEADER_TRAILER: &str = "kontiki-leader";
 
-/// Trailers travel in one HTTP/2 header block, which many clients bound at
-/// 8 KiB; a refusal that quotes a long key must not break the connection.
+/// Trailers are sent in one HTTP/2 header block, which many clients limit to 8 KiB; a refusal that quotes a
+/// long key must not break the connection.
 const MESSAGE_BYTES_MAX: usize = 600;
 const FACT_BYTES_MAX: usize = 200;
 
@@ -83,22 +82,22 @@ impl From<Fault> for Status {
 }
 
 /// The gRPC code of a kind of failure.
-const fn code(kind: Kind) -> Code {
+const fn code(kind: FailureKind) -> Code {
     match kind {
-        Kind::InvalidArgument => Code::InvalidArgument,
-        Kind::FailedPrecondition => Code::FailedPrecondition,
-        Kind::OutOfRange => Code::OutOfRange,
-        Kind::Unimplemented => Code::Unimplemented,
-        Kind::Unavailable => Code::Unavailable,
-        Kind::ResourceExhausted => Code::ResourceExhausted,
-        Kind::DeadlineExceeded => Code::DeadlineExceeded,
-        Kind::Aborted => Code::Aborted,
-        Kind::DataLoss => Code::DataLoss,
-        Kind::Internal => Code::Internal,
+        FailureKind::InvalidArgument => Code::InvalidArgument,
+        FailureKind::FailedPrecondition => Code::FailedPrecondition,
+        FailureKind::OutOfRange => Code::OutOfRange,
+        FailureKind::Unimplemented => Code::Unimplemented,
+        FailureKind::Unavailable => Code::Unavailable,
+        FailureKind::ResourceExhausted => Code::ResourceExhausted,
+        FailureKind::DeadlineExceeded => Code::DeadlineExceeded,
+        FailureKind::Aborted => Code::Aborted,
+        FailureKind::DataLoss => Code::DataLoss,
+        FailureKind::Internal => Code::Internal,
     }
 }
 
-/// The text, or its beginning with a mark that something is missing.
+/// The text, or its beginning with a note that it was cut.
 fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return Cow::Borrowed(text);
@@ -107,13 +106,13 @@ fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}… ({} bytes in all)", &text[..end], text.len()))
 }
 
-/// Why a status was given, if it is one of ours.
+/// The reason in a status, if it is one of ours.
 pub fn reason_of(status: &Status) -> Option<Reason> {
     let reason = status.metadata().get(REASON_TRAILER)?.to_str().ok()?;
     Reason::named(reason)
 }
 
-/// What a status says of the write.
+/// What a status says about the write.
 pub fn outcome_of(status: &Status) -> Option<Outcome> {
     Outcome::named(status.metadata().get(OUTCOME_TRAILER)?.to_str().ok()?)
 }

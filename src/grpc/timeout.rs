@@ -1,5 +1,5 @@
-//! How much time a gRPC client gives: the header `grpc-timeout`. (The transport
-//! drops a handler when it is over, and what it then answers has no details.)
+//! How much time a gRPC client allows: the header `grpc-timeout`. (When it is over the transport drops the
+//! handler, and its own answer has no details.)
 
 use crate::api::deadline::Deadline;
 use crate::settings::Limits;
@@ -13,8 +13,7 @@ pub fn deadline(metadata: &MetadataMap, limits: &Limits) -> Deadline {
     Deadline::starting_at(Instant::now(), asked, limits.default_deadline)
 }
 
-/// At most eight digits and a unit. What is malformed is
-/// ignored, as the transport does.
+/// At most eight digits and a unit. A malformed header is ignored, as the transport does.
 fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {

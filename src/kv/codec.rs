@@ -1,8 +1,7 @@
-//! The few primitives that every byte form of this module is made of.
+//! The primitives that every encoding of this module is made of.
 //!
-//! Each value has exactly one encoding: what decodes, encodes to the same
-//! bytes again. Damage can therefore not hide in a form that nobody writes,
-//! and equal commands have equal bytes on every node.
+//! Each value has exactly one encoding: what was decoded encodes to the same bytes. So damage cannot hide in
+//! an encoding that nobody writes, and equal commands have equal bytes on every node.
 
 use bytes::Bytes;
 
@@ -20,7 +19,7 @@ pub struct DecodeError {
 pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    /// An empty one with room for so many bytes.
+    /// An empty writer with room for `bytes` bytes.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self(Vec::with_capacity(bytes))
     }
@@ -38,13 +37,12 @@ impl Writer {
         self.0.push(number as u8);
     }
 
-    /// The length, then the bytes.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.varint(bytes.len() as u64);
         self.raw(bytes);
     }
 
-    /// The bytes alone: their number is known otherwise.
+    /// The bytes without their length, which is known otherwise.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -64,7 +62,7 @@ pub(crate) fn varint_len(number: u64) -> usize {
 }
 
 /// Reads the primitives one after the other. Byte strings are slices of the
-/// input: nothing is copied, and no length is believed before it is checked.
+/// input: nothing is copied, and no length is trusted before it is checked.
 pub(crate) struct Reader<'a> {
     input: &'a Bytes,
     at: usize,
@@ -130,12 +128,12 @@ impl<'a> Reader<'a> {
         Ok(u128::from_be_bytes(self.array()?))
     }
 
-    /// Whether nothing is left.
+    /// Whether all input was read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.at == self.input.len()
     }
 
-    /// Nothing may be left.
+    /// Checks that all input was read.
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
         if self.at == self.input.len() {
             Ok(())

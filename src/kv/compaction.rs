@@ -1,9 +1,8 @@
-//! The physical half of a compaction, in small steps: what can be forgotten.
+//! The physical half of a compaction: removing garbage from the index, in small steps.
 //!
-//! The logical half is a replicated command: from it on, reads below a revision
-//! are refused, on every node alike. What nobody can read any more is then
-//! removed at each node's leisure. Where a node stands with that is not part
-//! of its state: neither a read nor a hash can tell.
+//! The logical half is a replicated command: after it, every node refuses reads below a revision. What nobody
+//! can read any more is then removed, each node at its own pace. How far a node has come is not part of its
+//! state: neither a read nor a hash can tell.
 
 use crate::kv::index::{CHUNK_KEYS, SharedIndex};
 use crate::kv::version::Position;
@@ -16,18 +15,19 @@ use std::ops::ControlFlow;
 pub(crate) struct Collected {
     /// All that compactions up to this revision made unreachable is gone.
     pub(crate) through: Revision,
-    /// The walk over all keys that goes further.
+    /// The walk over all keys that is under way, for a later compaction.
     pub(crate) running: Option<Running>,
 }
 
-/// Part of a walk.
+/// A walk that was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Running {
-    /// All that compactions up to this revision made unreachable is gone, of the keys below…
+    /// What compactions up to this revision made unreachable is gone from the keys below…
     pub(crate) target: Revision,
-    /// …this one…
+    /// …this key…
     pub(crate) next: Box<[u8]>,
-    /// …and of that key itself what those up to this revision did: a hot key has more than one step may take.
+    /// …and from that key itself what compactions up to this revision made unreachable: a hot key may have
+    /// more garbage than fits into one step.
     pub(crate) of_next: Revision,
 }
 
@@ -37,7 +37,7 @@ impl Collected {
         self.running.as_ref().map_or(self.through, |running| running.target)
     }
 
-    /// Up to which compaction the garbage of a key is gone.
+    /// The compaction up to which the garbage of a key is gone.
     pub(crate) fn of_key(&self, key: &[u8]) -> Revision {
         match &self.running {
             Some(running) => match key.cmp(&running.next) {
@@ -54,8 +54,9 @@ impl Collected {
         self.running.is_some() || self.through < target
     }
 
-    /// Forgets what compactions up to `target` made unreachable, of the next keys, for `budget` keys and versions. No read may begin
-    /// below `target` any more, and none be under way. Answers what was forgotten, by key oldest first; true: a tombstone.
+    /// Removes what compactions up to `target` made unreachable from the next keys, up to `budget` keys and
+    /// versions. No read below `target` may be under way or begin. Returns what was removed, oldest first for
+    /// each key; true: a tombstone.
     pub(crate) fn step(
         &mut self,
         index: &SharedIndex,
@@ -77,8 +78,8 @@ impl Collected {
     }
 }
 
-/// Drops the garbage of a chunk of keys. Answers where the next chunk begins, if there is one, and up to which compaction the
-/// garbage of that key is gone.
+/// Drops the garbage of a chunk of keys. Returns where the next chunk begins, if there is one, and the
+/// compaction up to which the garbage of that key is gone.
 fn sweep(
     index: &SharedIndex,
     target: Revision,
@@ -95,7 +96,7 @@ fn sweep(
         }
         let all = history.garbage(target);
         let mut count = all.min(*left);
-        // What remains must not begin with a tombstone: that alone would be garbage of the compaction at its own revision.
+        // The rest must not begin with a tombstone: that would be garbage by a compaction at its own revision.
         if count < all && history.get(count).is_some_and(|oldest| oldest.is_tombstone()) {
             count += 1;
         }

@@ -1,4 +1,4 @@
-//! What one command does to the state.
+//! Applying one command to the state.
 
 use crate::kv::conflict;
 use crate::kv::horizon::{Horizon, Values};
@@ -23,23 +23,22 @@ pub(crate) struct Draft<'a, C> {
     changes: &'a mut C,
     limits: &'a CommandLimits,
     allowance: Allowance,
-    /// The keys that were changed, in order: what is to be taken back if the command is refused in the end.
+    /// The changed keys, in order, to be undone if the command is refused in the end.
     changed: Vec<Bytes>,
     /// Where the next change goes: all changes of a command share a revision.
     next: Position,
 }
 
-/// Where the changes of a command go.
+/// Takes the changes of a command.
 pub(crate) trait Changes: Values {
-    /// Adds a record. Those of a command that is refused are taken back by whoever applies it.
+    /// Adds a record. The caller undoes the records of a command that is refused.
     fn push(&mut self, at: Position, record: Bytes);
 
-    /// How many bytes the records of this command have.
+    /// The size of this command's records in bytes.
     fn bytes(&self) -> usize;
 }
 
 impl<'a, C: Changes> Draft<'a, C> {
-    /// Begins a command.
     pub(crate) fn new(
         index: &'a SharedIndex,
         revisions: &'a mut Revisions,
@@ -51,7 +50,7 @@ impl<'a, C: Changes> Draft<'a, C> {
         Self { index, revisions, changes, limits, allowance, changed, next }
     }
 
-    /// The command is done.
+    /// Completes the command.
     pub(crate) fn finish(self) {
         if self.next.sub > 0 {
             self.revisions.current = self.next.revision;
@@ -104,7 +103,7 @@ impl<'a, C: Changes> Draft<'a, C> {
     pub(crate) fn txn(&mut self, txn: &Txn) -> Result<TxnResult, ReadError> {
         conflict::check(txn)?;
         let plan = Plan::new(self.horizon(), &*self.changes, txn)?;
-        // Whether the answer fits shows while it is made; then all is taken back.
+        // Whether the answer fits shows only while it is made; if not, everything is undone.
         let result = plan.run(&mut |op| self.op(op));
         if result.is_err() {
             let mut index = self.index.write();

@@ -1,15 +1,15 @@
 //! The versions of one key, without their values, in as few bytes as they need.
 //!
-//! Most keys have one version, and most reads want the newest: it stands in full, in the index itself. The
-//! older ones lose what their neighbours tell: within a *life* (from a creation to the next tombstone) the puts
-//! are numbered without gaps and share a create revision, which is that of the life's first put. Only where
-//! a compaction took that put must it be written down.
+//! Most keys have one version, and most reads want the newest: it is stored in full, in the index itself.
+//! Older versions omit what follows from their neighbours: within a *life* (from a creation to the next
+//! tombstone) the puts are numbered without gaps and share a create revision, which is that of the life's
+//! first put. It has to be stored only where a compaction removed that put.
 
 use crate::kv::version::{Position, Version};
 use crate::types::Revision;
 use std::collections::VecDeque;
 
-/// Up to so many older versions are kept without room to grow.
+/// Up to this many older versions are stored in an allocation without spare room.
 const FEW: usize = 32;
 
 /// The versions of one key, oldest first; never empty.
@@ -19,19 +19,18 @@ pub(crate) struct KeyHistory {
     older: Older,
 }
 
-/// What is older than the newest version, oldest first.
+/// All but the newest version, oldest first.
 #[derive(Clone, Debug)]
 enum Older {
-    /// [`FEW`] at most, often none, and all that was left out can be told.
+    /// [`FEW`] at most, often none; everything omitted follows from them.
     Few(Box<[Compact]>),
-    /// Any number.
     Many(Box<Many>),
 }
 
 #[derive(Clone, Debug)]
 struct Many {
     versions: VecDeque<Compact>,
-    /// The oldest in full: the life that it belongs to may have begun before it.
+    /// The oldest in full: its life may have begun before it.
     oldest: Version,
 }
 
@@ -41,7 +40,7 @@ struct Compact {
     revision: [u32; 2],
     sub: u32,
     value_bytes: u32,
-    /// 0 in a tombstone; the largest number stands for itself and all above.
+    /// 0 in a tombstone; the largest number stands for itself and everything above.
     version: u32,
 }
 
@@ -87,7 +86,7 @@ impl KeyHistory {
             Older::Many(many) => {
                 let versions = &mut many.versions;
                 if versions.len() == versions.capacity() {
-                    // Not the double: the bytes of a version count.
+                    // Not doubled: every byte per version counts.
                     versions.reserve_exact(versions.len() / 16 + 1);
                 }
                 versions.push_back(old);
@@ -95,7 +94,7 @@ impl KeyHistory {
         }
     }
 
-    /// Takes back the newest version, and says so with false if it was the only one.
+    /// Removes the newest version. False: it was the only one.
     #[must_use]
     pub(crate) fn pop(&mut self) -> bool {
         let Some(before) = self.len().checked_sub(2).and_then(|place| self.get(place)) else {
@@ -109,7 +108,6 @@ impl KeyHistory {
         true
     }
 
-    /// The number of versions.
     pub(crate) fn len(&self) -> usize {
         1 + match &self.older {
             Older::Few(few) => few.len(),
@@ -117,7 +115,7 @@ impl KeyHistory {
         }
     }
 
-    /// The version at a place, counted from the oldest.
+    /// The version at an index, counted from the oldest.
     pub(crate) fn get(&self, place: usize) -> Option<Version> {
         if place + 1 == self.len() {
             return Some(self.newest);
@@ -139,12 +137,11 @@ impl KeyHistory {
         Some(Version { revision, sub, value_bytes, create_revision, version })
     }
 
-    /// The newest version.
     pub(crate) fn newest(&self) -> &Version {
         &self.newest
     }
 
-    /// The newest version that is not newer than `revision`, be it a tombstone.
+    /// The newest version that is not newer than `revision`; may be a tombstone.
     pub(crate) fn at(&self, revision: Revision) -> Option<Version> {
         if self.newest.revision <= revision {
             return Some(self.newest);
@@ -152,7 +149,7 @@ impl KeyHistory {
         self.get(self.count_through(revision).checked_sub(1)?)
     }
 
-    /// Whether it has the version at a position.
+    /// Whether it includes the version at a position.
     pub(crate) fn contains(&self, at: Position) -> bool {
         self.at(at.revision).is_some_and(|version| version.position() == at)
     }
@@ -168,9 +165,8 @@ impl KeyHistory {
         }
     }
 
-    /// How many of the oldest versions nobody can read any more once all below
-    /// `compacted` is refused: all before the newest not above it, and that one
-    /// too if it only says that the key is absent.
+    /// How many of the oldest versions nobody can read once reads below `compacted` are refused: all before
+    /// the newest version not above `compacted`, and that one too if it is a tombstone.
     pub(crate) fn garbage(&self, compacted: Revision) -> usize {
         let through = self.count_through(compacted);
         match through.checked_sub(1).and_then(|last| self.get(last)) {
@@ -180,7 +176,7 @@ impl KeyHistory {
         }
     }
 
-    /// Forgets the `count` oldest versions, and says so with false if none is left.
+    /// Removes the `count` oldest versions. False: none is left.
     #[must_use]
     pub(crate) fn forget(&mut self, count: usize) -> bool {
         let Some(oldest) = self.get(count) else {
@@ -220,7 +216,7 @@ impl KeyHistory {
 }
 
 impl Version {
-    /// Whether all that a compact form of the `oldest` version leaves out shows in itself, or in this, the newest version.
+    /// Whether everything that the compact form of the `oldest` version omits follows from it and the newest version.
     fn tells(&self, oldest: &Version) -> bool {
         let same_life = !self.is_tombstone() && self.create_revision == oldest.create_revision;
         (oldest.version <= 1 || same_life) && self.version < u64::from(u32::MAX)
@@ -280,7 +276,7 @@ mod tests {
         }
     }
 
-    /// A version that counts beyond what the compact form can hold.
+    /// A put count beyond what the compact form can hold.
     #[test]
     fn a_key_may_be_put_more_often_than_32_bits_count() {
         let many = |n: u64| Version { version: u64::from(u32::MAX) - 3 + n, ..put(2 * n) };
@@ -302,7 +298,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list of whole versions.
+        /// Compared with a list of full versions.
         #[test]
         fn nothing_is_lost_in_the_compact_form(
             first in 1..4_u64,

@@ -11,16 +11,16 @@ use crate::types::Revision;
 /// The versions of the index up to a revision.
 #[derive(Clone, Copy)]
 pub(crate) struct Horizon<'a> {
-    /// Which versions there are, newer ones too.
+    /// All versions, including newer ones.
     pub(crate) index: &'a SharedIndex,
-    /// Which revisions there are.
+    /// The current and the compacted revision.
     pub(crate) revisions: Revisions,
-    /// What a read of the present sees. Inside a transaction, its own changes too.
+    /// The revision of a read of the present. Inside a transaction, it includes the transaction's own changes.
     pub(crate) newest: Revision,
 }
 
 impl Horizon<'_> {
-    /// The revision at which to read, if it can be read.
+    /// The revision at which to read, or a refusal.
     pub(crate) fn readable(&self, requested: Option<Revision>) -> Result<Revision, Refusal> {
         let (oldest, current) = (self.revisions.compacted, self.revisions.current);
         match requested {
@@ -32,7 +32,7 @@ impl Horizon<'_> {
     }
 }
 
-/// Where the values are.
+/// Access to the values.
 pub(crate) trait Values {
     /// The record at a position that the index names.
     fn record(&self, at: Position) -> Result<Record, ReadError>;

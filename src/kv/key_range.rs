@@ -1,4 +1,4 @@
-//! How the ways to name keys become one [`KeyRange`].
+//! The ways to name keys, all as [`KeyRange`].
 
 use crate::kv::model::KeyRange;
 use bytes::Bytes;
@@ -18,8 +18,8 @@ impl KeyRange {
     /// All keys that begin with `prefix`; all keys if it is empty.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let start = prefix.into();
-        // The first key behind them: the last byte that can grow does, the 0xff
-        // behind it fall away. If none can grow, no key is behind them.
+        // The first key after them: the last byte below 0xff is incremented, the 0xff bytes after it are
+        // dropped. If there is no such byte, no key comes after them.
         let end = start.iter().rposition(|&byte| byte != 0xff).map(|last| {
             let mut end = start[..=last].to_vec();
             end[last] += 1;
@@ -28,17 +28,16 @@ impl KeyRange {
         Self { start, end }
     }
 
-    /// All keys from `start` to below `end`; to the very last if there is no end.
+    /// All keys from `start` to below `end`; to the last key if there is no end.
     pub fn span(start: impl Into<Bytes>, end: Option<Bytes>) -> Self {
         Self { start: start.into(), end }
     }
 
-    /// All keys.
     pub fn all() -> Self {
         Self { start: Bytes::new(), end: None }
     }
 
-    /// Whether a key is part.
+    /// Whether a key is in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.start[..] <= *key && self.end.as_ref().is_none_or(|end| *key < end[..])
     }
@@ -48,7 +47,7 @@ impl KeyRange {
         self.end.as_ref().is_some_and(|end| end.split_last() == Some((&0, &self.start[..])))
     }
 
-    /// Whether no key can be part: the end is not behind the start.
+    /// Whether no key can be in the range: the end is not after the start.
     pub fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| *end <= self.start)
     }

@@ -10,7 +10,7 @@ use crate::types::Revision;
 use bytes::Bytes;
 use std::ops::ControlFlow;
 
-/// What an answer takes for each key beside the key and the value, about.
+/// About what an answer takes for each key besides the key and the value, in bytes.
 const KEY_VALUE_OVERHEAD: u64 = 32;
 
 /// How many bytes an answer may still take.
@@ -21,12 +21,11 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// So many bytes.
     pub(crate) fn new(limit: u64) -> Self {
         Self { limit, left: limit }
     }
 
-    /// Takes what one key needs.
+    /// Takes what one key needs, or refuses.
     pub(crate) fn take(&mut self, bytes: u64) -> Result<(), Refusal> {
         self.left = self.left.checked_sub(bytes).ok_or(Refusal::ReplyTooLarge { limit: self.limit })?;
         Ok(())
@@ -39,7 +38,6 @@ pub(crate) fn answer_bytes(key: &[u8], version: &Version, keys_only: bool) -> u6
     KEY_VALUE_OVERHEAD + key.len() as u64 + value_bytes
 }
 
-/// Reads a range.
 pub(crate) fn range(
     horizon: Horizon<'_>,
     values: &impl Values,
@@ -64,7 +62,7 @@ pub(crate) fn range(
     Ok(RangeResult { kvs: kvs.collect::<Result<_, _>>()?, more, count })
 }
 
-/// Shows what of a range can be seen at a revision.
+/// Visits the versions of a range that are visible at a revision.
 fn walk(
     horizon: Horizon<'_>,
     range: &KeyRange,
@@ -82,7 +80,7 @@ fn walk(
     }
 }
 
-/// What a range read will answer.
+/// The answer of a range read, being collected.
 struct Selection<'a> {
     query: &'a Range,
     allowance: &'a mut Allowance,
@@ -98,7 +96,7 @@ impl<'a> Selection<'a> {
         Self { query, allowance, chosen: Vec::new(), bytes: 0, more: false, count: 0, refused: None }
     }
 
-    /// Takes the next key, and no more than the limits allow; goes on beyond them only to count.
+    /// Takes the next key if the limits allow; goes on beyond them only to count.
     fn take(&mut self, key: &[u8], version: Version) -> ControlFlow<()> {
         let query = self.query;
         self.count += 1;
@@ -122,7 +120,6 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Reads the value of a version.
 pub(crate) fn fetch(values: &impl Values, key: Bytes, version: &Version) -> Result<KeyValue, ReadError> {
     let record = values.record(version.position())?;
     if record.key != key || record.version != *version {
@@ -141,8 +138,8 @@ fn key_value(key: Bytes, value: Bytes, version: &Version) -> KeyValue {
     }
 }
 
-/// Whether a comparison holds for all keys of its range. If there is none,
-/// numbers compare as 0, and no value compares at all.
+/// Whether a comparison holds for all keys of its range. If the range is empty, numbers compare as 0, and no
+/// value compares at all.
 pub(crate) fn holds(
     horizon: Horizon<'_>,
     values: &impl Values,

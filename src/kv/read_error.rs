@@ -1,15 +1,14 @@
-//! Why a read has no answer.
+//! Why a read failed.
 
 use crate::kv::model::Refusal;
 use crate::kv::table_error::TableError;
 
-/// A read failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The request cannot be answered from this state.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The engine broke its word.
+    /// The engine broke its promise.
     #[error(transparent)]
     Table(#[from] TableError),
 }

@@ -1,4 +1,4 @@
-//! Which revisions are being read, so that a compaction takes nothing that a running read needs.
+//! The revisions being read, so that a compaction removes nothing that a running read needs.
 
 use crate::kv::model::Refusal;
 use crate::types::Revision;
@@ -11,14 +11,15 @@ pub(crate) struct Readers(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What only reads below this revision need may be gone.
+    /// What only reads below this revision need may have been removed.
     collected: Revision,
-    /// The revisions that are being read, and by how many.
+    /// The revisions being read, each with its number of reads.
     reading: BTreeMap<Revision, usize>,
 }
 
 impl Readers {
-    /// Keeps what a read at `revision` needs until the answer is dropped. Refused if some of that may be gone already.
+    /// Keeps what a read at `revision` needs until the returned guard is dropped. Refused if some of that may
+    /// have been removed already.
     pub(crate) fn begin(self: &Arc<Self>, revision: Revision) -> Result<Reading, Refusal> {
         let mut state = self.lock();
         let oldest = state.collected;
@@ -29,8 +30,8 @@ impl Readers {
         Ok(Reading { readers: Arc::clone(self), revision })
     }
 
-    /// The writer wants to forget what only reads below `wanted` need. Answers up to where it may: from then on
-    /// no read begins below that.
+    /// Asks to remove what only reads below `wanted` need. Returns up to which revision that is allowed: from
+    /// then on no read begins below it.
     pub(crate) fn collect(&self, wanted: Revision) -> Revision {
         let mut state = self.lock();
         let oldest = state.reading.keys().next().map_or(wanted, |oldest| wanted.min(*oldest));

@@ -1,11 +1,11 @@
-//! What a version of a key is on disk.
+//! A version of a key on disk.
 //!
 //! ```text
 //! record = lease(0) create_revision version key_bytes key value_bytes value
 //! ```
 //!
-//! Numbers are LEB128. Version 0 makes a tombstone. Where it stands among all changes ([`Position`]), and a checksum,
-//! are added by whoever keeps it.
+//! Numbers are LEB128. Version 0 makes a tombstone. Its place among all changes ([`Position`]) and a checksum
+//! are added by the storage of records.
 
 use crate::kv::codec::{DecodeError, Reader, Writer, varint_len};
 use crate::kv::table_error::TableError;
@@ -14,22 +14,20 @@ use crate::types::Revision;
 use bytes::Bytes;
 use std::fmt;
 
-/// No lease: the field is there so that the format need not change for them.
+/// No lease: the field exists so that leases will not change the format.
 const NO_LEASE: u64 = 0;
 
 /// One version of one key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// The key.
     pub(crate) key: Bytes,
     /// The value; empty in a tombstone.
     pub(crate) value: Bytes,
-    /// All else.
+    /// Everything else.
     pub(crate) version: Version,
 }
 
-/// The bytes of a version. Copies key and value: what is stored must
-/// not pin the buffer in which the command came.
+/// Encodes a version. Copies key and value: what is stored must not pin the buffer that the command arrived in.
 pub(crate) fn encode(key: &[u8], value: &[u8], version: &Version) -> Bytes {
     let numbers =
         [NO_LEASE, version.create_revision.get(), version.version, key.len() as u64, value.len() as u64];
@@ -43,12 +41,12 @@ pub(crate) fn encode(key: &[u8], value: &[u8], version: &Version) -> Bytes {
     out.finish()
 }
 
-/// Reads the bytes of the version at `at`. Key and value are slices of them.
+/// Decodes the version at `at`. Key and value are slices of `bytes`.
 pub(crate) fn decode(at: Position, bytes: &Bytes) -> Result<Record, TableError> {
     read(at, bytes).map_err(|error| damaged(at, error))
 }
 
-/// The error for a record that is not as it was written.
+/// The error for a record that was damaged.
 pub(crate) fn damaged(at: Position, what: impl fmt::Display) -> TableError {
     TableError(format!("the record of revision {at} is damaged: {what}"))
 }

@@ -1,11 +1,10 @@
-//! How far the store has come.
+//! The store's revisions.
 
 use crate::types::Revision;
 
-/// The revisions that there are.
+/// The current revision, and the oldest that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Revisions {
-    /// The store's revision.
     pub(crate) current: Revision,
     /// Reads below it are refused.
     pub(crate) compacted: Revision,

@@ -19,8 +19,7 @@ enum Step<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Evaluates the comparisons, and checks that every revision which is read
-    /// on the path can be read.
+    /// Evaluates the comparisons, and checks that every revision read on the path can be read.
     pub(crate) fn new(horizon: Horizon<'_>, values: &impl Values, txn: &'a Txn) -> Result<Self, ReadError> {
         let mut succeeded = true;
         for compare in &txn.compares {
@@ -41,7 +40,7 @@ impl<'a> Plan<'a> {
         Ok(Self { succeeded, steps: steps.collect::<Result<_, _>>()? })
     }
 
-    /// Does the operations on the path in order. `act` never meets a transaction.
+    /// Does the operations on the path in order. `act` is never called with a transaction.
     pub(crate) fn run(
         &self,
         act: &mut dyn FnMut(&Op) -> Result<OpResult, ReadError>,
@@ -55,7 +54,7 @@ impl<'a> Plan<'a> {
 }
 
 impl Txn {
-    /// How deep transactions may be nested; one that holds no other has depth 1.
+    /// How deep transactions may be nested; one without others inside has depth 1.
     pub const MAX_DEPTH: usize = 16;
 
     /// Whether neither branch can change anything.

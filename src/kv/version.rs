@@ -1,19 +1,18 @@
-//! What is known of one version of a key without its value, and where it stands in the order of all changes.
+//! A version of a key without its value, and its place in the order of all changes.
 
 use crate::types::Revision;
 use std::fmt;
 
-/// The place of a change: the order of all changes ever made.
+/// The place of a change in the order of all changes ever made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position {
-    /// The revision.
     pub(crate) revision: Revision,
-    /// The place among the changes of that revision.
+    /// Its place among the changes of that revision.
     pub(crate) sub: u32,
 }
 
 impl Position {
-    /// The first that a revision could have.
+    /// The first position of a revision.
     pub(crate) fn first_of(revision: Revision) -> Self {
         Self { revision, sub: 0 }
     }
@@ -26,7 +25,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// Enough for every question about a version but the one for its value.
+/// Everything about a version except its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     /// The revision that made it.
@@ -42,7 +41,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Says that the key is absent from `at` on.
+    /// The version that makes the key absent from `at` on.
     pub(crate) fn tombstone(at: Position) -> Self {
         Self { revision: at.revision, sub: at.sub, value_bytes: 0, create_revision: Revision(0), version: 0 }
     }
@@ -52,7 +51,7 @@ impl Version {
         Position { revision: self.revision, sub: self.sub }
     }
 
-    /// Whether it says that the key is absent.
+    /// Whether it makes the key absent.
     pub(crate) fn is_tombstone(&self) -> bool {
         self.version == 0
     }

@@ -1,28 +1,24 @@
 //! What the log replicates, and what comes back.
 
 use crate::kv::{Compact, Delete, DeleteResult, Put, PutResult, Refusal, Txn, TxnResult};
-use crate::machine::gate::ClusterVersion;
+use crate::machine::compatibility::ClusterVersion;
 use crate::types::Revision;
 
 /// What the log replicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Set a key.
     Put(Put),
-    /// Remove keys.
     Delete(Delete),
     /// Compare, then do one of two things.
     Txn(Txn),
-    /// Forget the history below a revision.
     Compact(Compact),
-    /// Raise the cluster's version.
     Raise(Raise),
 }
 
 /// Raises the version of the cluster, once all members know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raise {
-    /// The version from which on entries of newer kinds may come.
+    /// The new version: from now on entries of its kinds may follow.
     pub version: ClusterVersion,
 }
 
@@ -31,23 +27,19 @@ pub struct Raise {
 pub struct Reply {
     /// The store's revision after the command: the command's own if it changed something.
     pub revision: Revision,
-    /// The answer proper.
-    pub outcome: Outcome,
+    /// The result itself.
+    pub result: CommandResult,
 }
 
-/// A command's answer by its kind.
+/// The result of a command, by its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A put was done.
+pub enum CommandResult {
     Put(PutResult),
-    /// A delete was done.
     Delete(DeleteResult),
-    /// A transaction was done.
     Txn(TxnResult),
-    /// History was forgotten.
     Compact,
     /// The cluster's version was raised, or was there already.
     Raised,
-    /// Nothing was done, on every node alike.
+    /// Nothing was done, on any node.
     Refused(Refusal),
 }

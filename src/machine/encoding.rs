@@ -1,4 +1,4 @@
-//! The byte form of a [`Command`]: what the log holds for ever.
+//! The byte form of a [`Command`]: what the log holds forever.
 //!
 //! ```text
 //! command  = kind …                       kinds: 1 put, 2 delete, 3 txn, 4 compact, 6 raise
@@ -12,13 +12,13 @@
 //! keys     = 0 key 0x00 | 1 start end | 2 start
 //! ```
 //!
-//! Kinds, numbers, counts and lengths are LEB128. What changes its form gets a new kind. A node that meets one that
-//! it does not know ends: it can neither do it nor leave it out as the others do (`gate.rs`).
+//! Kinds, numbers, counts and lengths are LEB128. A change of form needs a new kind. A node that meets an
+//! unknown kind ends: it can neither do what the others do nor skip it (`compatibility.rs`).
 
 use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::kv::{Compact, Compare, Delete, KeyRange, Op, Order, Put, Range, Relation, Target, Txn};
 use crate::machine::command::{Command, Raise};
-use crate::machine::gate::ClusterVersion;
+use crate::machine::compatibility::ClusterVersion;
 use crate::types::Revision;
 use bytes::Bytes;
 
@@ -45,7 +45,6 @@ const BOUNDED: u8 = 1;
 const UNBOUNDED: u8 = 2;
 
 impl Command {
-    /// The byte form.
     pub fn encode(&self) -> Bytes {
         let mut out = Writer::with_capacity(self.payload_bytes() + 32);
         match self {
@@ -64,14 +63,14 @@ impl Command {
         out.finish()
     }
 
-    /// Reads the byte form. Keys and values are slices of `input`, so that
-    /// nothing is copied; whoever keeps one for long copies it.
+    /// Reads the byte form. Keys and values are slices of `input`, so that nothing is copied; whoever keeps
+    /// one for long should copy it.
     ///
     /// Whatever the bytes are, this neither panics nor allocates more than in
-    /// proportion to them. A transaction may be nested [`Txn::MAX_DEPTH`] deep.
+    /// proportion to them. Transactions may be nested [`Txn::MAX_DEPTH`] deep.
     pub fn decode(input: &Bytes) -> Result<Self, DecodeError> {
         let mut from = Reader::new(input);
-        // All kinds so far are numbers of one byte.
+        // All kinds so far fit into one byte.
         let command = match from.byte()? {
             PUT => Self::Put(read_put(&mut from)?),
             DELETE => Self::Delete(read_delete(&mut from)?),
@@ -92,7 +91,7 @@ impl Command {
         }
     }
 
-    /// About how large the form of the commonest command gets.
+    /// The approximate size of the encoding, for the most common command.
     fn payload_bytes(&self) -> usize {
         match self {
             Self::Put(put) => put.key.len() + put.value.len(),
@@ -180,7 +179,7 @@ fn write_compare(out: &mut Writer, compare: &Compare) {
 
 fn write_keys(out: &mut Writer, keys: &KeyRange) {
     match &keys.end {
-        // The end follows the key's bytes, so that reading both is slicing.
+        // The end follows the key's bytes, so that both can be sliced.
         Some(end) if keys.is_single_key() => {
             out.byte(ONE_KEY);
             out.varint(keys.start.len() as u64);
@@ -230,7 +229,7 @@ fn read_raise(from: &mut Reader<'_>) -> Result<Raise, DecodeError> {
     Ok(Raise { version: ClusterVersion(version) })
 }
 
-/// Grows as it reads: a count is only a claim, and must not allocate.
+/// Grows as it reads: a count cannot be trusted, so it must not allocate.
 fn read_list<T>(
     from: &mut Reader<'_>,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,

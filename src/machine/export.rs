@@ -1,4 +1,4 @@
-//! The state as it is on disk, for another node.
+//! The state as another node stores it, for snapshots.
 
 use crate::kv::compaction::Collected;
 use crate::kv::{Refusal, TableError};
@@ -15,21 +15,20 @@ use std::sync::Arc;
 /// [`Machine::open`](crate::machine::Machine::open) then opens, they give a machine
 /// with the same answers and hashes.
 ///
-/// An error ends it; what was received before is of no use then.
+/// An error ends it; then everything received before is useless.
 pub struct Export {
     meta: Option<Arc<Meta>>,
     records: LiveRecords,
     inventory: Inventory,
-    /// The next record, which did not fit into the block before.
+    /// The next record, which did not fit into the previous block.
     ahead: Option<Stored>,
 }
 
 impl View {
-    /// Everything that another node needs to have this state. Not disturbed by
-    /// later writes; while it lives, nothing that it needs is removed.
+    /// Everything that another node needs to have this state. Not affected by later writes; while it lives,
+    /// nothing that it needs is removed.
     ///
-    /// Refused only if this is an old view and what it needs was removed
-    /// already: take the newest view then.
+    /// Refused only if this is an old view and something that it needs has been removed: then take the newest view.
     pub fn export(&self) -> Result<Export, Refusal> {
         let records = LiveRecords::new(self, self.revision())?;
         Ok(Export {
@@ -56,7 +55,7 @@ impl Export {
         Ok(block)
     }
 
-    /// What vouches for the records that came before it.
+    /// The meta record that vouches for the exported records.
     fn meta(&self, of: &Meta) -> Meta {
         let collected = Collected { through: of.revisions.compacted, running: None };
         Meta { inventory: self.inventory, collected, ..of.clone() }

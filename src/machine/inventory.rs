@@ -1,32 +1,29 @@
-//! Which records the state should have.
+//! The records that the state should have.
 //!
-//! An engine that meets damage may drop what it cannot read without a word: the
-//! end of its log, and with it whatever it had moved there. What is left looks whole,
-//! record by record. So the meta record says how many live records there are, and a sum
-//! over their places that is kept up with each change; a start counts them again. Garbage is not counted: how much of it has
-//! left the table already does not matter.
+//! An engine that meets damage may silently drop what it cannot read: the end of its log, including whatever
+//! it had moved there. What is left looks intact, record by record. So the meta record has the number of live
+//! records and a sum over their positions, updated with each change; a start counts them again. Garbage is
+//! not counted: it does not matter how much of it has left the table.
 
 use crate::kv::version::Position;
 use crate::machine::tables::TableId;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many records, and which. Their contents have checksums of their own.
+/// How many records, and which. Their contents have their own checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inventory {
-    /// How many.
     pub(crate) records: u64,
-    /// The sum of a hash of the place of each.
+    /// The sum of a hash of each position.
     pub(crate) sum: u64,
 }
 
 impl Inventory {
-    /// A record is added.
     pub(crate) fn add(&mut self, table: TableId, at: Position) {
         self.records += 1;
         self.sum = self.sum.wrapping_add(hash(table, at));
     }
 
-    /// A record that is part of it is no longer.
+    /// A record stops being live.
     pub(crate) fn remove(&mut self, table: TableId, at: Position) {
         self.records -= 1;
         self.sum = self.sum.wrapping_sub(hash(table, at));

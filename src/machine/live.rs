@@ -1,4 +1,4 @@
-//! Everything that can be read, straight from the table.
+//! Everything that can be read, directly from the table.
 
 use crate::kv::horizon::Horizon;
 use crate::kv::index::CHUNK_KEYS;
@@ -19,19 +19,17 @@ use xxhash_rust::xxh3::Xxh3;
 /// A hash over all versions of keys that can still be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateHash {
-    /// Up to which revision.
+    /// The revision up to which versions are included.
     pub revision: Revision,
-    /// From which compaction on.
+    /// The compaction from which on they are included.
     pub compact_revision: Revision,
-    /// The hash.
     pub hash: u128,
-    /// How many versions.
     pub records: u64,
 }
 
 impl View {
     /// Reads everything up to a revision (`None`: the newest) from the table and
-    /// hashes it. Takes long: not for the loop.
+    /// hashes it. Takes long: not to be called on the loop.
     ///
     /// Nodes with equal revision and compact revision have equal hashes. Nothing that it needs
     /// is removed while it runs.
@@ -47,14 +45,13 @@ impl View {
     }
 }
 
-/// All records that some read at a revision of the view up to `through` can
-/// see, with an error if one is missing.
+/// All records that a read at some revision of the view, up to `through`, can see; an error if one is missing.
 pub(crate) struct LiveRecords {
     view: View,
     through: Revision,
-    /// What makes "missing" mean "damaged".
+    /// Keeps the records from being removed, so that a missing one means damage.
     _reading: Reading,
-    /// The record that was read last, or what is before all.
+    /// The position of the last record read, or the one before all.
     last: Position,
     some: vec::IntoIter<Stored>,
     /// How many records are still to come.
@@ -90,8 +87,8 @@ impl LiveRecords {
         }
     }
 
-    /// Garbage is left out, whether this node has removed it already or not: a
-    /// version that was replaced or deleted at or below the compaction.
+    /// Garbage (a version that was replaced or deleted at or below the compaction) is left out, whether this
+    /// node has removed it or not.
     fn is_live(&self, stored: &Stored) -> Result<bool, TableError> {
         let TableId::Versions = stored.table;
         let compacted = self.view.compact_revision();
@@ -134,7 +131,7 @@ impl fmt::Debug for LiveRecords {
     }
 }
 
-/// How many versions can be read, by the index.
+/// How many versions can be read according to the index.
 fn count(horizon: Horizon<'_>, through: Revision) -> u64 {
     let (mut records, mut next) = (0, Some(Box::default()));
     while let Some(start) = next {

@@ -10,8 +10,8 @@ use crate::kv::record::{self, Record};
 use crate::kv::version::Position;
 use crate::kv::{ReadError, TableError};
 use crate::machine::blocks::{self, Fate, Store, Stored};
-use crate::machine::command::{Command, Outcome, Raise, Reply};
-use crate::machine::gate::{ClusterVersion, MachineError};
+use crate::machine::command::{Command, CommandResult, Raise, Reply};
+use crate::machine::compatibility::{ClusterVersion, MachineError};
 use crate::machine::inventory::Inventory;
 use crate::machine::meta::Meta;
 use crate::machine::saver::Saver;
@@ -24,15 +24,15 @@ use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// What whole records in memory may take, unless somebody says otherwise.
+/// The default size of the cache of whole records.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// So much may be forgotten before it is named to the table: it is listed until then.
+/// How many records may be garbage that no written meta record names yet: until then they are kept in a list.
 const DOOMED_MAX: usize = 1 << 16;
 
 /// Applies the log to the state.
 ///
-/// [`apply`](Self::apply) changes the state in memory; [`commit`](Self::commit) shows what was applied to readers. A
+/// [`apply`](Self::apply) changes the state in memory; [`commit`](Self::commit) makes it visible to readers. A
 /// [`Saver`] writes it to the table now and then. What is not saved is lost in a crash and applied again from the log.
 ///
 /// An error from any of its methods means that the table failed, or that an entry cannot be applied: the
@@ -42,7 +42,7 @@ pub struct Machine {
     index: Arc<SharedIndex>,
     readers: Arc<Readers>,
     store: Arc<Store>,
-    /// What was forgotten since the last commit.
+    /// What became garbage since the last commit.
     doomed: Vec<(Position, bool)>,
     view: View,
 }
@@ -57,15 +57,14 @@ pub struct Budget {
 }
 
 impl Machine {
-    /// Takes up the state where the table has it, and builds the index by
-    /// reading all of it once. An empty table makes the empty store.
+    /// Loads the state from the table, reading all of it once to build the index. An empty table makes an empty store.
     pub fn open(table: Arc<dyn Table>) -> Result<Self, TableError> {
         Self::open_with(table, CACHE_BYTES)
     }
 
-    /// Likewise; whole records in memory may take so many bytes.
+    /// The same, with a cache of `cache_bytes` for whole records.
     pub fn open_with(table: Arc<dyn Table>, cache_bytes: u64) -> Result<Self, TableError> {
-        // The versions come before it is known what of them was collected: they are sorted first in any case.
+        // The versions come before it is known which of them were collected, and have to be sorted first in any case.
         let mut versions = IndexBuilder::default();
         let (loaded, meta) = blocks::load(table, &mut |stored| match stored.table {
             TableId::Versions => {
@@ -87,17 +86,17 @@ impl Machine {
         Ok(Self { meta, index, readers, store, doomed: Vec::new(), view })
     }
 
-    /// The last entry that was applied, be it saved or not.
+    /// The last applied entry, whether saved or not.
     pub fn applied(&self) -> EntryId {
         self.meta.applied
     }
 
-    /// The members, as the replica encoded them; empty if it never did.
+    /// The members as the replica encoded them; empty if it never did.
     pub fn members(&self) -> &Bytes {
         &self.meta.members
     }
 
-    /// What decides which entries can be applied.
+    /// The cluster's version, which decides which entries can be applied.
     pub fn version(&self) -> ClusterVersion {
         self.meta.version
     }
@@ -107,7 +106,7 @@ impl Machine {
         self.view.clone()
     }
 
-    /// Writes what is committed to the table, from any thread.
+    /// A handle that writes what is committed to the table, from any thread.
     pub fn saver(&self) -> Saver {
         Saver(Arc::clone(&self.store))
     }
@@ -120,27 +119,27 @@ impl Machine {
 
     /// Applies the next entry, which holds a command.
     ///
-    /// A command that cannot be done changes nothing but [`applied`](Self::applied), and is answered by
-    /// [`Outcome::Refused`]. One that this program does not know is an error, not a refusal: other nodes may know it.
+    /// A command that cannot be done changes nothing but [`applied`](Self::applied), and is answered with
+    /// [`CommandResult::Refused`]. One that this program does not know is an error, not a refusal: other nodes may know it.
     /// Panics if `id` does not follow the last one.
     pub fn apply(&mut self, id: EntryId, command: &Bytes) -> Result<Reply, MachineError> {
         self.check_follows(id);
         let command = Command::decode(command).map_err(|error| unknown_command(id, command, &error))?;
         let before = (self.meta.revisions, self.meta.version);
         let mut entry = EntryChanges { store: &self.store, count: 0, bytes: 0 };
-        let outcome = match &command {
+        let result = match &command {
             Command::Raise(raise) => raise_version(&mut self.meta, id, raise)?,
             _ => {
                 let mut draft =
                     Draft::new(&self.index, &mut self.meta.revisions, &mut entry, &self.meta.limits);
                 match perform(&mut draft, &command) {
-                    Ok(outcome) => {
+                    Ok(result) => {
                         draft.finish();
-                        outcome
+                        result
                     }
                     Err(ReadError::Refused(refusal)) => {
                         entry.take_back();
-                        Outcome::Refused(refusal)
+                        CommandResult::Refused(refusal)
                     }
                     Err(ReadError::Table(error)) => return Err(error.into()),
                 }
@@ -148,7 +147,7 @@ impl Machine {
         };
         let (count, changed) = (entry.count, before != (self.meta.revisions, self.meta.version));
         self.finish(id, count, changed);
-        Ok(Reply { revision: self.meta.revisions.current, outcome })
+        Ok(Reply { revision: self.meta.revisions.current, result })
     }
 
     /// Applies the next entry, which holds nothing. Panics as [`apply`](Self::apply) does.
@@ -165,22 +164,24 @@ impl Machine {
         self.finish(id, 0, true);
     }
 
-    /// Answers the view that shows all that was applied. Writes to the table what fills blocks, but the rest is left to a [`Saver`].
+    /// Returns the view that shows everything applied. Writes full blocks to the table; the rest is left to a
+    /// [`Saver`].
     pub fn commit(&mut self) -> Result<View, TableError> {
         self.store.commit(&self.meta, std::mem::take(&mut self.doomed))?;
-        // Only now: all that it speaks of is in the index and can be read.
+        // Only now, when everything the meta record covers is in the index and can be read.
         self.view = View::new(&self.meta, &self.index, &self.store, &self.readers);
         Ok(self.view())
     }
 
-    /// Does a step of what the last committed compaction made possible: forgets what became unreachable, or takes what
-    /// was forgotten out of the table. The next commit has it. Answers whether there may be more.
+    /// Does a step of garbage collection up to the last committed compaction: removes what became unreachable
+    /// from the index, or from the table. The next commit includes it. Returns whether there may be more to
+    /// do.
     ///
-    /// What a read that is under way needs stays. So it may do nothing although
-    /// there is more: call it now and then, not in a tight loop.
+    /// What a running read needs stays. So it may do nothing although there is more to do: call it now and
+    /// then, not in a tight loop.
     pub fn collect_garbage(&mut self, budget: Budget) -> Result<bool, TableError> {
-        // Not what is merely applied: the newest view that readers have does not
-        // know that compaction yet, and must go on answering.
+        // Not a compaction that is merely applied: the newest view that readers have does not include it, and
+        // must go on answering.
         let target = self.view.compact_revision();
         let collectable = self.readers.collect(target);
         if self.meta.collected.is_behind(collectable) && self.store.doomed() < DOOMED_MAX {
@@ -188,7 +189,7 @@ impl Machine {
             return Ok(true);
         }
         if !self.doomed.is_empty() {
-            return Ok(true); // Until the next commit the store does not know of it.
+            return Ok(true); // Until the next commit the store does not know about it.
         }
         let index = &self.index;
         let more = self.store.clean(budget.blocks, &|stored| fate(index, stored))?;
@@ -209,7 +210,7 @@ impl Machine {
         assert!(id.term >= last.term, "terms never fall: {id} after {last}");
     }
 
-    /// The entry has added so many records.
+    /// The entry has added this many records.
     fn finish(&mut self, id: EntryId, records: usize, changed: bool) {
         let (meta, mut hasher) = (&mut self.meta, Xxh3::new());
         meta.applied = id;
@@ -224,26 +225,26 @@ impl Machine {
     }
 }
 
-fn perform(draft: &mut Draft<'_, EntryChanges<'_>>, command: &Command) -> Result<Outcome, ReadError> {
+fn perform(draft: &mut Draft<'_, EntryChanges<'_>>, command: &Command) -> Result<CommandResult, ReadError> {
     Ok(match command {
-        Command::Put(put) => Outcome::Put(draft.put(put)?),
-        Command::Delete(delete) => Outcome::Delete(draft.delete(delete)?),
-        Command::Txn(txn) => Outcome::Txn(draft.txn(txn)?),
+        Command::Put(put) => CommandResult::Put(draft.put(put)?),
+        Command::Delete(delete) => CommandResult::Delete(draft.delete(delete)?),
+        Command::Txn(txn) => CommandResult::Txn(draft.txn(txn)?),
         Command::Compact(compact) => {
             draft.compact(compact)?;
-            Outcome::Compact
+            CommandResult::Compact
         }
         Command::Raise(_) => unreachable!("it does not concern the keys"),
     })
 }
 
-fn raise_version(meta: &mut Meta, entry: EntryId, raise: &Raise) -> Result<Outcome, MachineError> {
+fn raise_version(meta: &mut Meta, entry: EntryId, raise: &Raise) -> Result<CommandResult, MachineError> {
     if raise.version > ClusterVersion::SUPPORTED {
         let what = format!("cluster version {}", raise.version);
         return Err(MachineError::Unknown { entry, what });
     }
     meta.version = meta.version.max(raise.version);
-    Ok(Outcome::Raised)
+    Ok(CommandResult::Raised)
 }
 
 fn unknown_command(entry: EntryId, command: &Bytes, error: &DecodeError) -> MachineError {
@@ -251,7 +252,7 @@ fn unknown_command(entry: EntryId, command: &Bytes, error: &DecodeError) -> Mach
     MachineError::Unknown { entry, what: format!("a command of {kind} that cannot be read ({error})") }
 }
 
-/// The records of the entry being applied, and all before.
+/// The records of the entry being applied, and all earlier ones.
 struct EntryChanges<'a> {
     store: &'a Store,
     count: usize,
@@ -283,7 +284,7 @@ impl Values for EntryChanges<'_> {
     }
 }
 
-/// What a record that is met in a block is by now.
+/// What has become of a record in a block.
 fn fate(index: &SharedIndex, stored: &Stored) -> Result<Fate, TableError> {
     match stored.table {
         TableId::Versions => {
@@ -298,7 +299,7 @@ fn fate(index: &SharedIndex, stored: &Stored) -> Result<Fate, TableError> {
     }
 }
 
-/// Takes one record into a hash, delimited so that no two lists of records are alike.
+/// Adds a record to a hash, delimited so that no two lists of records are hashed alike.
 pub(crate) fn hash_record(hasher: &mut Xxh3, stored: &Stored) {
     hasher.update(&[stored.table as u8]);
     hasher.update(&stored.at.revision.get().to_be_bytes());
@@ -307,13 +308,14 @@ pub(crate) fn hash_record(hasher: &mut Xxh3, stored: &Stored) {
     hasher.update(&stored.bytes);
 }
 
-/// The meta record says which records are live, so that none can be gone.
+/// Checks that all records are there that are live according to the meta record.
 fn check_inventory(expected: Inventory, found: Inventory) -> Result<(), TableError> {
     if found == expected {
         return Ok(());
     }
     let (expected, found) = (expected.records, found.records);
-    let reason = format!("the meta record speaks of {expected} records, {found} are there, and not the same");
+    let reason =
+        format!("the meta record lists {expected} records, but there are {found}, and not the same ones");
     Err(TableError(format!("the state is damaged: {reason}")))
 }
 

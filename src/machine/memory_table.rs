@@ -1,4 +1,4 @@
-//! A [`Table`] that forgets with the process.
+//! A [`Table`] in memory.
 
 use crate::kv::TableError;
 use crate::machine::table::{Scan, Table};
@@ -7,15 +7,13 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A sorted map in memory, for tests and simulation. Everything written is
-/// there at once; syncing does nothing.
+/// A sorted map in memory, for tests and simulation. Syncing does nothing.
 #[derive(Debug, Default)]
 pub struct MemoryTable {
     records: RwLock<BTreeMap<Bytes, Bytes>>,
 }
 
 impl MemoryTable {
-    /// An empty one.
     pub fn new() -> Self {
         Self::default()
     }
@@ -36,7 +34,7 @@ impl Table for MemoryTable {
     }
 
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
-        // The lock is taken anew for each record, so that a scan holds up no writer.
+        // The lock is taken again for each record, so that a scan holds up no writer.
         let mut start = start.map(Bytes::copy_from_slice);
         let end = end.map(Bytes::copy_from_slice);
         Box::new(std::iter::from_fn(move || {
@@ -73,7 +71,7 @@ impl Table for MemoryTable {
     }
 }
 
-/// `BTreeMap::range` panics on a start behind the end, and on a point excluded from both sides.
+/// `BTreeMap::range` panics if the start is after the end, and if both exclude the same key.
 fn is_empty(start: &Bound<Bytes>, end: &Bound<Bytes>) -> bool {
     match (start, end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,

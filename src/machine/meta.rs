@@ -1,4 +1,4 @@
-//! The meta record: up to where the state has come, and what vouches for that.
+//! The meta record: how far the state has come, and what is needed to check that.
 
 use crate::kv::CommandLimits;
 use crate::kv::TableError;
@@ -6,7 +6,7 @@ use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::kv::compaction::{Collected, Running};
 use crate::kv::revisions::Revisions;
 use crate::kv::version::Position;
-use crate::machine::gate::{ClusterVersion, newer_state};
+use crate::machine::compatibility::{ClusterVersion, newer_state};
 use crate::machine::inventory::Inventory;
 use crate::types::{EntryId, Index, Revision, Term};
 use bytes::Bytes;
@@ -14,32 +14,31 @@ use xxhash_rust::xxh3::Xxh3;
 
 const FORMAT: u8 = 3;
 
-/// Written after the records that it speaks of, and before the removal of those that it speaks of no more: so it is true of
-/// every table that a crash can leave. Records behind its last one are not part of the state.
+/// Written after the records that it covers, and before the removal of those that it no longer covers: so it
+/// is true of every table that a crash can leave. Records after its last one are not part of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
     /// The last entry that the state includes.
     pub(crate) applied: EntryId,
-    /// The store's revisions.
     pub(crate) revisions: Revisions,
     /// The hash over everything ever applied.
     pub(crate) hash: u128,
-    /// What decides which entries can be applied.
+    /// The cluster's version, which decides which entries can be applied.
     pub(crate) version: ClusterVersion,
-    /// What one command may do.
+    /// The limits on one command.
     pub(crate) limits: CommandLimits,
-    /// The last record that there ever was.
+    /// The last record ever made.
     pub(crate) last: Position,
-    /// The live records: those that are not garbage of what was collected.
+    /// The live records: those that are not garbage.
     pub(crate) inventory: Inventory,
-    /// How far this node has collected: not the same on all nodes.
+    /// How far this node has collected garbage; differs between nodes.
     pub(crate) collected: Collected,
-    /// The members, as the replica encoded them.
+    /// The members as the replica encoded them.
     pub(crate) members: Bytes,
 }
 
 impl Default for Meta {
-    /// Of the empty store.
+    /// The meta record of the empty store.
     fn default() -> Self {
         Self {
             applied: EntryId::ZERO,
@@ -56,10 +55,8 @@ impl Default for Meta {
 }
 
 impl Meta {
-    /// The table's key.
     pub(crate) const TABLE_KEY: [u8; 1] = [1];
 
-    /// The table's value.
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = Writer::with_capacity(160 + self.members.len());
         out.byte(FORMAT);
@@ -96,7 +93,6 @@ impl Meta {
         out.finish()
     }
 
-    /// Reads the table's value.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, TableError> {
         let damaged =
             |what: &dyn std::fmt::Display| TableError(format!("the meta record is damaged: {what}"));
@@ -131,15 +127,15 @@ impl Meta {
             last: Position { revision: Revision(from.varint()?), sub: read_u32(&mut from)? },
             inventory: Inventory { records: from.varint()?, sum: from.u64()? },
             collected: read_collected(&mut from)?,
-            // A copy, so that it does not pin what the engine read.
+            // A copy, so that it does not pin the engine's buffer.
             members: Bytes::copy_from_slice(&from.bytes()?),
         };
         from.end()?;
         Ok(meta)
     }
 
-    /// Takes one entry's changes into the hash, of which `changes` is a hash already. What is local to a node (which
-    /// garbage it has removed, how it grouped its writes) is not part of it.
+    /// Adds one entry's changes to the hash; `changes` is their hash. What is local to a node (which garbage
+    /// it has removed, how it grouped its writes) is not part of it.
     pub(crate) fn fold(&mut self, changes: u128) {
         let mut hasher = Xxh3::new();
         hasher.update(&self.hash.to_be_bytes());

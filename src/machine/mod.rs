@@ -1,6 +1,6 @@
 //! The replicated state machine: what an entry of the log does to the state of a node.
 //!
-//! Pure: no clock, thread, socket or chance. The same entries in the same order
+//! Pure: no clock, thread, socket or randomness. The same entries in the same order
 //! give the same answers, the same records and the same hashes on every node.
 //!
 //! ```text
@@ -12,33 +12,29 @@
 //! # The life of a put
 //!
 //! 1. The replica has it committed in the log and calls [`Machine::apply`] with
-//!    its id and its bytes ([`Command::decode`]; what does not decode ends the node, `gate.rs`).
-//! 2. The index tells the version it replaces ([`kv`](crate::kv)). If that was asked for, its value
-//!    is fetched: from the records that are in no block yet, or from the table.
-//! 3. The new record is added to those and the index extended. The rolling hash takes in
-//!    the record. The answer is ready.
-//! 4. [`Machine::commit`], once for many entries, writes what fills blocks, and answers the [`View`] that shows the put to readers.
-//! 5. A [`Saver`], now and then and on another thread, writes the rest and the meta record that vouches for all of it: after a crash
-//!    the state is at some entry's end, and the log is applied again from there (`blocks/`).
+//!    its id and its bytes ([`Command::decode`]; what does not decode ends the node, `compatibility.rs`).
+//! 2. The index knows the version that it replaces ([`kv`](crate::kv)). If the previous version was asked for, its value is fetched: from the records that are not in a block yet, or from the table.
+//! 3. The new record is added to those, to the index and to the rolling hash. The answer is ready.
+//! 4. [`Machine::commit`], once for many entries, writes full blocks, and returns the [`View`] that shows the put to readers.
+//! 5. A [`Saver`], now and then and on another thread, writes the rest and the meta record that vouches for all of it: after a crash the state ends with some entry, and the log is applied again from there (`blocks/`).
 //! 6. Replaced and compacted later, it is found by [`Machine::collect_garbage`],
 //!    a few keys at a time, and removed from index and table.
 //!
 //! # Two hashes
 //!
-//! [`View::state_hash`] is kept up with every entry: equal on all nodes at the
-//! same applied index, and a proof that they *decided* alike. [`View::hash`]
-//! reads all that can be read from the disk: a proof that they still *have* it.
-//! Which garbage a node has removed already is seen by neither.
+//! [`View::state_hash`] is updated with every entry: equal on all nodes at the same applied index, and a
+//! proof that they *decided* the same. [`View::hash`] reads everything that can be read from the disk: a
+//! proof that they still *have* it. Neither depends on which garbage a node has removed.
 //!
 //! # Caveats
 //!
-//! * There are no leases, sessions and watches yet. Their records go into the same blocks, under a name of their own (`tables.rs`).
+//! * There are no leases, sessions and watches yet. Their records will go into the same blocks, under their own table names (`tables.rs`).
 
 mod blocks;
 mod command;
+mod compatibility;
 mod encoding;
 mod export;
-mod gate;
 mod inventory;
 mod live;
 #[allow(clippy::module_inception, reason = "the folder is named after what it is about")]
@@ -51,9 +47,9 @@ mod table;
 mod tables;
 mod view;
 
-pub use command::{Command, Outcome, Raise, Reply};
+pub use command::{Command, CommandResult, Raise, Reply};
+pub use compatibility::{ClusterVersion, MachineError};
 pub use export::Export;
-pub use gate::{ClusterVersion, MachineError};
 pub use live::StateHash;
 pub use machine::{Budget, Machine};
 pub use memory_table::MemoryTable;

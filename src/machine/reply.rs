@@ -1,5 +1,5 @@
-//! The byte form of a [`Reply`]: what a leader answers the node that forwarded
-//! the command. It travels; nothing stores it.
+//! The byte form of a [`Reply`]: what a leader answers the node that forwarded the command. It is sent, but
+//! never stored.
 //!
 //! ```text
 //! reply    = version(1) revision result
@@ -15,7 +15,7 @@
 
 use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::kv::{DeleteResult, KeyValue, OpResult, PutResult, RangeResult, Refusal, Txn, TxnResult};
-use crate::machine::command::{Outcome, Reply};
+use crate::machine::command::{CommandResult, Reply};
 use crate::types::Revision;
 use bytes::Bytes;
 
@@ -33,18 +33,17 @@ const MORE: u8 = 1;
 const COUNTED: u8 = 1 << 1;
 
 impl Reply {
-    /// The byte form.
     pub fn encode(&self) -> Bytes {
         let mut out = Writer::with_capacity(32);
         out.byte(VERSION);
         out.varint(self.revision.get());
-        match &self.outcome {
-            Outcome::Put(put) => write_put(&mut out, put),
-            Outcome::Delete(delete) => write_delete(&mut out, delete),
-            Outcome::Txn(txn) => write_txn(&mut out, txn),
-            Outcome::Compact => out.byte(COMPACT),
-            Outcome::Raised => out.byte(RAISED),
-            Outcome::Refused(refusal) => {
+        match &self.result {
+            CommandResult::Put(put) => write_put(&mut out, put),
+            CommandResult::Delete(delete) => write_delete(&mut out, delete),
+            CommandResult::Txn(txn) => write_txn(&mut out, txn),
+            CommandResult::Compact => out.byte(COMPACT),
+            CommandResult::Raised => out.byte(RAISED),
+            CommandResult::Refused(refusal) => {
                 out.byte(REFUSED);
                 write_refusal(&mut out, refusal);
             }
@@ -57,20 +56,20 @@ impl Reply {
     pub fn decode(input: &Bytes) -> Result<Self, DecodeError> {
         let mut from = Reader::new(input);
         if from.byte()? != VERSION {
-            return Err(from.refuse("a version of the form that this program does not know"));
+            return Err(from.refuse("a version of the encoding that this program does not know"));
         }
         let revision = Revision(from.varint()?);
-        let outcome = match from.byte()? {
-            PUT => Outcome::Put(read_put(&mut from)?),
-            DELETE => Outcome::Delete(read_delete(&mut from)?),
-            TXN => Outcome::Txn(read_txn(&mut from, 1)?),
-            COMPACT => Outcome::Compact,
-            RAISED => Outcome::Raised,
-            REFUSED => Outcome::Refused(read_refusal(&mut from)?),
+        let result = match from.byte()? {
+            PUT => CommandResult::Put(read_put(&mut from)?),
+            DELETE => CommandResult::Delete(read_delete(&mut from)?),
+            TXN => CommandResult::Txn(read_txn(&mut from, 1)?),
+            COMPACT => CommandResult::Compact,
+            RAISED => CommandResult::Raised,
+            REFUSED => CommandResult::Refused(read_refusal(&mut from)?),
             _ => return Err(from.refuse("an unknown kind of reply")),
         };
         from.end()?;
-        Ok(Self { revision, outcome })
+        Ok(Self { revision, result })
     }
 }
 
@@ -170,7 +169,7 @@ fn read_delete(from: &mut Reader<'_>) -> Result<DeleteResult, DecodeError> {
 }
 
 fn read_txn(from: &mut Reader<'_>, depth: usize) -> Result<TxnResult, DecodeError> {
-    // Bounds the stack, as for the command that it answers.
+    // Bounds the stack, as for commands.
     if depth > Txn::MAX_DEPTH {
         return Err(from.refuse("transactions are nested too deep"));
     }
@@ -198,7 +197,7 @@ fn read_range(from: &mut Reader<'_>) -> Result<RangeResult, DecodeError> {
     Ok(RangeResult { kvs, more: flags & MORE != 0, count })
 }
 
-/// Grows as it reads: a count is only a claim, and must not allocate.
+/// Grows as it reads: a count cannot be trusted, so it must not allocate.
 fn read_list<T>(
     from: &mut Reader<'_>,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,

@@ -1,4 +1,4 @@
-//! Saving the state, beside the machine.
+//! Saving the state while the machine goes on.
 
 use crate::kv::TableError;
 use crate::machine::blocks::Store;
@@ -6,12 +6,12 @@ use crate::types::EntryId;
 use std::fmt;
 use std::sync::Arc;
 
-/// Writes what a machine has committed to its table. The machine goes on meanwhile.
+/// Writes what a machine has committed to its table, while the machine goes on.
 #[derive(Clone)]
 pub struct Saver(pub(crate) Arc<Store>);
 
 impl Saver {
-    /// Writes it. Answers the last entry that the next sync of the table makes durable.
+    /// Writes it. Returns the last entry that the next sync of the table makes durable.
     pub fn save(&self) -> Result<EntryId, TableError> {
         self.0.save()
     }

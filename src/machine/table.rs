@@ -1,4 +1,4 @@
-//! Where the state machine keeps its records: the seam for another engine.
+//! Where the state machine keeps its records: the interface to a storage engine.
 
 use crate::kv::TableError;
 use bytes::Bytes;
@@ -6,18 +6,17 @@ use std::ops::Bound;
 
 /// An ordered map from bytes to bytes that survives the process once synced.
 ///
-/// Two true implementations: sled ([`crate::storage`]) and a sorted map in
+/// Two implementations: sled ([`crate::storage`]) and a sorted map in
 /// memory for tests and simulation ([`MemoryTable`](crate::machine::MemoryTable)). Readers and
 /// the one writer use it at the same time.
 ///
-/// A crash leaves a prefix of its operations, in the order in which they were called; all of those before the last sync are part of it.
-/// There is no batch: whoever needs several changes to be seen together orders them so that every prefix is true.
+/// A crash leaves a prefix of its operations, in the order in which they were called; all of those before the
+/// last sync are part of it. There are no batches: changes that belong together are ordered so that every
+/// prefix is consistent.
 pub trait Table: Send + Sync + 'static {
-    /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableError>;
 
-    /// The records from `start` on, below `end`, in key order. It may or may not
-    /// show what is written while it runs.
+    /// The records from `start` on, below `end`, in key order. It may or may not include what is written while it runs.
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_>;
 
     /// Sets the value of a key: one operation.
@@ -26,7 +25,7 @@ pub trait Table: Send + Sync + 'static {
     /// Removes a key, if it is there: one operation.
     fn remove(&self, key: &[u8]) -> Result<(), TableError>;
 
-    /// Returns when all that was written before the call is on stable storage.
+    /// Returns when everything written before the call is on stable storage.
     fn sync(&self) -> Result<(), TableError>;
 
     /// Bytes on disk, about.

@@ -1,7 +1,7 @@
 //! The tables of the state, by name.
 //!
-//! All records of all tables go the same way: staged, counted, hashed, written in blocks, exported. What differs is
-//! which of them are live, and how they come back to memory at a start.
+//! The records of all tables are handled alike: staged, counted, hashed, written in blocks, exported. Tables
+//! differ in which of their records are live, and in how these are loaded into memory at a start.
 
 /// A table. Its number is part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +11,6 @@ pub(crate) enum TableId {
 }
 
 impl TableId {
-    /// The table of a number.
     pub(crate) fn of(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Versions),

@@ -9,19 +9,19 @@ use crate::kv::txn::Plan;
 use crate::kv::version::Position;
 use crate::kv::{Op, OpResult, Range, RangeResult, ReadError, Refusal, Txn, TxnResult};
 use crate::machine::blocks::Store;
-use crate::machine::gate::ClusterVersion;
+use crate::machine::compatibility::ClusterVersion;
 use crate::machine::meta::Meta;
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
-/// The state at one applied index. Cheap to clone; reads of it wait for nobody longer than
-/// for a few keys, and are never disturbed by what is written meanwhile.
+/// The state at one applied index. Cheap to clone. Reads never wait longer than for a few keys, and are not
+/// affected by concurrent writes.
 ///
-/// It holds no copy of anything, but a revision: what later entries write is invisible to it, and while it lives no
-/// compaction takes what it shows at its own revision. What lies further in the past may
-/// be compacted meanwhile: a read of that is refused as [`Refusal::Compacted`] then.
+/// It holds no copy, only a revision: what later entries write is invisible to it, and while it lives no
+/// compaction removes what it shows at its own revision. What lies further in the past may be compacted
+/// meanwhile: a read of that is refused with [`Refusal::Compacted`].
 #[derive(Clone)]
 pub struct View {
     pub(crate) meta: Arc<Meta>,
@@ -34,7 +34,7 @@ pub struct View {
 }
 
 impl View {
-    /// The state as of now: `meta` speaks of all that is in the index.
+    /// The current state: `meta` covers everything in the index.
     pub(crate) fn new(
         meta: &Meta,
         index: &Arc<SharedIndex>,
@@ -53,7 +53,6 @@ impl View {
         self.meta.applied
     }
 
-    /// The store's revision.
     pub fn revision(&self) -> Revision {
         self.meta.revisions.current
     }
@@ -63,18 +62,17 @@ impl View {
         self.meta.revisions.compacted
     }
 
-    /// What decides which entries can be applied.
+    /// The cluster's version, which decides which entries can be applied.
     pub fn version(&self) -> ClusterVersion {
         self.meta.version
     }
 
-    /// The number of keys.
     pub fn keys(&self) -> u64 {
         self.keys
     }
 
-    /// A rolling hash over everything ever applied, free of cost. Equal on all
-    /// nodes at the same applied index; it says nothing about the disk.
+    /// A rolling hash over everything ever applied, at no cost. Equal on all nodes at the same applied index;
+    /// it says nothing about the disk.
     pub fn state_hash(&self) -> u128 {
         self.meta.hash
     }
@@ -84,20 +82,19 @@ impl View {
         &self.meta.members
     }
 
-    /// Reads a range.
     pub fn range(&self, range: &Range) -> Result<RangeResult, ReadError> {
         self.read(range, &mut Allowance::new(u64::MAX))
     }
 
-    /// This view at an earlier revision, which no compaction takes while the answer lives: for whoever reads it in parts.
+    /// This view at an earlier revision, which no compaction removes while the returned view lives: for reads
+    /// in several steps.
     pub fn at(&self, revision: Revision) -> Result<Self, Refusal> {
         let revision = self.horizon().readable(Some(revision))?;
         let _reading = Arc::new(self.readers.begin(revision)?);
         Ok(Self { _reading, ..self.clone() })
     }
 
-    /// Evaluates a transaction that writes nothing in either branch, as a
-    /// command would be: with the same limit on the answer.
+    /// Evaluates a transaction that writes in neither branch, with the same limit on the answer as for a command.
     ///
     /// Panics if it writes: the caller asks [`Txn::is_read_only`] first.
     pub fn read_txn(&self, txn: &Txn) -> Result<TxnResult, ReadError> {
@@ -110,7 +107,7 @@ impl View {
         })
     }
 
-    /// What is to be read once more, at a revision that may be compacted meanwhile, is protected while it is read.
+    /// A read at a revision that may be compacted meanwhile protects it for the time of the read.
     fn read(&self, range: &Range, allowance: &mut Allowance) -> Result<RangeResult, ReadError> {
         let revision = self.horizon().readable(range.revision)?;
         let _reading = (revision < self.revision()).then(|| self.readers.begin(revision)).transpose()?;

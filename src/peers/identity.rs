@@ -9,7 +9,7 @@
 //! | recipient | an address that now belongs to another node |
 //! | node id | a node that is no member |
 //! | settings | members with another timing, or another form of what peers say |
-//! | cluster version | a program that does not know what the log may hold ([`gate`](crate::machine)) |
+//! | cluster version | a program that does not know what the log may hold ([`machine`](crate::machine)) |
 //! | directory id | a member that lost its disk: it forgot its votes and its log, and would break promises |
 
 use crate::machine::ClusterVersion;

@@ -1,5 +1,5 @@
-//! What a node has in every role: term and vote, the log, and the door through which messages leave, some of them
-//! not before the disk has what they rest on.
+//! What a node has in every role: term and vote, the log, and the sending of messages, some of which wait
+//! until the disk has what they rest on.
 
 use crate::raft::effects::{Effects, Mark, Persist};
 use crate::raft::entry::HardState;
@@ -11,31 +11,30 @@ use crate::types::{EntryId, NodeId, Term};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The most statements that wait for the disk. They are small and may be lost.
+/// The most statements that may wait for the disk. They are small, and any of them may be lost.
 const HELD_MAX: usize = 1024;
 
-/// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
     pub(crate) id: NodeId,
     pub(crate) options: Options,
     pub(crate) rng: fastrand::Rng,
     pub(crate) log: Log,
-    /// What came about since the last `take_effects`.
+    /// The effects since the last `take_effects`.
     pub(crate) effects: Effects,
     /// Whether the disk has no room for more entries.
     pub(crate) disk_full: bool,
-    /// A snapshot that is being installed; until then the log stands still.
+    /// A snapshot that is being installed; until that is done the log does not change.
     pub(crate) installing: Option<SnapshotMeta>,
     hard_state: HardState,
     /// The log must be emptied on disk too, to begin behind this entry.
     reset: Option<EntryId>,
     disk: Disk,
-    /// Statements that wait for a mark, in rising order.
+    /// Statements that wait for a mark, in ascending order.
     held: VecDeque<(Mark, NodeId, Message)>,
 }
 
-/// What the disk was given and what it has finished.
+/// What the disk was given to write and what it has finished.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     issued: Mark,
@@ -44,7 +43,7 @@ struct Disk {
     hard_state: Mark,
     /// Whether the hard state has changed since.
     hard_state_changed: bool,
-    /// Ticks since it last finished something that it owes.
+    /// Ticks without a finished write while some are outstanding.
     silent_ticks: u32,
 }
 
@@ -103,8 +102,8 @@ impl Core {
         self.reset = Some(self.log.base());
     }
 
-    /// The only way out for messages. What [rests on the hard state](Message::rests_on_hard_state) leaves when that is
-    /// durable, everything else at once, while the disk may still be writing (thesis §10.2.1).
+    /// The only way to send a message. One that [rests on the hard state](Message::rests_on_hard_state)
+    /// leaves when that is durable, any other at once, while the disk may still be writing (thesis §10.2.1).
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
         if !message.rests_on_hard_state() || self.is_hard_state_durable() {
             return self.effects.messages.push((to, message));
@@ -124,7 +123,7 @@ impl Core {
         Mark(self.disk.issued.0 + 1)
     }
 
-    /// One write with everything that the disk was not given yet.
+    /// One write with everything that the disk has not been given yet.
     pub(crate) fn take_persist(&mut self) -> Option<Persist> {
         if !self.disk.hard_state_changed && self.reset.is_none() && !self.log.has_unwritten() {
             return None;
@@ -150,14 +149,14 @@ impl Core {
         }
     }
 
-    /// A tick passed for the disk.
+    /// Counts a tick of silence if the disk owes a write.
     pub(crate) fn tick_disk(&mut self) {
         let owes = self.disk.issued > self.disk.persisted;
         self.disk.silent_ticks = if owes { self.disk.silent_ticks.saturating_add(1) } else { 0 };
     }
 
-    /// Whether our own disk has been silent for several election timeouts. Such
-    /// a node still sends heartbeats but commits nothing: it must not lead.
+    /// Whether our own disk has finished nothing for several election timeouts. Such a node could still send
+    /// heartbeats but commits nothing: it must not lead.
     pub(crate) fn is_disk_stalled(&self) -> bool {
         self.disk.silent_ticks >= self.options.disk_stall_ticks
     }
@@ -179,17 +178,15 @@ impl Core {
             || self.log.len() >= self.options.tail_entries_max
     }
 
-    /// Whether the tail must be trimmed before it takes a leader's entries.
-    /// Only what is committed counts, since only that can be trimmed: the rest
-    /// may need one more entry to become committed (Raft §5.4.2), and there is
-    /// never more of it than a leader's tail could hold.
+    /// Whether the tail must be trimmed before it takes a leader's entries. Only committed entries count,
+    /// since only they can be trimmed: the others may need one more entry to become committed (Raft §5.4.2),
+    /// and there are never more of them than fit into a leader's tail.
     pub(crate) fn must_trim_first(&self) -> bool {
         let committed = self.log.commit().0 - self.log.base().index.0;
         self.log.committed_bytes() >= self.options.tail_bytes_max
             || committed >= self.options.tail_entries_max as u64
     }
 
-    /// All members but this one.
     pub(crate) fn peers(&self) -> Vec<NodeId> {
         self.log.members().all().filter(|node| *node != self.id).collect()
     }
@@ -201,7 +198,7 @@ impl Core {
         (id, effects, disk_full, installing, hard_state, reset).hash(to);
         let Disk { issued, persisted, hard_state, hard_state_changed, silent_ticks: _ } = disk;
         (issued.since(*persisted), hard_state.since(*persisted), hard_state_changed).hash(to);
-        // Who hears a statement twice, or in another order, has heard nothing new.
+        // Hearing a statement twice, or in another order, tells nothing new.
         let hash_of = |node: &NodeId, message: &Message| {
             let mut hasher = DefaultHasher::new();
             (node, message).hash(&mut hasher);

@@ -1,5 +1,4 @@
-//! What a node wants done: plain data, so that a test compares a whole
-//! reaction and a script prints it.
+//! What a node wants done: plain data, so that a test can compare a whole reaction and a script can print it.
 
 use crate::raft::entry::{Entry, HardState};
 use crate::raft::message::Message;
@@ -8,13 +7,12 @@ use crate::types::{EntryId, Index, NodeId, Term};
 
 /// Everything to do after the inputs since the last call of `take_effects`.
 ///
-/// The fields may be carried out side by side: what must wait for the disk is
-/// still inside the node. Only `persist` jobs must stay in their order, and so
-/// must `committed` and `install`.
+/// The fields may be carried out concurrently: what must wait for the disk is still inside the node. Only the
+/// `persist` jobs must keep their order, and so must `committed` and `install`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use = "effects that are not carried out are lost"]
 pub struct Effects {
-    /// Write this to the log, then say [`persisted`](crate::raft::Node::persisted).
+    /// Write this to the log, then call [`persisted`](crate::raft::Node::persisted).
     pub persist: Option<Persist>,
     /// Send these, each to its node. They may be lost, repeated and reordered.
     pub messages: Vec<(NodeId, Message)>,
@@ -22,22 +20,21 @@ pub struct Effects {
     pub committed: Vec<Entry>,
     /// Reads that were answered.
     pub reads: Vec<ReadOutcome>,
-    /// Replace the state by this received snapshot, then say
+    /// Replace the state by this received snapshot, then call
     /// [`snapshot_installed`](crate::raft::Node::snapshot_installed).
     pub install: Option<SnapshotMeta>,
-    /// Start sending a snapshot to these, then say
+    /// Start sending a snapshot to these, then call
     /// [`snapshot_sent`](crate::raft::Node::snapshot_sent).
     pub send_snapshots: Vec<NodeId>,
-    /// Read these from the log's store, then say [`log_read`](crate::raft::Node::log_read).
+    /// Read these from the log's store, then call [`log_read`](crate::raft::Node::log_read).
     pub read_log: Vec<LogRead>,
 }
 
-/// Entries for a follower that are no longer in memory. There is never more than one for each follower.
+/// A read of entries for a follower that are no longer in memory. There is at most one under way for each follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogRead {
-    /// The follower.
     pub to: NodeId,
-    /// In which term it was asked for.
+    /// The term in which it was asked for.
     pub term: Term,
     /// The first entry.
     pub from: Index,
@@ -45,7 +42,7 @@ pub struct LogRead {
     pub bytes_max: usize,
 }
 
-/// Neighbouring entries of the log, and the one before them.
+/// Consecutive entries of the log, and the id of the entry before them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSlice {
     /// The entry before the first one.
@@ -57,35 +54,34 @@ pub struct LogSlice {
 /// One write to the log. All of it becomes durable together, after all writes before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Persist {
-    /// What to say when it is durable.
+    /// Names this write when it is durable.
     pub mark: Mark,
     /// The new hard state, if it changed.
     pub hard_state: Option<HardState>,
-    /// Drop the whole log and let it begin behind this entry (a snapshot was installed).
+    /// Drop the whole log and let it begin after this entry (a snapshot was installed).
     pub reset: Option<EntryId>,
     /// Entries without gaps. They replace what the log holds at the first
     /// one's index and above.
     pub entries: Vec<Entry>,
 }
 
-/// Names one write to the log, rising by one each. What is durable follows
-/// from which writes are, not from index and term: the same entry can be
-/// written, overwritten and written again, and an early completion must not
-/// speak for the last write (the ABA race of asynchronous storage).
+/// Numbers the writes to the log. What is durable follows from which writes are durable, not from index and
+/// term: the same entry can be written, overwritten and written again, and an early completion must not count
+/// for the last write (the ABA problem of asynchronous storage).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub u64);
 
 impl Mark {
-    /// What was in the log at the start; the first write is the next one.
+    /// The mark of what was in the log at the start; the first write has the next one.
     pub const RESTORED: Self = Self(0);
 
-    /// How many marks after `other`, or 0 if it is not.
+    /// How many marks it is after `other`, or 0 if it is not.
     pub(crate) fn since(self, other: Self) -> u64 {
         self.0.saturating_sub(other.0)
     }
 }
 
-/// Names a waiting read; chosen by the driver.
+/// Identifies a waiting read; chosen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadToken(pub u64);
 
@@ -94,14 +90,10 @@ pub struct ReadToken(pub u64);
 pub enum ReadOutcome {
     /// A state that has applied `index` is fresh enough.
     Ready {
-        /// The read.
         token: ReadToken,
         /// The read index (thesis §6.4).
         index: Index,
     },
     /// Leadership was lost before it was confirmed; ask the new leader.
-    Lost {
-        /// The read.
-        token: ReadToken,
-    },
+    Lost { token: ReadToken },
 }

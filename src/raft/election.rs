@@ -1,4 +1,4 @@
-//! Elections: who asks, who gives, and who has won (Raft §5.2, §5.4.1; thesis §4.2.3, §9.6).
+//! Elections: asking for votes, giving them, and winning (Raft §5.2, §5.4.1; thesis §4.2.3, §9.6).
 
 use crate::raft::core::Core;
 use crate::raft::members::Tally;
@@ -7,18 +7,18 @@ use crate::raft::next::Next;
 use crate::raft::role::{Candidate, Role};
 use crate::types::NodeId;
 
-/// A peer asks for a vote. Its term is not below ours; a real candidacy in a
-/// higher term has already made us enter it.
+/// A peer asks for a vote. Its term is not below ours: we have already entered the term of a real candidacy
+/// that was higher.
 pub(crate) fn handle_request(core: &mut Core, role: &mut Role, from: NodeId, request: RequestVote) {
     let granted = if request.pre { would_vote(core, role, request) } else { vote(core, role, from, request) };
-    // A rejection carries our term, so that a candidate that is behind learns of it.
+    // A rejection carries our term, so that a candidate that is behind learns about it.
     let term = if request.pre && granted { request.term } else { core.term() };
     let answer = Message::Vote(Vote { term, granted, pre: request.pre });
     core.send(from, answer);
 }
 
-/// Whether a voter that hears from a living leader should not even listen: a
-/// node that was cut off must not depose a leader that works (thesis §4.2.3).
+/// Whether a leader is alive, so that requests for votes are ignored: a node that was cut off must not depose
+/// a working leader (thesis §4.2.3).
 pub(crate) fn is_leader_alive(core: &Core, role: &Role) -> bool {
     match role {
         Role::Leader(_) => true,
@@ -30,7 +30,7 @@ pub(crate) fn is_leader_alive(core: &Core, role: &Role) -> bool {
 }
 
 fn would_vote(core: &Core, role: &Role, request: RequestVote) -> bool {
-    // A vote needs the disk. To promise one without would only drive terms up.
+    // A vote needs the disk. Promising one without it would only drive terms up.
     request.term > core.term()
         && !is_leader_alive(core, role)
         && !core.is_disk_stalled()
@@ -70,7 +70,7 @@ impl Candidate {
         debug_assert!(core.log.members().contains(core.id));
     }
 
-    /// Where the election stands. Only voters are counted, each once.
+    /// The result of the election so far. Only voters are counted, each once.
     pub(crate) fn tally(&self, core: &Core) -> Tally {
         core.log.members().tally(|voter| self.votes.get(&voter).copied())
     }
@@ -81,7 +81,7 @@ impl Candidate {
     }
 }
 
-/// A vote came in, or our own became durable.
+/// What follows from a vote that came in, or from our own becoming durable.
 pub(crate) fn after_vote(core: &Core, role: &Role) -> Next {
     let (candidate, won) = match role {
         Role::PreCandidate(candidate) => (candidate, Next::Campaign { transfer: false }),

@@ -1,19 +1,16 @@
-//! What the log consists of, and what must outlive a crash beside it.
+//! What the log consists of, and what else must survive a crash.
 
 use crate::raft::members::Members;
 use crate::types::{EntryId, NodeId, Term};
 use bytes::Bytes;
 
-/// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Its name for ever.
+    /// Its index and term, which never change.
     pub id: EntryId,
-    /// What it holds.
     pub payload: Payload,
 }
 
-/// What an entry holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// Nothing. A new leader appends one, since it may only commit older
@@ -50,6 +47,6 @@ impl Entry {
 pub struct HardState {
     /// The highest term that the node has seen.
     pub term: Term,
-    /// For whom it voted in that term.
+    /// Whom it voted for in that term.
     pub vote: Option<NodeId>,
 }

@@ -1,4 +1,4 @@
-//! What a follower does with what its leader says (Raft §5.3).
+//! How a follower handles its leader's messages (Raft §5.3).
 
 use crate::raft::core::Core;
 use crate::raft::entry::Entry;
@@ -10,15 +10,15 @@ use crate::types::{EntryId, Index, NodeId};
 
 impl Follower {
     pub(crate) fn tick(&mut self, core: &Core) -> Next {
-        self.elapsed = self.elapsed.saturating_add(1); // A learner may wait for ever.
+        self.elapsed = self.elapsed.saturating_add(1); // A learner may wait forever.
         if self.elapsed < self.timeout || !core.may_stand() {
             return Next::Stay;
         }
         Next::PreCampaign
     }
 
-    /// The leader's connection broke: do not wait out the whole timeout, but
-    /// still a random while, so that not all stand at once. Only liveness rests on it.
+    /// The leader's connection broke: do not wait out the whole timeout, but still a random time, so that not
+    /// all stand for election at once. Only liveness depends on it.
     pub(crate) fn leader_lost(&mut self, core: &mut Core) {
         self.leader = None;
         let soon = core.rng.u32(1..=core.options.heartbeat_ticks.max(2));
@@ -38,13 +38,13 @@ impl Follower {
         }
         let Some(accepted) = self.accept(core, prev, entries) else { return };
         self.verified = self.verified.max(accepted);
-        // Beyond what was verified our log may still differ from the leader's.
+        // Above what was verified, our log may still differ from the leader's.
         core.log.commit_to(commit.min(self.verified));
         self.owes_ack = true;
     }
 
-    /// Merges the entries and answers how far our log is equal to the leader's
-    /// now. `None` if no leader can have sent them.
+    /// Merges the entries and returns how far our log is now equal to the leader's. `None` if no leader can
+    /// have sent them.
     fn accept(&self, core: &mut Core, prev: EntryId, entries: Vec<Entry>) -> Option<Index> {
         let last = entries.last().map_or(prev, |entry| entry.id);
         if core.log.matches(last) {
@@ -55,8 +55,8 @@ impl Follower {
         }
         let known = entries.iter().take_while(|entry| core.log.matches(entry.id)).last();
         let known = known.map_or(prev, |entry| entry.id);
-        // Without room we still say what we hold: only so do we learn how much of
-        // it is committed and may be trimmed. Replacing entries needs no room.
+        // Without room we still acknowledge what we hold: that is how we learn how much of it is committed
+        // and may be trimmed. Replacing entries needs no room.
         if core.disk_full || known == core.log.last() && core.must_trim_first() {
             return Some(known.index);
         }
@@ -68,8 +68,7 @@ impl Follower {
         let Heartbeat { commit, round, .. } = heartbeat;
         if core.installing.is_none() {
             // The leader caps it at what we acknowledged to it in this term, and
-            // such entries stay until the term ends: they need no new check, even
-            // if we have restarted since.
+            // such entries stay until the term ends: they need no new check, even after a restart.
             core.log.commit_to(commit.min(core.log.last().index));
             self.verified = self.verified.max(core.log.commit());
         }
@@ -81,10 +80,10 @@ impl Follower {
     pub(crate) fn handle_snapshot(&mut self, core: &mut Core, meta: SnapshotMeta) {
         self.owes_ack = true;
         if core.installing.is_some() || meta.last.index <= core.log.commit() || meta.last.term > core.term() {
-            return; // Stale, or another is being installed.
+            return; // Stale, or another one is being installed.
         }
         if core.log.matches(meta.last) {
-            // Everything it could tell is in the log already.
+            // The log already holds everything in it.
             core.log.commit_to(meta.last.index);
             self.verified = self.verified.max(meta.last.index);
             return;
@@ -93,8 +92,8 @@ impl Follower {
         core.installing = Some(meta);
     }
 
-    /// Acknowledges what is both verified and durable: an entry that is only in
-    /// memory, even one that was sent twice, must not count towards a majority.
+    /// Acknowledges what is both verified and durable: an entry that is only in memory, even if it was sent
+    /// twice, must not count towards a majority.
     pub(crate) fn acknowledge(&mut self, core: &mut Core) {
         let Some(leader) = self.leader else { return };
         if !self.owes_ack || core.installing.is_some() || !core.is_hard_state_durable() {
@@ -117,8 +116,8 @@ fn follow_each_other(prev: EntryId, entries: &[Entry]) -> bool {
         .all(|(before, entry)| entry.id.index == before.index.next() && entry.id.term >= before.term)
 }
 
-/// Leaves out what is known to be committed: there our log is equal to that of
-/// any leader, and may be compacted. What is compacted is never a conflict.
+/// Leaves out entries known to be committed: there our log equals that of any leader, and may be compacted.
+/// Compacted entries are never a conflict.
 fn skip_committed(core: &Core, prev: EntryId, mut entries: Vec<Entry>) -> (EntryId, Vec<Entry>) {
     let commit = core.log.commit();
     if prev.index >= commit {

@@ -1,11 +1,11 @@
-//! What must hold on one node after every input, now and against the step
-//! before. The numbers are those of DESIGN.md. Checked in tests and debug builds.
+//! What must hold on one node after every input, in its new state and compared to the one before. The numbers
+//! are those of DESIGN.md. Checked in tests and debug builds.
 
 use crate::raft::core::Core;
 use crate::raft::role::Role;
 use crate::types::{EntryId, Index, NodeId, Term};
 
-/// What of a node the invariants speak of.
+/// The part of a node's state that the invariants are about.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     term: Term,

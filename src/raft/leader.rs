@@ -13,24 +13,24 @@ use crate::types::{EntryId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
-/// What only a leader knows.
+/// The state of a leader.
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
     pub(crate) progress: BTreeMap<NodeId, Progress>,
     pub(crate) reads: Reads,
     pub(crate) transfer: Option<Transfer>,
-    /// The no-op that opened the term.
+    /// The index of the no-op that opened the term.
     first: Index,
     heartbeat_elapsed: u32,
     quorum_elapsed: u32,
 }
 
-/// A hand-over under way.
+/// A transfer of leadership under way.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Transfer {
     pub(crate) to: NodeId,
     elapsed: u32,
-    told: bool,
+    sent: bool,
 }
 
 impl Leader {
@@ -38,7 +38,7 @@ impl Leader {
         let last = core.log.last().index;
         let progress = core.peers().into_iter().map(|peer| (peer, Progress::new(last))).collect();
         // Entries of older terms can only be committed together with one of
-        // this term (Raft §5.4.2); clients may not bring one for a long time.
+        // this term (Raft §5.4.2); clients may not propose one for a long time.
         let first = core.log.push(core.term(), Payload::Noop).index;
         let mut leader = Self {
             progress,
@@ -57,11 +57,11 @@ impl Leader {
         let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed } = self;
         (reads, transfer, first, heartbeat_elapsed, quorum_elapsed).hash(to);
         for (peer, progress) in progress {
-            let Progress { matched, next, state, active, round, commit_told, quiet_ticks, reading } =
+            let Progress { matched, next, state, active, round, commit_sent, quiet_ticks, reading } =
                 progress;
-            // Beyond an election timeout all silence is the same.
+            // Beyond an election timeout, the length of a silence makes no difference.
             let quiet_ticks = quiet_ticks.min(&options.election_ticks_min);
-            (peer, matched, next, state, active, round, commit_told, quiet_ticks, reading).hash(to);
+            (peer, matched, next, state, active, round, commit_sent, quiet_ticks, reading).hash(to);
         }
     }
 
@@ -78,16 +78,15 @@ impl Leader {
             self.heartbeat(core);
         }
         self.tick_transfer(core);
-        // A leader whose disk has stopped can commit nothing by itself, but its
-        // heartbeats would keep others from taking over.
+        // A leader whose disk hangs can hardly commit anything, but its heartbeats would keep others from taking over.
         if core.is_disk_stalled() || !self.tick_quorum(core) {
             return Next::Follow(None);
         }
         Next::Stay
     }
 
-    /// Check-quorum (thesis §6.2): a leader that hears from no majority for an
-    /// election timeout steps down, since another may have been elected.
+    /// Check-quorum (thesis §6.2): a leader that does not hear from a majority for an election timeout steps
+    /// down, since another may have been elected.
     fn tick_quorum(&mut self, core: &Core) -> bool {
         self.quorum_elapsed += 1;
         if self.quorum_elapsed < core.options.election_ticks_min {
@@ -119,8 +118,8 @@ impl Leader {
         }
     }
 
-    /// A follower answered us in our term. Only an answer counts: whoever asks
-    /// for votes is alive too, but does not hear us.
+    /// A follower answered us in our term. Only answers count: a node that asks for votes is alive too, but
+    /// does not hear us.
     fn heard(&mut self, from: NodeId) -> Option<&mut Progress> {
         let progress = self.progress.get_mut(&from)?;
         progress.active = true;
@@ -153,11 +152,11 @@ impl Leader {
             return; // A round that was never asked for.
         }
         progress.round = progress.round.max(round);
-        // It lives, so what it has not answered for long was lost on the way.
+        // It is alive, so what it has not answered for a long time was lost.
         if progress.is_stuck(core.options.election_ticks_min) {
             progress.probe();
         }
-        // A probe is sent again too, but not while its answer may be on the way.
+        // A probe is repeated too, but not while its answer may still arrive.
         if let State::Probe { sent } = &mut progress.state
             && progress.quiet_ticks >= core.options.heartbeat_ticks
         {
@@ -166,7 +165,6 @@ impl Leader {
         self.confirm_reads(core);
     }
 
-    /// Messages to the peer were lost.
     pub(crate) fn unreachable(&mut self, peer: NodeId) {
         if let Some(progress) = self.progress.get_mut(&peer)
             && matches!(progress.state, State::Replicate(_))
@@ -183,28 +181,28 @@ impl Leader {
         }
         progress.probe();
         if let Some(applied) = applied {
-            // Only its own acknowledgement moves `matched`; this is where to ask.
+            // Only its own acknowledgement moves `matched`; this is where to probe.
             progress.next = applied.next().min(core.log.last().index.next()).max(progress.matched.next());
         } else {
-            // Not at once again: the next heartbeat answer opens the way.
+            // Not at once: the next answer to a heartbeat allows sending again.
             progress.state = State::Probe { sent: Some(progress.next.previous()) };
         }
     }
 
-    /// What was to be read for a follower has come; `None` if it is compacted by now.
+    /// The entries that were to be read for a follower; `None` if they were compacted meanwhile.
     pub(crate) fn log_read(&mut self, core: &mut Core, read: LogRead, slice: Option<LogSlice>) {
         let Some(progress) = self.progress.get_mut(&read.to) else { return };
         assert_eq!(progress.reading.take(), Some(read.from), "one read at a time for each follower");
         let (appends_max, bytes_max) = (core.options.inflight_appends_max, core.options.inflight_bytes_max);
-        // It may have been found to be elsewhere meanwhile, or to need a snapshot.
+        // Meanwhile the follower may have turned out to need other entries, or a snapshot.
         if progress.next != read.from || !progress.is_open(appends_max, bytes_max) {
             return;
         }
         let Some(LogSlice { prev, mut entries }) = slice else {
             return send_snapshot(core, read.to, progress);
         };
-        // Up to the tail all is committed, so the store holds nothing else there, whoever led when it was written. Above,
-        // it may lag behind and still hold what was overwritten (Raft §5.3).
+        // Everything below the tail is committed, so the store holds the same there, whoever led when it was
+        // written. Above, it may lag and still hold what was overwritten (Raft §5.3).
         let base = core.log.base().index;
         entries.retain(|entry| entry.id.index <= base);
         entries.truncate(core.options.append_entries_max);
@@ -212,8 +210,8 @@ impl Leader {
         send_append(core, read.to, progress, prev, entries);
     }
 
-    /// Commits what a majority holds durably (our own disk counts as one of
-    /// them), if it ends in an entry of our term (Raft §5.4.2, figure 8).
+    /// Commits what a majority holds durably (our own disk counts as one), if it ends with an entry of our
+    /// term (Raft §5.4.2, figure 8).
     pub(crate) fn advance_commit(&mut self, core: &mut Core) {
         let matched = |node| {
             if node == core.id {
@@ -240,7 +238,7 @@ impl Leader {
     }
 
     pub(crate) fn begin_transfer(&mut self, core: &mut Core, to: NodeId) {
-        self.transfer = Some(Transfer { to, elapsed: 0, told: false });
+        self.transfer = Some(Transfer { to, elapsed: 0, sent: false });
         self.finish_transfer(core);
     }
 
@@ -249,22 +247,22 @@ impl Leader {
         let Some(transfer) = &mut self.transfer else { return };
         let caught_up =
             self.progress.get(&transfer.to).is_some_and(|progress| progress.matched == core.log.last().index);
-        if caught_up && !transfer.told {
-            transfer.told = true;
+        if caught_up && !transfer.sent {
+            transfer.sent = true;
             core.send(transfer.to, Message::TimeoutNow { term: core.term() });
         }
     }
 
-    /// Sends what may be sent: once per turn, after all inputs of the turn.
+    /// Sends everything that may be sent: once per turn, after all inputs.
     pub(crate) fn flush(&mut self, core: &mut Core) {
-        // Before our first entry is committed we may not know all that our
-        // predecessor acknowledged (thesis §6.4).
+        // Before our first entry is committed we may not know everything that our predecessor acknowledged
+        // (thesis §6.4).
         let knows_all = core.log.commit() >= self.first;
         let begins = knows_all && self.reads.begin(core.log.commit());
         let round = self.reads.round();
         for (peer, progress) in &mut self.progress {
             replicate(core, *peer, progress);
-            let news = core.log.commit().min(progress.matched) > progress.commit_told;
+            let news = core.log.commit().min(progress.matched) > progress.commit_sent;
             if begins || news {
                 tell_commit(core, *peer, progress, round);
             }
@@ -275,11 +273,11 @@ impl Leader {
     }
 }
 
-/// A heartbeat to one peer.
+/// Sends a heartbeat to one peer.
 fn tell_commit(core: &mut Core, peer: NodeId, progress: &mut Progress, round: Round) {
     // Not above what the follower is known to hold: it could not check the rest.
     let commit = core.log.commit().min(progress.matched);
-    progress.commit_told = progress.commit_told.max(commit);
+    progress.commit_sent = progress.commit_sent.max(commit);
     core.send(peer, Message::Heartbeat(Heartbeat { term: core.term(), commit, round }));
 }
 
@@ -309,14 +307,14 @@ fn send_from_memory(core: &mut Core, peer: NodeId, progress: &mut Progress) {
     send_append(core, peer, progress, EntryId { term, index }, entries);
 }
 
-/// It lags behind what is in memory, but not behind the log: the store has what it needs.
+/// The follower is behind the tail but not behind the log: the store has what it needs.
 fn read_log(core: &mut Core, peer: NodeId, progress: &mut Progress) {
     let (from, bytes_max) = (progress.next, core.options.append_bytes_max);
     progress.reading = Some(from);
     core.effects.read_log.push(LogRead { to: peer, term: core.term(), from, bytes_max });
 }
 
-/// What it needs is gone: it gets the state instead (Raft §7).
+/// What the follower needs is compacted: it gets the state instead (Raft §7).
 fn send_snapshot(core: &mut Core, peer: NodeId, progress: &mut Progress) {
     progress.state = State::Snapshot;
     core.effects.send_snapshots.push(peer);
@@ -327,7 +325,7 @@ fn send_append(core: &mut Core, peer: NodeId, progress: &mut Progress, prev: Ent
     let bytes = entries.iter().map(Entry::size).sum();
     let commit = core.log.commit();
     progress.sent(last, bytes);
-    // It learns the commit index as far as these entries reach.
-    progress.commit_told = progress.commit_told.max(commit.min(last));
+    // The message tells it the commit index only as far as these entries reach.
+    progress.commit_sent = progress.commit_sent.max(commit.min(last));
     core.send(peer, Message::Append(Append { term: core.term(), prev, entries, commit }));
 }

@@ -1,14 +1,15 @@
-//! The log as the core knows it: its tail in memory, what of it is committed, handed out, durable and stored, and the
-//! members it sets.
+//! The log as the core knows it: its tail in memory; how far it is committed, handed out, durable and stored;
+//! and the members it sets.
 //!
 //! ```text
 //!        compacted        base                 handed out ≤ commit, durable      last
 //!  gone  │  in the store  │  in memory, and as far as `stored` in the store too  │
 //! ```
 //!
-//! The core never reads the disk. An entry leaves memory when it was handed out and is in the log's *store*, from
-//! where it can be [read](crate::raft::Effects::read_log) for a follower that lags; what is compacted can only be had
-//! as part of a snapshot. Whatever lies at or below `base` is committed, so the store will never hold anything else there.
+//! The core never reads the disk. An entry leaves memory after it was handed out and is in the log's *store*,
+//! from where it can be [read](crate::raft::Effects::read_log) for a follower that lags; compacted entries
+//! are available only as part of a snapshot. Everything at or below `base` is committed, so the store will
+//! never hold anything else there.
 //!
 //! Invariants, checked by [`Log::assert_consistent`]:
 //!
@@ -23,31 +24,30 @@ use crate::types::{EntryId, Index, Term};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-/// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    /// Entries up to here are gone for good.
+    /// Entries up to here were compacted.
     compacted: Index,
     /// The entry before the first one in memory.
     base: EntryId,
     entries: VecDeque<Entry>,
     /// The size of all entries here, see [`Entry::size`].
     bytes: usize,
-    /// The size of those of them that are committed.
+    /// The size of the committed ones among them.
     committed_bytes: usize,
     commit: Index,
-    /// Entries up to here have left for the state machine.
+    /// Entries up to here were handed out to the state machine.
     handed_out: Index,
     durable: Index,
     /// Entries from here on have not been given to the disk yet.
     unwritten: Index,
-    /// What the disk is busy with.
+    /// Writes that the disk has not finished.
     writing: VecDeque<Run>,
-    /// Entries up to here are in the log's store, and will stay as they are unless they are dropped here too.
+    /// Entries up to here are in the log's store, and stay there unchanged unless they are dropped here too.
     stored: Index,
     /// Writes that the store has not taken over in full.
     storing: VecDeque<Run>,
-    /// The members in force from an index on; never empty. The last one rules (Raft §6).
+    /// The members in force from an index on; never empty. The last one counts (Raft §6).
     members: VecDeque<(Index, Members)>,
 }
 
@@ -58,20 +58,20 @@ struct Run {
     mark: Mark,
 }
 
-/// Where an entry can be had.
+/// Where an entry is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Nowhere: it is part of the state.
+    /// Nowhere: it was compacted into the state.
     Gone,
     /// In the log's store.
     Store,
-    /// In memory, or nowhere yet.
+    /// In memory, or not in the log yet.
     Memory,
 }
 
 impl Log {
-    /// A log as it was restored: everything in it is durable, what is up to `base` is in the store. The rest of it
-    /// counts as written with [`Mark::RESTORED`].
+    /// A restored log: everything in it is durable, everything up to `base` is in the store. The rest counts
+    /// as written with [`Mark::RESTORED`].
     pub(crate) fn new(
         compacted: Index,
         base: EntryId,
@@ -85,7 +85,7 @@ impl Log {
         log.entries = entries.into();
         let last = log.last().index;
         assert!(base.index <= applied && applied <= last, "the state is outside of the log");
-        // What is applied was committed; later members may yet be rolled back.
+        // Applied entries are committed; later members may still be rolled back.
         (log.commit, log.handed_out) = (applied, applied);
         (log.durable, log.unwritten) = (last, last.next());
         if last > base.index {
@@ -118,7 +118,7 @@ impl Log {
         }
     }
 
-    /// Forgets everything: the log begins behind `base`, whose state is durable.
+    /// Forgets everything: the log begins after `base`, and the state that includes it is durable.
     pub(crate) fn reset(&mut self, base: EntryId, members: Members) {
         *self = Self::empty(base, members);
     }
@@ -169,7 +169,7 @@ impl Log {
         usize::try_from(offset).ok().filter(|offset| *offset < self.entries.len())
     }
 
-    /// The term of the entry at `index`, if it is known here.
+    /// The term of the entry at `index`, if it is known.
     pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
         if index == self.base.index {
             return Some(self.base.term);
@@ -177,12 +177,12 @@ impl Log {
         self.position(index).map(|position| self.entries[position].id.term)
     }
 
-    /// Whether the log holds this very entry (or begins behind it).
+    /// Whether the log holds this entry (or begins right after it).
     pub(crate) fn matches(&self, id: EntryId) -> bool {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// Where the entry at `index` can be had.
+    /// Where the entry at `index` is available.
     pub(crate) fn place_of(&self, index: Index) -> Place {
         match index {
             _ if index <= self.compacted => Place::Gone,
@@ -192,8 +192,7 @@ impl Log {
     }
 
     /// The last entry at or below `limit.index` whose term is not above
-    /// `limit.term`: two logs cannot agree above it. Skips whole terms, so that
-    /// a long divergence costs a round trip per term and not per entry (Raft §5.3).
+    /// `limit.term`: two logs cannot agree above it. Skips whole terms, so that a long divergence costs one round trip per term, not per entry (Raft §5.3).
     pub(crate) fn last_agreeable(&self, limit: EntryId) -> EntryId {
         let end = limit.index.0.saturating_sub(self.base.index.0);
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.entries.len());
@@ -202,7 +201,7 @@ impl Log {
         if below > 0 {
             return self.entries[below - 1].id;
         }
-        // Terms below the tail are not known: there the other side knows better.
+        // Terms below the tail are not known: the other side must decide there.
         if limit.index < self.base.index { limit } else { self.base }
     }
 
@@ -224,9 +223,8 @@ impl Log {
         id
     }
 
-    /// Takes over a leader's entries behind an entry that is here. Truncates
-    /// only where they conflict: an old, short append must not cut off what was
-    /// acknowledged since (Raft §5.3).
+    /// Takes over a leader's entries that follow an entry of this log. Truncates only where they conflict: a
+    /// stale, short append must not cut off what was acknowledged since (Raft §5.3).
     pub(crate) fn merge(&mut self, entries: Vec<Entry>) {
         let Some(new) = entries.iter().position(|entry| !self.matches(entry.id)) else { return };
         self.truncate(entries[new].id.index);
@@ -256,7 +254,7 @@ impl Log {
         self.stored = self.stored.min(kept);
         cut(&mut self.writing, self.durable, kept);
         cut(&mut self.storing, self.stored, kept);
-        // The first ones are those of a committed entry, so they stay.
+        // The first members are committed, so they stay.
         while self.members.back().is_some_and(|(index, _)| *index >= from) {
             self.members.pop_back();
         }
@@ -272,7 +270,7 @@ impl Log {
         self.commit = index;
     }
 
-    /// Entries that may now be applied: committed, and durable here.
+    /// Hands out the entries that may now be applied: committed, and durable here.
     pub(crate) fn take_committed(&mut self) -> Vec<Entry> {
         let end = self.commit.min(self.durable);
         let start = self.handed_out.next();
@@ -285,7 +283,7 @@ impl Log {
         self.entries.range(position..position + count).cloned().collect()
     }
 
-    /// Entries that the disk has not been given yet. They become durable with `mark`.
+    /// The entries that the disk has not been given yet. They become durable with `mark`.
     pub(crate) fn take_unwritten(&mut self, mark: Mark) -> Vec<Entry> {
         let last = self.last().index;
         let Some(position) = self.position(self.unwritten) else { return Vec::new() };
@@ -306,8 +304,9 @@ impl Log {
         }
     }
 
-    /// The store holds all writes before `mark`, and that one up to the entry at `last`. Marks, since an index (and
-    /// even an entry's id) could speak of a write that was overwritten since, see [`Mark`].
+    /// The store holds all writes before `mark`, and that one up to the entry at `last`. Named by marks,
+    /// since an index (and even an entry's id) could belong to a write that was overwritten since, see
+    /// [`Mark`].
     pub(crate) fn stored(&mut self, mark: Mark, last: Index) {
         while let Some(run) = self.storing.pop_front_if(|run| run.mark < mark) {
             self.stored = run.last;
@@ -322,7 +321,7 @@ impl Log {
         }
     }
 
-    /// Lets go of entries that were handed out and can be read from the store, until the tail is this small.
+    /// Drops entries that were handed out and can be read from the store, until the tail is this small.
     pub(crate) fn trim(&mut self, bytes: usize, count: usize) {
         let end = self.handed_out.min(self.stored);
         while self.base.index < end && (self.bytes > bytes || self.entries.len() > count) {
@@ -330,7 +329,7 @@ impl Log {
         }
     }
 
-    /// Forgets the entries up to `through`, in the store too; their effect is durable in the state.
+    /// Forgets the entries up to `through`, in the store as well; their effect is durable in the state.
     pub(crate) fn compact(&mut self, through: Index) {
         assert!(through <= self.handed_out, "only what was applied can be compacted");
         self.compacted = self.compacted.max(through);
@@ -351,7 +350,7 @@ impl Log {
 
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint); `persisted` is the last mark that came back.
     pub(crate) fn fingerprint<H: Hasher>(&self, persisted: Mark, to: &mut H) {
-        // Both sizes follow from the rest.
+        // Both sizes follow from the other fields.
         let Self { base, entries, bytes: _, committed_bytes: _, commit, handed_out, .. } = self;
         let Self { compacted, durable, unwritten, writing, stored, storing, members, .. } = self;
         (compacted, base, entries, commit, handed_out, durable, unwritten, stored, members).hash(to);
@@ -365,7 +364,6 @@ impl Log {
         (writing.len(), storing.len()).hash(to);
     }
 
-    /// See the module.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn assert_consistent(&self) {
         let last = self.last().index;
@@ -389,7 +387,7 @@ impl Log {
     }
 }
 
-/// Nothing above `kept` is left. A run of which nothing is left has nothing to say when it ends.
+/// Everything above `kept` was dropped. Runs of which nothing is left are removed, as their end means nothing.
 fn cut(runs: &mut VecDeque<Run>, mut reached: Index, kept: Index) {
     runs.retain_mut(|run| {
         run.last = run.last.min(kept);

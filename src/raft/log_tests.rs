@@ -8,7 +8,7 @@ use crate::raft::members::Members;
 use crate::types::{EntryId, Index, NodeId, Term};
 use proptest::prelude::*;
 
-/// What an entry holds follows from its name, as in a real cluster. Some set members.
+/// An entry's content follows from its id, as in a real cluster. Some set members.
 fn entry(index: u64, term: u64) -> Entry {
     let payload = match (index + term) % 4 {
         0 => Payload::Members(Members::of_voters([NodeId(index), NodeId(term + 100)])),
@@ -25,7 +25,7 @@ fn founding() -> Members {
 #[derive(Clone, Debug)]
 enum Step {
     Push,
-    /// Merge entries behind an uncommitted place; terms rise by the given steps.
+    /// Merge entries after an uncommitted place; terms rise by the given steps.
     Merge {
         place: u64,
         terms: Vec<u64>,
@@ -42,7 +42,7 @@ enum Step {
     Apply,
     /// The store takes over the oldest durable write, or a part of it.
     Store(usize),
-    /// Memory keeps so many entries, if it can.
+    /// Trim the tail to this many entries, if possible.
     Trim(usize),
     Compact(u64),
 }
@@ -72,7 +72,7 @@ struct Model {
     base: u64,
     commit: u64,
     applied: u64,
-    /// The newest term that any entry had: later leaders have later ones.
+    /// The highest term that any entry had: later leaders have higher ones.
     term: u64,
     disk: Vec<EntryId>,
     writes: Vec<(Mark, Vec<EntryId>)>,
@@ -118,13 +118,13 @@ impl Model {
         set.unwrap_or_else(founding)
     }
 
-    /// How much of the log no crash can take: it is on the disk, and none of the
-    /// writes that are still under way will take it away again.
+    /// How much of the log no crash can take away: it is on the disk, and none of the writes still under way
+    /// will remove it.
     fn safe(&self) -> u64 {
         self.lasting(&self.disk, self.writes.iter())
     }
 
-    /// Likewise, what can be read from the store now and later.
+    /// Likewise, how much can be read from the store, now and later.
     fn safely_stored(&self) -> u64 {
         self.lasting(&self.store, self.backlog.iter().chain(&self.writes))
     }
@@ -144,7 +144,7 @@ impl Model {
     }
 }
 
-/// A place between `low` and `high`, both included.
+/// A number from `low` to `high`, inclusive.
 fn between(low: u64, high: u64, pick: u64) -> u64 {
     low + pick % (high - low + 1)
 }
@@ -267,7 +267,7 @@ fn agreeable(model: &Model, limit: EntryId) -> EntryId {
     let fits = |index: &u64| *index <= limit.index.0 && model.term_at(*index) <= limit.term.0;
     match (model.base..=model.last()).rev().find(fits) {
         Some(index) => EntryId::new(model.term_at(index), index),
-        // What is not in memory is left to the other side.
+        // Below the tail the other side decides.
         None if limit.index.0 < model.base => limit,
         None => EntryId::new(model.term_at(model.base), model.base),
     }

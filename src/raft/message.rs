@@ -1,5 +1,5 @@
-//! What peers say to each other. Local facts (the disk, the clock, a client)
-//! have doors of their own on [`Node`](crate::raft::Node) and never appear here.
+//! The messages between peers. Local events (from the disk, the clock, a client) have their own methods on
+//! [`Node`](crate::raft::Node) and never appear here.
 
 use crate::raft::entry::Entry;
 use crate::raft::snapshot::SnapshotMeta;
@@ -11,7 +11,6 @@ use crate::types::{EntryId, Index, Term};
 pub enum Message {
     /// A candidate asks for a vote (Raft §5.2), or whether one would be given (thesis §9.6).
     RequestVote(RequestVote),
-    /// The answer to it.
     Vote(Vote),
     /// The leader sends entries (Raft §5.3).
     Append(Append),
@@ -32,7 +31,7 @@ pub enum Message {
         /// `prev` whose term is not above that of the append's `prev`.
         hint: EntryId,
     },
-    /// The leader is alive. Says what is committed and asks for confirmation.
+    /// The leader is alive. Tells what is committed and asks for confirmation.
     Heartbeat(Heartbeat),
     /// The answer to it: "I still follow you in this term".
     HeartbeatAck {
@@ -45,7 +44,6 @@ pub enum Message {
     InstallSnapshot {
         /// The leader's term.
         term: Term,
-        /// What it covers.
         meta: SnapshotMeta,
     },
     /// The leader asks this voter to stand for election at once (thesis §3.10).
@@ -60,41 +58,38 @@ pub enum Message {
 pub struct RequestVote {
     /// The candidate's term; in a pre-vote the term it would stand in.
     pub term: Term,
-    /// The end of its log, by which voters judge (Raft §5.4.1).
+    /// The end of its log, which voters compare with theirs (Raft §5.4.1).
     pub last: EntryId,
-    /// Whether it only asks.
+    /// Whether this is a pre-vote, which only asks.
     pub pre: bool,
-    /// Whether its leader sent it: voters then need not wait for the leader to
-    /// fall silent (thesis §4.2.3).
+    /// Whether the leader asked it to stand: then voters need not wait for the leader to fall silent (thesis §4.2.3).
     pub transfer: bool,
 }
 
-/// A voter's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Vote {
     /// The voter's term; in a granted pre-vote the term that was asked about.
     pub term: Term,
-    /// Whether the vote is given.
     pub granted: bool,
     /// Whether it answers a pre-vote.
     pub pre: bool,
 }
 
-/// Entries to append behind a known place.
+/// Entries to append after a known one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Append {
     /// The leader's term.
     pub term: Term,
     /// The entry before the first one.
     pub prev: EntryId,
-    /// The entries, without gaps. None: a probe whether `prev` is there.
+    /// The entries, without gaps. Empty: a probe whether `prev` is there.
     pub entries: Vec<Entry>,
-    /// The leader's commit index. It counts up to the end of these entries
-    /// only: beyond, the follower's log may still differ.
+    /// The leader's commit index. It counts only up to the end of these entries: beyond, the follower's log
+    /// may still differ.
     pub commit: Index,
 }
 
-/// A sign of life.
+/// Tells that the leader is alive, and what is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Heartbeat {
     /// The leader's term.
@@ -105,31 +100,32 @@ pub struct Heartbeat {
     pub round: Round,
 }
 
-/// Names a round of heartbeats within a term. An answer confirms leadership
+/// The number of a round of heartbeats within a term. An answer confirms leadership
 /// for all reads that began before its round was sent, and for none after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Round(pub u64);
 
 impl Message {
-    /// Whether it says something about its sender that a crash must not make a lie: it may only leave when the term
-    /// and the vote that it speaks of are durable (Raft figure 2: "updated on stable storage before responding to RPCs").
+    /// Whether it states something about its sender that must still be true after a crash: then it may leave
+    /// only when the term and the vote behind it are durable (Raft figure 2: "updated on stable storage
+    /// before responding to RPCs").
     pub(crate) fn rests_on_hard_state(&self) -> bool {
         match self {
-            // A candidacy is a vote for ourselves; to ask for a pre-vote enters no term (thesis §9.6).
+            // A candidacy is a vote for ourselves; asking for a pre-vote enters no term (thesis §9.6).
             Self::RequestVote(request) => !request.pre,
-            // "I would" binds nobody. A refusal shows our term.
+            // A promise to vote is not binding. A refusal shows our term.
             Self::Vote(vote) => !(vote.pre && vote.granted),
             // "In this term I hold this", "I do not", "I follow you": promises to the leader of a term.
             Self::Accepted { .. } | Self::Rejected { .. } | Self::HeartbeatAck { .. } => true,
-            // A leader's term was durable before it was elected; of entries it promises nothing by sending them
-            // (thesis §10.2.1), and counts itself only for those on its disk.
+            // A leader's term was durable before it was elected; sending entries promises nothing about them
+            // (thesis §10.2.1), and it counts itself only for those on its disk.
             Self::Append(_) | Self::Heartbeat(_) | Self::InstallSnapshot { .. } | Self::TimeoutNow { .. } => {
                 false
             }
         }
     }
 
-    /// The term that the message speaks of.
+    /// The term of the message.
     pub fn term(&self) -> Term {
         match self {
             Self::RequestVote(RequestVote { term, .. })

@@ -1,27 +1,22 @@
-//! Consensus as a pure value: no clock, socket, disk, thread or global chance.
+//! Consensus as a pure value: no clock, socket, disk, thread or global randomness.
 //!
-//! **Terms and elections.** Time is cut into terms with at most one leader
-//! each. A follower that hears nothing for a random election timeout first
+//! **Terms and elections.** Time is divided into terms with at most one leader each. A follower that hears nothing for a random election timeout first
 //! asks whether it could win (pre-vote, thesis §9.6), so that a node that was cut off does
 //! not disturb the others when it returns; then it enters a new term, votes for
 //! itself and asks for votes (`role.rs`, `election.rs`). Voters give one vote per term,
-//! to a candidate whose log is not behind theirs, and do not even listen while
-//! their leader is alive.
+//! to a candidate whose log is not behind theirs, and ignore requests while their leader is alive.
 //!
-//! **Replication.** The leader appends what is proposed and sends it to all
-//! (`leader.rs`): one append at a time while it looks for the place where the logs agree, then a
-//! pipeline (`progress.rs`). A follower merges, and acknowledges what is on its
-//! disk (`follower.rs`). What a majority holds durably is committed, if it ends in an entry of
-//! the leader's term; that is why a new leader begins with a no-op.
+//! **Replication.** The leader appends proposals and sends them to all
+//! (`leader.rs`): one append at a time while it searches for the point where the logs agree, then a pipeline
+//! (`progress.rs`). A follower merges them, and acknowledges what is on its disk (`follower.rs`). What a
+//! majority holds durably is committed, if it ends with an entry of the leader's term; that is why a new
+//! leader begins with a no-op.
 //!
-//! **Reads.** A leader that a majority confirms after the read began may
-//! answer from its state at the commit index it had then (`reads.rs`).
+//! **Reads.** A leader that a majority confirms after the read began may answer from its state at the commit index of that moment (`reads.rs`).
 //!
-//! **The disk.** Orders leave at once, statements wait: whatever a node says about itself (a vote, an
-//! acknowledgement, its term) stays inside until the write that it rests on is durable. The kind of message decides
-//! (`message.rs`), at the one door through which all of them leave (`core.rs`). No driver can get that order wrong.
+//! **The disk.** Orders leave at once, statements wait: whatever a node says about itself (a vote, an acknowledgement, its term) is held back until the write that it rests on is durable. The kind of message decides (`message.rs`), in the only function that sends any (`core.rs`). No driver can get that order wrong.
 //!
-//! **Time and chance are arguments**: ticks, and a seed.
+//! **Time and randomness are inputs**: ticks, and a seed.
 //!
 //! # What is not here, and what that costs
 //!

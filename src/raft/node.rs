@@ -1,4 +1,4 @@
-//! The node: facts go in through doors, one plain value comes out.
+//! The node: facts go in by method calls, one plain value comes out.
 
 use crate::raft::core::Core;
 use crate::raft::effects::{Effects, LogRead, LogSlice, Mark, ReadToken};
@@ -20,7 +20,7 @@ use std::hash::{Hash, Hasher};
 
 /// One member's consensus state: a value without clock, disk, socket or thread.
 ///
-/// Call any doors, then carry out [`take_effects`](Node::take_effects) in full.
+/// Call any methods, then carry out [`take_effects`](Node::take_effects) in full.
 #[derive(Clone, Debug)]
 pub struct Node {
     core: Core,
@@ -36,7 +36,8 @@ pub struct Restored {
     pub hard_state: HardState,
     /// Entries up to here are gone from the log.
     pub compacted: Index,
-    /// The entry before the first of `entries`, not behind `applied`: all up to it can be read from the log's store.
+    /// The entry before the first of `entries`, not after `applied`: everything up to it can be read from the
+    /// log's store.
     pub base: EntryId,
     /// The rest of the log, without gaps.
     pub entries: Vec<Entry>,
@@ -60,7 +61,6 @@ pub enum ProposeError {
     LogFull,
 }
 
-/// A read was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadRefused {
     /// Ask the leader, if one is known.
@@ -71,7 +71,6 @@ pub enum ReadRefused {
     TooMany,
 }
 
-/// A transfer of leadership was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferRefused {
     /// Ask the leader, if one is known.
@@ -85,24 +84,24 @@ pub enum TransferRefused {
     Busy,
 }
 
-// The doors for facts.
+// Inputs.
 impl Node {
-    /// A node as it was restored. `seed` makes its election timeouts.
+    /// A restored node. `seed` determines its election timeouts.
     pub fn new(id: NodeId, options: Options, seed: u64, restored: Restored) -> Self {
         let Restored { mut hard_state, compacted, base, entries, applied, members } = restored;
-        // Compaction follows the durable state. A state from before the log is a
-        // damaged one: to begin there would forget what was acknowledged.
-        assert!(base.index <= applied.index, "the state ends at {applied}, the log begins behind {base}");
+        // Compaction follows the durable state. A state older than the log's beginning is damaged: starting
+        // from it would forget what was acknowledged.
+        assert!(base.index <= applied.index, "the state ends at {applied}, the log begins after {base}");
         let holds = |id: EntryId| id == base || entries.iter().any(|entry| entry.id == id);
-        // A crash between the installing of a snapshot and the reset of the log
-        // leaves a log that the state has overtaken: the state is what is committed.
+        // A crash between the installation of a snapshot and the reset of the log leaves a log that the state
+        // has overtaken: the state is what is committed.
         let overtaken = !holds(applied);
         let log = if overtaken {
             Log::new(applied.index, applied, Vec::new(), applied.index, members)
         } else {
             Log::new(compacted, base, entries, applied.index, members)
         };
-        // The snapshot's term may have been durable before our own record of it.
+        // The snapshot's term may have become durable before our own record of it.
         let newest = log.last().term;
         if hard_state.term < newest {
             hard_state = HardState { term: newest, vote: None };
@@ -134,7 +133,7 @@ impl Node {
         self.go(next);
     }
 
-    /// A peer spoke.
+    /// A message from a peer.
     pub fn step(&mut self, from: NodeId, message: Message) {
         if from != self.core.id && self.enter_term_of(from, &message) {
             self.handle(from, message);
@@ -159,7 +158,7 @@ impl Node {
         Ok(first)
     }
 
-    /// Asks to confirm leadership for a read; the answer comes in [`Effects::reads`].
+    /// Asks for leadership to be confirmed for a read; the answer comes in [`Effects::reads`].
     pub fn read(&mut self, token: ReadToken) -> Result<(), ReadRefused> {
         let known = self.leader();
         let Role::Leader(leader) = &mut self.role else { return Err(ReadRefused::NotLeader(known)) };
@@ -218,8 +217,8 @@ impl Node {
         self.check();
     }
 
-    /// The sending of a snapshot to `peer` ended: with the index that its state
-    /// includes now, or without success.
+    /// The sending of a snapshot to `peer` ended: with the index that its state includes now, or `None` after
+    /// a failure.
     pub fn snapshot_sent(&mut self, peer: NodeId, applied: Option<Index>) {
         if let Role::Leader(leader) = &mut self.role {
             leader.snapshot_sent(&mut self.core, peer, applied);
@@ -237,22 +236,22 @@ impl Node {
         self.check();
     }
 
-    /// Whether the disk has room for entries. Without, a leader refuses
-    /// proposals and a follower takes no appends; both go on otherwise.
+    /// Tells whether the disk has room for entries. Without room a leader refuses proposals and a follower
+    /// takes no appends; otherwise both go on.
     pub fn set_disk_full(&mut self, full: bool) {
         self.core.disk_full = full;
     }
 
-    /// The log's store holds all writes before `mark`, and of that one the entries up to `last`. What was in the log
+    /// The log's store holds all writes before `mark`, and that one up to the entry at `last`. What was in the log
     /// at the start counts as written with [`Mark::RESTORED`]. May come before [`persisted`](Self::persisted).
     pub fn stored(&mut self, mark: Mark, last: Index) {
         self.core.log.stored(mark, last);
         self.check();
     }
 
-    /// What [`Effects::read_log`] asked for has come; `None` if the log's store has forgotten it.
+    /// The entries that [`Effects::read_log`] asked for; `None` if the log's store has compacted them.
     pub fn log_read(&mut self, read: LogRead, slice: Option<LogSlice>) {
-        // A leader of another term, this node or not, has asked for it.
+        // Ignored if it was asked for in another term.
         if read.term == self.core.term()
             && let Role::Leader(leader) = &mut self.role
         {
@@ -261,14 +260,14 @@ impl Node {
         self.check();
     }
 
-    /// The state that includes `through` is durable: the log is about to be forgotten up to there.
+    /// The state that includes `through` is durable: the log is about to be compacted up to there.
     pub fn compact(&mut self, through: Index) {
         self.core.log.compact(through);
         self.check();
     }
 
-    /// Everything to do now. Call it once per turn, after all inputs that
-    /// waited: what one turn proposes leaves as one write and one message per peer.
+    /// Everything to do now. Call it once per turn, after all waiting inputs: what one turn proposes leaves
+    /// as one write and one message per peer.
     pub fn take_effects(&mut self) -> Effects {
         if let Role::Leader(leader) = &mut self.role {
             leader.flush(&mut self.core);
@@ -286,14 +285,12 @@ impl Node {
     }
 }
 
-// What others may know.
+// Queries.
 impl Node {
-    /// This node.
     pub fn id(&self) -> NodeId {
         self.core.id
     }
 
-    /// Its role, by name.
     pub fn role(&self) -> RoleName {
         match &self.role {
             Role::Follower(_) if !self.members().is_voter(self.core.id) => RoleName::Learner,
@@ -368,7 +365,7 @@ impl Node {
         self.core.is_disk_stalled()
     }
 
-    /// To whom leadership is being handed over.
+    /// The node that leadership is being handed over to.
     pub fn transferring(&self) -> Option<NodeId> {
         match &self.role {
             Role::Leader(leader) => leader.transfer.map(|transfer| transfer.to),
@@ -376,14 +373,13 @@ impl Node {
         }
     }
 
-    /// Hashes all that decides what the node will do: nodes that hash equal may
-    /// be taken for the same, which keeps the states that a model checker visits finite.
+    /// Hashes everything that determines what the node will do: nodes with equal hashes count as the same,
+    /// which keeps the number of states that a model checker visits finite.
     ///
-    /// Chance is left out, and with it the length of election timeouts; so is
-    /// how long the disk has been silent. Whoever relies on this lets a timeout
-    /// pass as one step, and never lets the disk stall. Marks count from the last
-    /// one that came back, since nothing else is ever done with them. Statements
-    /// that wait for the disk are a set: the network may repeat and reorder anyway.
+    /// Randomness is left out, and with it the length of election timeouts; so is how long the disk has been
+    /// silent. A checker that relies on this must let a timeout pass as one step, and never let the disk
+    /// stall. Marks are relative to the last one that came back, since they are used in no other way.
+    /// Statements that wait for the disk are a set: the network may repeat and reorder them anyway.
     pub fn fingerprint(&self, to: &mut impl Hasher) {
         self.core.fingerprint(to);
         std::mem::discriminant(&self.role).hash(to);
@@ -394,7 +390,7 @@ impl Node {
         }
     }
 
-    /// On a leader, how far the others are.
+    /// On a leader, the progress of the others.
     pub fn followers(&self) -> Vec<FollowerProgress> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
         let of = |(node, progress): (&NodeId, &Progress)| FollowerProgress {
@@ -407,7 +403,7 @@ impl Node {
     }
 }
 
-// Messages.
+// Handling of messages.
 impl Node {
     /// Raft §5.1: a higher term is entered, a lower one is answered with ours.
     /// False if there is nothing more to do.
@@ -421,7 +417,7 @@ impl Node {
             return true;
         }
         match message {
-            // A pre-vote, and its granting, speak of a term that nobody has entered.
+            // A pre-vote and its approval are about a term that nobody has entered.
             Message::RequestVote(RequestVote { pre: true, .. })
             | Message::Vote(Vote { pre: true, granted: true, .. }) => true,
             Message::RequestVote(request)
@@ -451,8 +447,8 @@ impl Node {
             Message::Append(append) => {
                 Message::Rejected { term, prev: append.prev.index, hint: self.core.log.base() }
             }
-            // Of no round: rounds are counted within a term, and the sender may lead again, in ours. Then the
-            // round that it asked in its old term would confirm another one.
+            // Without its round: rounds are counted within a term, and the sender may lead again in ours.
+            // Then the round that it asked for in its old term would confirm another one.
             Message::Heartbeat(_) => Message::HeartbeatAck { term, round: Round(0) },
             _ => return,
         };
@@ -505,7 +501,7 @@ impl Node {
         let known = match &self.role {
             Role::Follower(follower) => follower.leader == Some(from),
             Role::PreCandidate(_) | Role::Candidate(_) => false,
-            // Two leaders in a term cannot be; whoever claims it is not heard.
+            // There cannot be two leaders in a term; a message that claims so is ignored.
             Role::Leader(_) => return None,
         };
         if !known {
@@ -524,7 +520,7 @@ impl Node {
     }
 
     fn handle_vote(&mut self, from: NodeId, vote: Vote) {
-        // Answers of another election, late ones included, count for nothing.
+        // Answers from another election, such as late ones, do not count.
         let asked = match &self.role {
             Role::PreCandidate(_) => vote.pre && (!vote.granted || vote.term == self.core.term().next()),
             Role::Candidate(_) => !vote.pre && vote.term == self.core.term(),
@@ -540,7 +536,7 @@ impl Node {
         self.go(next);
     }
 
-    /// The leader hands over to us. Only to whom we follow do we listen.
+    /// The leader hands over to us. Only the leader that we follow may do so.
     fn handle_timeout_now(&mut self, from: NodeId) {
         if self.leader() == Some(from) && from != self.core.id && self.core.may_stand() {
             self.go(Next::Campaign { transfer: true });
@@ -549,7 +545,7 @@ impl Node {
 
     fn go(&mut self, next: Next) {
         self.role.become_next(&mut self.core, next);
-        // A voter that needs nobody else has won as soon as it asks.
+        // A single voter has won as soon as it asks.
         if next == Next::PreCampaign {
             let next = election::after_vote(&self.core, &self.role);
             self.role.become_next(&mut self.core, next);
@@ -557,7 +553,7 @@ impl Node {
         self.check();
     }
 
-    /// The invariants, now and against the step before (DESIGN.md, "Invariants").
+    /// Checks the invariants, of the new state and of the step to it (DESIGN.md, "Invariants").
     fn check(&mut self) {
         #[cfg(any(test, debug_assertions))]
         {

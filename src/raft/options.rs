@@ -1,4 +1,4 @@
-//! The numbers that steer a node. All times are in ticks: the core has no clock.
+//! The settings of a node. All times are in ticks: the core has no clock.
 
 /// Settings of the consensus core. The first group must be the same on all members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,29 +7,29 @@ pub struct Options {
     pub heartbeat_ticks: u32,
     /// A follower that hears nothing for a random time between this…
     pub election_ticks_min: u32,
-    /// …and this asks for an election. The spread is what breaks ties (Raft §5.2).
+    /// …and this asks for an election. The randomness breaks ties (Raft §5.2).
     pub election_ticks_max: u32,
 
     /// About the most bytes of entries in one append. One entry may be larger.
     pub append_bytes_max: usize,
     /// The most entries in one append.
     pub append_entries_max: usize,
-    /// The most appends to one follower that may be unanswered.
+    /// The most unanswered appends to one follower.
     pub inflight_appends_max: usize,
-    /// About the most bytes in the unanswered appends to one follower.
+    /// About the most bytes in unanswered appends to one follower.
     pub inflight_bytes_max: usize,
-    /// The tail of the log in memory is trimmed to so many bytes, as far as the rest was handed out and is stored.
+    /// The tail of the log in memory is trimmed to this many bytes, as far as the entries were handed out and stored.
     pub tail_bytes: usize,
     /// Likewise, in entries.
     pub tail_entries: usize,
-    /// It may hold so many bytes; then a leader refuses proposals, and a follower appends once so much of it is
-    /// committed, until it can be trimmed.
+    /// The most bytes of the tail. At that size a leader refuses proposals, and a follower refuses appends
+    /// once this much of it is committed, until it can be trimmed.
     pub tail_bytes_max: usize,
     /// Likewise, in entries.
     pub tail_entries_max: usize,
-    /// The most reads that may wait for a confirmation.
+    /// The most reads that may wait for confirmation.
     pub reads_max: usize,
-    /// A node whose own disk has answered nothing for so long neither leads nor stands.
+    /// A node whose own disk has finished nothing for this long neither leads nor stands for election.
     pub disk_stall_ticks: u32,
 }
 
@@ -55,8 +55,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Panics if the numbers contradict each other: whoever reads them from
-    /// outside has checked them.
+    /// Panics if the numbers contradict each other: input from outside has been checked before.
     pub(crate) fn assert_consistent(&self) {
         assert!(self.heartbeat_ticks >= 1);
         assert!(self.heartbeat_ticks < self.election_ticks_min);

@@ -1,13 +1,12 @@
-//! What a leader knows of one follower, and how much it sends to it.
+//! What a leader knows of one follower, and the flow control towards it.
 
 use crate::raft::message::Round;
 use crate::types::{Index, NodeId};
 use std::collections::VecDeque;
 
-/// How far a follower is, as its leader sees it.
+/// The progress of a follower, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FollowerProgress {
-    /// The follower.
     pub node: NodeId,
     /// How it gets entries.
     pub state: ProgressState,
@@ -20,15 +19,15 @@ pub struct FollowerProgress {
 /// How a follower gets entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressState {
-    /// One append at a time, until the place is found up to which the logs agree.
+    /// One append at a time, until it is known how far the logs agree.
     Probe,
     /// Appends follow each other without waiting (thesis §10.2.2).
     Replicate,
-    /// The state instead: the entries are gone (Raft §7).
+    /// It gets the state instead: the entries were compacted (Raft §7).
     Snapshot,
 }
 
-/// All that a leader knows of a follower.
+/// What a leader knows of a follower.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     /// The follower's log is durable and equal to ours up to here.
@@ -36,13 +35,13 @@ pub(crate) struct Progress {
     /// The next entry to send. Optimistic while replicating.
     pub(crate) next: Index,
     pub(crate) state: State,
-    /// Whether it was heard since the last check of the quorum (thesis §6.2).
+    /// Whether it answered since the last check of the quorum (thesis §6.2).
     pub(crate) active: bool,
     /// The last round of heartbeats that it answered.
     pub(crate) round: Round,
-    /// The commit index that it was last told.
-    pub(crate) commit_told: Index,
-    /// Ticks since it last acknowledged something, was asked anew, or had nothing to acknowledge.
+    /// The commit index that it was last sent.
+    pub(crate) commit_sent: Index,
+    /// Ticks since it last acknowledged something, was asked again, or had nothing to acknowledge.
     pub(crate) quiet_ticks: u32,
     /// The entries from here on are being read from the log's store; until they come nothing else is sent or read.
     pub(crate) reading: Option<Index>,
@@ -51,14 +50,14 @@ pub(crate) struct Progress {
 /// [`ProgressState`] with what belongs to each.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum State {
-    /// Looking for the place up to which the logs agree: one append at a time.
+    /// Searching for how far the logs agree: one append at a time.
     Probe {
-        /// The end of the one that is under way. An answer to a heartbeat clears it after a while.
+        /// The end of the append that is under way. An answer to a heartbeat clears it after a while.
         sent: Option<Index>,
     },
-    /// The place is known: appends follow each other without waiting (thesis §10.2.2).
+    /// It is known how far they agree: appends follow each other without waiting (thesis §10.2.2).
     Replicate(Inflight),
-    /// It needs entries that are gone: it gets the state instead (Raft §7).
+    /// It needs entries that were compacted: it gets the state instead (Raft §7).
     Snapshot,
 }
 
@@ -70,7 +69,7 @@ pub(crate) struct Inflight {
 }
 
 impl Progress {
-    /// A follower of which nothing is known yet, asked first about the log's end.
+    /// A follower of which nothing is known yet: the first probe is at the end of the log.
     pub(crate) fn new(last: Index) -> Self {
         Self {
             matched: Index(0),
@@ -78,7 +77,7 @@ impl Progress {
             state: State::Probe { sent: None },
             active: false,
             round: Round(0),
-            commit_told: Index(0),
+            commit_sent: Index(0),
             quiet_ticks: 0,
             reading: None,
         }
@@ -103,20 +102,19 @@ impl Progress {
         self.next = self.next.max(self.matched.next());
         self.quiet_ticks = 0;
         match &mut self.state {
-            // A part of what was sent: the rest is on its way to the disk, or found
-            // no room. It is asked again at the pace of heartbeats.
+            // Part of what was sent: the rest is being written, or found no room. Another probe follows at
+            // the pace of heartbeats.
             State::Probe { sent: Some(last) } if matched < *last => {}
             State::Probe { .. } => self.replicate(),
             State::Replicate(inflight) => inflight.free(matched),
-            // Ends when the snapshot's sender says so.
+            // This state ends when the sending of the snapshot does.
             State::Snapshot => {}
         }
         news
     }
 
     /// The follower does not hold the entry at `prev`; the logs may agree at
-    /// `agree`. Nothing happens if that is old news: a late rejection must not
-    /// rewind what was acknowledged since.
+    /// `agree`. A stale rejection is ignored: it must not rewind what was acknowledged since.
     pub(crate) fn rejected(&mut self, prev: Index, agree: Index) {
         let stale = match self.state {
             State::Probe { .. } => prev.next() != self.next,
@@ -159,12 +157,12 @@ impl Progress {
         }
     }
 
-    /// Whether appends are unanswered for so long that they must be lost.
+    /// Whether appends have been unanswered for so long that they must be lost.
     pub(crate) fn is_stuck(&self, ticks: u32) -> bool {
         matches!(&self.state, State::Replicate(inflight) if !inflight.is_empty()) && self.quiet_ticks >= ticks
     }
 
-    /// What others may know of the state.
+    /// The public part of the state.
     pub(crate) fn kind(&self) -> ProgressState {
         match self.state {
             State::Probe { .. } => ProgressState::Probe,

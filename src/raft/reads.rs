@@ -1,9 +1,8 @@
 //! Linearizable reads without the log: ReadIndex (thesis §6.4).
 //!
-//! A leader notes its commit index, then asks a majority whether it still
-//! leads. One round of heartbeats answers for every read that waited when it
-//! began; reads that come later wait for the next one, since an answer to the
-//! current round may have left its sender before they began.
+//! A leader notes its commit index, then asks a majority whether it still leads. One round of heartbeats
+//! confirms every read that was waiting when it began; later reads wait for the next round, since an answer
+//! to the current one may have been sent before they began.
 
 use crate::raft::effects::{ReadOutcome, ReadToken};
 use crate::raft::message::Round;
@@ -14,8 +13,8 @@ use crate::types::Index;
 pub(crate) struct Reads {
     waiting: Vec<ReadToken>,
     asked: Option<AskedRound>,
-    /// The last round that was sent. Rises within the leader's term, so an
-    /// answer can never be taken for that of another round.
+    /// The last round that was sent. Increases within the leader's term, so an answer can never be mistaken
+    /// for that to another round.
     last: Round,
 }
 
@@ -40,9 +39,8 @@ impl Reads {
         self.last
     }
 
-    /// Begins a round for all that wait, unless one is under way. `commit` must
-    /// include an entry of the leader's own term: before, it may be behind what
-    /// its predecessor acknowledged.
+    /// Begins a round for all waiting reads, unless one is under way. `commit` must include an entry of the
+    /// leader's own term: until then it may be behind what the predecessor acknowledged.
     pub(crate) fn begin(&mut self, commit: Index) -> bool {
         if self.asked.is_some() || self.waiting.is_empty() {
             return false;
@@ -59,7 +57,7 @@ impl Reads {
         asked.tokens.into_iter().map(|token| ReadOutcome::Ready { token, index: asked.index }).collect()
     }
 
-    /// Leadership is over.
+    /// Leadership has ended: all reads are lost.
     pub(crate) fn abandon(self) -> impl Iterator<Item = ReadOutcome> {
         let asked = self.asked.map_or(Vec::new(), |asked| asked.tokens);
         let all = asked.into_iter().chain(self.waiting);

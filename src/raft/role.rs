@@ -1,4 +1,4 @@
-//! The roles, what each of them alone knows, and the one place that changes them.
+//! The roles, the state of each, and the only place that changes them.
 
 use crate::raft::core::Core;
 use crate::raft::leader::Leader;
@@ -21,22 +21,22 @@ pub(crate) enum Role {
     Leader(Box<Leader>),
 }
 
-/// What only a follower knows.
+/// The state of a follower.
 #[derive(Clone, Debug)]
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
-    /// Ticks since the leader was heard, or since it began to wait.
+    /// Ticks since it heard from the leader, or since it began to wait.
     pub(crate) elapsed: u32,
     pub(crate) timeout: u32,
     /// Our log is equal to this leader's up to here.
     pub(crate) verified: Index,
     /// What we last acknowledged to it.
     pub(crate) acknowledged: Index,
-    /// Whether an append waits for its acknowledgement.
+    /// Whether an append has not been acknowledged yet.
     pub(crate) owes_ack: bool,
 }
 
-/// What only a candidate knows, of either kind.
+/// The state of a candidate of either kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) votes: BTreeMap<NodeId, bool>,
@@ -44,7 +44,6 @@ pub(crate) struct Candidate {
     pub(crate) timeout: u32,
 }
 
-/// A role, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoleName {
     /// Follows a leader, or waits for one.
@@ -53,14 +52,13 @@ pub enum RoleName {
     PreCandidate,
     /// Stands for election.
     Candidate,
-    /// Leads.
     Leader,
     /// Follows without a vote.
     Learner,
 }
 
 impl Role {
-    /// Carries out what a handler asked for.
+    /// Carries out what a handler decided.
     pub(crate) fn become_next(&mut self, core: &mut Core, next: Next) {
         match next {
             Next::Stay => {}
@@ -100,7 +98,7 @@ impl Role {
         }
         core.enter_term(core.term().next());
         core.vote_for(core.id);
-        // Our own vote counts, as any other, once it is durable.
+        // Our own vote counts, like any other, once it is durable.
         *self = Self::Candidate(Candidate::new(core));
         ask_for_votes(core, core.term(), false, transfer);
     }

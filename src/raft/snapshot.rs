@@ -1,9 +1,9 @@
-//! What consensus knows of a snapshot. Its bytes never come here.
+//! What consensus knows of a snapshot: never its bytes.
 
 use crate::raft::members::Members;
 use crate::types::EntryId;
 
-/// What a snapshot covers.
+/// Which entries a snapshot covers, and the members at their end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotMeta {
     /// The last entry whose effect it includes.

@@ -7,12 +7,12 @@ use crate::replica::Handle;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often it is looked at. Nothing waits for it: what is late only keeps newer entries away for longer.
+/// How often to check. Nothing waits for it: a delay only postpones newer kinds of entries.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the entry may take; after that it is tried again.
+/// How long the entry may take before the next attempt.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lets the connections know the cluster's version, and raises it where this node leads, until `stopping`.
+/// Tells the connections the cluster's version, and raises it when this node leads, until `stopping`.
 pub(super) async fn keep(handle: Handle, peers: Peers, stopping: impl Future<Output = ()>) {
     tokio::pin!(stopping);
     loop {

@@ -1,5 +1,4 @@
-//! What a node says before it can take part: to clients, that it is alive; to
-//! the other members, who it is.
+//! What a node does before it can take part: it tells clients that it is alive, and the other members who it is.
 
 use crate::config::ServeConfig;
 use crate::grpc::listener;
@@ -12,11 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long the connections of this phase may take to end.
+/// How long the connections of this phase may take to close.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The client listener until the replica runs: health, reflection, and a refusal
-/// that says what the node waits for. However long that takes, it is alive.
+/// The client listener until the replica runs: health, reflection, and a refusal that says what the node is
+/// waiting for. However long that takes, the node counts as alive.
 pub(super) struct EarlyClients {
     socket: std::net::TcpListener,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -35,7 +34,7 @@ impl EarlyClients {
         Ok(Self { socket, task, end })
     }
 
-    /// Ends it, and gives the socket back for the listener that serves all.
+    /// Stops it, and returns the socket for the full listener.
     pub(super) async fn end(self) -> Result<TcpListener, ServeError> {
         self.end.send_replace(true);
         finish(self.task).await;
@@ -63,7 +62,7 @@ pub(super) async fn introduce(
     let server = server.serve_with_incoming_shutdown(listener::connections(early), given(ended));
     let task = tokio::spawn(server);
     peers.introduce().await?;
-    // Whoever is connected is told to connect again, to the listener that has all services.
+    // Connected peers are made to reconnect, to the listener that has all services.
     end.send_replace(true);
     finish(task).await;
     let marked = tokio::task::spawn_blocking(move || identity.mark_introduced()).await;
@@ -72,7 +71,7 @@ pub(super) async fn introduce(
     TcpListener::from_std(socket).map_err(failed)
 }
 
-/// One socket for two listeners, one after the other: who connects in between waits in its queue.
+/// One socket for two listeners, one after the other: connections made in between wait in its queue.
 fn duplicated(socket: TcpListener) -> std::io::Result<(std::net::TcpListener, TcpListener)> {
     let socket = socket.into_std()?;
     let early = TcpListener::from_std(socket.try_clone()?)?;

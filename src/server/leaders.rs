@@ -1,4 +1,4 @@
-//! Tells the log who leads.
+//! Logs who leads.
 
 use crate::replica::Status;
 use crate::types::NodeId;
@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Writes a line whenever this node follows another leader, leads itself, or knows none any more; ends with the
-/// replica. Names are those of the configuration.
+/// Logs whenever this node follows another leader, leads, or knows no leader any more; ends with the replica.
+/// Names come from the configuration.
 pub(super) async fn tell(mut changes: watch::Receiver<Arc<Status>>, names: BTreeMap<NodeId, String>) {
     let mut announced = None;
     loop {
         let status = changes.borrow_and_update().clone();
-        // Of candidacies that come to nothing there is one in each election timeout.
+        // Candidacies are not logged: without a majority there is one in each election timeout.
         let news = status.leader.map(|leader| (leader, status.term));
         if announced != news {
             say(&status, &names);

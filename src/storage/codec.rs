@@ -1,4 +1,4 @@
-//! The few words that every byte form in this folder shares. Big-endian.
+//! The primitives that all encodings in this folder share. Big-endian.
 
 use crate::raft::Members;
 use crate::types::{EntryId, Index, NodeId, Term};
@@ -13,7 +13,7 @@ pub struct Malformed(pub String);
 impl From<TryGetError> for Malformed {
     fn from(error: TryGetError) -> Self {
         Self(format!(
-            "it is cut short: {} bytes are wanted where {} are left",
+            "it is cut short: {} bytes are needed where {} are left",
             error.requested, error.available
         ))
     }
@@ -41,7 +41,7 @@ pub(crate) fn get_members(from: &mut impl Buf) -> Result<Members, Malformed> {
     Ok(Members { voters: get_nodes(from)?, outgoing: get_nodes(from)?, learners: get_nodes(from)? })
 }
 
-/// The byte form of members, as the state keeps them.
+/// The encoding of members, as kept in the state.
 pub fn encode_members(members: &Members) -> Bytes {
     let mut out = BytesMut::new();
     put_members(&mut out, members);
@@ -59,7 +59,7 @@ fn get_nodes(from: &mut impl Buf) -> Result<BTreeSet<NodeId>, Malformed> {
     let count = from.try_get_u32()?;
     let mut nodes = BTreeSet::new();
     for _ in 0..count {
-        // Ends with an error where the bytes end, whatever the count claims.
+        // Fails where the bytes end, whatever the count claims.
         if !nodes.insert(NodeId(from.try_get_u64()?)) {
             return Err(Malformed("a member is listed twice".into()));
         }
@@ -75,7 +75,7 @@ pub(crate) fn get_bytes(from: &mut Bytes, length: usize) -> Result<Bytes, Malfor
     Ok(from.split_to(length))
 }
 
-/// There must be nothing behind what was read.
+/// Checks that nothing follows what was read.
 pub(crate) fn end(rest: &[u8]) -> Result<(), Malformed> {
     if rest.is_empty() { Ok(()) } else { Err(Malformed(format!("{} bytes follow its end", rest.len()))) }
 }

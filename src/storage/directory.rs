@@ -1,4 +1,4 @@
-//! The data directory as a whole: what lies where, and whose it is.
+//! The data directory as a whole: what is where, and whose it is.
 
 use crate::storage::Options;
 use crate::storage::error::{OpenError, StorageError};
@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Where things lie in a data directory.
+/// The paths in a data directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
@@ -35,17 +35,17 @@ impl Layout {
         self.root.join("peers")
     }
 
-    /// The log and the hard state, but for what was written last.
+    /// The log and the hard state, except the most recent writes.
     pub(crate) fn raft(&self) -> PathBuf {
         self.root.join("raft")
     }
 
-    /// What was written to the log last.
+    /// The most recent writes to the log.
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("journal")
     }
 
-    /// The name of the state in use.
+    /// The file that names the state in use.
     pub(crate) fn current(&self) -> PathBuf {
         self.root.join("CURRENT")
     }
@@ -55,14 +55,14 @@ impl Layout {
         self.root.join(format!("state-{generation:06}"))
     }
 
-    /// The generations that are there, whole or not.
+    /// The generations that exist, complete or not.
     pub(crate) fn states(&self) -> Result<Vec<u64>, StorageError> {
         let names = names(&self.root)?;
         Ok(names.iter().filter_map(|name| name.strip_prefix("state-")?.parse().ok()).collect())
     }
 }
 
-/// A directory that is locked and ours.
+/// A directory that belongs to this node and is locked.
 pub(crate) struct Directory {
     pub layout: Layout,
     pub lock: DirectoryLock,
@@ -70,7 +70,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes or checks the directory.
+    /// Creates or checks the directory.
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
         let layout = Layout::new(&options.dir);
         create(layout.root())?;
@@ -88,7 +88,7 @@ impl Directory {
         if identity.is_complete() {
             require_parts(&layout)?;
         } else {
-            // A crash while the directory was made: nothing in it was ever promised to anyone.
+            // After a crash during creation: nothing in the directory was ever promised to anyone.
             remove_parts(&layout)?;
         }
         Ok(Self { layout, lock, identity })
@@ -104,8 +104,8 @@ fn create(root: &Path) -> Result<(), OpenError> {
         .mode(0o700)
         .create(root)
         .map_err(StorageError::io("create", root))?;
-    // The new names, up to what was there before. Also where nothing is new: an
-    // earlier start may have died between the two.
+    // Syncs the new names, up to the first directory that already existed. Also if nothing is new: an earlier
+    // start may have died after the creation.
     for parent in root.ancestors().skip(1) {
         fsync::sync_dir(parent)?;
         if Some(parent) == there_before {
@@ -115,8 +115,8 @@ fn create(root: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Without an identity there may only be what a crash leaves before it is
-/// written. (`lost+found` is what a fresh ext4 volume brings along.)
+/// Without an identity there may only be what a crash leaves before the identity is written. (`lost+found`
+/// exists on a fresh ext4 volume.)
 fn refuse_foreign(layout: &Layout) -> Result<(), OpenError> {
     if layout.identity().exists() {
         return Ok(());

@@ -1,14 +1,13 @@
-//! What can go wrong between this node and its disk, told so that whoever is
-//! woken up by it knows what to do.
+//! What can go wrong between this node and its disk. The messages tell an operator what to do.
 
 use crate::storage::snapshot::SnapshotFileError;
 use crate::types::{ClusterId, NodeId};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The disk or the engine broke its word, or the data is damaged. Final for
-/// the store that said it: nothing is retried (a failed fsync that is called
-/// again reports success although the data is gone), and the node must stop.
+/// The disk or the engine broke its promise, or the data is damaged. Final for the store that returned it:
+/// nothing is retried (an fsync that is repeated after a failure reports success although the data is gone),
+/// and the node must stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
     /// The file system refused.
@@ -21,7 +20,7 @@ pub enum StorageError {
         /// What the system said.
         reason: String,
     },
-    /// sled refused, or panicked.
+    /// sled failed, or panicked.
     #[error(
         "the storage engine at {} could not {action}: {reason}. If the disk is full, make \
          room and start again; otherwise the disk or the engine's files failed: replace this member",
@@ -35,8 +34,8 @@ pub enum StorageError {
         /// What it said.
         reason: String,
     },
-    /// Data was read that is not what was written. Nothing is skipped or
-    /// truncated, since what follows it may have been acknowledged.
+    /// The data read is not what was written. Nothing is skipped or truncated, since what follows may have
+    /// been acknowledged.
     #[error(
         "{} is damaged: {record}: {reason}. Nothing was changed; keep a copy for analysis and replace this member, \
          the others have its data",
@@ -53,12 +52,12 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// For `map_err` on calls of the file system.
+    /// For `map_err` on file system calls.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), reason: error.to_string() }
     }
 
-    /// Whether there was merely no room (or none within a quota).
+    /// Whether the disk (or a quota) was merely full.
     pub(crate) fn is_lack_of_room(&self) -> bool {
         let codes = ["(os error 28)", "(os error 122)"];
         matches!(self, Self::Io { reason, .. } if codes.iter().any(|code| reason.ends_with(code)))
@@ -70,11 +69,10 @@ impl StorageError {
     }
 }
 
-/// A data directory that cannot be used, with what was found, what was
-/// expected and what to do.
+/// Why a data directory cannot be used: what was found, what was expected and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// There are files of somebody else.
+    /// The directory contains foreign files.
     #[error(
         "{} is not a data directory of Kontiki: it has no identity file but contains {found:?}. \
          Give an empty or a new directory with --data-dir",
@@ -83,7 +81,7 @@ pub enum OpenError {
     NotOurs {
         /// The directory.
         dir: PathBuf,
-        /// One of the things in it.
+        /// The name of one of them.
         found: String,
     },
     /// The identity file belongs to another cluster.
@@ -122,7 +120,7 @@ pub enum OpenError {
         /// Its name.
         expected_name: String,
     },
-    /// A later version of Kontiki has written it.
+    /// It was written by a later version of Kontiki.
     #[error(
         "{} was written in format {found}, but this version of Kontiki reads up to format {newest}. \
          Run the version that wrote it, or a later one",
@@ -133,12 +131,12 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The newest that this version reads.
+        /// The newest format that this version reads.
         newest: u32,
     },
-    /// An early version of Kontiki has written it.
+    /// It was written by an earlier version of Kontiki.
     #[error(
-        "{} was written in format {found}; this version of Kontiki reads format {oldest} and no older one. \
+        "{} was written in format {found}; this version of Kontiki reads no format older than {oldest}. \
          Run the version that wrote it",
         path.display()
     )]
@@ -147,12 +145,12 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The oldest that this version reads.
+        /// The oldest format that this version reads.
         oldest: u32,
     },
     /// Another process uses it.
     #[error(
-        "{} is in use by another process{}. A data directory serves one process; stop that one first, \
+        "{} is in use by another process{}. Only one process can use a data directory; stop that one first, \
          or give another directory with --data-dir",
         dir.display(),
         holder.as_ref().map(|pid| format!(" ({pid})")).unwrap_or_default()
@@ -163,21 +161,20 @@ pub enum OpenError {
         /// The other process's id, if it left one.
         holder: Option<String>,
     },
-    /// Part of it is gone. A fresh start in its place would forget votes and
-    /// acknowledged writes, which the others still count on.
+    /// Part of it is missing. A fresh start would forget votes and acknowledged writes that the others still count on.
     #[error(
         "{} is missing, although the directory was in use before. Starting afresh would break promises that this \
-         member gave (its votes, its acknowledgements): restore it, or replace this member by a new one",
+         member made (its votes, its acknowledgements): restore it, or replace this member with a new one",
         path.display()
     )]
     Missing {
         /// What is gone.
         path: PathBuf,
     },
-    /// The engine did not come back.
+    /// The engine hangs.
     #[error(
         "{}: opening did not end within {timeout:?}. The disk or the engine's files failed; if the disk is merely \
-         slow raise the timeout, else replace this member",
+         slow, raise the timeout, else replace this member",
         dir.display()
     )]
     Hung {
@@ -199,10 +196,10 @@ pub enum OpenError {
     Storage(#[from] StorageError),
 }
 
-/// A received snapshot could not be taken in.
+/// Why a received snapshot could not be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StageError {
-    /// The bytes are not what they should be; ask for them again.
+    /// The file is damaged; ask for it again.
     #[error(transparent)]
     File(#[from] SnapshotFileError),
     /// The snapshot is of another cluster.

@@ -1,7 +1,7 @@
 //! Making files and their names survive a power cut.
 //!
-//! Data is durable after an fsync of the file; that the file *exists* under
-//! its name only after an fsync of the directory. Both are needed, in that order.
+//! Data is durable after an fsync of the file; the *name* of the file only after an fsync of the directory.
+//! Both are needed, in that order.
 
 use crate::storage::error::StorageError;
 use std::fs::{self, File};
@@ -13,8 +13,8 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
     File::open(dir).and_then(|handle| handle.sync_all()).map_err(StorageError::io("fsync", dir))
 }
 
-/// Makes everything below a directory durable: files first, then the
-/// directories that name them, from the inside out. The parent is the caller's.
+/// Makes everything below a directory durable: files first, then the directories that contain them, from the
+/// inside out. Syncing the parent is up to the caller.
 pub(crate) fn sync_tree(dir: &Path) -> Result<(), StorageError> {
     for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
         let entry = entry.map_err(StorageError::io("list", dir))?;
@@ -29,9 +29,10 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), StorageError> {
     sync_dir(dir)
 }
 
-/// Sees to it that what is read next is what the device holds (fact 11 in [`storage`](crate::storage)). After a failed fsync, Linux keeps
-/// the pages that it could not write and calls them clean: a process
-/// that starts again would read there, and promise, what is on no disk. So what can be written is, and then the pages go.
+/// Makes sure that the next reads come from the device (fact 11 in [`storage`](crate::storage)). After a
+/// failed fsync, Linux keeps the pages that it could not write and marks them as clean: a restarted process
+/// would read them, and promise data that is on no disk. So dirty pages are written first, and then all pages
+/// are dropped.
 pub(crate) fn drop_cache(file: &File, path: &Path) -> Result<(), StorageError> {
     file.sync_all().map_err(StorageError::io("fsync", path))?;
     rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)
@@ -53,7 +54,7 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
     sync_dir(dir)
 }
 
-/// Removes a file if it is there.
+/// Removes a file, if it exists.
 pub(crate) fn remove_file(path: &Path) -> Result<(), StorageError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -63,7 +64,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Removes a directory and all in it if it is there.
+/// Removes a directory and everything in it, if it exists.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), StorageError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! The directories `state-NNNNNN`, and when they may go.
+//! The directories `state-NNNNNN`, and when they may be removed.
 
 use crate::storage::directory::Layout;
 use crate::storage::error::StorageError;
@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Shared with the threads that remove, which do not hold the lock of the directory.
+/// The generations that this process uses or is removing. Shared with the removing threads, which do not hold
+/// the lock of the directory.
 type Live = Arc<Mutex<BTreeSet<u64>>>;
 
-/// What all generations of a data directory share.
+/// All generations of a data directory.
 #[derive(Debug)]
 pub(crate) struct Generations {
     layout: Layout,
@@ -29,13 +30,13 @@ impl Generations {
         &self.layout
     }
 
-    /// Names an existing generation as in use.
+    /// An existing generation, which is now in use.
     pub(crate) fn existing(self: &Arc<Self>, number: u64) -> Generation {
         self.live().insert(number);
         Generation { number, condemned: AtomicBool::new(false), all: self.clone() }
     }
 
-    /// A number for a new one. It is condemned until [`Generation::keep`].
+    /// A new generation with an unused number. It is to be removed unless [`Generation::keep`] is called.
     pub(crate) fn fresh(self: &Arc<Self>) -> Result<Generation, StorageError> {
         let mut live = self.live();
         let on_disk = self.layout.states()?;
@@ -75,12 +76,12 @@ impl Generation {
         self.number
     }
 
-    /// Its directory is to stay.
+    /// Keeps its directory.
     pub(crate) fn keep(&self) {
         self.condemned.store(false, Ordering::Relaxed);
     }
 
-    /// Its directory is to go when its last user has gone.
+    /// Lets its directory be removed with its last user.
     pub(crate) fn condemn(&self) {
         self.condemned.store(true, Ordering::Relaxed);
     }
@@ -94,13 +95,13 @@ impl Drop for Generation {
             return;
         }
         // The last user may be a reader on a network thread, which must not wait
-        // for the disk. What is not removed here goes at the next open.
+        // for the disk. What is not removed here is removed at the next open.
         let path = self.all.layout.state(number);
         let removal = std::thread::Builder::new().name("remove-state".into()).spawn(move || {
             if let Err(error) = fsync::remove_dir(&path) {
                 tracing::warn!(%error, "an old state stays on disk until the next start");
             }
-            // Only now may its number be given again.
+            // Only now may its number be used again.
             lock(&live).remove(&number);
         });
         if let Err(error) = removal {

@@ -7,8 +7,8 @@ use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory that this version writes, and the only one that it reads. 4: the log
-/// has a journal, the state is in blocks.
+/// The format of the whole directory: the one that this version writes, and the only one that it reads. 4:
+/// the log has a journal, the state is in blocks.
 pub const FORMAT_VERSION: u32 = 4;
 
 /// Whose directory it is.
@@ -18,20 +18,20 @@ pub struct Identity {
     pub format_version: u32,
     /// The cluster that the node belongs to.
     pub cluster: ClusterId,
-    /// The token that the cluster's id was made from, for messages to people.
+    /// The token that the cluster's id is derived from, for messages to people.
     pub cluster_token: String,
     /// The node.
     pub node: NodeId,
     /// The node's name.
     pub name: String,
-    /// Random, made with the directory. A member that comes back with another
-    /// one was wiped: it has forgotten its votes and acknowledgements.
+    /// A random number, chosen when the directory was created. A member that comes back with another one was
+    /// wiped: it has forgotten its votes and acknowledgements.
     pub directory: DirectoryId,
-    /// Whether the node has shown `directory` to its peers.
+    /// Whether the peers have accepted `directory`.
     pub introduced: bool,
 }
 
-/// The form on disk. Ids are text, since many readers of JSON round large numbers.
+/// The file's content. Ids are text, since many JSON parsers round large numbers.
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
     format_version: u32,
@@ -40,8 +40,8 @@ struct Content {
     node: String,
     name: String,
     directory: String,
-    /// False until the log and the state exist durably. Until then nothing was
-    /// promised, and the rest of the directory may be made anew.
+    /// False until the log and the state exist durably. Until then nothing was promised, and the rest of the
+    /// directory may be created again.
     complete: bool,
     introduced: bool,
 }
@@ -60,7 +60,7 @@ impl IdentityFile {
         &self.identity
     }
 
-    /// Notes, durably, that the peers have seen this directory's id.
+    /// Records durably that the peers have accepted this directory.
     pub fn mark_introduced(&mut self) -> Result<(), StorageError> {
         if !self.identity.introduced {
             self.identity.introduced = true;
@@ -69,18 +69,18 @@ impl IdentityFile {
         Ok(())
     }
 
-    /// Whether log and state were once made in full.
+    /// Whether log and state were once created in full.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Notes, durably, that they were: from here on their absence is a loss.
+    /// Records durably that they were: from now on their absence is a loss.
     pub(crate) fn mark_complete(&mut self) -> Result<(), StorageError> {
         self.complete = true;
         self.save()
     }
 
-    /// Makes the identity of a new directory, not complete yet.
+    /// Creates the identity of a new directory, which is not complete yet.
     pub(crate) fn create(path: &Path, options: &Options) -> Result<Self, StorageError> {
         let this = Self {
             path: path.to_owned(),
@@ -99,8 +99,8 @@ impl IdentityFile {
         Ok(this)
     }
 
-    /// Reads the identity; `None` if there is no file. Whatever another version
-    /// wrote is refused before it is understood.
+    /// Reads the identity; `None` if there is no file. A file of another version is refused before the rest
+    /// of it is parsed.
     pub(crate) fn load(path: &Path) -> Result<Option<Self>, OpenError> {
         let Some(value) = sealed_file::read(path)? else {
             return Ok(None);
@@ -124,7 +124,7 @@ impl IdentityFile {
         let content: Content = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
         let hex = |field: &str, text: &str| {
             u64::from_str_radix(text, 16)
-                .map_err(|_| damaged(format!("{field} {text:?} is no hexadecimal number")))
+                .map_err(|_| damaged(format!("{field} {text:?} is not a hexadecimal number")))
         };
         let identity = Identity {
             format_version: content.format_version,
@@ -138,7 +138,7 @@ impl IdentityFile {
         Ok(Some(Self { path: path.to_owned(), identity, complete: content.complete }))
     }
 
-    /// Refuses a directory that is not this node's.
+    /// Refuses a directory that belongs to another node or cluster.
     pub(crate) fn check(&self, options: &Options) -> Result<(), OpenError> {
         let Identity { cluster, cluster_token, node, name, .. } = &self.identity;
         if *cluster != options.cluster {

@@ -5,11 +5,10 @@ use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
 
-/// The exclusive right to a data directory. The system takes it back when the
-/// process ends, however it ends.
+/// The exclusive right to a data directory. The operating system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    // Held for its lock; closing the file gives it up.
+    // Kept open for its lock; closing the file releases it.
     _file: File,
 }
 
@@ -30,7 +29,7 @@ impl DirectoryLock {
             }
             Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path)(error).into()),
         }
-        // For the message above, no more: the lock is the system's, not the content.
+        // Only for the error message: the lock is what counts, not the content.
         let note = format!("process {}\n", std::process::id());
         file.set_len(0)
             .and_then(|()| file.write_all(note.as_bytes()))

@@ -1,40 +1,41 @@
-//! What a node must not forget, on its disk.
+//! Everything a node must not forget, on its disk.
 //!
 //! # The promise
 //!
-//! What [`LogStore::write`] and [`Table::sync`](crate::machine::Table::sync) return from is on stable storage: it survives the
-//! death of the process at any point and a power cut. A vote is never given
-//! twice in a term, and what was acknowledged is never silently gone: damage is refused by name, since the
-//! other members have the data, and a member that starts with less than it promised breaks Raft for all of them.
-//! Only `fsync: false` weakens this, to what survives the process.
+//! When [`LogStore::write`] or [`Table::sync`](crate::machine::Table::sync) returns, the data is on stable
+//! storage: it survives the death of the process at any point and a power cut. A vote is never given twice in
+//! a term, and acknowledged data is never lost silently: a damaged directory is refused with the name of what
+//! is damaged, since the other members have the data, and a member that starts with less than it promised
+//! breaks Raft for all of them. Only `fsync: false` weakens this: then data survives the process, but not a
+//! power cut.
 //!
 //! # The engine
 //!
-//! sled 0.34.7 is fast enough but does not give that promise by itself. What is
-//! known of it, and the cure (in `sled_db.rs` unless said otherwise):
+//! sled 0.34.7 is fast enough but does not keep that promise by itself. The known facts, each with its cure
+//! (in `sled_db.rs` unless said otherwise):
 //!
 //! | # | fact | cure |
 //! |---|---|---|
 //! | 1 | `flush()` is `pwrite` and `sync_file_range`: no fsync | `flush()`, then `fdatasync` on a second handle of the file |
-//! | 2 | its background thread only logs a failed fsync | that second handle is held since the opening: Linux tells it too |
-//! | 3 | a page above a quarter of a segment goes to a file that is never synced | large segments; large records are cut up ([`log`], `table`); `blobs/` is checked to be empty after each sync |
+//! | 2 | its background thread only logs a failed fsync | that second handle is open from the start: Linux reports the error to it too |
+//! | 3 | a page above a quarter of a segment goes to a file that is never synced | large segments; large records are split ([`log`], `table`); after each sync, `blobs/` is checked to be empty |
 //! | 4 | new files' names are not synced | everything is synced after an open, up to the parent directory |
 //! | 5 | a crash during open leaves `*.generating`, which every later open fails on | removed before an open |
 //! | 6 | damage can make it panic, spin forever, or drop the end of its log silently | a [watchdog](watched), panics caught, checksums of our own; what the log's store has lost, the [`journal`] must still have |
-//! | 7 | on a full disk writes fail but reads go on, of what never reached the disk | the first error is final: reads fail too |
-//! | 8 | a write error may leave `flush` waiting for ever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
-//! | 9 | batches take a lock of the whole process | there are none: order does what they did (see [`log`], and `machine/blocks`) |
+//! | 7 | on a full disk writes fail, but reads return what never reached the disk | the first error is final: reads fail too |
+//! | 8 | a write error may leave `flush` waiting forever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
+//! | 9 | batches take a lock of the whole process | no batches: the order of operations serves instead (see [`log`], and `machine/blocks`) |
 //! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 512 KiB; and the [`journal`] keeps what the store did not sync two segments ago |
-//! | 11 | (Linux) pages whose fsync failed count as clean: whoever opens the file next reads back what was lost | the file is synced and dropped from the page cache before it is opened |
-//! | 12 | it panics when it is dropped after a failed fsync | the panic is caught: what failed is what is told |
+//! | 11 | (Linux) pages whose fsync failed count as clean: the next process to open the file reads what was lost | the file is synced and dropped from the page cache before it is opened |
+//! | 12 | it panics when it is dropped after a failed fsync | the panic is caught, so that the original error is reported |
 //!
 //! # The directory
 //!
 //! ```text
 //! DIR/identity        whose it is; written first, checked before anything else
 //! DIR/lock            one process at a time
-//! DIR/peers           the directory that each peer showed first
-//! DIR/journal/        what was written to the log last, and how far it was durable
+//! DIR/peers           the directory that each peer presented first
+//! DIR/journal/        the most recent writes to the log, and how far they were durable
 //! DIR/raft/           sled: log, term and vote
 //! DIR/state-000001/   sled: the state; the next snapshot goes to state-000002
 //! DIR/CURRENT         which state is in use
@@ -44,7 +45,7 @@
 //!
 //! | a crash while | leaves | which the next open |
 //! |---|---|---|
-//! | the directory is made | an identity that is not `complete` | makes the rest anew: nothing was promised yet |
+//! | the directory is made | an identity that is not `complete` | creates the rest again: nothing was promised yet |
 //! | a small file is replaced | `*.tmp` beside the old one | ignores and later overwrites it |
 //! | the log is written | some sectors of the write | drops it as torn (see [`journal`]) |
 //! | the log's store is filled | a prefix of the operations | reads the rest from the journal (see [`log`]) |
@@ -53,11 +54,12 @@
 //! | a snapshot is activated | `CURRENT` old or new | opens that one; the log is reset after it if the state is ahead |
 //! | an old state is removed | part of a directory that `CURRENT` does not name | removes it |
 //!
-//! # Seams
+//! # Interfaces
 //!
-//! Above, [`LogStore`] and [`StateStore`] (whose state is a [`machine::Table`](crate::machine::Table)) are all that the rest of
-//! the program knows. Below, [`RecordStore`](log::RecordStore) and [`JournalFiles`](journal::JournalFiles) are where another engine and another
-//! file system can be put under the log's own format; the simulator does. All calls block: they belong on threads of their own.
+//! The rest of the program knows only [`LogStore`] and [`StateStore`] (whose state is a
+//! [`machine::Table`](crate::machine::Table)). Below, [`RecordStore`](log::RecordStore) and
+//! [`JournalFiles`](journal::JournalFiles) allow another engine and another file system under the log's own
+//! format, which the simulator makes use of. All calls block: they belong on threads of their own.
 
 mod codec;
 mod directory;
@@ -98,23 +100,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The page cache of the log's store: it is written in order, and read at the start and by followers that lag.
+/// The page cache of the log's store: it is written in order, and read at the start and for followers that lag.
 const LOG_CACHE_BYTES: u64 = 8 << 20;
 
 /// How a data directory is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The directory; made if it is not there.
+    /// The directory; created if it does not exist.
     pub dir: PathBuf,
     /// The cluster that it must belong to.
     pub cluster: ClusterId,
-    /// The token that the cluster's id was made from, for messages to people.
+    /// The token that the cluster's id is derived from, for messages to people.
     pub cluster_token: String,
     /// The node that it must belong to.
     pub node: NodeId,
     /// The node's name, for messages to people.
     pub name: String,
-    /// False (`--unsafe-no-fsync`): a power cut may take what was acknowledged.
+    /// False (`--unsafe-no-fsync`): a power cut may lose acknowledged writes.
     pub fsync: bool,
     /// How the log is kept.
     pub log: LogSettings,
@@ -128,20 +130,20 @@ pub struct Options {
 pub struct Storage {
     /// Whose it is.
     pub identity: IdentityFile,
-    /// What the peers showed.
+    /// The directories that the peers presented.
     pub peers: PeerDirectories,
     /// The log, for the thread that writes it.
     pub log: Box<dyn LogStore>,
-    /// For the thread that moves it into the store.
+    /// For the thread that moves the log into the store.
     pub storer: Box<dyn LogStorer>,
-    /// What the log held.
+    /// The log's content.
     pub restored: RestoredLog,
     /// The state.
     pub states: Arc<dyn StateStore>,
 }
 
-/// Opens a data directory, or makes it. Either all of it is sound and durable,
-/// or nothing is served from it. Blocks, for `open_timeout` at most.
+/// Opens or creates a data directory. Either all of it is sound and durable, or this fails. Blocks, for at
+/// most `open_timeout`.
 pub fn open(options: &Options) -> Result<Storage, OpenError> {
     let (dir, timeout) = (options.dir.clone(), options.open_timeout);
     let options = options.clone();

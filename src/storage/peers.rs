@@ -1,4 +1,4 @@
-//! Which directory each peer showed first.
+//! The directory that each peer presented first.
 //!
 //! A member whose disk was emptied and that comes back under its old id may
 //! vote twice in a term and has forgotten what it acknowledged: that breaks
@@ -17,16 +17,16 @@ use std::path::{Path, PathBuf};
 pub enum Seen {
     /// The peer was not known; it is now, durably.
     New,
-    /// It is the one that is known.
+    /// It is the remembered one.
     Same,
-    /// The peer had another one: it was wiped, or two processes use one id.
+    /// The peer had another one before: it was wiped, or two processes use one id.
     Different {
-        /// The one that is remembered, and stays so.
+        /// The remembered one, which stays.
         known: DirectoryId,
     },
 }
 
-/// The durable memory of the peers' directories.
+/// The durable record of the peers' directories.
 #[derive(Debug)]
 pub struct PeerDirectories {
     path: PathBuf,
@@ -51,8 +51,8 @@ impl PeerDirectories {
         self.known.get(&peer).copied()
     }
 
-    /// Compares a peer's directory with the one remembered, and remembers it if
-    /// there is none. What it says is durable when it returns.
+    /// Compares a peer's directory with the remembered one, or remembers it if there is none. The result is
+    /// durable when this returns.
     pub fn remember(&mut self, peer: NodeId, directory: DirectoryId) -> Result<Seen, StorageError> {
         match self.get(peer) {
             Some(known) if known == directory => Ok(Seen::Same),
@@ -78,8 +78,9 @@ impl PeerDirectories {
 
 fn parse(path: &Path, peer: &str, directory: &str) -> Result<(NodeId, DirectoryId), StorageError> {
     let number = |text: &str| {
-        u64::from_str_radix(text, 16)
-            .map_err(|_| StorageError::damaged(path, "peers", format!("{text:?} is no hexadecimal number")))
+        u64::from_str_radix(text, 16).map_err(|_| {
+            StorageError::damaged(path, "peers", format!("{text:?} is not a hexadecimal number"))
+        })
     };
     Ok((NodeId(number(peer)?), DirectoryId(number(directory)?)))
 }

@@ -1,5 +1,5 @@
-//! Small files of JSON that people can read and that notice damage: the text,
-//! then a line with its checksum. Always replaced as a whole.
+//! Small JSON files that people can read and that detect damage: the text, then a line with its checksum.
+//! Always replaced as a whole.
 
 use crate::storage::error::StorageError;
 use crate::storage::fsync;
@@ -30,7 +30,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<serde_json::Value>, StorageErro
         .strip_suffix('\n')
         .and_then(|text| text.rsplit_once('\n'))
         .ok_or_else(|| damaged("it is cut short".into()))?;
-    // The newline before the seal belongs to what is sealed.
+    // The checksum includes the newline before the seal.
     let actual = format!("crc32c {:08x}", crc32c::crc32c(&text.as_bytes()[..body.len() + 1]));
     if seal != actual {
         return Err(damaged(format!("its last line should be {actual:?} for this content, but is {seal:?}")));

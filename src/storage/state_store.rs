@@ -1,5 +1,4 @@
-//! Where a replica keeps its state, and how a received one takes its place:
-//! the seam for another engine.
+//! Where a replica keeps its state, and how a received state replaces it: the interface to a storage engine.
 
 use crate::machine::Table;
 use crate::storage::error::{StageError, StorageError};
@@ -8,30 +7,28 @@ use crate::types::EntryId;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// The state in use. Two true implementations: sled, and the simulator's disk.
+/// The state in use. Two implementations: sled, and the simulator's disk.
 pub trait StateStore: Debug + Send + Sync + 'static {
-    /// Its records. A reader that holds them keeps them, replaced or not.
+    /// Its records. They stay readable while anybody holds the table, even after the state was replaced.
     fn table(&self) -> Arc<dyn Table>;
 
-    /// The last entry of the snapshot that the state in use was made from, if it
-    /// was, as found when the store was opened. Only such a state may be ahead of the log.
+    /// The last entry of the snapshot that the state in use was made from, if any, as found when the store
+    /// was opened. Only such a state may be ahead of the log.
     fn installed(&self) -> Option<EntryId>;
 
     /// The room left on the disk, in bytes.
     fn free_bytes(&self) -> Result<u64, StorageError>;
 
-    /// Begins to take in a snapshot, beside the state in use. Removes what
-    /// earlier attempts have left.
+    /// Starts to store a snapshot, beside the state in use. Removes what earlier attempts left.
     fn stage(&self) -> Result<Box<dyn StagedState>, StorageError>;
 }
 
-/// A snapshot on its way in. Dropping it discards what has come.
+/// A snapshot being received. Dropping it discards it.
 pub trait StagedState: Debug + Send {
-    /// Takes the next bytes of the file, in whatever pieces they come. After an
-    /// error only dropping is of use.
+    /// Takes the next bytes of the file, in whatever pieces they come. After an error it can only be dropped.
     fn push(&mut self, bytes: &[u8]) -> Result<(), StageError>;
 
-    /// Verifies the whole, and makes it durable.
+    /// Verifies the whole snapshot, and makes it durable.
     fn finish(self: Box<Self>) -> Result<Box<dyn VerifiedState>, StageError>;
 }
 
@@ -40,10 +37,10 @@ pub trait VerifiedState: Debug + Send {
     /// What it covers.
     fn header(&self) -> &SnapshotHeader;
 
-    /// Its records, to be looked at before it is put in place.
+    /// Its records, to be checked before it is put in place.
     fn table(&self) -> Arc<dyn Table>;
 
-    /// Puts it in the place of the state in use. When it returns, that is
-    /// durable; after a crash before, either the old or the new state is there, whole.
+    /// Replaces the state in use, durably. After a crash before this returns, either the old or the new state
+    /// is there, whole.
     fn activate(self: Box<Self>) -> Result<(), StorageError>;
 }

@@ -6,11 +6,12 @@
 //! 1 ‖ key ‖ stamp ‖ piece  →  bytes
 //! ```
 //!
-//! A large value is cut up, since a page of sled that outgrows a quarter of a
-//! segment goes to a file that is never synced. The stamp is a hash of the value. Nothing of it shows outside.
+//! A large value is split, since a page of sled that outgrows a quarter of a segment goes to a file that is
+//! never synced. The stamp is a hash of the value. None of this is visible outside.
 //!
-//! Every prefix of its operations is true: pieces are written before the record that names them, and removed after it is gone
-//! or names others. Pieces that a crash leaves without a record go at the next open.
+//! Every prefix of its operations is consistent: pieces are written before the record that names them, and
+//! removed after it is gone or names others. Pieces that a crash leaves without a record are removed at the
+//! next open.
 
 use crate::kv::TableError;
 use crate::machine::{Scan, Table};
@@ -31,48 +32,49 @@ const PIECES: u8 = 1;
 const INLINE: u8 = 0;
 const PIECEWISE: u8 = 1;
 
-/// sled has a few of them in memory, and an empty state takes one on disk.
+/// sled keeps a few segments in memory, and an empty state takes one on disk.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 
-/// So much of what was written to the state last a power cut may take although it was synced; the log keeps it.
-/// Nothing, as long as never as much as a segment is written without a sync (fact 10 in [`storage`](crate::storage)).
+/// How much of the state's last writes a power cut may take away although they were synced; the log must keep
+/// that much. It is nothing as long as less than a segment is ever unsynced (fact 10 in
+/// [`storage`](crate::storage)).
 pub const STATE_WINDOW_BYTES: u64 = 0;
 
-/// What of a value goes into one record. 21 of them with their keys (a full page)
-/// stay below a quarter of a segment, since sled rewrites a page as a whole.
+/// The most bytes of a value in one record: 21 of them with their keys (a full page) stay below a quarter of
+/// a segment, since sled rewrites a page as a whole.
 const PIECE_BYTES: usize = 8 << 10;
 
 /// The longest key: 321 of them (a full index page) stay below a quarter of a segment.
 const KEY_BYTES_MAX: usize = 256;
 
-/// Never as much as a segment may be unsynced (fact 10 in [`storage`](crate::storage)), and sled
-/// writes about seven times as much as it is given: it rewrites a page with all its records every few changes. So a
-/// write waits for a sync when so many bytes are unsynced…
+/// Less than a segment may be unsynced at any time (fact 10 in [`storage`](crate::storage)), and sled writes
+/// about seven times as much as it is given: it rewrites a page with all its records every few changes. So a
+/// write waits for a sync when this many bytes are unsynced…
 const UNSYNCED_BYTES_MAX: u64 = SEGMENT_BYTES as u64 / 8;
 
-/// …which rarely happens, since a sync begins beside the writer when there are so many.
+/// …which is rare, since a concurrent sync begins when there are this many.
 const UNSYNCED_BYTES: u64 = UNSYNCED_BYTES_MAX / 2;
 
-/// What a change counts for beside its bytes, a removal too.
+/// What each change, including a removal, counts in addition to its bytes.
 const CHANGE_BYTES: usize = 512;
 
 /// The state's records in sled.
 #[derive(Debug)]
 pub(crate) struct SledTable {
     records: Arc<Records>,
-    /// Wakes the thread that syncs beside the writer.
+    /// Wakes the thread that syncs concurrently with the writer.
     wake: Option<SyncSender<()>>,
     syncer: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Records {
-    // Before the generation: the database closes, then its directory may be removed.
+    // Before the generation, as fields are dropped in order: the database closes, then its directory may be removed.
     db: SledDb,
     generation: Generation,
-    /// What was written and is not known to be synced.
+    /// Bytes written and not known to be synced.
     unsynced_bytes: AtomicU64,
-    /// Held for a sync. Of two threads that sync at the same time Linux tells only one that it failed.
+    /// Held during a sync. If two threads sync at the same time, Linux reports a failure to only one of them.
     syncing: Mutex<()>,
 }
 
@@ -85,7 +87,7 @@ impl SledTable {
         let syncer = Arc::downgrade(&records);
         let run = move || {
             while woken.recv().is_ok() {
-                // Its error is final, so that the next write meets it.
+                // Its error is final, so the next write will return it.
                 let _ = syncer.upgrade().map(|records: Arc<Records>| records.make_durable());
             }
         };
@@ -108,17 +110,17 @@ impl SledTable {
         self.records.make_durable()
     }
 
-    /// Has what was written synced soon.
+    /// Has recent writes synced soon.
     fn written(&self) {
         if self.records.unsynced_bytes.load(Ordering::Relaxed) > UNSYNCED_BYTES {
-            // Full: it is awake already.
+            // If it is full, the thread is awake already.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
     }
 }
 
 impl Drop for SledTable {
-    /// Whoever opens the directory next must not meet the thread's last sync.
+    /// The thread's last sync must not overlap with the next opening of the directory.
     fn drop(&mut self) {
         drop(self.wake.take());
         let ended = self.syncer.take().map(JoinHandle::join);
@@ -130,18 +132,18 @@ impl Records {
     fn make_durable(&self) -> Result<(), StorageError> {
         let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let covered = self.unsynced_bytes.load(Ordering::Relaxed);
-        self.db.make_durable()?; // It fails too if the one before has failed.
+        self.db.make_durable()?; // It fails if an earlier one has failed.
         self.unsynced_bytes.fetch_sub(covered, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Syncs before more is written than may be unsynced.
+    /// Syncs first if too much would be unsynced otherwise.
     fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<IVec>, StorageError> {
         self.make_room(CHANGE_BYTES + key.len() + value.len())?;
         self.db.run("write", |db| db.insert(key, value))
     }
 
-    /// A removal rewrites a page as an insertion of what is removed would.
+    /// A removal rewrites a page just like an insertion.
     fn remove(&self, key: &[u8], bytes: usize) -> Result<Option<IVec>, StorageError> {
         self.make_room(CHANGE_BYTES + key.len() + bytes)?;
         self.db.run("remove", |db| db.remove(key))
@@ -196,7 +198,7 @@ impl Records {
         let mut pieces = self.db.run("scan", |db| Ok(db.scan_prefix([PIECES])))?;
         let mut named: Option<(Vec<u8>, bool)> = None;
         while let Some((piece, _)) = self.db.run("scan", |_| pieces.next().transpose())? {
-            // Neighbouring pieces are of the same value.
+            // Adjacent pieces belong to the same value.
             let Some((value, _)) = piece.split_last_chunk::<4>() else { continue };
             let is_named = match &named {
                 Some((last, is_named)) if last == value => *is_named,
@@ -213,7 +215,7 @@ impl Records {
         Ok(())
     }
 
-    /// Whether the record names these pieces: the key of one without its number.
+    /// Whether the record names these pieces; `value` is the key of a piece without its number.
     fn is_named(&self, value: &[u8]) -> Result<bool, StorageError> {
         let Some((key, stamp)) = value[1..].split_last_chunk() else { return Ok(false) };
         let record = self.db.run("read", |db| db.get(record_key(key)))?;
@@ -230,8 +232,8 @@ impl Records {
         }
     }
 
-    /// Joins the pieces. The writer may replace the value meanwhile: then the
-    /// record has changed too, and reading starts again with the new one.
+    /// Joins the pieces. The writer may replace the value meanwhile: then the record has changed too, and
+    /// reading starts over with the new one.
     fn large_value(&self, key: &[u8], mut record: IVec) -> Result<Option<Bytes>, StorageError> {
         loop {
             if let Some(value) = self.join(key, &record)? {
@@ -252,7 +254,7 @@ impl Records {
     /// `None` if the pieces do not fit the record.
     fn join(&self, key: &[u8], record: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let Some(pieces) = Pieces::of(record) else { return Ok(None) };
-        // Grows with what is there, whatever the length claims.
+        // Grows with the actual pieces, whatever the length claims.
         let mut value = Vec::new();
         for number in 0..pieces.count() {
             let Some(piece) = self.db.run("read", |db| db.get(pieces.key(key, number)))? else {
@@ -289,7 +291,7 @@ impl Records {
 
 impl Table for SledTable {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
-        self.records.get_value(key).map_err(told)
+        self.records.get_value(key).map_err(table_error)
     }
 
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
@@ -297,23 +299,23 @@ impl Table for SledTable {
     }
 
     fn set(&self, key: &[u8], value: &[u8]) -> Result<(), TableError> {
-        self.records.set_value(key, value).map_err(told)?;
+        self.records.set_value(key, value).map_err(table_error)?;
         self.written();
         Ok(())
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), TableError> {
-        self.records.remove_value(key).map_err(told)?;
+        self.records.remove_value(key).map_err(table_error)?;
         self.written();
         Ok(())
     }
 
     fn sync(&self) -> Result<(), TableError> {
-        self.make_durable().map_err(told)
+        self.make_durable().map_err(table_error)
     }
 
     fn size_on_disk(&self) -> Result<u64, TableError> {
-        self.records.db.size_on_disk().map_err(told)
+        self.records.db.size_on_disk().map_err(table_error)
     }
 }
 
@@ -328,7 +330,7 @@ impl Records {
         }
         let mut records = match self.db.run("scan", |db| Ok(db.range((start, end)))) {
             Ok(records) => records,
-            Err(error) => return Box::new(std::iter::once(Err(told(error)))),
+            Err(error) => return Box::new(std::iter::once(Err(table_error(error)))),
         };
         let mut ended = false;
         Box::new(std::iter::from_fn(move || {
@@ -340,7 +342,7 @@ impl Records {
                     Ok(Some((_, None))) => {}
                     Ok(Some((key, Some(value)))) => return Some(Ok((key, value))),
                     Ok(None) => return None,
-                    Err(error) => return Some(Err(told(error))),
+                    Err(error) => return Some(Err(table_error(error))),
                 }
             }
             None
@@ -348,7 +350,7 @@ impl Records {
     }
 }
 
-/// What the record of a large value says.
+/// The record of a large value.
 #[derive(Clone, Copy)]
 struct Pieces {
     stamp: u64,
@@ -356,7 +358,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// `None`: of a value that has none.
+    /// `None`: the value has no pieces.
     fn of(record: &[u8]) -> Option<Self> {
         let (stamp, length) = record.strip_prefix(&[PIECEWISE])?.split_first_chunk()?;
         let length = u64::from_be_bytes(length.try_into().ok()?);
@@ -380,7 +382,7 @@ fn record_key(key: &[u8]) -> Vec<u8> {
     [&[RECORDS], key].concat()
 }
 
-/// sled panics on an inverted range.
+/// Whether the range is empty or inverted: sled panics on the latter.
 fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
     match (start, end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,
@@ -391,6 +393,6 @@ fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
     }
 }
 
-fn told(error: StorageError) -> TableError {
+fn table_error(error: StorageError) -> TableError {
     TableError(error.to_string())
 }

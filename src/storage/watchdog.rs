@@ -1,7 +1,7 @@
-//! A limit on the time that the engine may take, and a net under its panics.
+//! Bounds the time that the engine may take, and catches its panics.
 //!
-//! One flipped bit can make sled spin for ever or panic while it opens or on
-//! the first scan. Neither may look like a node that is merely starting.
+//! One flipped bit can make sled spin forever or panic while it opens or on
+//! the first scan. Neither may look like a node that is just starting.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Why [`watched`] has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
-    /// It did not end in time. Its thread is left behind; the process should end.
+    /// It did not end in time. Its thread is still running; the process should end.
     #[error("it did not end within {0:?}")]
     Hung(Duration),
     /// It panicked.
@@ -19,7 +19,7 @@ pub enum Unfinished {
     Panicked(String),
 }
 
-/// Runs `work` on a thread of its own and waits for it no longer than `timeout`.
+/// Runs `work` on its own thread and waits for it at most `timeout`.
 pub fn watched<T: Send + 'static>(
     name: &str,
     timeout: Duration,
@@ -27,7 +27,7 @@ pub fn watched<T: Send + 'static>(
 ) -> Result<T, Unfinished> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // Nobody listens any more after the timeout; then the result is of no use.
+        // After the timeout nobody listens any more; then the result is useless.
         let _ = sender.send(caught(work));
     });
     if let Err(error) = spawned {
@@ -41,8 +41,7 @@ pub fn watched<T: Send + 'static>(
 
 /// Runs `work`; a panic becomes its message.
 ///
-/// What the panic left behind is never used again: every caller marks its
-/// store as failed.
+/// The state that the panic left behind is never used again: every caller marks its store as failed.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| message(&*panic))
 }

@@ -1,4 +1,4 @@
-//! The judgement over a whole history.
+//! The verdict on a whole history.
 
 use crate::verify::history::{History, Operation};
 use crate::verify::limits::Limits;
@@ -23,8 +23,7 @@ pub enum Verdict {
 
 /// Judges a history.
 ///
-/// A key without an order weighs most; then revisions that lie; then a key that
-/// took too much.
+/// What is reported first: a key that has no order, then revisions that are wrong, then a key that cost too much.
 pub fn check(history: &History, limits: &Limits) -> Verdict {
     let operations = history.operations();
     let mut keys: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -65,7 +64,7 @@ pub fn check(history: &History, limits: &Limits) -> Verdict {
     }
 }
 
-/// Puts a core into words, among all operations of its key.
+/// Describes a contradiction, with the other operations of its key as context.
 fn violation(operations: &[Operation], places: &[usize], core: &[usize], kind: Kind) -> Violation {
     let known: HashSet<&usize> = core.iter().collect();
     let others = places.iter().filter(|place| !known.contains(place)).map(|place| &operations[*place]);

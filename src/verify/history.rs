@@ -3,41 +3,41 @@
 use crate::verify::value::Value;
 use std::sync::Arc;
 
-/// What a process asked for.
+/// What a process called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// The value, please.
+    /// Read the value.
     Read,
-    /// Let this be the value; absent deletes the key.
+    /// Set the value; an absent value deletes the key.
     Write(Value),
-    /// Let `new` be the value if `old` is.
+    /// Set the value to `new` if it is `old`.
     Cas {
-        /// What must be there.
+        /// The expected value.
         old: Value,
-        /// What shall be there.
+        /// The value to set.
         new: Value,
     },
 }
 
-/// What was answered.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The write is done.
+    /// A write was done.
     Written,
-    /// This is the value.
+    /// A read found this value.
     Read(Value),
-    /// Whether the old value was there, and the new one is now.
+    /// Whether a compare-and-swap found the old value, and so set the new one.
     Swapped(bool),
 }
 
-/// What came of an operation.
+/// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Completion {
     /// It was done.
     Ok {
-        /// When the answer was there.
+        /// When the answer arrived, on the same clock as `invoked_ns`.
         completed_ns: u64,
-        /// The answer.
+        /// The answer to the call.
         answer: Answer,
         /// Of a write or a successful swap: its own revision. Of a read or a
         /// failed swap: the revision of the state that it saw.
@@ -52,51 +52,51 @@ pub enum Outcome {
 /// One operation of one process on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Who called.
+    /// The process that called. A process has one operation under way at a time.
     pub process: u64,
-    /// On what.
+    /// The key it is about.
     pub key: Arc<str>,
-    /// What for.
+    /// What was called.
     pub call: Call,
     /// When it was called, on a clock that all processes share.
     pub invoked_ns: u64,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// How it ended.
+    pub outcome: Completion,
 }
 
 impl Operation {
-    /// When the answer was there, if there was one.
+    /// When the answer arrived, if one did.
     pub fn completed_ns(&self) -> Option<u64> {
         match self.outcome {
-            Outcome::Ok { completed_ns, .. } => Some(completed_ns),
-            Outcome::Failed | Outcome::Unknown => None,
+            Completion::Ok { completed_ns, .. } => Some(completed_ns),
+            Completion::Failed | Completion::Unknown => None,
         }
     }
 
     /// The revision that came with the answer.
     pub fn revision(&self) -> Option<u64> {
         match self.outcome {
-            Outcome::Ok { revision, .. } => revision,
-            Outcome::Failed | Outcome::Unknown => None,
+            Completion::Ok { revision, .. } => revision,
+            Completion::Failed | Completion::Unknown => None,
         }
     }
 
     /// Whether the answer says that it changed the key.
     pub fn is_effect(&self) -> bool {
-        matches!(&self.outcome, Outcome::Ok { answer: Answer::Written | Answer::Swapped(true), .. })
+        matches!(&self.outcome, Completion::Ok { answer: Answer::Written | Answer::Swapped(true), .. })
     }
 
     fn is_sound(&self) -> bool {
         match (&self.outcome, &self.call) {
-            (Outcome::Failed | Outcome::Unknown, _) => true,
-            (Outcome::Ok { completed_ns, answer, .. }, call) => {
+            (Completion::Failed | Completion::Unknown, _) => true,
+            (Completion::Ok { completed_ns, answer, .. }, call) => {
                 let fits = matches!(
                     (call, answer),
                     (Call::Read, Answer::Read(_))
                         | (Call::Write(_), Answer::Written)
                         | (Call::Cas { .. }, Answer::Swapped(_))
                 );
-                // The last moment of all is taken: it is that of what never ends.
+                // The largest time is taken: it stands for operations that never end.
                 fits && (self.invoked_ns..u64::MAX).contains(completed_ns)
             }
         }
@@ -123,9 +123,9 @@ impl History {
     ///
     /// # Panics
     ///
-    /// If the answer is none to this call, or was there before the call.
+    /// If the answer does not fit the call, or came before it.
     pub fn push(&mut self, operation: Operation) {
-        assert!(operation.is_sound(), "no operation ends so: {operation:?}");
+        assert!(operation.is_sound(), "no operation can end like this: {operation:?}");
         self.operations.push(operation);
     }
 
@@ -139,7 +139,7 @@ impl History {
         self.operations.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no operations.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }

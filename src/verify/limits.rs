@@ -1,4 +1,4 @@
-//! What a judgement may cost.
+//! What a check may cost.
 
 use crate::verify::search::Budget;
 
@@ -16,8 +16,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// That of the search for one key. A configuration costs some tens of looks;
-    /// where it is thousands, time is what runs out.
+    /// The budget of the search for one key. A configuration usually costs some tens of looks; where it costs
+    /// thousands, time is what runs out.
     pub(super) fn budget(&self) -> Budget {
         let configurations = self.configurations;
         Budget { configurations, looks: (configurations as u64).saturating_mul(1 << 10) }

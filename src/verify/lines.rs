@@ -1,6 +1,6 @@
 //! Histories as JSON lines.
 
-use crate::verify::history::{Answer, Call, History, Operation, Outcome};
+use crate::verify::history::{Answer, Call, Completion, History, Operation};
 use crate::verify::value::Value;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-/// Why a file is no history.
+/// Why a file is not a history.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// A line makes no sense.
+    /// A line cannot be understood.
     #[error("line {line}: {why}")]
     Line {
-        /// Which, from 1.
+        /// Its number, from 1.
         line: usize,
         /// What is wrong with it.
         why: String,
@@ -40,7 +40,7 @@ struct Line<'a> {
     revision: Option<u64>,
 }
 
-/// Tells `null` from a field that is not there.
+/// Distinguishes `null` from a field that is absent.
 fn present<'de, D: Deserializer<'de>>(input: D) -> Result<Option<serde_json::Value>, D::Error> {
     serde_json::Value::deserialize(input).map(Some)
 }
@@ -80,8 +80,7 @@ impl Function {
     }
 }
 
-/// Reads a history. Whatever is not one is an error that names its line;
-/// empty lines and fields without a meaning are passed over.
+/// Reads a history. Anything else is an error that names its line; empty lines and unknown fields are skipped.
 pub fn read(mut input: impl BufRead) -> Result<History, Malformed> {
     let mut reader = Reader::default();
     let mut text = Vec::new();
@@ -104,7 +103,7 @@ struct Reader {
     processes: HashMap<u64, Process>,
 }
 
-/// What was last heard of a process.
+/// What is known of a process so far.
 #[derive(Default)]
 struct Process {
     time_ns: u64,
@@ -116,10 +115,10 @@ impl Reader {
     fn line(&mut self, text: &[u8]) -> Result<(), String> {
         let line: Line<'_> = serde_json::from_slice(text).map_err(|error| in_words(&error))?;
         if line.time_ns == u64::MAX {
-            return Err(format!("time_ns is {}, which no clock shows", line.time_ns));
+            return Err(format!("time_ns is {}, which is not a time", line.time_ns));
         }
         if line.value.as_ref().is_some_and(loses_digits) {
-            return Err("the value has a number that loses digits: write it as text".to_owned());
+            return Err("the value has a number that would lose digits: write it as text".to_owned());
         }
         let process = self.processes.entry(line.process).or_default();
         if line.time_ns < process.time_ns {
@@ -143,7 +142,7 @@ impl Reader {
             key,
             call: call(line.f, line.value)?,
             invoked_ns: line.time_ns,
-            outcome: Outcome::Unknown,
+            outcome: Completion::Unknown,
         });
         Ok(())
     }
@@ -156,14 +155,14 @@ impl Reader {
         let operation = &mut self.operations[open];
         if (line.f, line.key.as_ref()) != (Function::of(&operation.call), &operation.key) {
             let (called, key) = (Function::of(&operation.call).name(), &operation.key);
-            return Err(format!("process {} has a {called} of {key:?} open, not this", line.process));
+            return Err(format!("process {} has a {called} of {key:?} open, not this one", line.process));
         }
         operation.outcome = outcome(line, &operation.call)?;
         Ok(())
     }
 }
 
-/// serde's words without its "line 1", which would look like a line of the file.
+/// serde's message without its "line 1", which would look like a line of the file.
 fn in_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let (words, place) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
@@ -185,7 +184,8 @@ fn call(function: Function, value: Option<serde_json::Value>) -> Result<Call, St
     }
 }
 
-/// A number that is no 64-bit integer is a float here, and beyond its digits values that differ would be taken for equal.
+/// A number that is not a 64-bit integer becomes a float here, and two that differ beyond its digits would
+/// count as equal.
 fn loses_digits(value: &serde_json::Value) -> bool {
     const FIRST_WITHOUT_NEIGHBOUR: f64 = (1_u64 << 53) as f64;
     match value {
@@ -198,7 +198,7 @@ fn loses_digits(value: &serde_json::Value) -> bool {
     }
 }
 
-fn outcome(line: Line<'_>, called: &Call) -> Result<Outcome, String> {
+fn outcome(line: Line<'_>, called: &Call) -> Result<Completion, String> {
     let swaps = line.kind == Kind::Ok && line.f == Function::Cas;
     if line.swapped.is_some() != swaps {
         return Err(if swaps {
@@ -210,27 +210,27 @@ fn outcome(line: Line<'_>, called: &Call) -> Result<Outcome, String> {
     if line.kind == Kind::Ok && line.f == Function::Read {
         let value = line.value.ok_or("the ok line of a read has a value (null: absent)")?;
         let answer = Answer::Read(value.into());
-        return Ok(Outcome::Ok { completed_ns: line.time_ns, answer, revision: line.revision });
+        return Ok(Completion::Ok { completed_ns: line.time_ns, answer, revision: line.revision });
     }
     if line.value.is_some() && call(line.f, line.value)? != *called {
-        return Err("the value is another than that of the call".to_owned());
+        return Err("the value differs from that of the call".to_owned());
     }
     let answer = line.swapped.map_or(Answer::Written, Answer::Swapped);
     Ok(match line.kind {
-        Kind::Ok => Outcome::Ok { completed_ns: line.time_ns, answer, revision: line.revision },
-        Kind::Fail => Outcome::Failed,
-        Kind::Info | Kind::Invoke => Outcome::Unknown,
+        Kind::Ok => Completion::Ok { completed_ns: line.time_ns, answer, revision: line.revision },
+        Kind::Fail => Completion::Failed,
+        Kind::Info | Kind::Invoke => Completion::Unknown,
     })
 }
 
-/// Writes a history, by time. What did not complete ends where it began.
+/// Writes a history, by time. An operation that did not complete ends where it began.
 pub fn write(history: &History, mut output: impl Write) -> io::Result<()> {
     let mut order: Vec<&Operation> = history.operations().iter().collect();
     order.sort_by_key(|operation| (operation.invoked_ns, operation.completed_ns().unwrap_or(0)));
     let mut events = Vec::with_capacity(2 * order.len());
     for (rank, operation) in order.iter().enumerate() {
         let end = operation.completed_ns().unwrap_or(operation.invoked_ns);
-        // At one moment an operation ends before the next of its process begins.
+        // At the same moment, an operation ends before the next one of its process begins.
         events.push((operation.invoked_ns, rank, false));
         events.push((end, rank, true));
     }
@@ -262,8 +262,8 @@ fn called(call: &Call) -> String {
 }
 
 fn end_line(operation: &Operation) -> (&'static str, String) {
-    let Outcome::Ok { answer, revision, .. } = &operation.outcome else {
-        let kind = if operation.outcome == Outcome::Failed { "fail" } else { "info" };
+    let Completion::Ok { answer, revision, .. } = &operation.outcome else {
+        let kind = if operation.outcome == Completion::Failed { "fail" } else { "info" };
         return (kind, called(&operation.call));
     };
     let answered = match answer {

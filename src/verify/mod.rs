@@ -5,15 +5,13 @@
 //! somewhere between its call and its answer, in which every answer is the one
 //! that a plain map would have given (Herlihy and Wing 1990).
 //!
-//! Keys are registers that know nothing of each other, so each key is judged
-//! alone (locality, ibid. §3.1). A key whose answers carry revisions has its
-//! order written on it: it only has to be checked (`revisions`). For all others
-//! the order is searched for (`search`). What has no order is cut down to the
-//! few operations that contradict each other (`shrink`) and can be drawn
-//! ([`picture`]).
+//! Keys are independent registers, so each key is checked alone (locality, ibid. §3.1). A key whose answers
+//! carry revisions states its own order, which only has to be checked (`revisions`). For all others the order
+//! is searched for (`search`). A history without an order is cut down to the few operations that contradict
+//! each other (`shrink`), and these can be drawn ([`picture`]).
 //!
-//! The module knows nothing of the rest of the program: a checker that shared
-//! code with what it checks could share its mistakes.
+//! The module knows nothing of the rest of the program: a checker that shared code with what it checks could
+//! share its mistakes.
 //!
 //! ```text
 //! value      a value of a key, or its absence
@@ -24,9 +22,9 @@
 //! search     memoised Wing–Gong–Lowe search for an order
 //! revisions  the order that the revisions claim
 //! shrink     the fewest operations that still contradict each other
-//! violation  in words
-//! picture    as a drawing
-//! check      the judgement over a whole history
+//! violation  a contradiction in words
+//! picture    a contradiction as a drawing
+//! check      the verdict on a whole history
 //! ```
 
 mod check;
@@ -42,7 +40,7 @@ mod value;
 mod violation;
 
 pub use check::{Verdict, check};
-pub use history::{Answer, Call, History, Operation, Outcome};
+pub use history::{Answer, Call, Completion, History, Operation};
 pub use limits::Limits;
 pub use lines::{Malformed, read, write};
 pub use value::Value;

@@ -1,6 +1,6 @@
 //! The model: one key as a list of small numbers.
 
-use crate::verify::history::{Answer, Call, Operation, Outcome};
+use crate::verify::history::{Answer, Call, Completion, Operation};
 use crate::verify::value::Value;
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) const ABSENT: Number = 0;
 /// The completion time of what never completes.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// What must be in the register for an operation to have its answer.
+/// What the register must hold for an operation to get its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
     Anything,
@@ -44,12 +44,12 @@ pub(super) struct Step {
     pub completed: u64,
 }
 
-/// The operations of one key, without those that say nothing.
+/// The operations of one key, without those that tell nothing about it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Register {
-    /// Each must have its place in the order; by time of call.
+    /// Operations that must be in the order; by time of call.
     pub required: Vec<Step>,
-    /// Each may have a place, anywhere after its call; by time of call.
+    /// Operations that may be in the order, anywhere after their call; by time of call.
     pub optional: Vec<Step>,
     /// How many different values there are.
     pub values: usize,
@@ -72,7 +72,7 @@ impl Register {
     }
 
     /// Restores the order by time of call, and leaves out the optional
-    /// operations that no order needs: what nobody sees can as well not happen.
+    /// operations that no order needs: what nobody sees may as well not have happened.
     pub(super) fn tidy(&mut self) {
         self.required.sort_by_key(|step| (step.invoked, step.completed, step.index));
         self.optional.sort_by_key(|step| (step.invoked, step.index));
@@ -113,18 +113,18 @@ fn meaning<'a>(
         *numbers.entry(value).or_insert(next)
     };
     match (&operation.call, &operation.outcome) {
-        (_, Outcome::Failed) | (Call::Read, Outcome::Unknown) => None,
-        (_, Outcome::Ok { answer: Answer::Read(value), .. }) => Some((Needs::Is(number(value)), None)),
+        (_, Completion::Failed) | (Call::Read, Completion::Unknown) => None,
+        (_, Completion::Ok { answer: Answer::Read(value), .. }) => Some((Needs::Is(number(value)), None)),
         (Call::Read, _) => None,
         (Call::Write(value), _) => Some((Needs::Anything, Some(number(value)))),
-        (Call::Cas { old, .. }, Outcome::Ok { answer: Answer::Swapped(false), .. }) => {
+        (Call::Cas { old, .. }, Completion::Ok { answer: Answer::Swapped(false), .. }) => {
             Some((Needs::IsNot(number(old)), None))
         }
         (Call::Cas { old, new }, outcome) => {
             let (old, new) = (number(old), number(new));
-            // To swap a value for itself is to read it; in doubt, it is nothing.
+            // Swapping a value for itself is reading it; with an unknown outcome it is nothing.
             match outcome {
-                Outcome::Unknown if old == new => None,
+                Completion::Unknown if old == new => None,
                 _ => Some((Needs::Is(old), (old != new).then_some(new))),
             }
         }

@@ -1,18 +1,15 @@
 //! The order that the revisions claim.
 //!
-//! A store that counts its changes tells the order of them: a change has the
-//! revision that it made, a read (and a failed swap) the revision that it saw,
-//! and so has its place after that change and before the next. Only operations
-//! of unknown outcome have no revision; where one must have happened is found by
-//! the same search as elsewhere, with revisions in the place of time, which is
-//! hardly a search: what has a revision has one place.
+//! A store that counts its changes tells their order: a change has the revision that it made, a read (and a
+//! failed swap) the revision that it saw, which places it after that change and before the next. Only
+//! operations of unknown outcome have no revision; where one must have happened is found by the same search
+//! as elsewhere, with revisions in place of time. That is hardly a search, since an operation with a revision
+//! has only one place.
 //!
-//! Whatever order comes out is checked twice: the search has checked that it
-//! explains every answer, and [`keeps_time`] checks it against the clock. That
-//! *is* the definition of linearizability, so the order proves it no matter
-//! where it came from: revisions that lie can make this fail, but can never make
-//! it say yes. If it fails, the key is searched with the clock alone, and the
-//! revisions are known to be wrong.
+//! The resulting order is checked twice: the search has checked that it explains every answer, and
+//! [`keeps_time`] checks it against the clock. That *is* the definition of linearizability, so the order is a
+//! proof wherever it came from: wrong revisions can make this fail, but can never make it say yes. If it
+//! fails, the key is searched with the clock alone, and the revisions are known to be wrong.
 //!
 //! Revisions promise more than linearizable keys: one order for the whole
 //! store, in which no two changes share a number ([`Revisions::contradiction`]).
@@ -40,9 +37,9 @@ pub(super) struct Revisions<'a> {
     operations: &'a [Operation],
     /// Operations with a revision in the order that they claim.
     order: Vec<usize>,
-    /// All revisions that occur, rising.
+    /// All revisions that occur, ascending.
     known: Vec<u64>,
-    /// Times of completion, rising, each with the highest revision answered by then.
+    /// Times of completion, ascending, each with the highest revision answered by then.
     answered: Vec<(u64, u64)>,
 }
 
@@ -50,7 +47,7 @@ impl<'a> Revisions<'a> {
     pub(super) fn new(operations: &'a [Operation]) -> Self {
         let revision = |place: &usize| operations[*place].revision();
         let mut order: Vec<usize> = (0..operations.len()).filter(|place| revision(place).is_some()).collect();
-        // A change comes before those who see it; among these, time decides.
+        // A change comes before the operations that see it; these are ordered by time.
         order.sort_by_cached_key(|place| {
             let operation = &operations[*place];
             (operation.revision(), !operation.is_effect(), operation.invoked_ns)
@@ -71,7 +68,7 @@ impl<'a> Revisions<'a> {
     }
 
     /// Two operations, of any keys, whose revisions contradict each other: two
-    /// changes share one, a key has two values at one, or it went back in time.
+    /// changes share one, a key has two values at one, or revisions went back in time.
     pub(super) fn contradiction(&self) -> Option<Violation> {
         let (one, other) = self.shared().or_else(|| self.backwards()).or_else(|| self.two_faced())?;
         let pair = [one, other].map(|place| &self.operations[place]);
@@ -127,8 +124,8 @@ impl<'a> Revisions<'a> {
         }
     }
 
-    /// Puts revisions in the place of time: a change at one moment, those who saw
-    /// it at the next, what is unknown from after the last that it may have known.
+    /// Puts revisions in place of time: a change at one moment, those who saw it at the next, operations of
+    /// unknown outcome after the last revision that was known when they were called.
     fn relabel(&self, step: &mut Step) {
         let moment = |revision: u64| 4 * self.known.partition_point(|known| *known < revision) as u64;
         let operation = &self.operations[step.index];
@@ -145,8 +142,8 @@ impl<'a> Revisions<'a> {
     }
 }
 
-/// Whether no operation stands behind one that was called after it completed;
-/// or such a pair, the one in front first.
+/// Checks that no operation is placed after one that was called after it completed; else answers such a pair,
+/// in the order in which they were placed.
 fn keeps_time(operations: &[Operation], order: &[usize]) -> Result<(), (usize, usize)> {
     let Some(mut latest) = order.first().copied() else { return Ok(()) };
     for place in order {

@@ -1,23 +1,18 @@
 //! Memoised Wing–Gong–Lowe search for an order.
 //!
-//! A depth-first search: from a configuration (which operations have their
-//! place already, and what the register holds) it tries each operation that
-//! may come next, which is each that was called before the first of the
-//! others completed. It goes back when none fits, and never enters a
-//! configuration twice (Wing and Gong 1993; Lowe 2017). Deciding this is
-//! NP-complete (Gibbons and Korach 1997); what makes it fast here is, in order
-//! of weight:
+//! A depth-first search: from a configuration (which operations are placed already, and what the register
+//! holds) it tries each operation that may come next, that is, each that was called before the first of the
+//! others completed. It backtracks when none fits, and never enters a configuration twice (Wing and Gong
+//! 1993; Lowe 2017). Deciding this is NP-complete (Gibbons and Korach 1997); what makes it fast here, most
+//! important first:
 //!
-//! 1. *Nothing is given up that is needed.* A value that an operation still
-//!    without a place needs, and that nothing will bring back, is not
-//!    overwritten. With unique values that leaves hardly a choice.
-//! 2. *What changes nothing goes first.* A read that fits now can have its place
-//!    now: any order that has it later is still one with it here.
+//! 1. *No needed value is given up.* A value that an unplaced operation needs, and that nothing will bring back, is not overwritten. With unique values that leaves hardly a choice.
+//! 2. *What changes nothing goes first.* A read that fits now can be placed now: any order that has it later remains one with it here.
 //! 3. *Optional operations wait until something needs them.* See [`Search::optional`].
 //!
-//! What was entered is remembered by a fingerprint of 128 bits, so memory does
-//! not grow with the length of the history times its configurations. Two
-//! different ones among ten million share theirs with probability below 1e-24.
+//! Configurations are remembered by a fingerprint of 128 bits, so memory does not grow with the length of the
+//! history times its configurations. The chance that any two of ten million share a fingerprint is below
+//! 1e-24.
 
 use crate::verify::register::{ABSENT, NEVER, Needs, Number, Register, Step};
 use std::collections::{HashMap, HashSet};
@@ -28,8 +23,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub(super) enum Found {
     /// An order that explains every answer, as places in the history.
     Order(Vec<usize>),
-    /// There is none. No beginning of an order that was tried has what was
-    /// answered after `reached`: what is wrong may be near.
+    /// There is none. No prefix that was tried includes an answer later than `reached`, so the error is
+    /// probably near it.
     Nothing { reached: u64 },
     /// The budget is used up.
     GaveUp,
@@ -40,12 +35,11 @@ pub(super) enum Found {
 pub(super) struct Budget {
     /// How many configurations it may enter, and so must remember.
     pub configurations: usize,
-    /// How many operations it may look at on the way, each as often as it does:
-    /// a few nanoseconds each.
+    /// How often it may look at an operation: a few nanoseconds each.
     pub looks: u64,
 }
 
-/// Searches for an order, and takes what that cost in looks from the budget.
+/// Searches for an order, and takes the looks that it cost from the budget.
 pub(super) fn search(register: &Register, budget: &mut Budget) -> Found {
     let mut search = Search::new(register);
     let found = search.run(*budget);
@@ -53,7 +47,7 @@ pub(super) fn search(register: &Register, budget: &mut Budget) -> Found {
     found
 }
 
-/// No number of a value: there is no such state.
+/// Not the number of any value.
 const NONE: Number = Number::MAX;
 
 /// What may be done next.
@@ -70,24 +64,24 @@ struct Frame {
     spared: Number,
     first: usize,
     next: usize,
-    /// Nothing else need be tried: the step before was no choice.
+    /// Nothing else need be tried: the step before was forced.
     forced: bool,
 }
 
-/// Optional operations that need and give the same. The one called first is as
-/// good as any, since none is ever late: they have their places in that order.
+/// Optional operations that need and give the same value. They are placed in the order of their calls: the
+/// first is as good as any, since none is ever late.
 struct Class {
     needs: Needs,
     gives: Number,
     members: Vec<u32>,
-    /// How many of them have a place.
+    /// How many of them are placed.
     used: usize,
 }
 
 struct Search<'a> {
     register: &'a Register,
-    /// A ring through the required operations without a place, by time of call:
-    /// the entry `i + 1` is operation `i`, and 0 is where it begins and ends.
+    /// A linked ring of the unplaced required operations, by time of call: entry `i + 1` is operation `i`,
+    /// and entry 0 is where the ring begins and ends.
     after: Vec<u32>,
     before: Vec<u32>,
     /// Optional operations by what they need and give.
@@ -96,8 +90,7 @@ struct Search<'a> {
     class_of: Vec<u32>,
     /// The classes that give a value, swaps before writes.
     givers: Vec<Vec<u32>>,
-    /// By value: how many required operations without a place need it, and how
-    /// many operations without a place give it.
+    /// By value: how many unplaced required operations need it, and how many unplaced operations give it.
     needed: Vec<u32>,
     given: Vec<u32>,
     state: Number,
@@ -197,7 +190,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// When the first answer came with a value that nothing brings.
+    /// When the first answer came with a value that nothing ever writes.
     fn hopeless(&self) -> Option<u64> {
         let answers = self.register.required.iter();
         let hopeless = answers.filter(|step| {
@@ -217,7 +210,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Gives an operation the next place; says whether it is worth going on.
+    /// Places an operation next; says whether it is worth going on.
     fn take(&mut self, choice: Choice, forced: bool) -> bool {
         let step = self.step(choice);
         self.fingerprint ^= self.mark(choice);
@@ -293,7 +286,7 @@ impl<'a> Search<'a> {
             }
             open = self.after[open as usize];
         }
-        // The deadline of the end, where nothing is open, is never.
+        // At the end, where nothing is open, there is no deadline.
         self.reached = if deadline == NEVER { self.reached } else { self.reached.max(deadline) };
         self.optional(deadline);
         let wanted = match urgent {
@@ -309,8 +302,8 @@ impl<'a> Search<'a> {
         frame(false)
     }
 
-    /// Whether a required operation may come next: what it needs is there, and
-    /// was not there without the optional operation just before it.
+    /// Whether a required operation may come next: what it needs is there, and was not there before the
+    /// optional operation that was placed last.
     fn fits(&self, step: &Step) -> bool {
         step.needs.holds_in(self.state) && (self.spared == NONE || !step.needs.holds_in(self.spared))
     }
@@ -324,8 +317,8 @@ impl<'a> Search<'a> {
     /// only those are tried that give what an open operation needs, or what
     /// another optional operation needs that does.
     ///
-    /// Of several that give the same value one is enough, as all are called already. A
-    /// swap is taken before a write, which fits in more places later.
+    /// Of several that give the same value one is enough, as all were called already. A swap is taken before
+    /// a write, which fits in more places later.
     fn optional(&mut self, deadline: u64) {
         if self.register.optional.first().is_none_or(|step| step.invoked > deadline) {
             return;
@@ -349,8 +342,8 @@ impl<'a> Search<'a> {
         (self.register.optional[*next as usize].invoked <= deadline).then_some(*next)
     }
 
-    /// Values other than the present one that would let an open operation have
-    /// its place, at once or by way of optional swaps.
+    /// Values other than the present one that would let an open operation be placed, at once or by way of
+    /// optional swaps.
     fn wanted(&mut self, deadline: u64) -> Vec<Number> {
         let mut wanted = Vec::new();
         let mut open = self.after[0];
@@ -398,7 +391,7 @@ impl<'a> Search<'a> {
         wanted
     }
 
-    /// The fingerprint of where the search is.
+    /// The fingerprint of the current configuration.
     fn configuration(&self) -> u128 {
         self.fingerprint ^ scatter(u64::from(self.state) << 32 | u64::from(self.spared), 1)
     }
@@ -411,7 +404,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A number that looks like chance: two rounds of SplitMix64.
+/// A pseudorandom number: two rounds of SplitMix64.
 fn scatter(number: u64, kind: u64) -> u128 {
     let half = |salt: u64| {
         let mut bits = number.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -425,7 +418,7 @@ fn scatter(number: u64, kind: u64) -> u128 {
     u128::from(half(2 * kind + 11)) << 64 | u128::from(half(2 * kind + 1_000_012))
 }
 
-/// A hasher for what is a hash already.
+/// A hasher for keys that are hashes already.
 #[derive(Default)]
 struct AsItIs(u64);
 

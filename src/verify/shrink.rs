@@ -1,12 +1,10 @@
 //! The fewest operations that still contradict each other.
 //!
-//! To leave an operation out would prove nothing: without the write of 1, the
-//! read of 1 is wrong by itself. So an operation is never left out but made
-//! *optional*: it may have a place, at any time after its call, or none. That
-//! can only make a history easier to explain; what then still has no order is
-//! contradicted by the operations that are left as they were, whatever became of
-//! the others. (A read or a refused swap changed nothing; made optional, it is
-//! nothing.)
+//! Leaving an operation out would prove nothing: without the write of 1, the read of 1 is wrong by itself. So
+//! an operation is never left out but made *optional*: it may be placed anywhere after its call, or nowhere.
+//! That can only make a history easier to explain; if it still has no order, then the operations that were
+//! not made optional contradict each other, whatever became of the rest. (A read or a refused swap changed
+//! nothing; made optional, it disappears.)
 
 use crate::verify::limits::Limits;
 use crate::verify::register::{NEVER, Register, Step};
@@ -14,9 +12,8 @@ use crate::verify::search::{Budget, Found, search};
 use std::cell::Cell;
 use std::collections::HashSet;
 
-/// Of a register without an order, the places in the history of a set of
-/// operations without one, the answer that came last at the end. None of them
-/// can be made optional. The search for its order did not get behind `reached`.
+/// For a register without an order: a set of operations that has none either, as places in the history, the
+/// latest answer last. None of them can be made optional. `reached` is how far the search for an order got.
 ///
 /// It is the shortest such window that ends with the first answer that cannot
 /// be explained, as far as searches of bounded cost can tell.
@@ -26,7 +23,7 @@ pub(super) fn shrink(register: &Register, reached: u64, limits: &Limits) -> Vec<
     ends.sort_unstable();
     ends.dedup();
     let last = ends.len() - 1;
-    // Both are monotone: a longer beginning, and an earlier start, only add what must hold.
+    // Both are monotone: a longer prefix, and an earlier start, only add constraints.
     let guess = ends.partition_point(|end| *end < reached);
     let end = first(last, guess, |end| shrinker.contradicts(&shrinker.until(ends[end])));
     let short = shrinker.until(ends[end]);
@@ -39,18 +36,18 @@ pub(super) fn shrink(register: &Register, reached: u64, limits: &Limits) -> Vec<
 /// What each of the many searches may cost: a smaller window is not worth an hour.
 const BUDGET: Budget = Budget { configurations: 1 << 18, looks: 1 << 27 };
 
-/// And for each operation, since even an order that is found at once costs as much.
+/// And for each operation, since even an order that is found at once costs this much.
 const PER_OPERATION: Budget = Budget { configurations: 4, looks: 1 << 6 };
 
-/// What they may cost together, at least and for each operation: seconds, and a minute for a million of
-/// them. The verdict is known, and should be told.
+/// What they may cost together, at least and for each operation: seconds, and a minute for a million
+/// operations. The verdict is known by then, and should not be kept waiting.
 const ALL_LOOKS: u64 = 1 << 29;
 const ALL_LOOKS_PER_OPERATION: u64 = 1 << 12;
 
 struct Shrinker<'a> {
     register: &'a Register,
     budget: Budget,
-    /// What all searches together may still look at.
+    /// The looks that all searches together may still take.
     left: Cell<u64>,
 }
 
@@ -64,8 +61,8 @@ impl<'a> Shrinker<'a> {
         Self { register, budget: Budget { configurations, looks }, left }
     }
 
-    /// Whether there is certainly no order. One that costs too much to tell is
-    /// no smaller contradiction.
+    /// Whether there is certainly no order. If that costs too much to tell, the set does not count as a
+    /// smaller contradiction.
     fn contradicts(&self, register: &Register) -> bool {
         let granted = self.budget.looks.min(self.left.get());
         let mut budget = Budget { looks: granted, ..self.budget };
@@ -74,8 +71,8 @@ impl<'a> Shrinker<'a> {
         matches!(found, Found::Nothing { .. })
     }
 
-    /// What was known at a time: what was called later is not there, and what
-    /// was open may have any outcome. Without an order for this, the whole has none.
+    /// The history as known at a time: later calls are left out, and open operations may have any outcome. If
+    /// this has no order, neither has the whole.
     fn until(&self, end: u64) -> Register {
         let called = |steps: &[Step]| steps.iter().filter(|step| step.invoked <= end).copied().collect();
         let all = Register {
@@ -86,7 +83,7 @@ impl<'a> Shrinker<'a> {
         weaken(&all, |step| step.completed > end)
     }
 
-    /// Makes optional what can be, in halves, then quarters, and so on, while there is some of the budget left.
+    /// Makes optional whatever can be, in halves, then quarters, and so on, while some of the budget is left.
     fn fewest(&self, mut register: Register) -> Register {
         let mut size = register.required.len().div_ceil(2);
         while size > 0 {
@@ -110,7 +107,7 @@ impl<'a> Shrinker<'a> {
     }
 }
 
-/// With everything optional that was answered before a time.
+/// The register with everything optional that was answered before a time.
 fn since(register: &Register, start: u64) -> Register {
     weaken(register, |step| step.completed < start)
 }
@@ -126,8 +123,8 @@ fn weaken(register: &Register, which: impl Fn(&Step) -> bool) -> Register {
     register
 }
 
-/// The first number up to `high` that holds, if those after it hold too; `high`
-/// is known to. It is looked for around a guess, in steps that double.
+/// The first number up to `high` for which `holds` is true, given that it is monotone and true for `high`.
+/// Searches around a guess, in steps that double.
 fn first(mut high: usize, guess: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut step) = (0, 1);
     let (mut above, mut below) = (false, false);

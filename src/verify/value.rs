@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Any JSON value; `null` is the absence of the key. Two values are equal if
-/// they are the same JSON, whatever the spaces and the order of fields.
+/// they are the same JSON, regardless of white space and the order of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(Option<Arc<str>>);
 

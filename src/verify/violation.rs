@@ -1,6 +1,6 @@
 //! A contradiction in words.
 
-use crate::verify::history::{Answer, Call, Operation, Outcome};
+use crate::verify::history::{Answer, Call, Completion, Operation};
 use crate::verify::value::Value;
 use std::collections::HashSet;
 use std::fmt;
@@ -22,25 +22,24 @@ pub struct Violation {
     pub kind: Kind,
     /// The key of the last answer.
     pub key: Arc<str>,
-    /// The operations of the shortest offending window, by time of call: to
-    /// know less of any of them would let the others be explained.
+    /// The operations of the shortest offending window, by time of call. If any one of them were unknown, the
+    /// others could be explained.
     pub operations: Vec<Operation>,
-    /// Which of them cannot be explained after the others.
+    /// Which of them cannot be explained given the others.
     pub culprit: usize,
-    /// Other operations of the key that had, or would have had, a value that
-    /// was seen: they do not help, but one wants to know.
+    /// Other operations of the key that had, or would have had, a value that was seen. They prove nothing,
+    /// but help to understand.
     pub context: Vec<Operation>,
 }
 
-/// So many operations fit into one sentence.
+/// The most operations that one sentence lists.
 const GIVEN: usize = 3;
 
-/// So many others are worth showing.
+/// The most other operations that are worth showing.
 const CONTEXT: usize = 6;
 
 impl Violation {
-    /// Of the operations that contradict each other, the culprit last, and the
-    /// others of the key.
+    /// Takes the operations that contradict each other, the culprit last, and the others of the key.
     pub(super) fn new<'a>(
         kind: Kind,
         core: impl Iterator<Item = &'a Operation>,
@@ -71,7 +70,7 @@ impl Violation {
         self.operations.iter().filter_map(Operation::completed_ns).max().unwrap_or(0)
     }
 
-    /// The answer that cannot be explained after the others.
+    /// The operation that cannot be explained given the others.
     pub fn culprit(&self) -> &Operation {
         &self.operations[self.culprit]
     }
@@ -91,7 +90,7 @@ impl Violation {
         }
     }
 
-    /// What stands against the culprit.
+    /// What contradicts the culprit.
     fn given(&self) -> String {
         let others = self.operations.iter().enumerate().filter(|(place, _)| *place != self.culprit);
         let others: Vec<String> = others.map(|(_, other)| other.to_string()).collect();
@@ -112,7 +111,7 @@ impl Violation {
             writers.iter().map(|other| other.to_string()).collect::<Vec<_>>().join("; ")
         };
         let (failed, later): (Vec<&Operation>, Vec<&Operation>) =
-            writers.partition(|other| other.outcome == Outcome::Failed);
+            writers.partition(|other| other.outcome == Completion::Failed);
         if later.is_empty() {
             return format!("which was never written; only a failed operation had it: {}", list(failed));
         }
@@ -151,37 +150,37 @@ impl fmt::Display for Violation {
 }
 
 impl Operation {
-    /// The value that the answer says was there.
+    /// The value that was there according to the answer.
     pub fn saw(&self) -> Option<&Value> {
         match (&self.outcome, &self.call) {
-            (Outcome::Ok { answer: Answer::Read(value), .. }, _) => Some(value),
-            (Outcome::Ok { answer: Answer::Swapped(true), .. }, Call::Cas { old, .. }) => Some(old),
+            (Completion::Ok { answer: Answer::Read(value), .. }, _) => Some(value),
+            (Completion::Ok { answer: Answer::Swapped(true), .. }, Call::Cas { old, .. }) => Some(old),
             _ => None,
         }
     }
 
-    /// The value that it would leave.
+    /// The value that it leaves if it is done.
     pub fn brings(&self) -> Option<&Value> {
         match (&self.call, &self.outcome) {
-            (Call::Read, _) | (_, Outcome::Ok { answer: Answer::Swapped(false), .. }) => None,
+            (Call::Read, _) | (_, Completion::Ok { answer: Answer::Swapped(false), .. }) => None,
             (Call::Write(value) | Call::Cas { new: value, .. }, _) => Some(value),
         }
     }
 
-    /// In a few words: what, without who and when.
+    /// A short description: what was done, without who and when.
     pub fn words(&self) -> String {
         match (&self.call, &self.outcome) {
-            (Call::Read, Outcome::Ok { answer: Answer::Read(Value::ABSENT), .. }) => {
+            (Call::Read, Completion::Ok { answer: Answer::Read(Value::ABSENT), .. }) => {
                 "read: absent".to_owned()
             }
-            (Call::Read, Outcome::Ok { answer: Answer::Read(value), .. }) => format!("read: {value}"),
+            (Call::Read, Completion::Ok { answer: Answer::Read(value), .. }) => format!("read: {value}"),
             (Call::Read, _) => "read".to_owned(),
             (Call::Write(Value::ABSENT), _) => "delete".to_owned(),
             (Call::Write(value), _) => format!("write {value}"),
-            (Call::Cas { old, new }, Outcome::Ok { answer: Answer::Swapped(true), .. }) => {
+            (Call::Cas { old, new }, Completion::Ok { answer: Answer::Swapped(true), .. }) => {
                 format!("cas {old} → {new}")
             }
-            (Call::Cas { old, new }, Outcome::Ok { .. }) => format!("cas {old} → {new}: refused"),
+            (Call::Cas { old, new }, Completion::Ok { .. }) => format!("cas {old} → {new}: refused"),
             (Call::Cas { old, new }, _) => format!("cas {old} → {new}"),
         }
     }
@@ -195,9 +194,11 @@ impl fmt::Display for Operation {
         }
         let from = moment(self.invoked_ns);
         match &self.outcome {
-            Outcome::Ok { completed_ns, .. } => write!(formatter, " ({from} to {})", moment(*completed_ns)),
-            Outcome::Failed => write!(formatter, " (called at {from}; failed)"),
-            Outcome::Unknown => write!(formatter, " (called at {from}; outcome unknown)"),
+            Completion::Ok { completed_ns, .. } => {
+                write!(formatter, " ({from} to {})", moment(*completed_ns))
+            }
+            Completion::Failed => write!(formatter, " (called at {from}; failed)"),
+            Completion::Unknown => write!(formatter, " (called at {from}; outcome unknown)"),
         }
     }
 }

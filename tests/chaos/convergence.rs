@@ -95,7 +95,7 @@ async fn agree(clients: &[Client]) -> Result<StateHash, String> {
 }
 
 /// Reads all registers on all nodes, into the history, and compares them with what was
-/// acknowledged. A newer revision is no loss: an unacknowledged write may have followed.
+/// acknowledged. A newer revision is not a loss: an unacknowledged write may have followed.
 async fn nothing_is_lost(
     arena: &Arena,
     clients: &[Client],

@@ -83,7 +83,7 @@ impl Recorder {
             }
             _ => {}
         }
-        let outcome = verify::Outcome::Ok {
+        let outcome = verify::Completion::Ok {
             completed_ns: nanoseconds(completed),
             answer,
             revision: Some(meta.revision.0),
@@ -99,7 +99,7 @@ impl Recorder {
         let mut inner = self.inner();
         inner.figures.operations.entry(name).or_default()[if unknown { 2 } else { 1 }] += 1;
         *inner.figures.errors.entry((name, word(&error.failure), unknown)).or_default() += 1;
-        inner.push(call, if unknown { verify::Outcome::Unknown } else { verify::Outcome::Failed });
+        inner.push(call, if unknown { verify::Completion::Unknown } else { verify::Completion::Failed });
         unknown
     }
 
@@ -119,7 +119,7 @@ impl Recorder {
 }
 
 impl Inner {
-    fn push(&mut self, call: Call, outcome: verify::Outcome) {
+    fn push(&mut self, call: Call, outcome: verify::Completion) {
         self.history.push(verify::Operation {
             process: call.process,
             key: call.key,
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(figures.operations["read"], [0, 1, 0]);
         let history = recorder.take_history();
         let outcomes: Vec<_> = history.operations().iter().map(|one| one.outcome.clone()).collect();
-        use verify::Outcome::{Failed, Unknown};
+        use verify::Completion::{Failed, Unknown};
         assert_eq!(outcomes, [Unknown, Failed, Unknown, Failed]);
     }
 }

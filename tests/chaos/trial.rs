@@ -39,7 +39,7 @@ async fn survives() {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
 fn fresh_seed() -> u64 {
@@ -221,7 +221,7 @@ async fn wait_for_leader(arena: &Arena) {
     }
 }
 
-/// The day, as logs have it, on a clock that is off by so many seconds.
+/// The day, as logs have it, on a clock that is off by this many seconds.
 fn date(time: SystemTime, off: i64) -> String {
     let seconds = i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap() + off;
     let output = Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%F"]).output().unwrap();

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// How many clients there are: as many as two cores bear beside three servers.
+/// How many clients there are: as many as two cores can carry beside three servers.
 const CLIENTS: u64 = 8;
 
 /// Registers in use at a time: few, so that clients meet.
 const REGISTERS: usize = 5;
 
 /// After so long other registers are used. What is in doubt on one register makes
-/// the search for an order longer for ever after; so none is used for ever.
+/// the search for an order longer forever after; so none is used forever.
 const EPOCH: Duration = Duration::from_secs(20);
 
 /// How long a call may take.

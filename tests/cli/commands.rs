@@ -152,7 +152,7 @@ async fn config_show_tells_each_values_origin_even_of_a_wrong_one() {
     assert_eq!(name["origin"], serde_json::json!({"kind": "flag", "name": "name"}));
     let run = kontiki("", &["config", "show", "--timing", "moon"]).await;
     assert!(run.out.contains("timing\tmoon\tflag --timing"), "{}", run.out);
-    assert!(run.err.contains("`moon` is no preset"), "{}", run.err);
+    assert!(run.err.contains("`moon` is not a preset"), "{}", run.err);
     assert_eq!(run.code, 2);
 }
 

@@ -76,8 +76,8 @@ async fn a_malformed_file_is_two_and_names_the_line() {
     assert_eq!((run.code, run.out.as_str()), (2, ""));
     assert!(run.err.starts_with("error: standard input, line 3: "), "{}", run.err);
     let run = kontiki_with_input(NOWHERE, &["verify", "-"], "\n").await;
-    assert_eq!((run.code, run.out.as_str()), (2, ""), "nothing is no history");
-    assert!(run.err.contains("standard input: there is no operation"), "{}", run.err);
+    assert_eq!((run.code, run.out.as_str()), (2, ""), "an empty file is not a history");
+    assert!(run.err.contains("standard input: there are no operations to check"), "{}", run.err);
     let run = kontiki(NOWHERE, &["verify", "/nonexistent/history"]).await;
     assert_eq!(run.code, 2);
     assert!(run.err.starts_with("error: cannot read /nonexistent/history: "), "{}", run.err);
@@ -114,7 +114,7 @@ async fn the_window_is_drawn() {
     }
     let run = kontiki_with_input(NOWHERE, &["verify", "-", "--picture", "why.png"], RIGHT).await;
     assert_eq!(run.code, 2);
-    assert!(run.err.contains("its name ends in .svg or .html"), "{}", run.err);
+    assert!(run.err.contains("the name must end in .svg or .html"), "{}", run.err);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn a_refused_request_is_not_sent_again_though_it_was_not_applied() {
     let refused = refusal(Code::InvalidArgument, "KEY_TOO_LARGE", "NOT_APPLIED", None);
     let node = Fake::start(vec![Step::Refuse(refused)]).await;
     let error = client(&[&node.url]).put(Put::new("k", "v")).await.unwrap_err();
-    assert_eq!(error.refusal().unwrap().reason.as_str(), "KEY_TOO_LARGE");
+    assert_eq!(error.server_error().unwrap().reason.as_str(), "KEY_TOO_LARGE");
     assert_eq!(error.layer(), Layer::Server);
     assert_eq!(node.calls(), 1);
 }
@@ -143,7 +143,7 @@ async fn tries_are_bounded() {
     let client = Client::connect(&[&node.url], options).unwrap();
     let error = client.put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!((error.attempts, node.calls()), (4, 4));
-    assert_eq!(error.refusal().unwrap().known(), Some(Reason::NoLeader));
+    assert_eq!(error.server_error().unwrap().known(), Some(Reason::NoLeader));
 }
 
 fn behind() -> Step {
@@ -160,7 +160,7 @@ fn hasty(url: &str) -> Client {
 async fn what_a_server_said_outlives_a_last_try_that_nobody_answered() {
     let node = Fake::start(vec![behind(), Step::Hang]).await;
     let error = hasty(&node.url).get(Get::new("k")).await.unwrap_err();
-    let refusal = error.refusal().expect("the server's word, not the timeout behind it");
+    let refusal = error.server_error().expect("the server's word, not the timeout behind it");
     assert_eq!((refusal.reason.as_str(), refusal.details["current_revision"].as_str()), ("DEADLINE", "7"));
     assert_eq!((error.attempts, node.calls()), (2, 2));
     assert!(error.elapsed >= Duration::from_millis(290), "all tries together: {:?}", error.elapsed);
@@ -182,6 +182,6 @@ async fn no_try_is_begun_in_the_last_moment() {
     let refused = refusal_with(Code::Unavailable, "NO_LEADER", &facts, later);
     let node = Fake::start(vec![Step::Refuse(refused)]).await;
     let error = hasty(&node.url).put(Put::new("k", "v")).await.unwrap_err();
-    assert_eq!((error.refusal().unwrap().reason.as_str(), node.calls()), ("NO_LEADER", 1));
+    assert_eq!((error.server_error().unwrap().reason.as_str(), node.calls()), ("NO_LEADER", 1));
     assert!(error.elapsed < later, "it does not wait for nothing: {:?}", error.elapsed);
 }

@@ -35,7 +35,7 @@ impl Writers {
         Self { stop, acknowledged, tasks }
     }
 
-    /// Waits until so many more writes were acknowledged.
+    /// Waits until this many more writes were acknowledged.
     pub async fn more(&self, count: u64) {
         let target = self.acknowledged.load(Ordering::Relaxed) + count;
         until(&format!("{count} more writes are acknowledged"), || async {

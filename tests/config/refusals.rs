@@ -12,13 +12,16 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
     for (flags, expected) in [
         (
             ["--name", "a b"],
-            "name: `a b` is no name; use 1 to 64 letters, digits, `-`, `_` and `.` (flag --name)",
+            "name: `a b` is not a valid name; use 1 to 64 letters, digits, `-`, `_` and `.` (flag --name)",
         ),
         (["--data-dir", ""], "data-dir: must not be empty"),
         (["--cluster-token", ""], "cluster-token: must not be empty"),
         (["--listen-client", "2379"], "listen-client: `2379` has no port; write HOST:PORT"),
-        (["--listen-peer", "h:x"], "listen-peer: `x` in `h:x` is no port; write a number from 1 to 65535"),
-        (["--advertise-client", "n1:2379"], "advertise-client: `n1:2379` is no URL; write http://HOST:PORT"),
+        (["--listen-peer", "h:x"], "listen-peer: `x` in `h:x` is not a port; write a number from 1 to 65535"),
+        (
+            ["--advertise-client", "n1:2379"],
+            "advertise-client: `n1:2379` is not a URL; write http://HOST:PORT",
+        ),
         (
             ["--advertise-peer", "https://n1:1"],
             "advertise-peer: `https://n1:1` asks for TLS, which kontiki does not have yet",
@@ -26,8 +29,8 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
         (["--initial-cluster", "n1"], "initial-cluster: `n1` has no `=`; write n1=http://host:2380"),
         (["--initial-cluster", ","], "initial-cluster: names no node"),
         (["--initial-cluster", "n1=ftp://a:1"], "initial-cluster: `ftp://a:1` has the scheme `ftp`"),
-        (["--timing", "moon"], "timing: `moon` is no preset; choose lan, fast or wan"),
-        (["--heartbeat-ms", "fifty"], "heartbeat-ms: `fifty` is no whole number that fits"),
+        (["--timing", "moon"], "timing: `moon` is not a preset; choose lan, fast or wan"),
+        (["--heartbeat-ms", "fifty"], "heartbeat-ms: `fifty` is not a whole number in range"),
         (["--heartbeat-ms", "0"], "heartbeat-ms: must be at least 1"),
         (
             ["--election-max-ms", "600001"],
@@ -35,15 +38,15 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
         ),
         (
             ["--max-key-size", "8KB"],
-            "max-key-size: `8KB` is no size; write bytes or a number with KiB, MiB or GiB",
+            "max-key-size: `8KB` is not a size; write bytes or a number with KiB, MiB or GiB",
         ),
         (
             ["--max-page-size", "99999999999GiB"],
             "max-page-size: `99999999999GiB` is too large for this machine",
         ),
-        (["--max-streams", "4294967296"], "max-streams: `4294967296` is no whole number that fits"),
-        (["--log-format", "xml"], "log-format: `xml` is no log format; choose auto, plain or json"),
-        (["--log-level", "info,=,"], "log-level: `info,=,` is no log filter"),
+        (["--max-streams", "4294967296"], "max-streams: `4294967296` is not a whole number in range"),
+        (["--log-format", "xml"], "log-format: `xml` is not a log format; choose auto, plain or json"),
+        (["--log-level", "info,=,"], "log-level: `info,=,` is not a log filter"),
     ] {
         let error = refusal(&flags);
         assert!(error.starts_with(expected), "{flags:?}: {error}");
@@ -152,7 +155,7 @@ fn the_file_names_its_line_and_key() {
     let path = sources.path().display().to_string();
     let expected = format!(
         "listen-cleint: there is no such setting; did you mean `listen-client`? ({path} line 2)\n\
-         timing: must be a string, a whole number or true or false ({path} line 3)"
+         timing: must be a string, a whole number, true or false ({path} line 3)"
     );
     assert_eq!(sources.load().unwrap_err().to_string(), expected);
     let sources = Sources::default().file("\n\nheartbeat-ms = \"soon\"");

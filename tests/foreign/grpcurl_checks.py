@@ -81,7 +81,7 @@ def binary(client):
 
 @check
 def absent(client):
-    """an absent key is no error"""
+    """an absent key is not an error"""
     got = client.rpc("KvService/Get", {"key": "grpcurl/absent"})
     assert got.get("kv") is None, got
 

@@ -7,7 +7,7 @@ use kontiki::api::deadline::Deadline;
 use kontiki::api::fault::Fault;
 use kontiki::api::remote::{Answer, NoAnswer, Question, Responder};
 use kontiki::kv::{Put, PutResult};
-use kontiki::machine::{Command, Outcome, Reply};
+use kontiki::machine::{Command, CommandResult, Reply};
 use kontiki::proto::v1;
 use kontiki::raft::{Heartbeat, Message, Round};
 use kontiki::reason::Reason;
@@ -36,7 +36,7 @@ async fn follower() -> Node {
 
 /// What the leader answers when it has applied a put.
 fn applied() -> Result<Answer, NoAnswer> {
-    let reply = Reply { revision: Revision(42), outcome: Outcome::Put(PutResult { previous: None }) };
+    let reply = Reply { revision: Revision(42), result: CommandResult::Put(PutResult { previous: None }) };
     Ok(Answer::Applied(Applied { id: EntryId::new(1_000, 77), reply }))
 }
 

@@ -20,9 +20,9 @@ async fn a_value_comes_back_in_the_form_in_which_one_asks() {
     assert_eq!(by_bytes.key_form, Some(KeyForm::KeyBytes("k".into())));
     assert_eq!(by_bytes.value_form, Some(ValueForm::ValueBytes("v".into())));
 
-    let no_text = Bytes::from_static(&[0xff, 0x00]);
+    let not_text = Bytes::from_static(&[0xff, 0x00]);
     let request = v1::PutRequest {
-        value_form: Some(v1::put_request::ValueForm::ValueBytes(no_text.clone())),
+        value_form: Some(v1::put_request::ValueForm::ValueBytes(not_text.clone())),
         return_previous: true,
         ..put("k", "")
     };
@@ -30,7 +30,7 @@ async fn a_value_comes_back_in_the_form_in_which_one_asks() {
     assert_eq!(previous.value_form, Some(ValueForm::ValueBytes("v".into())), "the put spoke bytes");
     let mixed = node.kv().get(get("k")).await.unwrap().into_inner().kv.unwrap();
     assert_eq!(mixed.key_form, Some(KeyForm::Key("k".into())));
-    assert_eq!(mixed.value_form, Some(ValueForm::ValueBytes(no_text)), "it is no text");
+    assert_eq!(mixed.value_form, Some(ValueForm::ValueBytes(not_text)), "it is not text");
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn the_header_says_what_was_served() {
 
     let local = v1::GetRequest { read_level: v1::ReadLevel::Local.into(), ..get("absent") };
     let answer = node.kv().get(local).await.unwrap().into_inner();
-    assert_eq!(answer.kv, None, "an absent key is no error");
+    assert_eq!(answer.kv, None, "an absent key is not an error");
     let header = answer.header.unwrap();
     assert_eq!((header.revision, header.read_level()), (3, v1::ReadLevel::Local));
 }

@@ -2,7 +2,7 @@
 
 use crate::kv::support::{Store, at, compact, everything, records, show};
 use kontiki::api::paging::{Cursor, ScanRead};
-use kontiki::api::read_level::Level;
+use kontiki::api::read_level::ReadLevel;
 use kontiki::kv::{KeyRange, ReadError, Refusal};
 use kontiki::settings::Limits;
 use kontiki::types::Revision;
@@ -30,7 +30,7 @@ fn a_compaction_keeps_its_own_revision_readable() {
     assert_eq!(view.range(&at(4, everything())), Err(ReadError::Refused(oldest)));
     assert_eq!(show(&view.range(&at(5, everything())).unwrap().kvs), ["a=2", "b=1", "gone=1"]);
     assert_eq!(show(&view.range(&everything()).unwrap().kvs), ["a=2", "b=2"]);
-    assert_eq!(view.revision(), Revision(7), "a compaction is no revision");
+    assert_eq!(view.revision(), Revision(7), "a compaction does not make a revision");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_revision_that_is_being_read_stays() {
 #[test]
 fn a_scan_of_an_earlier_revision_ends_as_it_began() {
     let mut store = sample();
-    let scan = ScanRead { read: at(4, everything()), level: Level::Local };
+    let scan = ScanRead { read: at(4, everything()), level: ReadLevel::Local };
     let one_at_a_time = Limits { page_keys: 1, ..Limits::default() };
     let mut cursor = Cursor::new(scan, &store.commit(), &one_at_a_time).unwrap();
     let mut chunk = || cursor.next_chunk().map(|(kvs, last)| (show(&kvs), last));

@@ -52,7 +52,7 @@ fn reads(view: &View) -> Vec<Result<kontiki::kv::RangeResult, kontiki::kv::ReadE
     (0..=view.revision().get() + 1).map(|revision| view.range(&at(revision, everything()))).collect()
 }
 
-/// Does the steps, starting anew where they say so, and then tries what a crash after every single operation leaves:
+/// Does the steps, starting over where they say so, and then tries what a crash after every single operation leaves:
 /// it opens, it is the state after some entry, and the rest of the log leads to the same end.
 fn check_every_prefix(steps: &[Step]) {
     let recorder = Arc::new(Recorder::default());

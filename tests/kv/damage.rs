@@ -57,7 +57,7 @@ fn a_start_misses_what_is_gone() {
     let block = store.table.get(&block_of(2)).unwrap().unwrap();
     store.table.remove(&block_of(2)).unwrap();
     let error = Machine::open(store.table.clone()).unwrap_err();
-    assert!(error.0.contains("speaks of 3 records, 2 are there"), "{error}");
+    assert!(error.0.contains("lists 3 records, but there are 2"), "{error}");
     store.table.set(&block_of(2), &block).unwrap();
     assert!(Machine::open(store.table).is_ok());
 }

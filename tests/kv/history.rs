@@ -2,7 +2,7 @@
 
 use crate::kv::support::{Store, at, bytes, delete, everything, put, read, show};
 use kontiki::kv::{KeyRange, Put, ReadError, Refusal};
-use kontiki::machine::{Command, Outcome};
+use kontiki::machine::{Command, CommandResult};
 use kontiki::types::Revision;
 
 #[test]
@@ -11,7 +11,7 @@ fn the_empty_store_is_at_revision_one_and_the_first_write_makes_two() {
     assert_eq!(store.commit().revision(), Revision(1));
     assert_eq!(store.apply(&Command::Put(put("k", "v"))).revision, Revision(2));
     let nothing = store.apply(&Command::Delete(delete(KeyRange::key("absent"))));
-    assert_eq!(nothing.revision, Revision(2), "deleting nothing is no change");
+    assert_eq!(nothing.revision, Revision(2), "deleting nothing is not a change");
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_delete_of_many_keys_is_one_revision() {
     wipe.return_previous = true;
     let reply = store.apply(&Command::Delete(wipe));
     assert_eq!(reply.revision, Revision(5));
-    let Outcome::Delete(result) = reply.outcome else { panic!("{reply:?}") };
+    let CommandResult::Delete(result) = reply.result else { panic!("{reply:?}") };
     assert_eq!((result.deleted, show(&result.previous)), (2, vec!["a1=a1".into(), "a2=a2".into()]));
     assert_eq!(show(&store.commit().range(&everything()).unwrap().kvs), ["b=b"]);
 }

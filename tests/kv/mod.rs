@@ -4,11 +4,11 @@
 
 mod codec;
 mod compaction;
+mod compatibility;
 mod crash;
 mod damage;
 mod determinism;
 mod export;
-mod gate;
 mod generate;
 mod history;
 mod keys;

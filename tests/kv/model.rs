@@ -7,7 +7,7 @@ use kontiki::kv::{
     Compare, Delete, DeleteResult, KeyRange, KeyValue, Op, OpResult, Order, Put, PutResult, Range,
     RangeResult, ReadError, Refusal, Relation, Target, Txn, TxnResult,
 };
-use kontiki::machine::{Command, Outcome, Reply, View};
+use kontiki::machine::{Command, CommandResult, Reply, View};
 use kontiki::types::{EntryId, Revision};
 use proptest::prelude::*;
 use std::cmp::Ordering;
@@ -39,17 +39,17 @@ impl Model {
     pub fn apply(&mut self, command: &Command) -> Reply {
         let mut map = self.newest().clone();
         let outcome = match command {
-            Command::Put(put) => Ok(Outcome::Put(self.put(&mut map, put))),
-            Command::Delete(delete) => Ok(Outcome::Delete(self.delete(&mut map, delete))),
+            Command::Put(put) => Ok(CommandResult::Put(self.put(&mut map, put))),
+            Command::Delete(delete) => Ok(CommandResult::Delete(self.delete(&mut map, delete))),
             Command::Txn(txn) if changes_twice(txn) => Err(Refusal::DuplicateKey { key: Bytes::new() }),
-            Command::Txn(txn) => self.txn(&mut map, txn).map(Outcome::Txn),
+            Command::Txn(txn) => self.txn(&mut map, txn).map(CommandResult::Txn),
             Command::Compact(compact) => self.compact(compact.revision),
-            Command::Raise(_) => Ok(Outcome::Raised),
+            Command::Raise(_) => Ok(CommandResult::Raised),
         };
         if outcome.is_ok() && map != *self.newest() {
             self.maps.push(map);
         }
-        Reply { revision: Revision(self.revision()), outcome: outcome.unwrap_or_else(Outcome::Refused) }
+        Reply { revision: Revision(self.revision()), result: outcome.unwrap_or_else(CommandResult::Refused) }
     }
 
     pub fn read(&self, range: &Range) -> Result<RangeResult, Refusal> {
@@ -113,7 +113,7 @@ impl Model {
         })
     }
 
-    fn compact(&mut self, requested: Revision) -> Result<Outcome, Refusal> {
+    fn compact(&mut self, requested: Revision) -> Result<CommandResult, Refusal> {
         let (oldest, current) = (Revision(self.compacted), Revision(self.revision()));
         if requested <= oldest {
             return Err(Refusal::Compacted { requested, oldest });
@@ -122,7 +122,7 @@ impl Model {
             return Err(Refusal::FutureRevision { requested, current });
         }
         self.compacted = requested.get();
-        Ok(Outcome::Compact)
+        Ok(CommandResult::Compact)
     }
 
     fn read_from(&self, newest: &Map, range: &Range) -> Result<RangeResult, Refusal> {
@@ -193,7 +193,7 @@ fn clash(left: &Op, right: &Op) -> bool {
 
 /// Which of several keys changed twice is named is not the model's business.
 pub fn without_duplicate(mut reply: Reply) -> Reply {
-    if let Outcome::Refused(Refusal::DuplicateKey { key }) = &mut reply.outcome {
+    if let CommandResult::Refused(Refusal::DuplicateKey { key }) = &mut reply.result {
         *key = Bytes::new();
     }
     reply
@@ -333,10 +333,10 @@ proptest! {
         }
         world.commit();
         let read = match world.view.read_txn(&txn) {
-            Ok(result) => Outcome::Txn(result),
-            Err(ReadError::Refused(refusal)) => Outcome::Refused(refusal),
+            Ok(result) => CommandResult::Txn(result),
+            Err(ReadError::Refused(refusal)) => CommandResult::Refused(refusal),
             Err(ReadError::Table(error)) => panic!("{error}"),
         };
-        prop_assert_eq!(read, world.store.apply(&Command::Txn(txn)).outcome);
+        prop_assert_eq!(read, world.store.apply(&Command::Txn(txn)).result);
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kontiki::kv::{DeleteResult, KeyValue, OpResult, PutResult, RangeResult, Refusal, Txn, TxnResult};
-use kontiki::machine::{Outcome, Reply};
+use kontiki::machine::{CommandResult, Reply};
 use kontiki::types::Revision;
 use proptest::collection::vec;
 use proptest::option;
@@ -75,13 +75,13 @@ fn refusal() -> impl Strategy<Value = Refusal> {
 
 fn reply() -> impl Strategy<Value = Reply> {
     let outcome = prop_oneof![
-        put().prop_map(Outcome::Put),
-        delete().prop_map(Outcome::Delete),
-        txn().prop_map(Outcome::Txn),
-        Just(Outcome::Compact),
-        refusal().prop_map(Outcome::Refused),
+        put().prop_map(CommandResult::Put),
+        delete().prop_map(CommandResult::Delete),
+        txn().prop_map(CommandResult::Txn),
+        Just(CommandResult::Compact),
+        refusal().prop_map(CommandResult::Refused),
     ];
-    (revision(), outcome).prop_map(|(revision, outcome)| Reply { revision, outcome })
+    (revision(), outcome).prop_map(|(revision, result)| Reply { revision, result })
 }
 
 /// Whatever decodes must be what [`Reply::encode`] writes, byte for byte.
@@ -130,7 +130,7 @@ fn a_reply_is_nested_no_deeper_than_a_command_can_be() {
         let empty = TxnResult { succeeded: true, results: Vec::new() };
         let txn = (1..depth)
             .fold(empty, |inner, _| TxnResult { succeeded: true, results: vec![OpResult::Txn(inner)] });
-        Reply { revision: Revision(1), outcome: Outcome::Txn(txn) }
+        Reply { revision: Revision(1), result: CommandResult::Txn(txn) }
     };
     assert!(Reply::decode(&nested(Txn::MAX_DEPTH).encode()).is_ok());
     assert!(Reply::decode(&nested(Txn::MAX_DEPTH + 1).encode()).is_err());

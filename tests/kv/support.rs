@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kontiki::kv::{
     Compact, Compare, Delete, KeyRange, KeyValue, Op, Put, Range, Refusal, Relation, Target, Txn,
 };
-use kontiki::machine::{Budget, Command, Machine, MemoryTable, Outcome, Reply, Table, View};
+use kontiki::machine::{Budget, Command, CommandResult, Machine, MemoryTable, Reply, Table, View};
 use kontiki::types::{EntryId, Revision};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -85,17 +85,17 @@ impl Store {
     }
 
     /// Applies a command that is not refused.
-    pub fn done(&mut self, command: Command) -> Outcome {
-        match self.apply(&command).outcome {
-            Outcome::Refused(refusal) => panic!("{command:?} was refused: {refusal}"),
+    pub fn done(&mut self, command: Command) -> CommandResult {
+        match self.apply(&command).result {
+            CommandResult::Refused(refusal) => panic!("{command:?} was refused: {refusal}"),
             outcome => outcome,
         }
     }
 
     /// Applies a command that is refused.
     pub fn refused(&mut self, command: Command) -> Refusal {
-        match self.apply(&command).outcome {
-            Outcome::Refused(refusal) => refusal,
+        match self.apply(&command).result {
+            CommandResult::Refused(refusal) => refusal,
             outcome => panic!("{command:?} was done: {outcome:?}"),
         }
     }

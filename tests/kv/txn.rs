@@ -2,12 +2,12 @@
 
 use crate::kv::support::{Store, at, bytes, delete, everything, put, read, records, show, txn, when};
 use kontiki::kv::{Compare, KeyRange, Op, OpResult, Put, Refusal, Relation, Target, Txn, TxnResult};
-use kontiki::machine::{Command, Outcome};
+use kontiki::machine::{Command, CommandResult};
 use kontiki::types::Revision;
 
 fn run(store: &mut Store, txn: Txn) -> TxnResult {
     match store.done(Command::Txn(txn)) {
-        Outcome::Txn(result) => result,
+        CommandResult::Txn(result) => result,
         other => panic!("{other:?}"),
     }
 }
@@ -170,7 +170,7 @@ fn too_large_an_answer_leaves_no_trace() {
 
     // What comes next is as if nothing had been tried.
     let previous = store.done(Command::Put(Put { return_previous: true, ..put("big0", "small") }));
-    assert!(matches!(previous, Outcome::Put(put) if put.previous.is_some()));
+    assert!(matches!(previous, CommandResult::Put(put) if put.previous.is_some()));
     run(&mut store, txn(vec![], vec![put_op("a", "1"), Op::Range(read(KeyRange::key("a")))], vec![]));
     assert_eq!(store.commit().revision(), Revision(8));
 }

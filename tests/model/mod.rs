@@ -127,7 +127,9 @@ const LARGE: &[Case] = &[
 
 fn number(name: &str, default: u64) -> u64 {
     let value = std::env::var(name).ok();
-    value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: '{value}'")))
+    value.map_or(default, |value| {
+        value.parse().unwrap_or_else(|_| panic!("{name} is not a number: '{value}'"))
+    })
 }
 
 fn search(text: &str) -> Report {

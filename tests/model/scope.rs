@@ -76,7 +76,7 @@ impl Scope {
             "prevotes" => self.rules.pre_votes = true,
             "short" => self.rules.short_tails = true,
             "heartbeats" => self.rules.heartbeats = true,
-            _ => return Err(format!("'{word}' is no word of a scope")),
+            _ => return Err(format!("'{word}' is not part of a scope")),
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Scope {
             return Ok(());
         }
         let known = NAMES.iter().find(|(known, _)| *known == name);
-        let (_, budget) = known.ok_or_else(|| format!("'{name}' is no budget"))?;
+        let (_, budget) = known.ok_or_else(|| format!("'{name}' is not a budget"))?;
         // Each proposal and each read is another one: they would never end.
         let may_be_any = !matches!(budget, Budget::Proposals | Budget::Reads);
         let limit = if value == "any" && may_be_any {

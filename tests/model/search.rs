@@ -53,7 +53,7 @@ impl Search {
         }
     }
 
-    /// Visits all states, with so many threads, for no longer than `limit`.
+    /// Visits all states, with this many threads, for no longer than `limit`.
     pub fn run(self, threads: usize, limit: Duration) -> Report {
         let (begun, cpu_begun) = (Instant::now(), cpu_seconds());
         let scope = self.scope;

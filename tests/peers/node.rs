@@ -6,7 +6,7 @@ use kontiki::api::node_status::{Member, NodeStatus};
 use kontiki::api::remote::{Answer, Later, Question, Responder};
 use kontiki::kv::PutResult;
 use kontiki::machine::ClusterVersion;
-use kontiki::machine::{Outcome, Reply};
+use kontiki::machine::{CommandResult, Reply};
 use kontiki::peers::{
     Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
 };
@@ -165,8 +165,8 @@ impl Responder for Answers {
 
 /// The answer to the so-manieth command.
 pub fn applied(number: u64) -> Applied {
-    let outcome = Outcome::Put(PutResult { previous: None });
-    Applied { id: EntryId::new(1, number), reply: Reply { revision: Revision(number + 1), outcome } }
+    let result = CommandResult::Put(PutResult { previous: None });
+    Applied { id: EntryId::new(1, number), reply: Reply { revision: Revision(number + 1), result } }
 }
 
 /// How every node is that stands in the api's place.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// So many cuts hit one directory before the next begins with an empty one.
 const CUTS_PER_DISK: u64 = 40;
 
-/// After so many failures nothing more is learnt.
+/// After this many failures nothing more is learnt.
 const FAILURES_MAX: usize = 50;
 
 /// What came of many cuts.
@@ -82,7 +82,7 @@ fn assert_promises_kept(trouble: Trouble) -> Option<Summary> {
     Some(summary)
 }
 
-/// Makes so many cuts, and goes on after failures with another disk.
+/// Makes this many cuts, and goes on after failures with another disk.
 fn survey(trouble: Trouble, cuts: u64) -> Summary {
     let started = Instant::now();
     let mut summary = Summary::default();
@@ -170,10 +170,10 @@ enum Moment {
     AfterOpen(u64),
     /// Not at all: the process has nothing to do but open the directory.
     Never,
-    /// Not at all: the process is killed so many milliseconds after it has opened the directory, and the
+    /// Not at all: the process is killed this many milliseconds after it has opened the directory, and the
     /// system writes nothing back. The next one reads what was never synced, and may be cut before it syncs it.
     Killed(u64),
-    /// Not at all: so many fsyncs after the start, one fails.
+    /// Not at all: this many fsyncs after the start, one fails.
     FailedFsyncAfterStart(u64),
     FailedFsyncAfterOpen(u64),
 }

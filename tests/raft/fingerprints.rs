@@ -202,7 +202,7 @@ impl Walk<'_> {
                     self.world.act(id, Node::tick);
                 }
             }
-            // Now and then the leader forgets what the others may need, or somebody starts anew.
+            // Now and then the leader forgets what the others may need, or somebody starts over.
             Input::Lose(_) if self.rng.bool() => {
                 self.world.save(id);
                 self.world.compact(id, None);

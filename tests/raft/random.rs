@@ -3,7 +3,7 @@
 //! servers; then everything heals, and the cluster must make progress.
 //!
 //! `KONTIKI_SEED=7 cargo test --test suite raft::random` runs one seed and tells what
-//! happens; `KONTIKI_SEEDS=10000` runs so many from a start that differs each time.
+//! happens; `KONTIKI_SEEDS=10000` runs this many from a start that differs each time.
 
 use crate::raft::world::World;
 use bytes::Bytes;

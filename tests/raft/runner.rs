@@ -89,7 +89,7 @@ impl Which {
 
 #[derive(goldenscript::Command)]
 enum Command {
-    /// cluster 3 — a new world with so many voters, and options.
+    /// cluster 3 — a new world with this many voters, and options.
     Cluster {
         voters: u64,
         #[arg(key, optional)]

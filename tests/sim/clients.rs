@@ -10,8 +10,8 @@ use crate::sim::report::count;
 use crate::sim::swarm::ClientMix;
 use bytes::Bytes;
 use kontiki::kv::{Compact, Compare, Delete, KeyRange, Op, Put, Relation, Target, Txn, TxnResult};
-use kontiki::machine::{Command, Outcome};
-use kontiki::reason::{Outcome as Fate, Reason};
+use kontiki::machine::{Command, CommandResult};
+use kontiki::reason::{Outcome, Reason};
 use kontiki::types::{NodeId, Revision};
 use std::collections::BTreeMap;
 
@@ -206,7 +206,7 @@ impl Clients {
         };
         let is_read = matches!(work.wish, Wish::Read { .. });
         match answer {
-            Answer::Refused(fault) if !is_read && fault.outcome() != Some(Fate::NotApplied) => {
+            Answer::Refused(fault) if !is_read && fault.outcome() != Some(Outcome::NotApplied) => {
                 self.end(now, client, Finished::Unknown)
             }
             Answer::Refused(fault) => {
@@ -254,19 +254,19 @@ impl Clients {
             }
             (wish, Answer::Wrote(reply)) => {
                 self.revision = self.revision.max(reply.revision);
-                match (wish, reply.outcome) {
-                    (Wish::Write { .. }, Outcome::Put(_)) => Finished::Done(reply.revision),
-                    (Wish::Delete { .. }, Outcome::Delete(result)) if result.deleted == 0 => {
+                match (wish, reply.result) {
+                    (Wish::Write { .. }, CommandResult::Put(_)) => Finished::Done(reply.revision),
+                    (Wish::Delete { .. }, CommandResult::Delete(result)) if result.deleted == 0 => {
                         Finished::NothingThere(reply.revision)
                     }
-                    (Wish::Delete { .. }, Outcome::Delete(_)) => Finished::Done(reply.revision),
-                    (Wish::Cas { .. }, Outcome::Txn(TxnResult { succeeded, .. })) => {
+                    (Wish::Delete { .. }, CommandResult::Delete(_)) => Finished::Done(reply.revision),
+                    (Wish::Cas { .. }, CommandResult::Txn(TxnResult { succeeded, .. })) => {
                         Finished::Swapped(succeeded, reply.revision)
                     }
-                    (Wish::Together { .. }, Outcome::Txn(_)) => Finished::Done(reply.revision),
-                    (Wish::Compact { .. }, Outcome::Compact) => Finished::Done(reply.revision),
+                    (Wish::Together { .. }, CommandResult::Txn(_)) => Finished::Done(reply.revision),
+                    (Wish::Compact { .. }, CommandResult::Compact) => Finished::Done(reply.revision),
                     // On every node alike: too old a revision, as a rule.
-                    (Wish::Compact { .. }, Outcome::Refused(_)) => Finished::Failed,
+                    (Wish::Compact { .. }, CommandResult::Refused(_)) => Finished::Failed,
                     (wish, other) => panic!("{wish:?} was answered by {other:?}"),
                 }
             }
@@ -365,7 +365,7 @@ pub fn command(wish: &Wish) -> Command {
             Command::Txn(Txn { compares: Vec::new(), success, failure: Vec::new() })
         }
         Wish::Compact { revision } => Command::Compact(Compact { revision: *revision }),
-        Wish::Read { .. } => unreachable!("a read is no command"),
+        Wish::Read { .. } => unreachable!("a read is not a command"),
     }
 }
 

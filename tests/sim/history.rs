@@ -7,7 +7,7 @@ use crate::sim::ledger::commits::Commits;
 use crate::sim::ledger::entries::{Entries, hash_command};
 use bytes::Bytes;
 use kontiki::types::{Index, Revision};
-use kontiki::verify::{self, Answer, Call, History, Operation, Outcome, Value, Verdict};
+use kontiki::verify::{self, Answer, Call, Completion, History, Operation, Value, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum Finished {
 }
 
 /// The checker knows keys one by one, each change with a revision of its own. So each of our
-/// revisions becomes so many of them, one for each key that it changes.
+/// revisions becomes this many of them, one for each key that it changes.
 const TOGETHER: u64 = 8;
 
 /// All that clients did.
@@ -71,7 +71,7 @@ impl Histories {
         if let Finished::Failed = finished {
             self.refused.extend(unique_command(wish));
         }
-        let mut push = |place: usize, key: &Bytes, call: Call, outcome: Outcome| {
+        let mut push = |place: usize, key: &Bytes, call: Call, outcome: Completion| {
             self.operations.push(Operation {
                 // One that touches several keys counts as several processes.
                 process: client as u64 * TOGETHER + place as u64,
@@ -81,7 +81,7 @@ impl Histories {
                 outcome,
             });
         };
-        let at = |answer: Answer, revision: Revision, place: usize| Outcome::Ok {
+        let at = |answer: Answer, revision: Revision, place: usize| Completion::Ok {
             completed_ns: nanos(now),
             answer,
             revision: Some(revision.get() * TOGETHER + place as u64),
@@ -90,8 +90,8 @@ impl Histories {
         let outcome = |answer: Answer, revision: Revision| at(answer, revision, TOGETHER as usize - 1);
         let ended = |answer: Answer, place: usize| match &finished {
             Finished::Done(revision) => at(answer, *revision, place),
-            Finished::Unknown => Outcome::Unknown,
-            _ => Outcome::Failed,
+            Finished::Unknown => Completion::Unknown,
+            _ => Completion::Failed,
         };
         match wish {
             Wish::Write { key, value } => {
@@ -114,8 +114,8 @@ impl Histories {
                 let outcome = match finished {
                     Finished::Swapped(true, revision) => at(Answer::Swapped(true), revision, 0),
                     Finished::Swapped(false, revision) => outcome(Answer::Swapped(false), revision),
-                    Finished::Unknown => Outcome::Unknown,
-                    _ => Outcome::Failed,
+                    Finished::Unknown => Completion::Unknown,
+                    _ => Completion::Failed,
                 };
                 push(0, key, call, outcome);
             }
@@ -125,7 +125,7 @@ impl Histories {
                         Finished::Read(values, revision) => {
                             outcome(Answer::Read(told(values[place].as_ref())), *revision)
                         }
-                        _ => Outcome::Failed,
+                        _ => Completion::Failed,
                     };
                     push(place, key, Call::Read, outcome);
                 }

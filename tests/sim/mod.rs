@@ -17,7 +17,7 @@
 //!
 //! * `make sim SEEDS=3000` runs many seeds on all cores.
 //! * `make sim SEED=7` replays one, bit for bit, and tells its story; `STEPS=5000` ends its
-//!   faults after so many steps.
+//!   faults after this many steps.
 //!
 //! What is simulated instead of run: the wire between nodes (messages, questions and answers travel
 //! as values, on lossy links). How requests find their leader is the real code ([`front`]), and so

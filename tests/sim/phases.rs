@@ -135,7 +135,7 @@ impl World {
         self.run_until(later);
         let idle = self.now + millis(20_000);
         let quiet = self.run_until_true(idle, Self::all_clients_idle);
-        assert!(quiet, "a client waits for ever\n{}", self.picture());
+        assert!(quiet, "a client waits forever\n{}", self.picture());
         for node in self.able() {
             let before = self.clients.succeeded();
             let key = history::key(0);
@@ -164,7 +164,7 @@ impl World {
         self.busy = false;
         let deadline = self.now + millis(20_000);
         let quiet = self.run_until_true(deadline, Self::all_clients_idle);
-        assert!(quiet, "a client waits for ever\n{}", self.picture());
+        assert!(quiet, "a client waits forever\n{}", self.picture());
     }
 
     /// Where everybody stands, for whoever reads a failure.

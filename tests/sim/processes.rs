@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// A start has failed for a reason that may pass. Not for ever: see [`Self::demand_liveness`].
+    /// A start has failed for a reason that may pass. Not forever: see [`Self::demand_liveness`].
     fn start_again(&mut self, node: NodeId, why: &str) {
         let server = &self.servers[&node];
         if server.disk.is_damaged() && !server.disk.is_halted() {

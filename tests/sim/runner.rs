@@ -15,7 +15,7 @@ use std::time::Instant;
 pub struct RunOptions {
     /// Whether to print what happens.
     pub tells: bool,
-    /// Faults end after so many steps, if not before.
+    /// Faults end after this many steps, if not before.
     pub steps: Option<u64>,
 }
 

@@ -151,13 +151,13 @@ fn a_record_is_missed_when_a_later_one_can_be_read() {
 }
 
 #[test]
-fn a_header_that_does_not_read_is_named() {
+fn an_unreadable_header_is_named() {
     let dir = tempfile::tempdir().unwrap();
     three_records(dir.path());
     forget_witness(dir.path());
     for at in [0, 20, 511] {
         flip(dir.path(), at);
-        assert!(refusal(&options(dir.path())).contains("segment-0: its header does not read"));
+        assert!(refusal(&options(dir.path())).contains("segment-0: its header cannot be read"));
         flip(dir.path(), at);
     }
     assert_eq!(open(dir.path()).restored.entries.len(), 7);
@@ -246,7 +246,7 @@ fn the_journal_of_another_cluster_is_noticed() {
     fs::copy(segment(other.path()), segment(dir.path())).unwrap();
     assert!(
         refusal(&options(dir.path()))
-            .contains("segment-0: its header does not read, or is of another cluster")
+            .contains("segment-0: its header cannot be read, or belongs to another cluster")
     );
 }
 

@@ -112,7 +112,9 @@ fn blocks_that_are_missing_repeated_or_swapped_are_noticed() {
 #[test]
 fn what_is_wrong_is_said() {
     let whole = file(&small());
-    assert!(inspect(&b"PNG, perhaps"[..]).unwrap_err().to_string().contains("no snapshot file of Kontiki"));
+    assert!(
+        inspect(&b"PNG, perhaps"[..]).unwrap_err().to_string().contains("not a snapshot file of Kontiki")
+    );
     for format in [1, 3] {
         let mut other = whole.clone();
         other[11] = format;

@@ -4,7 +4,7 @@
 use super::generate::{Shape, plain, right, tampered};
 use super::violation;
 use fastrand::Rng;
-use kontiki::verify::{Answer, Call, History, Limits, Operation, Outcome, Value, Verdict, check};
+use kontiki::verify::{Answer, Call, Completion, History, Limits, Operation, Value, Verdict, check};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl SequentialSpec for Register {
 /// Each key by itself: what was done, or may have been.
 fn by_key(history: &History) -> BTreeMap<&str, Vec<&Operation>> {
     let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    for operation in history.operations().iter().filter(|operation| operation.outcome != Outcome::Failed) {
+    for operation in history.operations().iter().filter(|operation| operation.outcome != Completion::Failed) {
         keys.entry(&operation.key).or_default().push(operation);
     }
     keys
@@ -55,7 +55,7 @@ fn stateright_says(operations: &[&Operation]) -> bool {
     for (_, thread, ended) in events {
         let operation = operations[thread];
         let done = match &operation.outcome {
-            Outcome::Ok { answer, .. } if ended => tester.on_return(thread, answer.clone()).map(|_| ()),
+            Completion::Ok { answer, .. } if ended => tester.on_return(thread, answer.clone()).map(|_| ()),
             _ => tester.on_invoke(thread, operation.call.clone()).map(|_| ()),
         };
         done.unwrap();
@@ -70,7 +70,7 @@ fn permutations_say(left: &[&Operation], state: &Register) -> bool {
     left.iter().enumerate().filter(|(_, next)| next.invoked_ns <= end).any(|(place, next)| {
         let mut state = state.clone();
         let answer = state.invoke(&next.call);
-        if matches!(&next.outcome, Outcome::Ok { answer: given, .. } if *given != answer) {
+        if matches!(&next.outcome, Completion::Ok { answer: given, .. } if *given != answer) {
             return false;
         }
         let mut left = left.to_vec();
@@ -131,7 +131,7 @@ fn permutations_agree_when_clocks_are_coarse() {
             .cloned()
             .map(|mut operation| {
                 operation.invoked_ns /= 20;
-                if let Outcome::Ok { completed_ns, .. } = &mut operation.outcome {
+                if let Completion::Ok { completed_ns, .. } = &mut operation.outcome {
                     *completed_ns /= 20;
                 }
                 operation
@@ -162,7 +162,7 @@ fn a_window_is_wrong_by_itself_and_minimal() {
             let weaken = |one: &&Operation| match (kept(one), one.is_effect()) {
                 (true, _) => Some((*one).clone()),
                 (false, false) if one.completed_ns().is_some() => None,
-                (false, _) => Some(Operation { outcome: Outcome::Unknown, ..(*one).clone() }),
+                (false, _) => Some(Operation { outcome: Completion::Unknown, ..(*one).clone() }),
             };
             called.filter_map(weaken).collect()
         };
@@ -218,7 +218,7 @@ fn one_wrong_answer_in_a_long_history_is_found() {
         // After everything has ended, a value that was overwritten long ago.
         let early = operations.iter().find(|one| one.is_effect()).unwrap().brings().cloned().unwrap();
         let answer = Answer::Read(early.clone());
-        let outcome = Outcome::Ok { completed_ns: last + 20, answer, revision: None };
+        let outcome = Completion::Ok { completed_ns: last + 20, answer, revision: None };
         let key = operations[0].key.clone();
         operations.push(Operation { process: 99, key, call: Call::Read, invoked_ns: last + 10, outcome });
         let violation = violation(&operations.into_iter().collect());

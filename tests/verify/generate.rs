@@ -1,7 +1,7 @@
 //! Random histories: of a real register, and of one that was tampered with.
 
 use fastrand::Rng;
-use kontiki::verify::{Answer, Call, History, Operation, Outcome, Value};
+use kontiki::verify::{Answer, Call, Completion, History, Operation, Value};
 
 /// The shape of a random history.
 #[derive(Clone, Copy, Debug)]
@@ -9,9 +9,9 @@ pub(super) struct Shape {
     pub processes: u64,
     pub operations: usize,
     pub keys: u64,
-    /// Values are drawn from so many; 0 for a fresh one each time.
+    /// Values are drawn from this many; 0 for a fresh one each time.
     pub values: u64,
-    /// One in so many has an unknown outcome; 0 for none.
+    /// One in this many has an unknown outcome; 0 for none.
     pub unknown: u64,
     /// How long an operation lasts, at most.
     pub lasts: u64,
@@ -79,11 +79,11 @@ pub(super) fn right(rng: &mut Rng, shape: Shape) -> History {
         };
         let outcome = if certain {
             let revision = shape.revisions.then_some(revision);
-            Outcome::Ok { completed_ns: plan.completed, answer, revision }
+            Completion::Ok { completed_ns: plan.completed, answer, revision }
         } else if fails {
-            Outcome::Failed
+            Completion::Failed
         } else {
-            Outcome::Unknown
+            Completion::Unknown
         };
         let key = format!("k{key}").into();
         history.push(Operation { process: plan.process, key, call, invoked_ns: plan.invoked, outcome });
@@ -97,17 +97,17 @@ pub(super) fn tampered(rng: &mut Rng, history: &History, values: u64) -> History
     let some = operations.len();
     let operation = &mut operations[rng.usize(0..some)];
     match &mut operation.outcome {
-        Outcome::Ok { answer: Answer::Read(value), .. } if rng.u64(0..4) > 0 => {
+        Completion::Ok { answer: Answer::Read(value), .. } if rng.u64(0..4) > 0 => {
             *value = rng.bool().then(|| rng.u64(0..values)).into();
         }
-        Outcome::Ok { answer: Answer::Swapped(swapped), .. } if rng.u64(0..4) > 0 => *swapped = !*swapped,
-        Outcome::Ok { completed_ns, revision, .. } => {
+        Completion::Ok { answer: Answer::Swapped(swapped), .. } if rng.u64(0..4) > 0 => *swapped = !*swapped,
+        Completion::Ok { completed_ns, revision, .. } => {
             *completed_ns = (*completed_ns - operation.invoked_ns) / 3 + operation.invoked_ns;
             if let Some(revision) = revision {
                 *revision = (*revision + rng.u64(0..4)).saturating_sub(2);
             }
         }
-        outcome => *outcome = Outcome::Failed,
+        outcome => *outcome = Completion::Failed,
     }
     operations.into_iter().collect()
 }

@@ -2,7 +2,7 @@
 
 use super::generate::{Shape, right};
 use fastrand::Rng;
-use kontiki::verify::{Answer, Call, History, Malformed, Outcome, Value, read, write};
+use kontiki::verify::{Answer, Call, Completion, History, Malformed, Value, read, write};
 
 fn text(history: &History) -> String {
     let mut out = Vec::new();
@@ -71,7 +71,7 @@ fn a_line_looks_like_this() {
 fn values_are_compared_as_json() {
     let lines = r#"
 {"process":1,"type":"invoke","f":"write","key":"ä\n","value":{"b":[1,null],"a":"ü"},"time_ns":1}
-{"process":1,"type":"ok","f":"write","key":"ä\n","time_ns":2,"note":"fields without a meaning"}
+{"process":1,"type":"ok","f":"write","key":"ä\n","time_ns":2,"note":"unknown fields"}
 
 {"process":1,"type":"invoke","f":"read","key":"ä\n","time_ns":3}
 {"process":1,"type":"ok","f":"read","key":"ä\n","value":{ "a":"\u00fc", "b":[1, null]},"time_ns":4}"#;
@@ -79,14 +79,14 @@ fn values_are_compared_as_json() {
     let [written, seen] = history.operations() else { panic!("{history:?}") };
     assert_eq!(&*written.key, "ä\n");
     let Call::Write(value) = &written.call else { panic!("{written:?}") };
-    assert!(matches!(&seen.outcome, Outcome::Ok { answer: Answer::Read(read), .. } if read == value));
+    assert!(matches!(&seen.outcome, Completion::Ok { answer: Answer::Read(read), .. } if read == value));
     assert_eq!(Value::from(serde_json::Value::Null), Value::ABSENT);
 }
 
 #[test]
 fn what_has_no_second_line_is_unknown() {
     let history = read(INVOKE.as_bytes()).unwrap();
-    assert_eq!(history.operations()[0].outcome, Outcome::Unknown);
+    assert_eq!(history.operations()[0].outcome, Completion::Unknown);
     assert_eq!(read(&b""[..]).unwrap().len(), 0);
 }
 
@@ -107,10 +107,10 @@ fn what_makes_no_sense_is_told_with_its_line() {
     assert!(line("}", r#","key":"y"}"#).starts_with("line 1: duplicate field `key`"));
     assert!(line("}", "} {}").starts_with("line 1: trailing characters"));
     let last = line(":10", ":18446744073709551615");
-    assert_eq!(last, "line 1: time_ns is 18446744073709551615, which no clock shows");
+    assert_eq!(last, "line 1: time_ns is 18446744073709551615, which is not a time");
     for number in ["18446744073709551616", "1e300", "[1,{\"a\":-9007199254740992.5}]"] {
         let value = format!(r#""value":{number}"#);
-        let lossy = "line 1: the value has a number that loses digits: write it as text";
+        let lossy = "line 1: the value has a number that would lose digits: write it as text";
         assert_eq!(line(r#""value":1"#, &value), lossy);
     }
     assert_eq!(line(r#""value":1,"#, ""), "line 1: a write has a value (null deletes)");
@@ -122,11 +122,11 @@ fn what_makes_no_sense_is_told_with_its_line() {
     assert_eq!(second(&ok.replace(":10", ":9")), "line 2: time_ns of process 3 goes back from 10 to 9");
     assert_eq!(
         second(&ok.replace("\"x\"", "\"y\"")),
-        r#"line 2: process 3 has a write of "x" open, not this"#
+        r#"line 2: process 3 has a write of "x" open, not this one"#
     );
     assert_eq!(
         second(&ok.replace("\"value\":1", "\"value\":2")),
-        "line 2: the value is another than that of the call"
+        "line 2: the value differs from that of the call"
     );
     assert_eq!(
         second(&ok.replace('}', r#","swapped":true}"#)),

@@ -9,7 +9,9 @@ mod revisions;
 mod speed;
 mod wrong;
 
-use kontiki::verify::{Answer, Call, History, Limits, Operation, Outcome, Value, Verdict, Violation, check};
+use kontiki::verify::{
+    Answer, Call, Completion, History, Limits, Operation, Value, Verdict, Violation, check,
+};
 
 /// A history from a few words: `process call from..until = answer`.
 #[derive(Default)]
@@ -20,7 +22,7 @@ impl Story {
         Self::default()
     }
 
-    fn add(mut self, process: u64, call: Call, invoked_ns: u64, outcome: Outcome) -> Self {
+    fn add(mut self, process: u64, call: Call, invoked_ns: u64, outcome: Completion) -> Self {
         self.0.push(Operation { process, key: "x".into(), call, invoked_ns, outcome });
         self
     }
@@ -39,22 +41,22 @@ impl Story {
     }
 
     fn lost(self, process: u64, value: u64, from: u64) -> Self {
-        self.add(process, Call::Write(value.into()), from, Outcome::Unknown)
+        self.add(process, Call::Write(value.into()), from, Completion::Unknown)
     }
 
     fn lost_cas(self, process: u64, old: u64, new: u64, from: u64) -> Self {
         let call = Call::Cas { old: old.into(), new: new.into() };
-        self.add(process, call, from, Outcome::Unknown)
+        self.add(process, call, from, Completion::Unknown)
     }
 
     fn failed(self, process: u64, value: u64, from: u64) -> Self {
-        self.add(process, Call::Write(value.into()), from, Outcome::Failed)
+        self.add(process, Call::Write(value.into()), from, Completion::Failed)
     }
 
     /// Gives the operation added last a revision.
     fn at(self, revision: u64) -> Self {
         let mut operations = self.0.operations().to_vec();
-        if let Outcome::Ok { revision: place, .. } = &mut operations.last_mut().unwrap().outcome {
+        if let Completion::Ok { revision: place, .. } = &mut operations.last_mut().unwrap().outcome {
             *place = Some(revision);
         }
         Self(operations.into_iter().collect())
@@ -76,8 +78,8 @@ impl Story {
     }
 }
 
-fn ok(completed_ns: u64, answer: Answer) -> Outcome {
-    Outcome::Ok { completed_ns, answer, revision: None }
+fn ok(completed_ns: u64, answer: Answer) -> Completion {
+    Completion::Ok { completed_ns, answer, revision: None }
 }
 
 fn violation(history: &History) -> Violation {

@@ -27,7 +27,7 @@ fn the_drawing_is_whole() {
     }
 }
 
-/// `UPDATE_GOLDENFILES=1` draws it anew; then look at it.
+/// `UPDATE_GOLDENFILES=1` redraws it; then look at it.
 #[test]
 fn the_drawing_is_as_it_was() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify/picture.svg");

@@ -3,12 +3,12 @@
 use super::generate::{Shape, right, tampered};
 use super::{Story, words};
 use fastrand::Rng;
-use kontiki::verify::{History, Kind, Limits, Outcome, Verdict, check};
+use kontiki::verify::{Completion, History, Kind, Limits, Verdict, check};
 
 fn without_revisions(history: &History) -> History {
     let mut operations = history.operations().to_vec();
     for operation in &mut operations {
-        if let Outcome::Ok { revision, .. } = &mut operation.outcome {
+        if let Completion::Ok { revision, .. } = &mut operation.outcome {
             *revision = None;
         }
     }

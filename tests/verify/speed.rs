@@ -2,7 +2,7 @@
 
 use super::generate::{Shape, right};
 use fastrand::Rng;
-use kontiki::verify::{Answer, Call, History, Limits, Operation, Outcome, Verdict, check, read, write};
+use kontiki::verify::{Answer, Call, Completion, History, Limits, Operation, Verdict, check, read, write};
 use std::time::{Duration, Instant};
 
 /// So many must be checked within a minute, where nothing else keeps the machine busy.
@@ -66,7 +66,7 @@ fn one_stale_read() {
 }
 
 fn read_at(invoked_ns: u64, answer: Answer, revision: Option<u64>) -> Operation {
-    let outcome = Outcome::Ok { completed_ns: invoked_ns + 10, answer, revision };
+    let outcome = Completion::Ok { completed_ns: invoked_ns + 10, answer, revision };
     Operation { process: 99, key: "k0".into(), call: Call::Read, invoked_ns, outcome }
 }
 

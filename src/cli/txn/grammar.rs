@@ -1,13 +1,13 @@
-//! The small language of transactions: words in, a [`Txn`] out.
+//! The small language of transactions: text in, a [`Txn`] out.
 
 use crate::client::{Compare, Delete, Get, Keys, Put, Range, Relation, Target, Txn, TxnOp};
 use crate::types::Revision;
 use bytes::Bytes;
 
-/// More nesting than the server takes, and a stop against a deep stack.
+/// As deep as the server accepts, and a bound on the stack.
 const MOST_NESTING: usize = 16;
 
-/// A word of the language, and where it begins (in characters, from 1).
+/// A token, and where it begins (in characters, from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Token {
     kind: Kind,
@@ -16,9 +16,9 @@ struct Token {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A word as it stands: a keyword, a key or a value.
+    /// Unquoted: a keyword, a key or a value.
     Word(String),
-    /// Quoted: never a keyword.
+    /// Quoted: a key or a value, never a keyword.
     Quoted(Bytes),
     Open,
     Close,
@@ -26,7 +26,7 @@ enum Kind {
     Relation(Relation),
 }
 
-/// Reads a transaction. The error says what was expected where.
+/// Parses a transaction. The error says what was expected where.
 pub(super) fn parse(source: &str) -> Result<Txn, String> {
     let mut parser = Parser { tokens: lex(source)?, next: 0, end: source.chars().count() + 1, depth: 0 };
     let txn = parser.txn()?;
@@ -62,7 +62,7 @@ fn lex(source: &str) -> Result<Vec<Token>, String> {
                 let word: String = letters[i..].iter().take_while(|c| is_plain(**c)).collect();
                 let length = word.chars().count();
                 if length == 0 {
-                    return Err(format!("at character {at}: `{letter}` begins nothing; put it into quotes"));
+                    return Err(format!("at character {at}: unexpected `{letter}`; quote it"));
                 }
                 (Kind::Word(word), length)
             }
@@ -77,7 +77,7 @@ fn is_plain(c: char) -> bool {
     !c.is_whitespace() && !matches!(c, '(' | ')' | ';' | '=' | '!' | '<' | '>' | '"')
 }
 
-/// A quoted text that begins at `start`; answers how many letters it takes.
+/// Reads quoted text that begins at `start`; returns how many characters it takes.
 fn quoted(letters: &[char], start: usize) -> Result<(Kind, usize), String> {
     let mut bytes = Vec::new();
     let mut i = start + 1;
@@ -112,7 +112,10 @@ fn quoted(letters: &[char], start: usize) -> Result<(Kind, usize), String> {
 }
 
 fn bad_escape(i: usize) -> String {
-    format!("at character {}: after a backslash comes n, t, \", \\ or x with two hexadecimal digits", i + 1)
+    format!(
+        "at character {}: a backslash must be followed by n, t, \", \\ or x with two hexadecimal digits",
+        i + 1
+    )
 }
 
 struct Parser {

@@ -1,4 +1,4 @@
-//! Transactions in words, and what is said of those that are none.
+//! Transactions in words, and the errors for text that is not one.
 
 use super::*;
 
@@ -94,9 +94,9 @@ fn what_is_wrong_is_told_with_its_place() {
         ("put a \"b", "at character 7: the quote is never closed"),
         (
             r#"put a "\q""#,
-            "at character 8: after a backslash comes n, t, \", \\ or x with two hexadecimal digits",
+            "at character 8: a backslash must be followed by n, t, \", \\ or x with two hexadecimal digits",
         ),
-        ("put a !", "at character 7: `!` begins nothing; put it into quotes"),
+        ("put a !", "at character 7: unexpected `!`; quote it"),
         ("get a)", "at character 6: expected `;` or the end, found `)`"),
     ] {
         assert_eq!(parse(source).unwrap_err(), expected, "{source}");

@@ -5,7 +5,7 @@ use crate::client::{self, Delete, Get, Put, Range, Target, TxnOp};
 use crate::types::Revision;
 use serde::Deserialize;
 
-/// Reads a transaction. The error has the line and column.
+/// Parses a transaction. The error has the line and column.
 pub(super) fn parse(source: &str) -> Result<client::Txn, String> {
     let txn: Txn = serde_json::from_str(source).map_err(|error| format!("not a transaction: {error}"))?;
     txn.convert()
@@ -150,9 +150,9 @@ impl Compare {
             (TargetName::Modified, Some(number), None) => Target::ModRevision(Revision(number)),
             (TargetName::Value, None, Some(value)) => Target::Value(value.convert()?),
             (TargetName::Value, ..) => {
-                return Err("a compare of `value` needs `value`, no `number`".to_owned());
+                return Err("a compare of `value` needs `value`, not `number`".to_owned());
             }
-            _ => return Err("a compare of a number needs `number`, no `value`".to_owned()),
+            _ => return Err("a compare of a number needs `number`, not `value`".to_owned()),
         };
         let relation = match self.relation {
             RelationName::Equal => client::Relation::Equal,

@@ -39,13 +39,13 @@ JSON (input that begins with {): {\"compares\": [...], \"success\": [...], \"fai
   BYTES    \"text\" | {\"hex\": \"00ff\"}
 ";
 
-/// Compare, then do one of two things, as a whole or not at all
+/// Compare, then do one of two things, atomically
 ///
-/// All at one revision. Exit code 6 if a condition did not hold (the else branch, if any, was done).
+/// All at one revision. Exits with 6 if a condition did not hold (then the else branch, if any, was done).
 #[derive(Debug, clap::Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(super) struct TxnArgs {
-    /// The transaction; from standard input if it is left out or `-`
+    /// The transaction; read from standard input if omitted or `-`
     #[arg(value_name = "TXN", allow_hyphen_values = true)]
     words: Vec<String>,
     /// Show keys and values as hexadecimal digits
@@ -80,7 +80,7 @@ pub(super) async fn run(args: TxnArgs, context: &Context) -> Result<Exit, CliErr
     Ok(if answer.value.succeeded { Exit::Ok } else { Exit::Conflict })
 }
 
-/// Reads either form.
+/// Parses either form.
 fn parse(source: &str) -> Result<Txn, String> {
     if source.trim_start().starts_with('{') { json::parse(source) } else { grammar::parse(source) }
 }

@@ -1,10 +1,10 @@
-//! What a transaction answered.
+//! The answer of a transaction as text and as JSON.
 
 use crate::cli::text;
 use crate::client::{KeyValue, Page, Txn, TxnAnswer, TxnOp, TxnResult};
 use serde_json::{Value, json};
 
-/// One line for each operation of the branch taken; what it read below it.
+/// One line for each operation of the branch taken, followed by what it read.
 pub(super) fn lines(txn: &Txn, answer: &TxnAnswer, hex: bool) -> Vec<String> {
     let branch = if answer.succeeded { &txn.success } else { &txn.failure };
     let pairs = branch.iter().zip(&answer.results);
@@ -31,7 +31,7 @@ fn op_lines(op: &TxnOp, result: &TxnResult, hex: bool) -> Vec<String> {
             let inner = lines(inner, answer, hex).into_iter().map(|line| format!("  {line}"));
             std::iter::once(format!("txn: {how}")).chain(inner).collect()
         }
-        // A server that answers something else is told by the operation's place alone.
+        // Whatever else a server may answer is shown as it is.
         (_, result) => vec![result_json(result, hex).to_string()],
     }
 }

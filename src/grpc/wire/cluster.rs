@@ -1,4 +1,4 @@
-//! The words of the cluster, outward.
+//! Status and members, from the domain to the wire.
 
 use crate::api::node_status::{Member, NodeStatus};
 use crate::api::status::Row;
@@ -62,7 +62,6 @@ fn state(state: ProgressState) -> &'static str {
     }
 }
 
-/// A member.
 pub fn member(member: Member) -> v1::Member {
     v1::Member {
         node_id: member.node.get(),
@@ -73,7 +72,6 @@ pub fn member(member: Member) -> v1::Member {
     }
 }
 
-/// The limits.
 pub fn limits(limits: &Limits) -> v1::Limits {
     v1::Limits {
         key_bytes: limits.key_bytes as u64,

@@ -1,13 +1,13 @@
 //! The header of every answer.
 
 use crate::api::context::Api;
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::api::served::Origin;
 use crate::grpc::wire::read::signed;
 use crate::proto::v1;
 use crate::raft::RoleName;
 
-/// The header of an answer, as messages hold it.
+/// The header of an answer, always `Some`, as message fields are optional.
 pub fn header(api: &Api, origin: Origin) -> Option<v1::ResponseHeader> {
     Some(v1::ResponseHeader {
         cluster_id: api.cluster.get(),
@@ -21,15 +21,14 @@ pub fn header(api: &Api, origin: Origin) -> Option<v1::ResponseHeader> {
     })
 }
 
-fn read_level(level: Level) -> v1::ReadLevel {
+fn read_level(level: ReadLevel) -> v1::ReadLevel {
     match level {
-        Level::Linearizable => v1::ReadLevel::Linearizable,
-        Level::Local => v1::ReadLevel::Local,
-        Level::AtLeast(_) => v1::ReadLevel::AtLeast,
+        ReadLevel::Linearizable => v1::ReadLevel::Linearizable,
+        ReadLevel::Local => v1::ReadLevel::Local,
+        ReadLevel::AtLeast(_) => v1::ReadLevel::AtLeast,
     }
 }
 
-/// A role on the wire.
 pub fn role(role: RoleName) -> v1::NodeRole {
     match role {
         RoleName::Follower => v1::NodeRole::Follower,

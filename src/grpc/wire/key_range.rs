@@ -1,8 +1,7 @@
 //! The many ways to name keys, and the one canonical range behind them.
 //!
-//! Everything is checked and executed on the [`KeyRange`], never on the form
-//! in which a client said it: a check that sees another form than the
-//! execution does is how access rules get circumvented.
+//! Everything is checked and executed on the [`KeyRange`], never on the form that the client used: access
+//! rules get circumvented where the check sees another form than the execution does.
 
 use crate::api::fault::Fault;
 use crate::grpc::wire::text::{Form, Spoken};
@@ -12,14 +11,11 @@ use crate::reason::Reason;
 use crate::settings::Limits;
 use bytes::Bytes;
 
-/// A selector in whichever request it was.
+/// A selector of any request.
 #[derive(Clone, Copy, Debug)]
 pub enum Selector<'a> {
-    /// One key.
     Key(Spoken<'a>),
-    /// All keys with a prefix.
     Prefix(Spoken<'a>),
-    /// All keys of a span.
     Span(&'a v1::KeySpan),
     /// All keys, if true.
     All(bool),
@@ -47,7 +43,7 @@ macro_rules! selectors {
 selectors! { delete_request range_request scan_request compare }
 
 impl Selector<'_> {
-    /// In which form it names keys. `all` names none, and reads best as text.
+    /// The form in which it names keys. `all` names none; text is the more readable form.
     fn form(self) -> Form {
         match self {
             Self::Key(key) => key.form(),
@@ -62,7 +58,7 @@ impl Selector<'_> {
     }
 }
 
-/// In which form a selector speaks.
+/// The form that a selector uses.
 pub fn form<'a, S>(selector: Option<&'a S>) -> Form
 where
     Selector<'a>: From<&'a S>,
@@ -79,7 +75,7 @@ where
         return Err(Fault::field(
             Reason::SelectorMissing,
             "selector",
-            "say which keys: set one of key, prefix, span, all (or a bytes form)",
+            "select the keys: set one of key, prefix, span, all (or a bytes form)",
         ));
     };
     match selector {
@@ -95,7 +91,7 @@ where
     }
 }
 
-/// One key, as a request must give it.
+/// The key of a request that must have one.
 pub fn key<'a, K>(key: Option<&'a K>, limits: &Limits) -> Result<Spoken<'a>, Fault>
 where
     Spoken<'a>: From<&'a K>,
@@ -131,7 +127,7 @@ fn prefix_range(prefix: Spoken<'_>, limits: &Limits) -> Result<KeyRange, Fault> 
 fn span_range(span: &v1::KeySpan, limits: &Limits) -> Result<KeyRange, Fault> {
     let start = span.start_form.as_ref().map(Spoken::from);
     let end = span.end_form.as_ref().map(Spoken::from);
-    // One byte more than a key: the place right behind the longest key is a fair bound.
+    // One byte more than a key may have: the position right after the longest key is a valid bound.
     for (bound, name) in [(start, "start"), (end, "end")] {
         let length = bound.map_or(0, |bound| bound.as_ref().len());
         within(length, limits.key_bytes + 1, name, "the bound is too long (bytes)")?;
@@ -141,7 +137,7 @@ fn span_range(span: &v1::KeySpan, limits: &Limits) -> Result<KeyRange, Fault> {
         return Err(Fault::field(
             Reason::RangeInverted,
             "end",
-            "the end of a span must be behind its start (the end itself is not part)",
+            "the end of a span must be after its start (the end itself is not part of it)",
         ));
     }
     Ok(range)

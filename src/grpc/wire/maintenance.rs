@@ -1,7 +1,7 @@
 //! Backup and hashes, between the wire and the domain.
 
 use crate::api::fault::Fault;
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::grpc::wire::read::{level, revision, signed};
 use crate::machine::StateHash;
 use crate::proto::v1;
@@ -9,7 +9,7 @@ use crate::reason::Reason;
 use crate::types::Revision;
 
 /// Checks how fresh a snapshot must be.
-pub fn snapshot(request: &v1::SnapshotRequest) -> Result<Level, Fault> {
+pub fn snapshot(request: &v1::SnapshotRequest) -> Result<ReadLevel, Fault> {
     if request.read_level() == v1::ReadLevel::AtLeast {
         let message = "a snapshot is LINEARIZABLE or LOCAL";
         return Err(Fault::field(Reason::FieldNotAllowed, "read_level", message));
@@ -22,7 +22,6 @@ pub fn hash(request: &v1::HashRequest) -> Result<Option<Revision>, Fault> {
     revision("revision", request.revision)
 }
 
-/// The hash of a state.
 pub fn hash_response(header: Option<v1::ResponseHeader>, hash: &StateHash) -> v1::HashResponse {
     v1::HashResponse {
         header,

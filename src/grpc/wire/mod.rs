@@ -1,11 +1,10 @@
 //! Between the wire and the domain.
 //!
-//! Inward everything is checked, since what arrives is the world's and not
-//! ours: a message converts to a value that the layers below may trust, or is
-//! refused with a sentence. Outward nothing can fail.
+//! On the way in everything is checked: a message converts to a value that the layers below may trust, or is
+//! refused with an explanation. On the way out nothing can fail.
 //!
-//! Conversions borrow the message: the answer is given in the form in which it
-//! asked. Bytes are shared, text is copied once.
+//! Conversions borrow the message, since the answer takes the form of the request. Bytes are shared, text is
+//! copied once.
 
 pub mod cluster;
 pub mod header;

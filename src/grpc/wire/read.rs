@@ -3,7 +3,7 @@
 use crate::api::fault::Fault;
 use crate::api::page_token::PageToken;
 use crate::api::paging::{Page, PageRead, ScanChunk, ScanRead};
-use crate::api::read_level::Level;
+use crate::api::read_level::ReadLevel;
 use crate::grpc::wire::key_range::{form, key, key_range};
 use crate::grpc::wire::text::{Form, Forms, Spoken, key_form, value_form};
 use crate::kv::{self, KeyRange, Order};
@@ -12,8 +12,7 @@ use crate::reason::Reason;
 use crate::settings::Limits;
 use crate::types::Revision;
 
-/// Checks a get.
-pub fn get(request: &v1::GetRequest, limits: &Limits) -> Result<(kv::Range, Level), Fault> {
+pub fn get(request: &v1::GetRequest, limits: &Limits) -> Result<(kv::Range, ReadLevel), Fault> {
     let level = level(request.read_level, request.min_revision)?;
     Ok((get_range(request, limits)?, level))
 }
@@ -24,7 +23,7 @@ pub fn get_in_txn(request: &v1::GetRequest, limits: &Limits) -> Result<kv::Range
     get_range(request, limits)
 }
 
-/// In which form to answer a get.
+/// The form in which to answer a get.
 pub fn get_form(request: &v1::GetRequest) -> Form {
     request.key_form.as_ref().map_or(Form::Text, |key| Spoken::from(key).form())
 }
@@ -35,7 +34,6 @@ fn get_range(request: &v1::GetRequest, limits: &Limits) -> Result<kv::Range, Fau
     Ok(whole_range(KeyRange::key(key), revision))
 }
 
-/// Checks a request for a page.
 pub fn page(request: &v1::RangeRequest, limits: &Limits) -> Result<PageRead, Fault> {
     let level = level(request.read_level, request.min_revision)?;
     let mut read = page_range(request, limits)?;
@@ -62,8 +60,7 @@ pub fn page(request: &v1::RangeRequest, limits: &Limits) -> Result<PageRead, Fau
     Ok(PageRead { whole, read, count_apart, level })
 }
 
-/// Checks a range inside a transaction, where freshness is the transaction's
-/// and there is one page.
+/// Checks a range inside a transaction, where freshness is the transaction's and there is only one page.
 pub fn range_in_txn(request: &v1::RangeRequest, limits: &Limits) -> Result<kv::Range, Fault> {
     no_freshness_in_txn(request.read_level, request.min_revision)?;
     if !request.page_token.is_empty() {
@@ -79,7 +76,7 @@ fn page_range(request: &v1::RangeRequest, limits: &Limits) -> Result<kv::Range, 
         return Err(Fault::over(
             Reason::PageTooLarge,
             "limit",
-            "a page cannot have so many keys; read on with `next_page_token`",
+            "a page cannot have this many keys; read on with `next_page_token`",
             limits.page_keys,
             limit,
         ));
@@ -95,7 +92,6 @@ fn page_range(request: &v1::RangeRequest, limits: &Limits) -> Result<kv::Range, 
     })
 }
 
-/// Checks a scan.
 pub fn scan(request: &v1::ScanRequest, limits: &Limits) -> Result<ScanRead, Fault> {
     let level = level(request.read_level, request.min_revision)?;
     let range = key_range(request.selector.as_ref(), limits)?;
@@ -110,7 +106,7 @@ pub fn scan(request: &v1::ScanRequest, limits: &Limits) -> Result<ScanRead, Faul
     Ok(ScanRead { read, level })
 }
 
-/// All of a range.
+/// A read of the whole range.
 fn whole_range(range: KeyRange, revision: Option<Revision>) -> kv::Range {
     kv::Range {
         range,
@@ -125,10 +121,10 @@ fn whole_range(range: KeyRange, revision: Option<Revision>) -> kv::Range {
 }
 
 /// Checks how fresh a read must be.
-pub fn level(read_level: i32, min_revision: i64) -> Result<Level, Fault> {
+pub fn level(read_level: i32, min_revision: i64) -> Result<ReadLevel, Fault> {
     let min_revision = at_least_zero("min_revision", min_revision)?;
     let level = match v1::ReadLevel::try_from(read_level) {
-        // Nothing is that old: it was meant to be set, and a read of any age would be a surprise.
+        // No revision is that old: the client forgot to set it, and a read of any age would be a surprise.
         Ok(v1::ReadLevel::AtLeast) if min_revision == 0 => {
             return Err(Fault::field(
                 Reason::NumberTooSmall,
@@ -136,9 +132,9 @@ pub fn level(read_level: i32, min_revision: i64) -> Result<Level, Fault> {
                 "READ_LEVEL_AT_LEAST needs the revision to wait for, at least 1; READ_LEVEL_LOCAL reads without",
             ));
         }
-        Ok(v1::ReadLevel::AtLeast) => return Ok(Level::AtLeast(Revision(min_revision))),
-        Ok(v1::ReadLevel::Unspecified | v1::ReadLevel::Linearizable) => Level::Linearizable,
-        Ok(v1::ReadLevel::Local) => Level::Local,
+        Ok(v1::ReadLevel::AtLeast) => return Ok(ReadLevel::AtLeast(Revision(min_revision))),
+        Ok(v1::ReadLevel::Unspecified | v1::ReadLevel::Linearizable) => ReadLevel::Linearizable,
+        Ok(v1::ReadLevel::Local) => ReadLevel::Local,
         Err(_) => return Err(unknown_enum("read_level", read_level)),
     };
     if min_revision != 0 {
@@ -178,7 +174,7 @@ pub fn unknown_enum(field: &str, value: i32) -> Fault {
     Fault::field(
         Reason::EnumUnknown,
         field,
-        format!("{value} is no value of this enum that this server knows"),
+        format!("{value} is not a value of this enum that this server knows"),
     )
     .fact("actual", value)
 }
@@ -194,7 +190,7 @@ pub fn at_least_zero(field: &str, value: i64) -> Result<u64, Fault> {
     at_least(0, field, value)
 }
 
-/// A number with a least value (not negative itself).
+/// A number with a minimum.
 pub fn at_least(least: u64, field: &str, value: i64) -> Result<u64, Fault> {
     match u64::try_from(value) {
         Ok(value) if value >= least => Ok(value),
@@ -208,9 +204,8 @@ pub fn at_least(least: u64, field: &str, value: i64) -> Result<u64, Fault> {
     }
 }
 
-// Outward.
+// To the wire.
 
-/// The answer to a get.
 pub fn get_response(
     header: Option<v1::ResponseHeader>,
     request: &v1::GetRequest,
@@ -220,7 +215,6 @@ pub fn get_response(
     v1::GetResponse { header, kv }
 }
 
-/// A page of a range.
 pub fn page_response(
     header: Option<v1::ResponseHeader>,
     request: &v1::RangeRequest,
@@ -230,7 +224,6 @@ pub fn page_response(
     v1::RangeResponse { next_page_token, ..range_response(header, request, found) }
 }
 
-/// What a range read found.
 pub fn range_response(
     header: Option<v1::ResponseHeader>,
     request: &v1::RangeRequest,
@@ -245,7 +238,6 @@ pub fn range_response(
     }
 }
 
-/// A part of a scan.
 pub fn scan_response(
     header: Option<v1::ResponseHeader>,
     request: &v1::ScanRequest,
@@ -266,12 +258,11 @@ pub fn key_value(kv: kv::KeyValue, forms: Forms, keys_only: bool) -> v1::KeyValu
     }
 }
 
-/// The keys of a range.
 pub fn key_values(kvs: Vec<kv::KeyValue>, form: Form, keys_only: bool) -> Vec<v1::KeyValue> {
     kvs.into_iter().map(|kv| key_value(kv, Forms::both(form), keys_only)).collect()
 }
 
-/// A number that the wire has as signed. No store lives to see the difference.
+/// A number that is signed on the wire. No store lives long enough for the difference to matter.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -297,7 +288,7 @@ mod tests {
         let plain = page(&range_request(), &limits).unwrap();
         assert_eq!(plain.read.limit, Some(10_000));
         assert_eq!(plain.read.max_bytes, Some(4 << 20));
-        assert_eq!(plain.level, Level::Linearizable);
+        assert_eq!(plain.level, ReadLevel::Linearizable);
         let less = page(&v1::RangeRequest { limit: 7, ..range_request() }, &limits).unwrap();
         assert_eq!(less.read.limit, Some(7));
     }
@@ -371,9 +362,9 @@ mod tests {
 
     #[test]
     fn at_least_takes_a_revision() {
-        assert_eq!(level(3, 9), Ok(Level::AtLeast(Revision(9))));
-        assert_eq!(level(0, 0), Ok(Level::Linearizable));
-        assert_eq!(level(2, 0), Ok(Level::Local));
+        assert_eq!(level(3, 9), Ok(ReadLevel::AtLeast(Revision(9))));
+        assert_eq!(level(0, 0), Ok(ReadLevel::Linearizable));
+        assert_eq!(level(2, 0), Ok(ReadLevel::Local));
         let without = level(3, 0).unwrap_err();
         assert_eq!((without.reason(), without.at()), (Reason::NumberTooSmall, Some("min_revision")));
         assert_eq!(level(3, -9).unwrap_err().reason(), Reason::NumberTooSmall);

@@ -1,13 +1,12 @@
 //! Text and bytes.
 //!
-//! Keys and values are bytes. Each field that holds one has a text form, which
-//! reads well in JSON and grpcurl, and a bytes form. Who speaks text gets text,
-//! and bytes only where a value is no valid UTF-8; who speaks bytes gets bytes.
+//! Keys and values are bytes. Each field that holds one has a text form, which reads well in JSON and
+//! grpcurl, and a bytes form. A request in text is answered in text, and in bytes only where a value is not
+//! valid UTF-8; a request in bytes is answered in bytes.
 
 use crate::proto::v1;
 use bytes::Bytes;
 
-/// A form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// Text where possible.
@@ -17,33 +16,29 @@ pub enum Form {
     Bytes,
 }
 
-/// The forms in which a request wants its answer.
+/// The forms of the answer to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forms {
-    /// Of keys.
     pub key: Form,
-    /// Of values.
     pub value: Form,
 }
 
 impl Forms {
-    /// One form for both: a request that names no value wants it as it names the key.
+    /// One form for both: a request without a value gets it in the form of its key.
     pub const fn both(form: Form) -> Self {
         Self { key: form, value: form }
     }
 }
 
-/// What was said in either form.
+/// A key or value in the form that the client used.
 #[derive(Clone, Copy, Debug)]
 pub enum Spoken<'a> {
-    /// As text.
     Text(&'a str),
-    /// As bytes.
     Bytes(&'a Bytes),
 }
 
 impl Spoken<'_> {
-    /// In which form it was said.
+    /// Which form it is.
     pub fn form(self) -> Form {
         match self {
             Self::Text(_) => Form::Text,
@@ -51,7 +46,7 @@ impl Spoken<'_> {
         }
     }
 
-    /// What was said. Bytes are shared, text is copied.
+    /// Its bytes. A bytes form is shared, text is copied.
     pub fn to_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
@@ -136,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_answered_as_bytes() {
-        let no_text = Bytes::from_static(&[0xff, 0xfe]);
-        assert_eq!(value_form(no_text.clone(), Form::Text), ValueForm::ValueBytes(no_text));
+    fn what_is_not_text_is_answered_as_bytes() {
+        let not_text = Bytes::from_static(&[0xff, 0xfe]);
+        assert_eq!(value_form(not_text.clone(), Form::Text), ValueForm::ValueBytes(not_text));
     }
 }

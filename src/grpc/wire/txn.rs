@@ -1,8 +1,7 @@
 //! Transactions, between the wire and the domain.
 //!
-//! A transaction is checked as a whole before any of it is looked at by the
-//! state machine: its size counts along the branch that would be taken, nested
-//! transactions included, so that nesting buys nothing.
+//! A transaction is checked as a whole before the state machine sees any of it. Its size counts along its
+//! longest branch, including nested transactions, so that nesting buys nothing.
 
 use crate::api::fault::Fault;
 use crate::grpc::wire::key_range::key_range;
@@ -19,13 +18,12 @@ use crate::types::Revision;
 use v1::txn_op::Op as WireOp;
 use v1::txn_op_result::Result as WireResult;
 
-/// Checks a transaction.
 pub fn txn(request: &v1::TxnRequest, limits: &Limits) -> Result<kv::Txn, Fault> {
     check_cost(request, limits)?;
     convert(request, limits)
 }
 
-/// What the longest way through a transaction takes.
+/// What the longest path through a transaction costs.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     ops: u64,
@@ -77,7 +75,7 @@ fn convert(request: &v1::TxnRequest, limits: &Limits) -> Result<kv::Txn, Fault> 
     })
 }
 
-/// Converts a list; a fault gets the place in it.
+/// Converts a list; a fault gets the index in it.
 fn each<W, D>(list: &[W], field: &str, convert: impl Fn(&W) -> Result<D, Fault>) -> Result<Vec<D>, Fault> {
     list.iter()
         .enumerate()
@@ -115,7 +113,7 @@ fn target(compare: &v1::Compare) -> Result<Target, Fault> {
             return Err(Fault::field(
                 Reason::EnumUnknown,
                 "target",
-                "say what to compare: the target is unset",
+                "the target is unset: set what to compare",
             ));
         }
         Ok(target) => target,
@@ -152,7 +150,7 @@ fn relation(relation: i32) -> Result<Relation, Fault> {
     }
 }
 
-// Outward.
+// To the wire.
 
 /// The answer to a transaction, each result in the form of its operation.
 pub fn txn_response(
@@ -182,7 +180,7 @@ fn op_result(op: &v1::TxnOp, result: kv::OpResult) -> v1::TxnOpResult {
         (Some(WireOp::Txn(request)), kv::OpResult::Txn(result)) => {
             Some(WireResult::Txn(txn_response(None, request, result)))
         }
-        // The state machine answers each operation with its own kind; a leader of another version may not.
+        // The state machine answers each operation with a result of its kind; a leader of another version might not.
         _ => None,
     };
     v1::TxnOpResult { result }

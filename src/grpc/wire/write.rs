@@ -32,27 +32,23 @@ pub fn too_large(limits: &Limits, actual: u64) -> Fault {
     .fact("actual", actual)
 }
 
-/// Checks a put.
 pub fn put(request: &v1::PutRequest, limits: &Limits) -> Result<kv::Put, Fault> {
     let key = key(request.key_form.as_ref(), limits)?.to_bytes();
     let value = request.value_form.as_ref().map_or_else(Bytes::new, |value| Spoken::from(value).to_bytes());
     Ok(kv::Put { key, value, return_previous: request.return_previous })
 }
 
-/// Checks a delete.
 pub fn delete(request: &v1::DeleteRequest, limits: &Limits) -> Result<kv::Delete, Fault> {
     let range = key_range(request.selector.as_ref(), limits)?;
     Ok(kv::Delete { range, return_previous: request.return_previous })
 }
 
-/// Checks a compaction.
 pub fn compact(request: &v1::CompactRequest) -> Result<kv::Compact, Fault> {
     Ok(kv::Compact { revision: Revision(at_least(1, "revision", request.revision)?) })
 }
 
-// Outward. The answer is given in the form of the request.
+// To the wire. The answer takes the form of the request.
 
-/// The answer to a put.
 pub fn put_response(
     header: Option<v1::ResponseHeader>,
     request: &v1::PutRequest,
@@ -69,7 +65,6 @@ fn put_forms(request: &v1::PutRequest) -> Forms {
     Forms { key, value }
 }
 
-/// The answer to a delete.
 pub fn delete_response(
     header: Option<v1::ResponseHeader>,
     request: &v1::DeleteRequest,

@@ -3,7 +3,7 @@
 use crate::kv::TableError;
 use crate::kv::codec::{DecodeError, Reader, Writer, varint_len};
 use crate::kv::version::Position;
-use crate::machine::gate::newer_state;
+use crate::machine::compatibility::newer_state;
 use crate::machine::tables::TableId;
 use crate::types::Revision;
 use bytes::Bytes;

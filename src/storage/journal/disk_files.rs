@@ -17,15 +17,15 @@ const DRAFT: &str = "segment.tmp";
 #[derive(Debug)]
 pub struct DiskFiles {
     dir: PathBuf,
-    /// What the witness said when the directory was opened.
+    /// The witness as read when the directory was opened.
     noted: u64,
-    /// None without fsync: there is then nothing to bear witness to.
+    /// `None` without fsync: then there is nothing to vouch for.
     witness: Option<Witness>,
     _lock: Arc<DirectoryLock>,
 }
 
 impl DiskFiles {
-    /// Opens the directory, or makes it.
+    /// Opens or creates the directory.
     pub(crate) fn open(dir: &Path, is_synced: bool, lock: Arc<DirectoryLock>) -> Result<Self, StorageError> {
         fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
         fsync::sync_dir(dir)?;
@@ -54,8 +54,8 @@ impl JournalFiles for DiskFiles {
         Ok(numbers)
     }
 
-    /// Zeros are written, not merely reserved: a later write into blocks that exist changes nothing of the file but
-    /// its data, so that its fdatasync waits for no journal of the file system.
+    /// Zeros are written, not merely reserved: a later write into existing blocks changes only data and no
+    /// metadata, so that its fdatasync does not wait for the file system's journal.
     fn draft(&self, bytes: usize) -> Result<(), StorageError> {
         let path = self.dir.join(DRAFT);
         fsync::remove_file(&path)?;

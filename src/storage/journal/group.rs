@@ -1,4 +1,4 @@
-//! The bytes of a group: the jobs of one write. Pure functions.
+//! The encoding of a group: the jobs of one write. Pure functions.
 
 use crate::raft::{Entry, HardState, Mark, Persist};
 use crate::storage::codec::{self, Malformed};
@@ -10,7 +10,7 @@ const HARD_STATE: u8 = 1;
 const RESET: u8 = 2;
 const ENTRIES: u8 = 4;
 
-/// Appends the form of some jobs.
+/// Appends the encoded jobs.
 pub(crate) fn encode(jobs: &[Persist], out: &mut Vec<u8>) {
     for job in jobs {
         put_job(job, out);
@@ -41,7 +41,7 @@ fn put_job(job: &Persist, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads [`encode`]'s form. The entries share the bytes.
+/// Decodes jobs. The entries share the bytes.
 pub(crate) fn decode(mut bytes: Bytes) -> Result<Vec<Persist>, Malformed> {
     let mut jobs = Vec::new();
     while bytes.has_remaining() {
@@ -55,7 +55,7 @@ fn get_job(bytes: &mut Bytes) -> Result<Persist, Malformed> {
     if flags & !(HARD_STATE | RESET | ENTRIES) != 0 {
         return Err(Malformed(format!("a job has the unknown flags {flags:#x}")));
     }
-    // A mark names a write to the process that made it, no longer.
+    // A mark has a meaning only in the process that made it.
     let mut job = Persist { mark: Mark::default(), hard_state: None, reset: None, entries: Vec::new() };
     if flags & HARD_STATE != 0 {
         let term = Term(bytes.try_get_u64()?);

@@ -1,4 +1,4 @@
-//! What the bytes of the segments mean. Pure.
+//! What the bytes of the segments mean: whole, torn or damaged. Pure.
 
 use crate::storage::codec::Malformed;
 use crate::storage::journal::record::{self, Record};
@@ -20,26 +20,26 @@ pub(crate) struct Damage {
     pub reason: String,
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    /// None: it was never used.
+pub(crate) struct Contents {
+    /// `None`: it was never used.
     pub secret: Option<u64>,
-    /// Where it goes on: the segment in use, and the place in it.
+    /// Where the next record goes: the segment in use, and the offset in it.
     pub end: Option<(u32, usize)>,
-    /// Of the segment in use.
+    /// The generation of the segment in use.
     pub generation: u64,
     /// The last record.
     pub number: u64,
     /// Its checksum.
     pub chain: u32,
-    /// The whole groups behind what the store holds, with the number of their last record.
+    /// The complete groups after what the store holds, each with the number of its last record.
     pub groups: Vec<(u64, Bytes)>,
-    /// Full segments with the number of their last record, the oldest first.
+    /// Full segments, each with the number of its last record, oldest first.
     pub full: Vec<(u64, u32)>,
     /// Segments that were never used.
     pub idle: Vec<u32>,
-    /// Remains of torn writes that read as records.
+    /// Remains of torn writes that can still be read as records.
     pub torn: Vec<(u32, Range<usize>)>,
 }
 
@@ -50,35 +50,35 @@ struct Used<'a> {
     header: Header,
 }
 
-/// Judges a journal of which the store holds all up to the record `stored`, and whose witness says `noted`.
+/// Judges a journal. The store holds everything up to the record `stored`; the witness says `noted`.
 pub(crate) fn judge(
     images: &[Image],
     cluster: ClusterId,
     stored: u64,
     noted: u64,
-) -> Result<Verdict, Damage> {
-    let mut verdict = Verdict::default();
-    let used = read_headers(images, cluster, &mut verdict)?;
+) -> Result<Contents, Damage> {
+    let mut contents = Contents::default();
+    let used = read_headers(images, cluster, &mut contents)?;
     let Some(secret) = used.first().map(|segment| segment.header.secret) else {
-        check_end(&verdict, stored.max(noted), "nothing")?;
-        return Ok(verdict);
+        check_end(&contents, stored.max(noted), "nothing")?;
+        return Ok(contents);
     };
-    verdict.secret = Some(secret);
+    contents.secret = Some(secret);
     let salt = Salt::new(cluster, secret);
     let start = first_needed(&used, stored)?;
-    let end = walk(&used[start..], salt, stored, &mut verdict)?;
+    let end = walk(&used[start..], salt, stored, &mut contents)?;
     let proven = proven(&used, salt).max(stored).max(noted);
-    check_end(&verdict, proven, &end)?;
-    verdict.full = full(&used);
-    verdict.torn = torn(&used, salt, &verdict);
-    Ok(verdict)
+    check_end(&contents, proven, &end)?;
+    contents.full = full(&used);
+    contents.torn = torn(&used, salt, &contents);
+    Ok(contents)
 }
 
-/// The segments in use, in the order of their use.
+/// The segments in use, in the order in which they were begun.
 fn read_headers<'a>(
     images: &'a [Image],
     cluster: ClusterId,
-    verdict: &mut Verdict,
+    contents: &mut Contents,
 ) -> Result<Vec<Used<'a>>, Damage> {
     let mut used: Vec<Used<'a>> = Vec::new();
     for Image { number, content } in images {
@@ -86,7 +86,7 @@ fn read_headers<'a>(
         let sector = sector.ok_or_else(|| damage(*number, format!("it has {} bytes", content.len())))?;
         let header = Header::decode(cluster, sector).map_err(|Malformed(reason)| damage(*number, reason))?;
         match header {
-            None => verdict.idle.push(*number),
+            None => contents.idle.push(*number),
             Some(header) => used.push(Used { number: *number, content, header }),
         }
     }
@@ -103,8 +103,8 @@ fn read_headers<'a>(
     Ok(used)
 }
 
-/// Where the records begin that the store does not hold. What lies before may be overwritten in part: the
-/// store holds it.
+/// The first segment with records that the store does not hold. What comes before may be partly overwritten:
+/// the store holds it.
 fn first_needed(used: &[Used<'_>], stored: u64) -> Result<usize, Damage> {
     let reaches_down = |segment: &Used<'_>| segment.header.first <= stored + 1;
     used.iter().rposition(reaches_down).ok_or_else(|| {
@@ -119,45 +119,45 @@ fn first_needed(used: &[Used<'_>], stored: u64) -> Result<usize, Damage> {
     })
 }
 
-/// Follows the chain; answers where it ends.
-fn walk(used: &[Used<'_>], salt: Salt, stored: u64, verdict: &mut Verdict) -> Result<String, Damage> {
+/// Follows the chain; returns a description of where it ends.
+fn walk(used: &[Used<'_>], salt: Salt, stored: u64, contents: &mut Contents) -> Result<String, Damage> {
     let mut group: Option<Vec<u8>> = None;
     let mut place = String::new();
     for (at, Used { number, content, header }) in used.iter().enumerate() {
         if at == 0 {
-            (verdict.number, verdict.chain) = (header.first - 1, header.chain);
-        } else if header.generation != verdict.generation + 1
-            || header.first != verdict.number + 1
-            || header.chain != verdict.chain
+            (contents.number, contents.chain) = (header.first - 1, header.chain);
+        } else if header.generation != contents.generation + 1
+            || header.first != contents.number + 1
+            || header.chain != contents.chain
         {
             let reason = format!(
-                "it begins with record {} of generation {}, but what comes before ends at {place} with record {} of \
+                "it begins with record {} of generation {}, but what precedes it ends at {place} with record {} of \
                  generation {}: acknowledged entries or votes are lost",
-                header.first, header.generation, verdict.number, verdict.generation
+                header.first, header.generation, contents.number, contents.generation
             );
             return Err(damage(*number, reason));
         }
-        verdict.generation = header.generation;
+        contents.generation = header.generation;
         let mut offset = SECTOR;
-        while let Some(record) = next(content, offset, salt, verdict) {
-            (verdict.number, verdict.chain) = (record.head.number, record.checksum);
+        while let Some(record) = next(content, offset, salt, contents) {
+            (contents.number, contents.chain) = (record.head.number, record.checksum);
             offset += record.size();
-            take(&record, stored, &mut group, verdict)
+            take(&record, stored, &mut group, contents)
                 .map_err(|reason| damage(*number, format!("record {}: {reason}", record.head.number)))?;
         }
-        verdict.end = Some((*number, offset));
+        contents.end = Some((*number, offset));
         place = format!("byte {offset} of segment-{number}");
     }
     Ok(place)
 }
 
-/// The record that goes on from where the chain is.
-fn next<'a>(content: &'a [u8], offset: usize, salt: Salt, verdict: &Verdict) -> Option<Record<'a>> {
+/// The next record of the chain.
+fn next<'a>(content: &'a [u8], offset: usize, salt: Salt, contents: &Contents) -> Option<Record<'a>> {
     let record = record::decode(salt, content.get(offset..)?)?;
     let head = record.head;
-    let goes_on = head.generation == verdict.generation
-        && head.number == verdict.number + 1
-        && head.chain == verdict.chain;
+    let goes_on = head.generation == contents.generation
+        && head.number == contents.number + 1
+        && head.chain == contents.chain;
     goes_on.then_some(record)
 }
 
@@ -166,26 +166,26 @@ fn take(
     record: &Record<'_>,
     stored: u64,
     group: &mut Option<Vec<u8>>,
-    verdict: &mut Verdict,
+    contents: &mut Contents,
 ) -> Result<(), &'static str> {
     let head = record.head;
     if head.number <= stored {
         return Ok(());
     }
     if head.begins {
-        // A group that is begun and not ended was torn; what came after the crash goes on behind it.
+        // A group that was begun and not ended was torn; what was written after the crash follows it.
         *group = Some(Vec::new());
     }
-    let bytes = group.as_mut().ok_or("it goes on with a group that never began")?;
+    let bytes = group.as_mut().ok_or("it continues a group that never began")?;
     bytes.extend_from_slice(record.body);
     if head.ends {
-        verdict.groups.push((head.number, std::mem::take(bytes).into()));
+        contents.groups.push((head.number, std::mem::take(bytes).into()));
         *group = None;
     }
     Ok(())
 }
 
-/// The last record that is proven to have been durable, by whatever can be read.
+/// The last record that was once durable, as proven by anything that can be read.
 fn proven(used: &[Used<'_>], salt: Salt) -> u64 {
     let by_header = used.iter().map(|segment| segment.header.first - 1);
     let by_record =
@@ -193,36 +193,36 @@ fn proven(used: &[Used<'_>], salt: Salt) -> u64 {
     by_header.chain(by_record).max().unwrap_or_default()
 }
 
-fn check_end(verdict: &Verdict, proven: u64, end: &str) -> Result<(), Damage> {
-    if verdict.number >= proven {
+fn check_end(contents: &Contents, proven: u64, end: &str) -> Result<(), Damage> {
+    if contents.number >= proven {
         return Ok(());
     }
     Err(Damage {
         place: "the end of the journal".into(),
         reason: format!(
             "it ends with record {} ({end}), but record {proven} was once durable: acknowledged entries or votes are lost",
-            verdict.number
+            contents.number
         ),
     })
 }
 
-/// Whatever reads as a record, in the chain or not.
+/// Everything that can be read as a record, whether in the chain or not.
 fn records<'a>(segment: &'a Used<'_>, salt: Salt) -> impl Iterator<Item = (usize, Record<'a>)> {
     let sectors = (SECTOR..segment.content.len()).step_by(SECTOR);
     sectors.filter_map(move |at| Some((at, record::decode(salt, &segment.content[at..])?)))
 }
 
-/// All but the one in use: each ends where the next begins.
+/// All but the segment in use: each ends where the next begins.
 fn full(used: &[Used<'_>]) -> Vec<(u64, u32)> {
     let pairs = used.windows(2);
     pairs.filter_map(|pair| Some((pair.get(1)?.header.first - 1, pair.first()?.number))).collect()
 }
 
-/// Remains of writes whose beginning is gone: behind the end, or under a header older than they are.
-fn torn(used: &[Used<'_>], salt: Salt, verdict: &Verdict) -> Vec<(u32, Range<usize>)> {
+/// Remains of writes whose beginning is gone: after the end, or under a header that is older than they are.
+fn torn(used: &[Used<'_>], salt: Salt, contents: &Contents) -> Vec<(u32, Range<usize>)> {
     let mut torn = Vec::new();
     for segment in used {
-        let end = verdict.end.filter(|(number, _)| *number == segment.number).map(|(_, offset)| offset);
+        let end = contents.end.filter(|(number, _)| *number == segment.number).map(|(_, offset)| offset);
         for (at, record) in records(segment, salt) {
             let generation = segment.header.generation;
             let is_behind = end.is_some_and(|end| at >= end) && record.head.generation == generation;

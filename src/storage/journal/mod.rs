@@ -1,9 +1,9 @@
 //! The journal: where a write to the log becomes durable.
 //!
-//! sled's flush of a small write is several writes and waits, on several threads; one `pwrite` and one `fdatasync` into
-//! a file whose blocks exist already is a fifth of the work and half of the time. So the log
-//! writer writes here, and sled is filled from memory afterwards, by nobody's wait (see
-//! [`log`](crate::storage::log)). Nothing reads the journal but a start.
+//! sled's flush of a small write takes several writes and waits, on several threads; one `pwrite` and one
+//! `fdatasync` into a file whose blocks exist already take a fifth of the work and half of the time. So the
+//! log writer writes here, and sled is filled from memory afterwards, while nobody waits (see
+//! [`log`](crate::storage::log)). The journal is read only at a start.
 //!
 //! ```text
 //! DIR/journal/segment-0, segment-1, …   preallocated, zeroed, synced once, used in turns
@@ -15,21 +15,21 @@
 //! group   = the jobs of a write, in one record, or cut into several where a segment ends
 //! ```
 //!
-//! The files: bytes are pure functions (`sector.rs`, `record.rs`, `group.rs`); `writer.rs` appends, `recovery.rs`
-//! reads and judges; `segments.rs` knows which segment is in use; `files.rs` is the seam to the file system,
-//! under which the simulator puts its disk.
+//! The files: the encodings are pure functions (`sector.rs`, `record.rs`, `group.rs`), and so is telling torn
+//! from damaged (`judge.rs`); `writer.rs` appends, `recovery.rs` reads; `segments.rs` knows which segments
+//! are in use; `files.rs` is the interface to the file system, which the simulator's disk implements.
 //!
 //! # What is torn, and what is damaged
 //!
-//! Records are numbered without gaps and chained: each repeats the checksum of the one before it. The journal ends
-//! where the chain does. A write that a crash interrupted may leave anything behind that end: it
-//! is *torn*, was never acknowledged, and is dropped. But a record is written only when all before the group that it belongs to
-//! are synced, and says so. So whatever else can be read, anywhere (a record
-//! behind the end, the header of a later segment, the witness, the store's own word for how far it was filled), and
-//! speaks of a synced record behind the end, proves that what once was durable is gone: that is *damage*,
-//! and is named. Only for the last group there may be no such proof on the platter. For that there is the witness:
-//! a note after each sync, itself not synced. A killed process leaves it exact, a power cut may
-//! leave an older one, which claims less.
+//! Records are numbered without gaps and chained: each repeats the checksum of the one before it. The journal
+//! ends where the chain does. A write that a crash interrupted may leave anything after that end: it is
+//! *torn*, was never acknowledged, and is dropped. But a record is written only when everything before its
+//! group is synced, and it says so. So anything that can be read, anywhere (a record after the end, the
+//! header of a later segment, the witness, the store's own mark of how far it was filled), and that names a
+//! synced record after the end, proves that something durable is gone: that is *damage*, and is named. Only
+//! for the last group there may be no such proof on the disk. For that there is the witness: a note after
+//! each sync, itself not synced. A killed process leaves it exact; a power cut may leave an older one, which
+//! claims less.
 //!
 //! # Orders and crashes
 //!
@@ -41,14 +41,11 @@
 //! | a segment is used again | the old header or the new one, and any sectors behind it | finds old records, which the store holds, under the old header; or none under the new one |
 //! | records are read after a kill | them in the page cache only | has synced the files before it reads them, from the disk |
 //!
-//! *An old record is never taken for a new one*: it carries the generation of its segment's use, which rises with each
-//! use, and the chain of its time. Checksums are salted by a secret of the directory, so that no
-//! value that a client stores can pass for a record.
+//! *An old record is never taken for a new one*: it carries the generation of its segment's use, which increases with each use, and the checksum of its own predecessor. Checksums are salted with a secret of the directory, so that no value that a client stores can pass for a record.
 //!
-//! *A segment is used again* only when the store would still hold all of its records after a power cut; who says so is
-//! [`log`](crate::storage::log)'s storer.
+//! *A segment is used again* only when the store would still hold all of its records after a power cut; the storer in [`log`](crate::storage::log) decides that.
 //!
-//! That a sector of 512 bytes is written as a whole or not at all is taken for granted; a header that cannot be read is damage.
+//! A sector of 512 bytes is assumed to be written as a whole or not at all; a header that cannot be read is damage.
 
 mod disk_files;
 mod files;

@@ -1,21 +1,21 @@
-//! The bytes of a record. Pure functions.
+//! The encoding of a record. Pure functions.
 
 use crate::storage::journal::sector::{SECTOR, Salt};
 use bytes::{Buf as _, BufMut as _};
 
 const MAGIC: u32 = 0x4b4a_5231; // "KJR1"
 
-/// What comes before a record's body.
+/// The bytes before a record's body.
 pub(crate) const HEAD: usize = 48;
 
-/// What a record says about itself.
+/// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Of the segment's use.
+    /// The generation of its segment's use.
     pub generation: u64,
-    /// Its number; without gaps.
+    /// Its number; records are numbered without gaps.
     pub number: u64,
-    /// How far an earlier sync had reached when it was written: it and all before it were durable.
+    /// The last record that had been synced when this one was written.
     pub synced: u64,
     /// The checksum of the record before it.
     pub chain: u32,
@@ -25,33 +25,33 @@ pub(crate) struct Head {
     pub ends: bool,
 }
 
-/// A record that reads.
+/// A decoded record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub head: Head,
-    /// For the chain.
+    /// Its checksum, which the next record repeats.
     pub checksum: u32,
     pub body: &'a [u8],
 }
 
 impl Record<'_> {
-    /// What it takes up, with the rest of its last sector.
+    /// The bytes it occupies, up to the end of its last sector.
     pub(crate) fn size(&self) -> usize {
         size(self.body.len())
     }
 }
 
-/// What a record with a body of so many bytes takes up.
+/// The bytes that a record with a body of this many bytes occupies.
 pub(crate) fn size(body: usize) -> usize {
     (HEAD + body).next_multiple_of(SECTOR)
 }
 
-/// How large a body may be to fit into so many bytes, if any fits.
+/// The largest body that fits into this many bytes, if any does.
 pub(crate) fn room(bytes: usize) -> Option<usize> {
     (bytes / SECTOR * SECTOR).checked_sub(HEAD).filter(|room| *room > 0)
 }
 
-/// Appends a record, up to the end of its last sector, and answers its checksum.
+/// Appends a record, up to the end of its last sector, and returns its checksum.
 pub(crate) fn encode(salt: Salt, head: Head, body: &[u8], out: &mut Vec<u8>) -> u32 {
     let start = out.len();
     out.put_u32(MAGIC);
@@ -70,7 +70,7 @@ pub(crate) fn encode(salt: Salt, head: Head, body: &[u8], out: &mut Vec<u8>) -> 
     sum
 }
 
-/// The record that begins at the first of these bytes, if one does that reads.
+/// The record at the beginning of these bytes, if there is a valid one.
 pub(crate) fn decode(salt: Salt, bytes: &[u8]) -> Option<Record<'_>> {
     let mut rest = bytes.get(..HEAD)?;
     if rest.get_u32() != MAGIC {
@@ -87,7 +87,7 @@ pub(crate) fn decode(salt: Salt, bytes: &[u8]) -> Option<Record<'_>> {
     Some(Record { head, checksum: sum, body: &whole[HEAD..HEAD + length] })
 }
 
-/// Over all of its sectors but the checksum itself.
+/// Over all of its sectors except the checksum itself.
 fn checksum(salt: Salt, record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(salt.0, &record[..4]), &record[8..])
 }

@@ -1,7 +1,7 @@
-//! What a segment begins with.
+//! The header of a segment.
 //!
-//! A sector is the unit in which a device writes. None that was synced is ever
-//! written again with other content before its segment is used again.
+//! A sector is the unit in which a device writes. A synced sector is never overwritten before its segment is
+//! used again.
 
 use crate::storage::codec::Malformed;
 use crate::types::ClusterId;
@@ -16,9 +16,9 @@ const BYTES: usize = 36;
 /// The header of a segment in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Rises by one with each segment that is begun.
+    /// Increases by one with each segment that is begun.
     pub generation: u64,
-    /// The number of its first record. All before it are synced.
+    /// The number of its first record. All records before it are synced.
     pub first: u64,
     /// The checksum of the record before the first.
     pub chain: u32,
@@ -26,8 +26,8 @@ pub(crate) struct Header {
     pub secret: u64,
 }
 
-/// What the checksums of records begin with: nobody who does not know the secret
-/// can store a value that reads as a record.
+/// The initial value of records' checksums: without knowing the secret, nobody can store a value that looks
+/// like a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Salt(pub u32);
 
@@ -52,7 +52,7 @@ impl Header {
         out[start + 4..start + 8].copy_from_slice(&sum.to_be_bytes());
     }
 
-    /// None: the segment was never used.
+    /// `None`: the segment was never used.
     pub(crate) fn decode(cluster: ClusterId, sector: &[u8]) -> Result<Option<Self>, Malformed> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
@@ -61,7 +61,7 @@ impl Header {
         let magic = rest.try_get_u32()?;
         let sum = rest.try_get_u32()?;
         if magic != MAGIC || sum != checksum(cluster, sector) {
-            return Err(Malformed("its header does not read, or is of another cluster".into()));
+            return Err(Malformed("its header cannot be read, or belongs to another cluster".into()));
         }
         Ok(Some(Self {
             generation: rest.try_get_u64()?,
@@ -72,7 +72,7 @@ impl Header {
     }
 }
 
-/// Over the whole sector but the checksum itself: a bit that flips in its rest is noticed too.
+/// Over the whole sector except the checksum itself, so that a flipped bit in the padding is noticed too.
 fn checksum(cluster: ClusterId, sector: &[u8]) -> u32 {
     let sum = crc32c::crc32c(&cluster.get().to_be_bytes());
     crc32c::crc32c_append(crc32c::crc32c_append(sum, &sector[..4]), &sector[8..])

@@ -1,6 +1,6 @@
-//! Which segments there are, and which of them must be kept.
+//! The segments, and which of them must be kept.
 //!
-//! The writer takes them and fills them, the storer gives them back; both hold this.
+//! The writer takes and fills segments, the storer releases them.
 
 use crate::storage::error::StorageError;
 use crate::storage::journal::files::{JournalFiles, SegmentFile};
@@ -22,11 +22,11 @@ pub(crate) struct Segments {
 }
 
 struct State {
-    /// What they hold is of no use any more.
+    /// Segments whose content is not needed any more.
     idle: VecDeque<Segment>,
-    /// Full, with the number of their last record; the oldest first.
+    /// Full segments, each with the number of its last record; oldest first.
     full: VecDeque<(u64, Segment)>,
-    /// How many there are, the one in use among them.
+    /// How many there are, including the one in use.
     count: u32,
 }
 
@@ -45,17 +45,17 @@ impl Segments {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One to write to.
+    /// Takes a segment to write to, if one is idle.
     pub(crate) fn take(&self) -> Option<Segment> {
         self.state().idle.pop_front()
     }
 
-    /// It is full, and synced.
+    /// Returns a segment that is full and synced.
     pub(crate) fn fill(&self, segment: Segment, last: u64) {
         self.state().full.push_back((last, segment));
     }
 
-    /// All records up to this one are safe in the store.
+    /// All records up to this one are safe in the store: releases the segments that hold nothing newer.
     pub(crate) fn release(&self, through: u64) {
         let mut state = self.state();
         while let Some((_, segment)) = state.full.pop_front_if(|(last, _)| *last <= through) {
@@ -68,8 +68,8 @@ impl Segments {
         self.state().idle.is_empty()
     }
 
-    /// Makes another one if there is none to take and there may be more. False: there may not, or the disk has no room
-    /// for it; then those that are there must do. Called by one at a time.
+    /// Creates another segment if none is idle and the limit allows it. False: it does not, or the disk is
+    /// full; then the existing ones must do. Not to be called concurrently.
     pub(crate) fn grow(&self) -> Result<bool, StorageError> {
         let number = {
             let state = self.state();
@@ -103,7 +103,7 @@ impl Segments {
     }
 }
 
-/// Makes an empty journal: its first segments. Durable when it returns, but for the directory's own name.
+/// Creates an empty journal: its first segments. Durable when it returns, except for the directory's own name.
 pub fn create(files: &dyn JournalFiles, settings: JournalSettings) -> Result<(), StorageError> {
     for number in 0..settings.segments_min {
         make(files, number, settings.segment_bytes)?;
@@ -111,13 +111,13 @@ pub fn create(files: &dyn JournalFiles, settings: JournalSettings) -> Result<(),
     Ok(())
 }
 
-/// Makes a segment. Durable when it returns.
+/// Creates a segment. Durable when it returns.
 fn make(files: &dyn JournalFiles, number: u32, bytes: usize) -> Result<(), StorageError> {
     files.draft(bytes)?;
     name(files, number)
 }
 
-/// The file is synced before it has its name, so that under a segment's name there is always a whole segment.
+/// The file is synced before it is renamed, so that a file with a segment's name is always a whole segment.
 fn name(files: &dyn JournalFiles, number: u32) -> Result<(), StorageError> {
     files.publish(number)?;
     files.sync_names()

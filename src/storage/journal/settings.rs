@@ -1,13 +1,13 @@
-//! How large a journal is.
+//! The size of a journal.
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalSettings {
-    /// The bytes of a segment; a multiple of a sector.
+    /// The size of a segment in bytes; a multiple of the sector size.
     pub segment_bytes: usize,
-    /// With how many it begins.
+    /// The number of segments it begins with.
     pub segments_min: u32,
-    /// To how many it may grow: a bound on what the store may be behind, and on what a start has to read.
+    /// The number of segments it may grow to: bounds how far the store may be behind, and how much a start has to read.
     pub segments_max: u32,
 }
 

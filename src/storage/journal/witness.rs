@@ -1,14 +1,13 @@
 //! A second, independent note of how far the log was durable.
 //!
-//! sled cannot tell a flipped bit near the end of its file from a torn write:
-//! it drops everything behind it without a word, entries and votes that were
-//! acknowledged among it. So after each durable write the number of its last record goes into a
-//! small file beside the database. If the log comes back without a record of that
+//! sled cannot tell a flipped bit near the end of its file from a torn write: it silently drops everything
+//! after it, including acknowledged entries and votes. So after each durable write the number of its last
+//! record is written to a small file beside the database. If the log comes back without a record of that
 //! number or a higher one, it has lost data, and the node must not start.
 //!
-//! The note is written *after* the log is durable, so it never claims too much, and is itself
-//! not synced, so it costs no wait: a killed process leaves it exact, a power
-//! cut may leave an older one, which claims less.
+//! The note is written *after* the log is durable, so it never claims too much, and is itself not synced, so
+//! nobody waits for it: a killed process leaves it exact; a power cut may leave an older one, which claims
+//! less.
 
 use crate::storage::error::StorageError;
 use crate::storage::fsync;
@@ -27,7 +26,7 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// Opens the file, or makes it (durably, so that its length never changes later).
+    /// Opens or creates the file (durably, so that its length never changes later).
     pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
         if !path.exists() {
             fsync::replace_file(path, &encode(0))?;

@@ -1,4 +1,4 @@
-//! Appending to the journal: one write and one sync for all groups that wait.
+//! Appending to the journal: one write and one sync for all waiting groups.
 
 use crate::raft::Persist;
 use crate::storage::error::StorageError;
@@ -10,15 +10,15 @@ use crate::storage::journal::segments::{Segment, Segments};
 use crate::types::ClusterId;
 use std::sync::Arc;
 
-/// The buffer is given back to the allocator when a large write has made it larger than this.
+/// The buffer is freed after a write that made it larger than this.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// How far a group got into the journal.
+/// How much of a group was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
-    /// All of it, with this record as its last. Durable after the next [`sync`](Journal::sync).
+    /// All of it, ending with this record. Durable after the next [`sync`](Journal::sync).
     Whole(u64),
-    /// The segment is full; all in it is durable. [`Journal::begin`] another.
+    /// The segment is full, and all of it is durable. [`Journal::begin`] another.
     SegmentFull,
 }
 
@@ -30,7 +30,7 @@ pub struct Journal {
     pub(crate) secret: u64,
     /// The segment in use and how far it is written.
     pub(crate) active: Option<(Segment, usize)>,
-    /// Of the segment in use, or of the last one.
+    /// The generation of the segment in use, or of the previous one.
     pub(crate) generation: u64,
     /// The last record.
     pub(crate) number: u64,
@@ -38,15 +38,15 @@ pub struct Journal {
     pub(crate) synced: u64,
     /// The checksum of the last record.
     pub(crate) chain: u32,
-    /// What is to be written next, to where the segment is written up to.
+    /// The bytes to write next, at the end of what is written.
     pub(crate) buffer: Vec<u8>,
-    /// The group at work, and how much of it is in records.
+    /// The group being written, and how much of it is in records.
     pub(crate) group: Vec<u8>,
     pub(crate) cut: usize,
 }
 
 impl Journal {
-    /// Takes a group in hand; [`fill`](Self::fill) writes it.
+    /// Starts a group; [`fill`](Self::fill) writes it.
     pub(crate) fn put(&mut self, jobs: &[Persist]) {
         assert_eq!(self.cut, self.group.len(), "one group after the other");
         self.group.clear();
@@ -54,7 +54,7 @@ impl Journal {
         group::encode(jobs, &mut self.group);
     }
 
-    /// Cuts records from the group in hand until all of it is in some, or the segment is full.
+    /// Cuts the current group into records until it is complete or the segment is full.
     pub(crate) fn fill(&mut self) -> Result<Filled, StorageError> {
         let Some((segment, written)) = &self.active else { return Ok(Filled::SegmentFull) };
         let Some(room) = record::room(segment.bytes - written - self.buffer.len()) else {
@@ -81,7 +81,7 @@ impl Journal {
         Ok(Filled::SegmentFull)
     }
 
-    /// The header of the next segment will say that all before it is durable.
+    /// Makes the segment durable, as the header of the next one will claim.
     fn finish_segment(&mut self) -> Result<(), StorageError> {
         self.sync()?;
         if let Some((segment, _)) = self.active.take() {
@@ -90,7 +90,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on in a segment whose content is of no use any more. Its header is written along with the first record.
+    /// Continues in a segment whose content is not needed any more. Its header is written together with the
+    /// first record.
     pub(crate) fn begin(&mut self, segment: Segment) {
         assert!(
             self.active.is_none() && self.buffer.is_empty(),
@@ -120,7 +121,7 @@ impl Journal {
         self.group.shrink_to(BUFFER_BYTES);
         segment.file.sync()?;
         self.synced = self.number;
-        // Only now: it must never claim too much.
+        // Only now, as it must never claim too much.
         self.files.note(self.synced)
     }
 }

@@ -1,14 +1,14 @@
-//! What is in the journal and not yet in the store.
+//! What is in the journal but not yet in the store.
 //!
-//! It shares the entries' bytes with whoever else holds them, so that nothing is read back from
-//! the disk. It is bounded by the journal: what is here is there too.
+//! It shares the entries' bytes with others in memory, so nothing is read back from the disk. The journal
+//! bounds it, since everything here is in the journal too.
 
 use crate::raft::{Entry, Persist};
 use crate::types::EntryId;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Something for the store.
+/// Work for the store.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A durable group, with the number of its last record.
@@ -20,7 +20,7 @@ pub(crate) enum Item {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Backlog {
-    /// From so many bytes on it is worth the store's while: large runs cost less.
+    /// The store takes over once this many bytes are waiting: large runs cost less.
     due_bytes: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -31,7 +31,7 @@ struct State {
     items: VecDeque<Item>,
     bytes: usize,
     compactions: usize,
-    /// The journal is short of segments.
+    /// Whether the journal is short of segments.
     is_urgent: bool,
     is_closed: bool,
 }
@@ -57,7 +57,7 @@ impl Backlog {
         }
     }
 
-    /// The journal will need another segment soon.
+    /// The journal will soon need another segment.
     pub(crate) fn hurry(&self) {
         self.state().is_urgent = true;
         self.changed.notify_one();
@@ -88,7 +88,7 @@ impl Backlog {
         (is_due, std::mem::take(&mut state.is_urgent))
     }
 
-    /// Takes what comes next: groups of about so many bytes, or a compaction.
+    /// Takes the next work: groups of about this many bytes, or a compaction.
     pub(crate) fn take(&self, bytes_max: usize) -> Option<Item> {
         let mut state = self.state();
         let mut taken = match state.items.pop_front()? {

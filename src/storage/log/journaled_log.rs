@@ -15,10 +15,10 @@ use crate::storage::log::{LogSettings, LogStore, OpenLog};
 use crate::types::{ClusterId, EntryId, Index};
 use std::sync::{Arc, Mutex};
 
-/// The most bytes of entries in one group, but for a single entry that is larger.
+/// The most bytes of entries in one group, unless a single entry is larger.
 const GROUP_BYTES: usize = 1 << 20;
 
-/// Makes an empty log. Durable when it returns, but for the names of its directories.
+/// Creates an empty log. Durable when it returns, except for the names of its directories.
 pub fn create<R: RecordStore>(
     files: &dyn JournalFiles,
     settings: JournalSettings,
@@ -29,7 +29,7 @@ pub fn create<R: RecordStore>(
     RunLog::create(records, cluster)
 }
 
-/// Opens a log that [`create`] made. `secret` is for a journal that was never used.
+/// Opens a log made by [`create`]. `secret` is for a journal that was never used.
 pub fn open<R: RecordStore + 'static>(
     files: Arc<dyn JournalFiles>,
     records: R,
@@ -80,7 +80,7 @@ struct JournaledLog<R> {
     storer: Arc<Mutex<Storer<R>>>,
     reader: Arc<dyn LogReader>,
     store_bytes: Box<dyn Fn() -> Result<u64, StorageError> + Send>,
-    /// The entry before the first one and the last one that were written.
+    /// The index before the first entry, and the last entry written.
     begins: Index,
     last: Index,
     failed: Option<StorageError>,
@@ -88,7 +88,7 @@ struct JournaledLog<R> {
 
 impl<R: RecordStore> JournaledLog<R> {
     fn write_jobs(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
-        // In the journal, not yet durable.
+        // In the journal, but not durable yet.
         let mut pending = Vec::new();
         for group in groups_of(jobs) {
             self.check(&group);
@@ -97,7 +97,7 @@ impl<R: RecordStore> JournaledLog<R> {
                 match self.journal.fill()? {
                     journal::Filled::Whole(number) => break number,
                     journal::Filled::SegmentFull => {
-                        // All that is pending was synced along with the segment.
+                        // Everything pending was synced together with the segment.
                         self.hand_over(&mut pending);
                         self.go_on()?;
                     }
@@ -130,8 +130,8 @@ impl<R: RecordStore> JournaledLog<R> {
         }
     }
 
-    /// Begins another segment. If there is none, the store is behind, and the writer does the
-    /// storer's work: it is what waits, so that memory and disk are bounded.
+    /// Begins another segment. If there is none, the store is behind, and the writer does the storer's work
+    /// itself: making the writer wait bounds memory and disk.
     fn go_on(&mut self) -> Result<(), StorageError> {
         let segment = match self.segments.take() {
             Some(segment) => segment,
@@ -161,7 +161,7 @@ impl<R: RecordStore> JournaledLog<R> {
 impl<R: RecordStore> LogStore for JournaledLog<R> {
     fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
         self.is_sound()?;
-        // A failed fsync is final: what it was to write is lost, and the next one would not say so.
+        // A failed fsync is final: the data is lost, and the next fsync would not report it.
         self.write_jobs(jobs).inspect_err(|error| self.failed = Some(error.clone()))
     }
 
@@ -189,8 +189,8 @@ impl<R> Drop for JournaledLog<R> {
     }
 }
 
-/// Cuts jobs into groups of about [`GROUP_BYTES`]. Each but the first goes on where the one before it ended, so that
-/// a log that ends with any of them is a log that this node may truthfully have.
+/// Cuts jobs into groups of about [`GROUP_BYTES`]. Each continues where the previous one ended, so that a log
+/// that ends with any of them is a valid log of this node.
 fn groups_of(jobs: &[Persist]) -> Vec<Vec<Persist>> {
     let mut groups = Vec::new();
     let (mut group, mut bytes) = (Vec::new(), 0);
@@ -222,7 +222,7 @@ fn is_empty(job: &Persist) -> bool {
     job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()
 }
 
-/// How many entries fit; one at least if nothing else is there.
+/// How many entries fit; at least one if the group is empty.
 fn fitting(entries: &[Entry], room: usize, alone: bool) -> usize {
     let mut bytes = 0;
     let fitting = entries.iter().take_while(|entry| {

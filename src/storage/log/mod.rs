@@ -7,53 +7,50 @@
 //!          storer: large runs, now and then a sync ─▶ store ─▶ readers
 //! ```
 //!
-//! [`LogStore::write`] returns when the [journal](crate::storage::journal) has it. The *storer* (a thread of its
-//! own, or a step of the simulator) moves it into the store from memory, and gives the journal's segments back. At a
-//! start the log is what the store holds, and above its mark what the journal holds.
+//! [`LogStore::write`] returns when the write is in the [journal](crate::storage::journal). The *storer* (its
+//! own thread, or a step of the simulator) moves it from memory into the store, and releases the journal's
+//! segments. At a start the log is what the store holds, followed above its mark by what the journal holds.
 //!
 //! # The store
 //!
-//! One sled database of its own, so that flushing the log never waits for the state. Its records:
+//! A separate sled database, so that flushing the log never waits for the state. Its records:
 //!
 //! ```text
 //! b                  base: epoch, the entry before the first one
 //! h                  hard state: term, vote
-//! j                  mark: the journal's record up to which all is here, the last entry then
+//! j                  mark: the journal's record up to which everything is here, the last entry then
 //! r ‖ first ‖ part   a run of entries: epoch, the entry before it, the entries
-//! p                  padding, for a moment
+//! p                  padding, temporarily
 //! ```
 //!
-//! *One record per run*, not per entry: sled's cost is per record. A run ends at 4 KiB; a single entry larger than that is
-//! a run of its own, in several parts, so that no page of sled ever grows into a blob.
+//! *One record per run*, not per entry: sled's cost is per record. A run ends at 4 KiB; a single larger entry is its own run, in several parts, so that no page of sled ever grows into a blob.
 //!
 //! # What is safe, and why
 //!
-//! sled is one log: after a crash it holds a *prefix of the operations*, each
-//! whole. So nothing here needs a batch (which would stop the reads of every sled
-//! database in the process). The mark is put after all that it vouches for; what a crash leaves behind the last mark is in the
-//! journal, and replaces what the store has of it. So each prefix, with the journal over it, is the log that was written:
+//! sled is one log: after a crash it holds a *prefix of the operations*, each whole. So nothing here needs a
+//! batch (which would stop the reads of every sled database in the process). The mark is put after everything
+//! that it vouches for; whatever a crash leaves after the last mark is also in the journal, which takes
+//! precedence. So each prefix, with the journal on top, is the log that was written:
 //!
 //! | operation | order in the store | after a crash in between | and the journal |
 //! |---|---|---|---|
-//! | append | hard state, runs in order, the mark | runs that the mark does not know of | holds them: the same entries once more |
-//! | truncate | runs above from the top down, the straddling run rewritten, the new ones, the mark | a shorter log, or part of a run at its end, which is dropped | begins no higher than the first entry that is gone |
-//! | reset | base with a *new epoch*, old runs removed, the new ones, the mark | runs of an older epoch, which are removed at open | holds the reset: nothing of the store's entries counts |
+//! | append | hard state, runs in order, the mark | runs that the mark does not cover | holds the same entries |
+//! | truncate | runs above from the top down, the straddling run rewritten, the new ones, the mark | a shorter log, or part of a run at its end, which is dropped | begins at or below the first missing entry |
+//! | reset | base with a *new epoch*, old runs removed, the new ones, the mark | runs of an older epoch, which are removed at open | holds the reset: the store's entries do not count |
 //! | compact | base, then runs below from the bottom up, some per step | runs below the base, which are removed at open | needs nothing: entries below the base are skipped |
 //! | replay | as above; groups that a crash has left in the journal count as *one* | as above | is still there |
 //!
-//! *A segment of the journal is given back* when the store was synced with all of it, and enough else has been put and synced
-//! since: of what sled has synced, a power cut may take the last two segments along (fact 10 in
-//! [`storage`](crate::storage)). If the journal runs short and there is nothing else to put, padding is.
+//! *A segment of the journal is released* when the store was synced with all of it, and enough more has been put and synced since: a power cut may take the last two segments of what sled has synced (fact 10 in [`storage`](crate::storage)). If the journal runs short of segments and there is nothing else to put, the storer puts padding.
 //!
-//! *The journal is full* when the store cannot keep up: then the writer does the storer's next steps itself before it goes on.
-//! So the backlog in memory is bounded by the journal, 16 MiB, and writes wait, with the watchdog at their side.
+//! *The journal is full* when the store cannot keep up: then the writer does the storer's next steps itself before it continues. So the backlog in memory is bounded by the journal, 16 MiB, and writes wait, under the watchdog.
 //!
 //! # Damage
 //!
-//! Each record of the store carries its version, a CRC32C over its key and content, and the cluster; a run also the entry that
-//! comes before it. A checksum, a gap, a term that falls, a log newer than the hard state: it is named and nothing is
-//! changed. sled takes a damaged end of its file for a torn one and drops it silently; then the mark falls back, and
-//! the journal does not reach down to it, or the log does not join.
+//! Each record of the store carries its version, a CRC32C over its key and content, and the cluster; a run
+//! also the entry that comes before it. A wrong checksum, a gap, a falling term, a log newer than the hard
+//! state: each is named, and nothing is changed. sled takes a damaged end of its file for a torn one and
+//! drops it silently; then the mark falls back, and the journal does not reach down to it, or the two do not
+//! join.
 
 mod backlog;
 mod journaled_log;
@@ -78,40 +75,40 @@ use crate::storage::journal::JournalSettings;
 use crate::types::{EntryId, Index};
 use std::sync::Arc;
 
-/// Where a replica keeps its log: the seam for another engine.
+/// Where a replica keeps its log: the interface to a storage engine.
 ///
 /// One thread owns it. Every error is final: the store only repeats it.
 pub trait LogStore: Send {
     /// Writes the jobs in order and returns when all of them are on stable storage.
     fn write(&mut self, jobs: &[Persist]) -> Result<(), StorageError>;
 
-    /// Forgets the entries up to and including `through`, which must be in the
-    /// log and becomes its base. Need not be durable when it returns, since nothing
-    /// depends on it, but a crash leaves the log either way whole.
+    /// Forgets the entries up to and including `through`, which must be in the log and becomes its base. It
+    /// need not be durable when this returns, since nothing depends on it, but a crash must leave the log
+    /// whole either way.
     ///
-    /// The state that covers these entries must be durable before.
+    /// The state that covers these entries must already be durable.
     fn compact(&mut self, through: EntryId) -> Result<(), StorageError>;
 
     /// Bytes on disk, about.
     fn size_on_disk(&self) -> Result<u64, StorageError>;
 
-    /// For those who read the log beside the one that writes it.
+    /// For reading the log concurrently with its writer.
     fn reader(&self) -> Arc<dyn LogReader>;
 }
 
-/// The other half of a [`LogStore`]: what moves the log to where it can be read. Another thread owns it.
+/// The other half of a [`LogStore`]: moves the log to where it can be read. Another thread owns it.
 pub trait LogStorer: Send {
     /// Waits until there is something to do. False: the [`LogStore`] is gone.
     fn wait(&self) -> bool;
 
-    /// Does a little of it, and answers what can be read now: all writes before this one, and of it the entries up to an
-    /// index. `None` if there was nothing to do.
+    /// Does a bounded step, and returns what can be read now: all writes before this one, and its entries up
+    /// to an index. `None` if there was nothing to do.
     fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError>;
 }
 
 /// An open log.
 pub struct OpenLog {
-    /// For the thread that writes it.
+    /// For the thread that writes the log.
     pub log: Box<dyn LogStore>,
     /// For the thread that moves it into the store.
     pub storer: Box<dyn LogStorer>,
@@ -124,9 +121,9 @@ pub struct OpenLog {
 pub struct LogSettings {
     /// The journal.
     pub journal: JournalSettings,
-    /// The store takes over from so many bytes on.
+    /// The store takes over once this many bytes are waiting.
     pub due_bytes: usize,
-    /// The store is synced after so many bytes.
+    /// The store is synced after this many bytes.
     pub sync_bytes: u64,
 }
 
@@ -136,24 +133,24 @@ impl Default for LogSettings {
     }
 }
 
-/// What a log held when it was opened.
+/// The content of a log when it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoredLog {
     /// Term and vote.
     pub hard_state: HardState,
     /// The entry before the first one of the log; [`EntryId::ZERO`] in a new log.
     pub base: EntryId,
-    /// The entry before the first one that was loaded. What lies between can be [read](LogReader).
+    /// The entry before the first one that was loaded. What lies between the two can be [read](LogReader).
     pub tail_base: EntryId,
     /// The rest of the log, without gaps.
     pub entries: Vec<Entry>,
-    /// Entries up to here can be read from the store already. The others will be reported as stored, as a write with
-    /// [`Mark::RESTORED`].
+    /// Entries up to here can be read from the store already. The others will be reported as stored later, as
+    /// a write with [`Mark::RESTORED`].
     pub stored: Index,
 }
 
 impl RestoredLog {
-    /// The id of the last entry, or what the log begins behind.
+    /// The id of the last entry, or of the one before the log's beginning.
     pub fn last(&self) -> EntryId {
         self.entries.last().map_or(self.tail_base, |entry| entry.id)
     }

@@ -1,7 +1,7 @@
-//! What a log holds at a start: the store, and above it the journal. Pure.
+//! The content of a log at a start: the store, with the journal on top. Pure.
 //!
-//! The groups of the journal are folded into one job first. Replayed one after the other they would lead through
-//! logs that there once were, and the store may be further than some of them.
+//! The groups of the journal are folded into one job first. Replayed one by one they would lead through
+//! earlier states of the log, and the store may be ahead of some of them.
 
 use crate::raft::{Entry, HardState, Mark, Persist};
 use crate::storage::codec::Malformed;
@@ -30,14 +30,14 @@ fn extend(all: &mut Persist, entries: Vec<Entry>) -> Result<(), Malformed> {
     if end.is_some_and(|end| first > end)
         || (all.reset.is_some() && begins.is_some_and(|begins| first < begins))
     {
-        return Err(Malformed(format!("entries from {first} on do not join what comes before them")));
+        return Err(Malformed(format!("entries from {first} on do not follow what comes before them")));
     }
     all.entries.retain(|entry| entry.id.index < first);
     all.entries.extend(entries);
     Ok(())
 }
 
-/// The log that store and journal make up together. Takes the store's entries.
+/// Joins store and journal into one log. Takes the store's entries.
 pub(crate) fn join(store: &mut Loaded, journal: &Persist) -> Result<RestoredLog, Malformed> {
     let mut log = RestoredLog {
         hard_state: journal.hard_state.unwrap_or(store.hard_state),
@@ -55,7 +55,7 @@ pub(crate) fn join(store: &mut Loaded, journal: &Persist) -> Result<RestoredLog,
             let base = log.base.index;
             log.entries.extend(journal.entries.iter().filter(|entry| entry.id.index > base).cloned());
         }
-        // Nothing has followed the mark that could have made the log shorter.
+        // Nothing after the mark could have made the log shorter.
         None if journal.reset.is_none() && log.last() != store.mark.last => {
             return Err(Malformed(format!(
                 "it ends at {}, but once ended at {}: acknowledged entries are lost",
@@ -69,7 +69,7 @@ pub(crate) fn join(store: &mut Loaded, journal: &Persist) -> Result<RestoredLog,
     Ok(log)
 }
 
-/// How many of the entries lie below an index.
+/// How many of the entries are below an index.
 fn position(log: &RestoredLog, index: Index) -> usize {
     log.entries.partition_point(|entry| entry.id.index < index)
 }

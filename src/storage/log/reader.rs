@@ -1,4 +1,4 @@
-//! Reading the log from the store, beside the thread that fills it.
+//! Reading the log from the store, concurrently with the thread that fills it.
 
 use crate::raft::{Entry, LogSlice};
 use crate::storage::error::StorageError;
@@ -10,29 +10,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Reads what the store holds of the log. It may lag behind what is durable, and is of use up to the index that was last reported as stored
-/// and below what is still in memory: above that it may hold what has been replaced since.
+/// Reads the part of the log that the store holds. It may lag behind what is durable, and is valid up to the
+/// index that was last reported as stored and below what is still in memory: above, it may hold entries that
+/// were replaced since.
 pub trait LogReader: Send + Sync {
-    /// Entries from `from` on, of about so many bytes, at least one. None: the store has no such entry
-    /// (any more).
+    /// Entries from `from` on, of about this many bytes, at least one. `None`: the store does not have that
+    /// entry (any more).
     fn read(&self, from: Index, bytes_max: usize) -> Result<Option<LogSlice>, StorageError>;
 }
 
-/// What the one that fills the store and those who read it share.
+/// What the store's writer and its readers share.
 pub(crate) struct Shared<R> {
     pub records: R,
     pub cluster: ClusterId,
     index: RwLock<RunIndex>,
 }
 
-/// Which runs there are. Changes a moment before what it tells of is removed, and a moment after it is put.
+/// Which runs there are. Changed just before runs are removed, and just after they are put.
 pub(crate) struct RunIndex {
     pub base: Base,
     pub runs: BTreeMap<Index, Extent>,
 }
 
 impl RunIndex {
-    /// Begins anew behind an entry. Answers the runs that there were.
+    /// Starts over after an entry. Returns the previous runs.
     pub(crate) fn reset(&mut self, base: Base) -> BTreeMap<Index, Extent> {
         self.base = base;
         std::mem::take(&mut self.runs)
@@ -40,7 +41,7 @@ impl RunIndex {
 
     pub(crate) fn last(&self) -> EntryId {
         let top = self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last);
-        // Runs below the base wait to be removed.
+        // Runs below the base have yet to be removed.
         if top.index < self.base.id.index { self.base.id } else { top }
     }
 
@@ -60,7 +61,7 @@ impl<R: RecordStore> Shared<R> {
         Self { records, cluster, index: RwLock::new(RunIndex { base, runs }) }
     }
 
-    /// Never held while the engine is at work.
+    /// The lock is never held during calls to the engine.
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, RunIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,13 +70,13 @@ impl<R: RecordStore> Shared<R> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The run that an index lies in, if it lies in the log.
+    /// The run that an index is in, if it is in the log.
     fn find(&self, at: Index) -> Option<(Index, Extent)> {
         let index = self.index();
         if at <= index.base.id.index { None } else { index.run_at(at) }
     }
 
-    /// None: there is none, or it went or was replaced while it was read.
+    /// `None`: there is none, or it was removed or replaced while it was read.
     fn read_run(&self, at: Index) -> Result<Option<Run>, StorageError> {
         let Some((first, extent)) = self.find(at) else { return Ok(None) };
         let run = load::read_run(&self.records, self.cluster, first, extent.parts);
@@ -105,7 +106,7 @@ impl<R: RecordStore> LogReader for Shared<R> {
     }
 }
 
-/// What a run holds from an index on.
+/// The part of a run from an index on.
 fn slice_from(run: Run, from: Index) -> Option<LogSlice> {
     let mut entries = run.entries;
     let rest = entries.split_off(entries.partition_point(|entry| entry.id.index < from));
@@ -113,7 +114,7 @@ fn slice_from(run: Run, from: Index) -> Option<LogSlice> {
     (!rest.is_empty()).then_some(LogSlice { prev, entries: rest })
 }
 
-/// Keeps as many as fit, one at least.
+/// Keeps as many as fit, at least one.
 fn cut(entries: &mut Vec<Entry>, bytes_max: usize) {
     let mut bytes = 0;
     let fitting = entries.iter().take_while(|entry| {

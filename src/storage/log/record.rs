@@ -1,4 +1,4 @@
-//! The bytes of the log's records. Pure functions.
+//! The encoding of the log's records. Pure functions.
 
 use crate::raft::{Entry, HardState, Payload};
 use crate::storage::codec::{self, Malformed};
@@ -13,39 +13,39 @@ pub(crate) const HARD_STATE_KEY: &[u8] = b"h";
 pub(crate) const MARK_KEY: &[u8] = b"j";
 /// The key of padding.
 pub(crate) const PADDING_KEY: &[u8] = b"p";
-/// What the keys of runs begin with.
+/// The prefix of the keys of runs.
 pub(crate) const RUN_PREFIX: &[u8] = b"r";
 
 const VERSION: u8 = 2;
-/// Version, checksum, cluster.
+/// Version, checksum and cluster.
 const ENVELOPE_BYTES: usize = 1 + 4 + 8;
 
-/// How far the store holds the journal: what of it was put is put before its mark.
+/// How much of the journal the store holds: its records are put before the mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StoredMark {
     /// The last record of the journal whose group is in the store.
     pub number: u64,
-    /// The last entry then.
+    /// The last entry of the log at that point.
     pub last: EntryId,
 }
 
-/// Where the log begins.
+/// The beginning of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Base {
-    /// Rises with every reset. Runs of a lower one are left-overs.
+    /// Increases with every reset. Runs of a lower epoch are left-overs.
     pub epoch: u64,
     /// The entry before the first one.
     pub id: EntryId,
 }
 
-/// Neighbouring entries in one record.
+/// Consecutive entries in one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub epoch: u64,
-    /// The entry before the first one: it ties the run to its place (Raft §5.3,
-    /// log matching: who agrees on it agrees on all before it).
+    /// The entry before the first one: it ties the run to its place (Raft §5.3, log matching: logs that agree
+    /// on it agree on everything before it).
     pub previous: EntryId,
-    /// At least one.
+    /// The entries, at least one.
     pub entries: Vec<Entry>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn decode_mark(cluster: ClusterId, record: &[u8]) -> Result<StoredMar
     Ok(mark)
 }
 
-/// A run's record, to be cut into parts by the caller.
+/// Encodes a run; the caller cuts it into parts.
 pub(crate) fn encode_run(cluster: ClusterId, epoch: u64, previous: EntryId, entries: &[&Entry]) -> Vec<u8> {
     let first = run_key(Index(previous.index.get() + 1), 0);
     let size = 32 + entries.iter().map(|entry| entry.size()).sum::<usize>();
@@ -124,7 +124,7 @@ pub(crate) fn encode_run(cluster: ClusterId, epoch: u64, previous: EntryId, entr
     })
 }
 
-/// The run that begins at `first`.
+/// Decodes the run that begins at `first`.
 pub(crate) fn decode_run(cluster: ClusterId, first: Index, record: Bytes) -> Result<Run, Malformed> {
     let body = unseal(&run_key(first, 0), cluster, &record)?;
     let mut body = record.slice_ref(body);
@@ -158,7 +158,7 @@ pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     }
 }
 
-/// The index is not stored: it follows from where the entry stands.
+/// The index is not stored: it follows from the entry's place in the run.
 pub(crate) fn get_entry(body: &mut Bytes, index: Index) -> Result<Entry, Malformed> {
     let id = EntryId { term: Term(body.try_get_u64()?), index };
     let payload = match body.try_get_u8()? {
@@ -188,7 +188,9 @@ fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<&'a [u
     let mut rest = record;
     let version = rest.try_get_u8()?;
     if version != VERSION {
-        return Err(Malformed(format!("its version is {version}, this version of Kontiki knows {VERSION}")));
+        return Err(Malformed(format!(
+            "its version is {version}, but this version of Kontiki knows {VERSION}"
+        )));
     }
     let (stored, actual) = (rest.try_get_u32()?, checksum(key, record));
     if stored != actual {
@@ -201,7 +203,7 @@ fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<&'a [u
     Ok(rest)
 }
 
-/// Covers the key and everything but the checksum itself. Records are at least
+/// Covers the key and everything except the checksum itself. Records are at least
 /// five bytes long where it is called.
 fn checksum(key: &[u8], record: &[u8]) -> u32 {
     let sum = crc32c::crc32c(key);

@@ -1,5 +1,5 @@
-//! The store: the log as runs of entries. The order of the operations is the matter here;
-//! see the table in [`log`](crate::storage::log).
+//! The store: the log as runs of entries. What matters here is the order of the operations; see the table in
+//! [`log`](crate::storage::log).
 
 use crate::raft::{Entry, Persist};
 use crate::storage::error::StorageError;
@@ -10,21 +10,21 @@ use crate::storage::log::record_store::RecordStore;
 use crate::types::{ClusterId, EntryId, Index};
 use std::sync::Arc;
 
-/// Where a run ends. Large enough that sled's cost per record is spread over many entries, small enough that the page of 16
-/// runs that each of the 256 shards of sled's cache keeps is no burden (fact 15 of the guide: blocks of 4 KiB).
+/// The size at which a run ends. Large enough to spread sled's cost per record over many entries, small
+/// enough for memory: each of the 256 shards of sled's cache keeps a page of 16 runs.
 const RUN_BYTES: usize = 4 << 10;
 
-/// What of a run goes into one sled record: more than a run of several entries
-/// has, and 21 of them (a full page) stay below a quarter of a segment.
+/// The most bytes of a run in one sled record: more than a run of several entries has, and 21 of them (a full
+/// page) stay below a quarter of a segment.
 const PART_BYTES: usize = 5 << 10;
 
-/// Segments are what the store's disk space comes in.
+/// The unit of the store's disk space.
 pub(crate) const SEGMENT_BYTES: usize = 1 << 20;
 
 /// One record of padding.
 const PADDING_BYTES: usize = PART_BYTES;
 
-/// The store over some engine.
+/// The store on top of an engine.
 #[derive(Debug)]
 pub(crate) struct RunLog<R> {
     shared: Arc<Shared<R>>,
@@ -33,7 +33,7 @@ pub(crate) struct RunLog<R> {
 }
 
 impl<R: RecordStore> RunLog<R> {
-    /// Makes an empty store. Durable when it returns.
+    /// Creates an empty store. Durable when it returns.
     pub(crate) fn create(records: &R, cluster: ClusterId) -> Result<(), StorageError> {
         let base = record::encode_base(cluster, Base { epoch: 0, id: EntryId::ZERO });
         records.insert(record::BASE_KEY, base)?;
@@ -43,18 +43,18 @@ impl<R: RecordStore> RunLog<R> {
         records.make_durable()
     }
 
-    /// Goes on with a store that was [loaded](load::load), and removes what a crash left over.
+    /// Continues with a store that was [loaded](load::load), and removes what a crash left over.
     pub(crate) fn open(records: R, cluster: ClusterId, loaded: Loaded) -> Result<Self, StorageError> {
         for key in &loaded.leftovers {
             records.remove(key)?;
         }
-        // Also what was loaded is promised from here on, synced before the crash or not.
+        // What was loaded is promised from now on, whether it was synced before the crash or not.
         records.make_durable()?;
         let shared = Shared::new(records, cluster, loaded.base, loaded.runs);
         Ok(Self { shared: Arc::new(shared), put_bytes: 0 })
     }
 
-    /// For those who read it.
+    /// For readers.
     pub(crate) fn shared(&self) -> Arc<Shared<R>> {
         self.shared.clone()
     }
@@ -87,7 +87,7 @@ impl<R: RecordStore> RunLog<R> {
         Ok(())
     }
 
-    /// The last of them speaks for all.
+    /// Only the last of them counts.
     fn put_hard_state(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
         let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) else { return Ok(()) };
         self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.shared.cluster, hard_state))
@@ -98,8 +98,8 @@ impl<R: RecordStore> RunLog<R> {
         self.remove_parts(first, extent.map_or(0, |extent| extent.parts))
     }
 
-    /// Removes the parts from the last to the first: what a crash leaves is then
-    /// the beginning of a run, which [`load`] knows as left over.
+    /// Removes the parts from the last to the first: so a crash leaves the beginning of a run, which [`load`]
+    /// recognises as left over.
     fn remove_parts(&self, first: Index, parts: u16) -> Result<(), StorageError> {
         for part in (0..parts).rev() {
             self.records().remove(&record::run_key(first, part))?;
@@ -130,8 +130,8 @@ impl<R: RecordStore> RunLog<R> {
                 self.remove_run(first)?;
                 continue;
             }
-            // Only a run of several entries can straddle, and that has one part: the
-            // rewriting is one operation of sled.
+            // Only a run of several entries can straddle, and such a run has one part: rewriting it is a
+            // single operation of sled.
             let run = load::read_run(self.records(), self.shared.cluster, first, extent.parts)?;
             let kept: Vec<&Entry> = run.entries.iter().filter(|entry| entry.id.index < from).collect();
             self.put_run(run.previous, &kept)?;
@@ -176,7 +176,7 @@ impl<R: RecordStore> RunLog<R> {
     /// Takes over jobs from the journal, up to its record `number`. Durable after a [`sync`](Self::sync).
     pub(crate) fn take_over(&mut self, jobs: &[Persist], number: u64) -> Result<(), StorageError> {
         self.put_hard_state(jobs)?;
-        // Entries that continue each other share runs, whichever job they came with.
+        // Consecutive entries share runs, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
         for job in jobs {
             if let Some(base) = job.reset {
@@ -194,7 +194,7 @@ impl<R: RecordStore> RunLog<R> {
             pending.extend(&job.entries);
         }
         self.append(&pending)?;
-        // It vouches for all before it, so it goes last.
+        // Last, since it vouches for everything before it.
         let mark = StoredMark { number, last: self.last() };
         self.put(record::MARK_KEY, record::encode_mark(self.shared.cluster, mark))
     }
@@ -209,7 +209,7 @@ impl<R: RecordStore> RunLog<R> {
         self.records().window()
     }
 
-    /// Moves the base; [`sweep`](Self::sweep) removes what lies below.
+    /// Moves the base; [`sweep`](Self::sweep) removes what is below it.
     pub(crate) fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
         let base = self.base();
         if through.index <= base.id.index {
@@ -219,7 +219,7 @@ impl<R: RecordStore> RunLog<R> {
         self.put_base(Base { id: through, ..base })
     }
 
-    /// Removes so many of the runs that lie below the base, from the bottom up. Answers how many there were.
+    /// Removes up to `runs_max` of the runs below the base, from the bottom up. Returns how many it removed.
     pub(crate) fn sweep(&mut self, runs_max: usize) -> Result<usize, StorageError> {
         for removed in 0..runs_max {
             let Some(first) = self.shared.index().first_below_base() else { return Ok(removed) };
@@ -228,7 +228,7 @@ impl<R: RecordStore> RunLog<R> {
         Ok(runs_max)
     }
 
-    /// Puts records of no meaning, so that what was synced before is as many bytes further from the end.
+    /// Puts meaningless records, so that what was synced before is that many bytes further from the end.
     pub(crate) fn pad(&mut self, bytes: u64) -> Result<(), StorageError> {
         let goal = self.put_bytes + bytes;
         while self.put_bytes < goal {

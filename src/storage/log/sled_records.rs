@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Sync at the latest when so many bytes of records were put or removed: fact 10 in [`storage`](crate::storage). sled writes
+/// Sync at the latest when this many bytes of records were put or removed: fact 10 in [`storage`](crate::storage). sled writes
 /// a multiple of that: it rewrites a page with all its records every few changes.
 const BYTES_BETWEEN_SYNCS: usize = 128 << 10;
 

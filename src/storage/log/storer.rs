@@ -1,4 +1,4 @@
-//! Moves the log from the journal into the store, in bounded steps and by nobody's wait.
+//! Moves the log from the journal into the store, in bounded steps, while nobody waits.
 
 use crate::raft::Mark;
 use crate::storage::error::StorageError;
@@ -11,33 +11,33 @@ use crate::types::Index;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What one step takes over at most, about.
+/// About the most bytes that one step takes over.
 const STEP_BYTES: usize = 256 << 10;
-/// How many runs below the base one step removes.
+/// The most runs below the base that one step removes.
 const STEP_RUNS: usize = 64;
 
-/// See the module. The thread that fills the store, and the journal's writer if it must wait for room, each for a step.
+/// Used by the thread that fills the store, and by the journal's writer when it waits for room, one step at a time.
 #[derive(Debug)]
 pub(crate) struct Storer<R> {
     log: RunLog<R>,
     backlog: Arc<Backlog>,
     segments: Arc<Segments>,
-    /// The store is synced after so many bytes.
+    /// The store is synced after this many bytes.
     sync_bytes: u64,
     /// The last record of the journal that the store holds.
     number: u64,
-    /// The last write that it holds, and the last entry then.
+    /// The last write that it holds, and the last entry at that point.
     stored: (Mark, Index),
-    /// The bytes that had been put at the last sync.
+    /// How many bytes had been put at the last sync.
     synced_bytes: u64,
-    /// For each sync of late: what the store held, and the bytes that had been put.
+    /// For each recent sync: the last journal record in the store, and how many bytes had been put.
     syncs: VecDeque<(u64, u64)>,
-    /// Runs below the base are left.
+    /// Whether there are runs below the base to remove.
     sweeps: bool,
 }
 
 impl<R: RecordStore> Storer<R> {
-    /// Over a store that was opened, and so synced, with the journal's record `number` in it.
+    /// For a store that was opened, and thereby synced, and holds the journal up to record `number`.
     pub(crate) fn new(
         log: RunLog<R>,
         backlog: Arc<Backlog>,
@@ -50,7 +50,7 @@ impl<R: RecordStore> Storer<R> {
         Self { log, backlog, segments, sync_bytes, number, stored, synced_bytes: 0, syncs, sweeps: true }
     }
 
-    /// Does a little of what there is to do. None: nothing is.
+    /// Does a bounded step. `None`: there was nothing to do.
     fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError> {
         let (is_due, is_urgent) = self.backlog.look();
         if is_due {
@@ -66,7 +66,7 @@ impl<R: RecordStore> Storer<R> {
         Ok((is_due || self.sweeps).then_some(self.stored))
     }
 
-    /// Takes over what comes next. False: there is nothing.
+    /// Takes over the next work. False: there is none.
     fn take_over(&mut self) -> Result<bool, StorageError> {
         match self.backlog.take(STEP_BYTES) {
             Some(Item::Group(number, jobs)) => {
@@ -85,13 +85,13 @@ impl<R: RecordStore> Storer<R> {
         }
     }
 
-    /// Makes the store durable, and gives back the journal's segments that it has made needless.
+    /// Makes the store durable, and releases the journal's segments that are not needed any more.
     fn sync(&mut self) -> Result<(), StorageError> {
         self.log.sync()?;
         self.synced_bytes = self.log.put_bytes();
         self.syncs.push_back((self.number, self.synced_bytes));
-        // Fact 10: a power cut may take the end of what was synced. What an earlier sync covered is safe
-        // once enough that was put after it is synced too.
+        // Fact 10: a power cut may take the end of what was synced. What an earlier sync covered is safe once
+        // enough of what was put after it is synced too.
         let safe = self.synced_bytes.saturating_sub(self.log.window());
         let mut through = None;
         while let Some((number, _)) = self.syncs.pop_front_if(|(_, bytes)| *bytes <= safe) {
@@ -103,8 +103,8 @@ impl<R: RecordStore> Storer<R> {
         Ok(())
     }
 
-    /// Sees to it that the journal has a segment to go on with: one that is needless now, or a new one, or one that
-    /// padding of the store makes needless.
+    /// Makes sure that the journal has a segment to continue with: one that is no longer needed, or a new
+    /// one, or one that padding the store makes superfluous.
     pub(crate) fn relieve(&mut self) -> Result<(), StorageError> {
         while self.take_over()? {}
         self.sync()?;

@@ -1,4 +1,4 @@
-//! Reads a snapshot file from bytes that come in any pieces, and trusts none of them.
+//! Decodes a snapshot file that arrives in arbitrary pieces, trusting none of them.
 
 use crate::storage::codec::{self, Malformed};
 use crate::storage::snapshot::format::{
@@ -27,14 +27,14 @@ pub struct Summary {
 
 /// Reads a snapshot file incrementally.
 ///
-/// Records are handed out as their block proves undamaged, but the file is good
-/// only when [`finish`](Self::finish) says so.
+/// Records are handed out as soon as their block has been checked, but the file is valid only if
+/// [`finish`](Self::finish) succeeds.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
-    /// What has come and was not taken yet: less than a frame.
+    /// Bytes received but not decoded yet: less than a frame.
     buffer: BytesMut,
-    /// Where `buffer` begins in the file.
+    /// The offset of `buffer` in the file.
     offset: u64,
     hash: Hash,
     header: Option<SnapshotHeader>,
@@ -65,7 +65,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Waits for the first byte of a file.
+    /// A decoder at the beginning of a file.
     pub fn new() -> Self {
         Self {
             state: State::Preamble,
@@ -78,18 +78,17 @@ impl Decoder {
         }
     }
 
-    /// What the file covers, as soon as that has come.
+    /// The header, once it has been received.
     pub fn header(&self) -> Option<&SnapshotHeader> {
         self.header.as_ref()
     }
 
-    /// How many bytes have come.
+    /// How many bytes have been received.
     pub fn offset(&self) -> u64 {
         self.offset + self.buffer.len() as u64
     }
 
-    /// Takes the next bytes; answers the records that are complete with them.
-    /// An error is final.
+    /// Takes the next bytes; returns the records that they complete. An error is final.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<(Bytes, Bytes)>, SnapshotFileError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -109,7 +108,7 @@ impl Decoder {
         Ok(records)
     }
 
-    /// The end has come: was it all there, and all of it right?
+    /// Ends the file; checks that it was complete and correct.
     pub fn finish(self) -> Result<Summary, SnapshotFileError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -122,7 +121,7 @@ impl Decoder {
         }
     }
 
-    /// Takes one frame off the buffer; false if it is not all there yet.
+    /// Takes one frame from the buffer; false if it is not complete yet.
     fn step(&mut self, records: &mut Vec<Record>) -> Result<bool, SnapshotFileError> {
         match self.state {
             State::Preamble => self.preamble(),
@@ -159,8 +158,8 @@ impl Decoder {
         Ok(true)
     }
 
-    /// Kind and length of the frame at hand, checked against what may come next,
-    /// so that a wrong length is not waited for.
+    /// Kind and length of the current frame, checked against what may come next, so that a wrong length is
+    /// not waited for.
     fn frame_head(&self) -> Result<Option<(u8, usize)>, SnapshotFileError> {
         let Some(&kind) = self.buffer.first() else {
             return Ok(None);
@@ -245,7 +244,7 @@ impl Decoder {
     }
 }
 
-/// Reads a whole file, keeps nothing of it, and says what it holds.
+/// Reads a whole file, keeping nothing, and says what it holds.
 pub fn inspect(mut reader: impl Read) -> Result<Summary, SnapshotFileError> {
     let mut decoder = Decoder::new();
     let mut piece = vec![0; 256 << 10];

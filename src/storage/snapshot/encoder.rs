@@ -1,4 +1,4 @@
-//! Makes a snapshot file, piece by piece.
+//! Encodes a snapshot file, piece by piece.
 
 use crate::kv::TableError;
 use crate::storage::snapshot::format::{
@@ -9,8 +9,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use std::iter::FusedIterator;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The file of a state, in pieces of about 256 KiB that are made as they are
-/// asked for. An error of `records` ends it; what came before it is then no whole file.
+/// The snapshot file of a state, in pieces of about 256 KiB, encoded lazily. An error from `records` ends it;
+/// then the file is incomplete.
 pub fn encode<R>(header: &SnapshotHeader, records: R) -> Encoder<R::IntoIter>
 where
     R: IntoIterator<Item = Result<(Bytes, Bytes), TableError>>,
@@ -38,7 +38,7 @@ enum State {
 }
 
 impl<R: Iterator<Item = Result<(Bytes, Bytes), TableError>>> Encoder<R> {
-    /// The next block; without records if there are no more.
+    /// The next block; empty if there are no more records.
     fn block(&mut self) -> Result<Vec<u8>, TableError> {
         let mut block = Vec::new();
         while block.len() < BLOCK_BYTES {

@@ -11,10 +11,10 @@ pub(crate) const VERSION: u32 = 2;
 pub(crate) const PREAMBLE_BYTES: usize = 12;
 /// Kind, length, checksum.
 pub(crate) const FRAME_HEAD_BYTES: usize = 9;
-/// A block is closed when it has so many bytes.
+/// The size at which a block ends.
 pub(crate) const BLOCK_BYTES: usize = 256 << 10;
-/// No frame is larger: a block holds at most one record that is larger than a
-/// block, and a record comes from a request of 1.5 MiB.
+/// The largest frame: a block holds at most one record that is larger than a block, and the size of requests
+/// bounds that of records.
 pub(crate) const FRAME_BYTES_MAX: usize = 8 << 20;
 /// Number of records, hash.
 pub(crate) const TRAILER_BYTES: usize = 8 + 16;
@@ -61,13 +61,13 @@ impl SnapshotHeader {
     }
 }
 
-/// Bytes that are no snapshot file, or a damaged one.
+/// Bytes that are not a snapshot file, or are a damaged one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotFileError {
-    /// It does not begin like one.
-    #[error("this is no snapshot file of Kontiki: it does not begin with its mark")]
+    /// It does not begin with the magic bytes.
+    #[error("this is not a snapshot file of Kontiki: it does not begin with its magic bytes")]
     NotASnapshot,
-    /// Another version of Kontiki has written it.
+    /// It was written by another version of Kontiki.
     #[error(
         "the snapshot file has format {found}, but this version of Kontiki reads only format {VERSION}; use the \
          version that wrote it"
@@ -76,10 +76,10 @@ pub enum SnapshotFileError {
         /// Its format.
         found: u32,
     },
-    /// It is not what was written.
+    /// It is damaged.
     #[error("the snapshot file is damaged at byte {offset}: {reason}")]
     Damaged {
-        /// Where the frame begins that does not fit, in bytes from the file's beginning.
+        /// The offset in the file of the frame that is wrong, in bytes.
         offset: u64,
         /// What is wrong.
         reason: String,
@@ -95,7 +95,7 @@ pub enum SnapshotFileError {
     Io(String),
 }
 
-/// A frame, ready to be sent.
+/// Encodes a frame.
 pub(crate) fn frame(kind: u8, body: &[u8]) -> Bytes {
     let length = u32::try_from(body.len()).expect("a frame is limited to a few MiB");
     let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + body.len());

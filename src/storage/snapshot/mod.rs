@@ -1,7 +1,7 @@
-//! The snapshot file: a state in a form that travels.
+//! The snapshot file: a state as one stream of bytes.
 //!
-//! The same bytes go from node to node, come out of `kontiki snapshot save`
-//! and are read by `kontiki snapshot inspect`. Pure functions over bytes.
+//! The same bytes are sent from node to node, written by `kontiki snapshot save` and read by `kontiki
+//! snapshot inspect`. Pure functions over bytes.
 //!
 //! ```text
 //! file    = magic (8 bytes) ‖ version (u32) ‖ header ‖ block* ‖ trailer
@@ -11,10 +11,9 @@
 //! frame   = kind (u8) ‖ length (u32) ‖ CRC32C of kind, length and body ‖ body
 //! ```
 //!
-//! Numbers are big-endian. A frame's checksum finds damage early, before a
-//! record of it is used; the trailer finds what a checksum per frame cannot: a frame that is
-//! missing, repeated or out of order, and an end that never came. Nothing may
-//! follow it. A reader allocates no more than it was sent, whatever a length claims.
+//! Numbers are big-endian. A frame's checksum detects damage early, before a record in it is used; the
+//! trailer detects what a checksum per frame cannot: frames that are missing, repeated or out of order, and a
+//! missing end. Nothing may follow it. A reader allocates no more than it was sent, whatever a length claims.
 
 mod decoder;
 mod encoder;

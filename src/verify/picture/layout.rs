@@ -1,14 +1,13 @@
-//! Where everything stands.
+//! Where everything is placed.
 //!
-//! Time is not to scale: what is interesting happens in microseconds, minutes
-//! apart. Between two events there is as much room as the bars need for their
-//! words, and a little more for longer times.
+//! Time is not to scale: what is interesting happens within microseconds, minutes apart. Between two events
+//! there is as much room as the labels of the bars need, and a little more for longer times.
 
-use crate::verify::history::{Operation, Outcome};
+use crate::verify::history::{Completion, Operation};
 use crate::verify::violation::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where the first event stands, right of the names of the processes.
+/// Where the first event is, to the right of the processes' names.
 pub(super) const LEFT: f64 = 132.0;
 /// Room at the right for what never returned.
 const OPEN: f64 = 150.0;
@@ -16,13 +15,13 @@ const OPEN: f64 = 150.0;
 pub(super) const ROW: f64 = 46.0;
 const LEAST: f64 = 26.0;
 const WIDTH: f64 = 940.0;
-/// Of a letter in a bar.
+/// The width of a letter in a bar.
 const LETTER: f64 = 7.4;
 
 /// The most letters in a bar; the rest is in its tooltip.
 const LETTERS: usize = 34;
 
-/// What part an operation has.
+/// The part that an operation plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// It cannot be explained.
@@ -61,8 +60,7 @@ pub(super) struct Layout<'a> {
     pub right: f64,
 }
 
-/// A call or a return; at one moment calls stand before returns, since they
-/// are concurrent.
+/// A call or a return; at the same moment calls sort before returns, since they are concurrent.
 type Event = (u64, bool);
 
 pub(super) fn layout(violation: &Violation) -> Layout<'_> {
@@ -80,7 +78,7 @@ pub(super) fn layout(violation: &Violation) -> Layout<'_> {
             let from = places[&(operation.invoked_ns, false)];
             let until = match end(operation) {
                 Some(end) => places[&end],
-                None if operation.outcome == Outcome::Failed => from + width(&label(operation)),
+                None if operation.outcome == Completion::Failed => from + width(&label(operation)),
                 None => right,
             };
             let row = free.iter().position(|free| *free <= from).unwrap_or(free.len());

@@ -1,7 +1,7 @@
 //! A violation as a drawing: a lane per process, a bar from call to return.
 //!
 //! ```text
-//! layout  where everything stands
+//! layout  where everything is placed
 //! svg     how it looks
 //! ```
 

@@ -1,6 +1,6 @@
 //! How it looks.
 
-use crate::verify::history::{Call, Operation, Outcome};
+use crate::verify::history::{Call, Completion, Operation};
 use crate::verify::picture::layout::{Bar, Layout, Part, ROW, layout};
 use crate::verify::violation::{Kind, Violation, moment};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ const STYLE: &str = "\
 
 const TOP: f64 = 40.0;
 const MARGIN: f64 = 24.0;
-/// Narrower, and the sentence needs too many lines.
+/// Any narrower and the sentence would need too many lines.
 const LEAST: f64 = 860.0;
 const LINE: f64 = 20.0;
 const BAR: f64 = 30.0;
@@ -68,7 +68,7 @@ fn title(violation: &Violation) -> String {
     }
 }
 
-/// What the title has said is left out.
+/// The sentence, without what the title says already.
 fn sentence(violation: &Violation) -> String {
     let text = violation.to_string();
     let (_, rest) = text.split_at(text.find("process ").unwrap_or_default());
@@ -131,7 +131,7 @@ fn ticks(out: &mut String, layout: &Layout<'_>, head: f64, foot: f64) {
 
 fn draw_bar(out: &mut String, bar: &Bar<'_>, head: f64) {
     let y = head + bar.row as f64 * ROW + (ROW - BAR) / 2.0;
-    let open = if bar.operation.outcome == Outcome::Unknown { " open" } else { "" };
+    let open = if bar.operation.outcome == Completion::Unknown { " open" } else { "" };
     let (x, width) = (bar.from, (bar.until - bar.from).max(4.0));
     let (label_x, label_y) = (x + 11.0, y + BAR / 2.0 + 4.5);
     let _ = writeln!(
@@ -151,7 +151,7 @@ fn classes(operation: &Operation, part: Part) -> String {
         Call::Write(_) => "write",
         Call::Cas { .. } => "cas",
     };
-    let failed = if operation.outcome == Outcome::Failed { " failed" } else { "" };
+    let failed = if operation.outcome == Completion::Failed { " failed" } else { "" };
     let part = match part {
         Part::Culprit => " culprit",
         Part::Core => "",
@@ -177,16 +177,16 @@ fn badge(x: f64, y: f64) -> String {
     )
 }
 
-/// What the colours mean: class, shape and words of those that are there.
+/// What the colours mean: class, shape and label of those that occur.
 fn legend(layout: &Layout<'_>) -> Vec<(&'static str, &'static str, &'static str)> {
     let any = |is_it: &dyn Fn(&Bar<'_>) -> bool| layout.bars.iter().any(is_it);
     let plain = |kind: &'static str| {
         move |bar: &Bar<'_>| {
-            classes(bar.operation, bar.part) == kind && bar.operation.outcome != Outcome::Unknown
+            classes(bar.operation, bar.part) == kind && bar.operation.outcome != Completion::Unknown
         }
     };
-    let failed = |bar: &Bar<'_>| bar.operation.outcome == Outcome::Failed;
-    let unknown = |bar: &Bar<'_>| bar.operation.outcome == Outcome::Unknown;
+    let failed = |bar: &Bar<'_>| bar.operation.outcome == Completion::Failed;
+    let unknown = |bar: &Bar<'_>| bar.operation.outcome == Completion::Unknown;
     let context = |bar: &Bar<'_>| bar.part == Part::Context;
     [
         (true, "culprit", "bar", "cannot be explained"),
@@ -203,7 +203,7 @@ fn legend(layout: &Layout<'_>) -> Vec<(&'static str, &'static str, &'static str)
     .collect()
 }
 
-/// The room that an entry of the legend takes.
+/// The width of an entry of the legend.
 fn entry_width(words: &str) -> f64 {
     27.0 + words.len() as f64 * 6.4 + 22.0
 }
@@ -244,7 +244,7 @@ fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
-            // What XML does not allow at all.
+            // What XML does not allow even when escaped.
             letter if letter.is_control() => out.push('\u{fffd}'),
             letter => out.push(letter),
         }

@@ -14,7 +14,7 @@
 //! empty, and data may survive whose name is gone. Renames between directories are refused (`EXDEV`).
 //!
 //! *A cut* is one of [`Loss`]. After it everything is refused with `EIO` until [`Disk::revive`], and handles
-//! opened before it stay dead for ever.
+//! opened before it stay dead forever.
 //!
 //! *A failed fsync* ([`Disk::fail_next_fsync`]) does what Linux does: it says `EIO` once to every handle that is open, the
 //! data is still read back, counts as clean, and is gone at the next cut; the next fsync succeeds.
@@ -159,7 +159,7 @@ impl Disk {
         self.shared.state().faults.fail_fsync = Some(fsyncs.max(1));
     }
 
-    /// Leaves so many bytes free; more are refused with `ENOSPC`. `None`: there is room again.
+    /// Leaves this many bytes free; more are refused with `ENOSPC`. `None`: there is room again.
     pub fn leave_free(&self, bytes: Option<u64>) {
         let mut state = self.shared.state();
         state.faults.capacity = bytes.map(|bytes| state.used_bytes() + bytes);

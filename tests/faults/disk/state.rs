@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub const ROOT: u64 = 1;
-/// A handle is the life of the disk, and below it a number of so many bits.
+/// A handle is the life of the disk, and below it a number of this many bits.
 const HANDLE_BITS: u32 = 40;
 
 /// What a cut takes of that which was not synced.

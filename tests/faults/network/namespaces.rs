@@ -82,7 +82,7 @@ impl Namespaces {
         self.enforce(to);
     }
 
-    /// Drops so many percent of the packets between the node and its peers, each way.
+    /// Drops this many percent of the packets between the node and its peers, each way.
     pub fn lose(&mut self, node: usize, percent: u32) {
         self.rules[node].loss = percent;
         self.enforce(node);

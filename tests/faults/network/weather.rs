@@ -50,7 +50,7 @@ impl Weather {
         self.delay + self.jitter.mul_f64(random.f64()) + self.retransmissions(random)
     }
 
-    /// How long a chunk of so many bytes keeps the line busy.
+    /// How long a chunk of this many bytes keeps the line busy.
     pub(super) fn occupies(&self, bytes: usize) -> Duration {
         match self.bytes_per_second {
             Some(rate) => Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64),

@@ -36,7 +36,7 @@ impl Clock {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
 
-    /// Sets it so many seconds before or behind its base, within a second.
+    /// Sets it this many seconds before or behind its base, within a second.
     pub fn jump(&self, seconds: i64) {
         // Replaced as a whole: it may be read at any moment.
         let new = self.file.with_extension("new");

@@ -140,7 +140,7 @@ impl Device {
         self.options.capacity.saturating_sub(self.used)
     }
 
-    /// A write of so many bytes begins.
+    /// A write of this many bytes begins.
     pub fn write(&mut self, part: Part, bytes: usize) -> Course {
         self.changes += 1;
         if self.dies() {

@@ -31,34 +31,34 @@ pub enum Place {
 /// Something that goes wrong once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The process dies in the middle of an operation, after so many others. The disk is
+    /// The process dies in the middle of an operation, after this many others. The disk is
     /// [halted](super::SimDisk::is_halted) then, and the world is to call `crash`.
     Crash {
         /// Operations before it.
         after: u32,
     },
-    /// A write fails, after so many others.
+    /// A write fails, after this many others.
     WriteError {
         /// Which database's.
         part: Part,
         /// Writes before it.
         after: u32,
     },
-    /// A sync fails, after so many others: what it was to write is lost but counts as clean.
+    /// A sync fails, after this many others: what it was to write is lost but counts as clean.
     SyncError {
         /// Which database's.
         part: Part,
         /// Syncs before it.
         after: u32,
     },
-    /// A read returns a flipped bit, after so many others. The platter is sound. Damage.
+    /// A read returns a flipped bit, after this many others. The platter is sound. Damage.
     ReadFlip {
         /// Which database's.
         part: Part,
         /// Reads before it.
         after: u32,
     },
-    /// A sector of a sync, after so many others, lands in the place of another. Damage.
+    /// A sector of a sync, after this many others, lands in the place of another. Damage.
     Misdirect {
         /// Which database's.
         part: Part,
@@ -145,7 +145,7 @@ impl Default for DiskOptions {
 pub struct Countdown(Option<u32>);
 
 impl Countdown {
-    /// It strikes after so many more.
+    /// It strikes after this many more.
     pub fn set(&mut self, after: u32) {
         self.0 = Some(after);
     }

@@ -45,7 +45,7 @@ pub struct SimFile {
 }
 
 impl SimFile {
-    /// An empty file on a device with sectors of so many bytes.
+    /// An empty file on a device with sectors of this many bytes.
     pub fn new(sector: usize) -> Self {
         Self {
             bytes: Vec::new(),

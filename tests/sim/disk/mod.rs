@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// How often a note reaches the platter by itself: one in so many.
+/// How often a note reaches the platter by itself: one in this many.
 const NOTES_PER_WRITE_BACK: u32 = 16;
 
 /// Which state is in use.

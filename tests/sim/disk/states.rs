@@ -25,7 +25,7 @@ impl SimTable {
 
 impl Table for SimTable {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
-        self.db().get(key).map_err(told)
+        self.db().get(key).map_err(table_error)
     }
 
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Scan<'_> {
@@ -46,7 +46,7 @@ impl Table for SimTable {
                 Ok(None) => None,
                 Err(error) => {
                     ended = true;
-                    Some(Err(told(error)))
+                    Some(Err(table_error(error)))
                 }
             }
         }))
@@ -54,15 +54,15 @@ impl Table for SimTable {
 
     fn set(&self, key: &[u8], value: &[u8]) -> Result<(), TableError> {
         let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-        self.db().write(vec![(key, Some(value))]).map_err(told)
+        self.db().write(vec![(key, Some(value))]).map_err(table_error)
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), TableError> {
-        self.db().write(vec![(Bytes::copy_from_slice(key), None)]).map_err(told)
+        self.db().write(vec![(Bytes::copy_from_slice(key), None)]).map_err(table_error)
     }
 
     fn sync(&self) -> Result<(), TableError> {
-        self.db().sync().map_err(told)
+        self.db().sync().map_err(table_error)
     }
 
     fn size_on_disk(&self) -> Result<u64, TableError> {
@@ -81,7 +81,7 @@ fn is_empty(start: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
     }
 }
 
-fn told(error: StorageError) -> TableError {
+fn table_error(error: StorageError) -> TableError {
     TableError(error.to_string())
 }
 

@@ -1,5 +1,5 @@
 //! State machine safety (Raft §5.4): what is committed is durable on a quorum,
-//! and stays for ever, at its place, in the log of every leader to come.
+//! and stays forever, at its place, in the log of every leader to come.
 
 use crate::sim::ledger::Held;
 use crate::sim::ledger::lives::Life;

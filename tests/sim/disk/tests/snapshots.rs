@@ -11,7 +11,7 @@ use kontiki::storage::snapshot::encode;
 use kontiki::storage::{SnapshotHeader, StageError, StateStore};
 use kontiki::types::EntryId;
 
-/// The file of a state after so many entries.
+/// The file of a state after this many entries.
 fn file(entries: u64) -> Vec<u8> {
     let disk = formatted(99);
     let mut rng = Rng::with_seed(99);

@@ -1,7 +1,7 @@
 //! What this program does not know ends the node: it is neither guessed nor left out.
 
 use crate::kv::support::{Store, bytes};
-use kontiki::machine::{ClusterVersion, Command, MachineError, Outcome, Raise};
+use kontiki::machine::{ClusterVersion, Command, CommandResult, MachineError, Raise};
 
 #[test]
 fn a_command_of_an_unknown_kind_is_an_error_and_no_refusal() {
@@ -34,7 +34,7 @@ fn a_cluster_is_raised_to_what_every_member_is_known_to_support() {
 fn a_cluster_version_is_raised_by_an_entry_and_only_to_one_that_is_known() {
     let mut store = Store::new();
     let raise = |version| Command::Raise(Raise { version });
-    assert_eq!(store.apply(&raise(ClusterVersion::SUPPORTED)).outcome, Outcome::Raised);
+    assert_eq!(store.apply(&raise(ClusterVersion::SUPPORTED)).result, CommandResult::Raised);
     assert_eq!(store.machine.version(), ClusterVersion::SUPPORTED);
     let beyond = raise(ClusterVersion(ClusterVersion::SUPPORTED.get() + 1));
     let error = store.machine.apply(store.next_id(), &beyond.encode()).unwrap_err();
