@@ -12,12 +12,15 @@
 //!   └── reads, scan, snapshot: on this node, once its state is as fresh as asked
 //! ```
 //!
-//! * [`router`]: all requests that only the leader can answer: find the leader, wait for an election ([`patience`]), ask it, try again what was certainly not done. Other nodes get checked commands and questions ([`remote`]), never a client's message.
+//! * [`router`]: all requests that only the leader can answer: find the leader, wait for an election
+//!   ([`patience`]), ask it, try again what was certainly not done. Other nodes get checked commands and
+//!   questions ([`remote`]), never a client's message.
 //! * [`views`]: from a [read level](read_level) to a view of the state.
 //! * [`deadline`]: each request has one, and is answered a little before it.
 //! * [`heavy`]: long reads leave the threads that serve the network.
 //! * [`paging`], [`page_token`], [`answer_stream`]: long answers in bounded pieces.
-//! * [`fault`]: every refusal has a reason and, for a write, an outcome; [`refusals`] maps the errors of the layers below.
+//! * [`fault`]: every refusal has a reason and, for a write, an outcome; [`refusals`] maps the errors of the
+//!   layers below.
 //!
 //! The simulator drives the router with its own [`clock`], in virtual time.
 //!

@@ -17,7 +17,8 @@
 //! * [`args`]: the flags; [`plan`]: the same, checked. [`error`]: why nothing was measured.
 //! * [`target`]: whom to ask and connect to; [`cluster`]: what the nodes report about themselves.
 //! * [`workload`]: keys, values, requests.
-//! * [`store`]: the few calls that are needed; [`call`]: what both APIs share; [`kontiki`], [`etcd`]: the messages of each.
+//! * [`store`]: the few calls that are needed; [`call`]: what both APIs share; [`kontiki`], [`etcd`]: the
+//!   messages of each.
 //! * [`load`]: threads; [`client`]: one client; [`pace`]: the open loop.
 //! * [`recorder`]: counts and histograms. [`machine`]: processor time.
 //! * [`preload`], [`compactor`], [`verify`]: before, during and after the load; [`sample`]: what is compared.

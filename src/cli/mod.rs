@@ -1,8 +1,8 @@
 //! The command line: one file per command.
 //!
-//! A command is a function from its arguments to an [`Exit`] or a
-//! [`CliError`]. What it found goes to standard output, in the form that
-//! `-o` says; errors go to standard error, with the layer that failed, the likely cause and the next command to try (see `report`).
+//! A command is a function from its arguments to an [`Exit`] or a [`CliError`]. What it found goes to standard
+//! output, in the form that `-o` says; errors go to standard error, with the layer that failed, the likely
+//! cause and the next command to try (see `report`).
 //!
 //! ```text
 //! exit      the meaning of each exit code

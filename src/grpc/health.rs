@@ -1,7 +1,8 @@
 //! Health, in the two senses that an orchestrator distinguishes.
 //!
-//! *Liveness* asks whether restarting this process would help: do its loop and its disk thread answer? It never depends on a quorum, or the loss of some nodes would get the others restarted too. *Readiness* asks whether to send
-//! requests here: a leader is known and this node's state is close behind.
+//! *Liveness* asks whether restarting this process would help: do its loop and its disk thread answer? It never
+//! depends on a quorum, or the loss of some nodes would get the others restarted too. *Readiness* asks whether
+//! to send requests here: a leader is known and this node's state is close behind.
 
 use crate::api::context::Api;
 use std::sync::Arc;

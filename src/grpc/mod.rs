@@ -5,8 +5,10 @@
 //!
 //! A request passes, in this order:
 //!
-//! 1. [`listener`]: limits on streams and sizes, keepalive, and [`layers`] that refuse excess requests and explain the transport's refusals;
-//! 2. one of [`kv_service`], [`cluster_service`], [`maintenance_service`], whose handlers all do the same: decode, call the api, encode;
+//! 1. [`listener`]: limits on streams and sizes, keepalive, and [`layers`] that refuse excess requests and
+//!    explain the transport's refusals;
+//! 2. one of [`kv_service`], [`cluster_service`], [`maintenance_service`], whose handlers all do the same:
+//!    decode, call the api, encode;
 //! 3. [`wire`] for both conversions, [`status`](mod@status) for a refusal.
 //!
 //! What is missing: TLS, authentication, and compression.

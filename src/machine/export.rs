@@ -11,8 +11,8 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
-/// The keys and values of a table with the same state, without garbage: blocks, then the meta record. Written into an empty table, which
-/// [`Machine::open`](crate::machine::Machine::open) then opens, they give a machine
+/// The keys and values of a table with the same state, without garbage: blocks, then the meta record. Written
+/// into an empty table, which [`Machine::open`](crate::machine::Machine::open) then opens, they give a machine
 /// with the same answers and hashes.
 ///
 /// An error ends it; then everything received before is useless.

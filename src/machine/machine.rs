@@ -120,8 +120,8 @@ impl Machine {
     /// Applies the next entry, which holds a command.
     ///
     /// A command that cannot be done changes nothing but [`applied`](Self::applied), and is answered with
-    /// [`CommandResult::Refused`]. One that this program does not know is an error, not a refusal: other nodes may know it.
-    /// Panics if `id` does not follow the last one.
+    /// [`CommandResult::Refused`]. One that this program does not know is an error, not a refusal: other nodes
+    /// may know it. Panics if `id` does not follow the last one.
     pub fn apply(&mut self, id: EntryId, command: &Bytes) -> Result<Reply, MachineError> {
         self.check_follows(id);
         let command = Command::decode(command).map_err(|error| unknown_command(id, command, &error))?;

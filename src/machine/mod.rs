@@ -13,10 +13,13 @@
 //!
 //! 1. The replica has it committed in the log and calls [`Machine::apply`] with
 //!    its id and its bytes ([`Command::decode`]; what does not decode ends the node, `compatibility.rs`).
-//! 2. The index knows the version that it replaces ([`kv`](crate::kv)). If the previous version was asked for, its value is fetched: from the records that are not in a block yet, or from the table.
+//! 2. The index knows the version that it replaces ([`kv`](crate::kv)). If the previous version was asked for,
+//!    its value is fetched: from the records that are not in a block yet, or from the table.
 //! 3. The new record is added to those, to the index and to the rolling hash. The answer is ready.
-//! 4. [`Machine::commit`], once for many entries, writes full blocks, and returns the [`View`] that shows the put to readers.
-//! 5. A [`Saver`], now and then and on another thread, writes the rest and the meta record that vouches for all of it: after a crash the state ends with some entry, and the log is applied again from there (`blocks/`).
+//! 4. [`Machine::commit`], once for many entries, writes full blocks, and returns the [`View`] that shows the
+//!    put to readers.
+//! 5. A [`Saver`], now and then and on another thread, writes the rest and the meta record that vouches for all
+//!    of it: after a crash the state ends with some entry, and the log is applied again from there (`blocks/`).
 //! 6. Replaced and compacted later, it is found by [`Machine::collect_garbage`],
 //!    a few keys at a time, and removed from index and table.
 //!
@@ -28,7 +31,8 @@
 //!
 //! # Caveats
 //!
-//! * There are no leases, sessions and watches yet. Their records will go into the same blocks, under their own table names (`tables.rs`).
+//! * There are no leases, sessions and watches yet. Their records will go into the same blocks, under their own
+//!   table names (`tables.rs`).
 
 mod blocks;
 mod command;

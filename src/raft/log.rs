@@ -191,8 +191,9 @@ impl Log {
         }
     }
 
-    /// The last entry at or below `limit.index` whose term is not above
-    /// `limit.term`: two logs cannot agree above it. Skips whole terms, so that a long divergence costs one round trip per term, not per entry (Raft §5.3).
+    /// The last entry at or below `limit.index` whose term is not above `limit.term`: two logs cannot agree
+    /// above it. Skips whole terms, so that a long divergence costs one round trip per term, not per entry
+    /// (Raft §5.3).
     pub(crate) fn last_agreeable(&self, limit: EntryId) -> EntryId {
         let end = limit.index.0.saturating_sub(self.base.index.0);
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.entries.len());

@@ -1,10 +1,10 @@
 //! Consensus as a pure value: no clock, socket, disk, thread or global randomness.
 //!
-//! **Terms and elections.** Time is divided into terms with at most one leader each. A follower that hears nothing for a random election timeout first
-//! asks whether it could win (pre-vote, thesis §9.6), so that a node that was cut off does
-//! not disturb the others when it returns; then it enters a new term, votes for
-//! itself and asks for votes (`role.rs`, `election.rs`). Voters give one vote per term,
-//! to a candidate whose log is not behind theirs, and ignore requests while their leader is alive.
+//! **Terms and elections.** Time is divided into terms with at most one leader each. A follower that hears
+//! nothing for a random election timeout first asks whether it could win (pre-vote, thesis §9.6), so that a
+//! node that was cut off does not disturb the others when it returns; then it enters a new term, votes for
+//! itself and asks for votes (`role.rs`, `election.rs`). Voters give one vote per term, to a candidate whose
+//! log is not behind theirs, and ignore requests while their leader is alive.
 //!
 //! **Replication.** The leader appends proposals and sends them to all
 //! (`leader.rs`): one append at a time while it searches for the point where the logs agree, then a pipeline
@@ -12,19 +12,21 @@
 //! majority holds durably is committed, if it ends with an entry of the leader's term; that is why a new
 //! leader begins with a no-op.
 //!
-//! **Reads.** A leader that a majority confirms after the read began may answer from its state at the commit index of that moment (`reads.rs`).
+//! **Reads.** A leader that a majority confirms after the read began may answer from its state at the commit
+//! index of that moment (`reads.rs`).
 //!
-//! **The disk.** Orders leave at once, statements wait: whatever a node says about itself (a vote, an acknowledgement, its term) is held back until the write that it rests on is durable. The kind of message decides (`message.rs`), in the only function that sends any (`core.rs`). No driver can get that order wrong.
+//! **The disk.** Orders leave at once, statements wait: whatever a node says about itself (a vote, an
+//! acknowledgement, its term) is held back until the write that it rests on is durable. The kind of message
+//! decides (`message.rs`), in the only function that sends any (`core.rs`). No driver can get that order wrong.
 //!
 //! **Time and randomness are inputs**: ticks, and a seed.
 //!
-//! # What is not here, and what that costs
+//! # What is missing
 //!
-//! * Members are types of the core and of the log, joint majorities are
-//!   counted, but there is no door yet to change them at run time.
+//! * Members are part of the core and of the log, and joint majorities are counted, but they cannot be changed
+//!   at run time yet.
 //! * No lease reads: each round of reads costs a round trip.
-//! * The log's tail since the last compaction is in memory, bounded; whoever
-//!   needs older entries gets a snapshot.
+//! * The log's tail in memory is bounded; older entries have to be read from the log's store.
 
 mod core;
 mod effects;

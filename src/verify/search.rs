@@ -6,8 +6,10 @@
 //! 1993; Lowe 2017). Deciding this is NP-complete (Gibbons and Korach 1997); what makes it fast here, most
 //! important first:
 //!
-//! 1. *No needed value is given up.* A value that an unplaced operation needs, and that nothing will bring back, is not overwritten. With unique values that leaves hardly a choice.
-//! 2. *What changes nothing goes first.* A read that fits now can be placed now: any order that has it later remains one with it here.
+//! 1. *No needed value is given up.* A value that an unplaced operation needs, and that nothing will bring
+//!    back, is not overwritten. With unique values that leaves hardly a choice.
+//! 2. *What changes nothing goes first.* A read that fits now can be placed now: any order that has it later
+//!    remains one with it here.
 //! 3. *Optional operations wait until something needs them.* See [`Search::optional`].
 //!
 //! Configurations are remembered by a fingerprint of 128 bits, so memory does not grow with the length of the

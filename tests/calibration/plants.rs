@@ -8,10 +8,10 @@
 //! +        if index > core.log.commit() && (own_term || planted!(CommitsOldTerm)) {
 //! ```
 //!
-//! A heading is the bug's name and who should see it first; a sentence follows. Each `@` begins a change: in this file
-//! the text behind `-`, which stands there exactly once (white space does not count), becomes the text behind `+`, where
-//! `planted!(Name)` is true while the bug is chosen. Bugs in the same lines share their changes: their headings
-//! follow each other.
+//! A heading is the bug's name and who should see it first; a sentence follows. Each `@` begins a change: in
+//! this file the text behind `-`, which stands there exactly once (white space does not count), becomes the
+//! text behind `+`, where `planted!(Name)` is true while the bug is chosen. Bugs in the same lines share their
+//! changes: their headings follow each other.
 
 use std::collections::BTreeMap;
 use std::fs;

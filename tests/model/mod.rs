@@ -54,9 +54,10 @@
 //! | `led terms=2 compactions=1 proposals=1` | 559,250 | 5,636,672 | 29 | 20 |
 //! | all, `large_scopes` | 7,878,962 | 88,533,810 | | 543 |
 //!
-//! The largest of them needs 1.2 GB; all take 3.5 minutes of two idle cores. Whether the next larger ones
-//! fit into 15 is not known: `led prevotes terms=2 breaks=1` was not finished after 4 minutes and 7,660,081 states. Stopped earlier, on a busy
-//! machine: `empty terms=2` (1,936,235 states and more), `empty prevotes terms=1` (942,909).
+//! The largest of them needs 1.2 GB; all take 3.5 minutes of two idle cores. Whether the next larger ones fit
+//! into 15 is not known: `led prevotes terms=2 breaks=1` was not finished after 4 minutes and 7,660,081 states.
+//! Stopped earlier, on a busy machine: `empty terms=2` (1,936,235 states and more), `empty prevotes terms=1`
+//! (942,909).
 //!
 //! `KONTIKI_MODEL='led slow terms=2 crashes=1' cargo test --test suite model::asked -- --ignored --nocapture`
 //! searches a scope of your choice; several are parted by `;`.

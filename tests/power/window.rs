@@ -1,5 +1,5 @@
-//! Neither the log's store nor the state ever has as much as a segment of the engine unsynced: with more, a cut may take what
-//! was synced before.
+//! Neither the log's store nor the state ever has as much as a segment of the engine unsynced: with more, a cut
+//! may take what was synced before.
 
 use crate::faults::disk::{self, Disk};
 use crate::kv::support::{Store, compact, put, txn};

@@ -1,6 +1,6 @@
 //! Seeds that once found a bug. What a seed does changes with the world, so that the bug is planted too
-//! (`tests/calibration/plants/`). The other finds of DESIGN.md ("What it found") are kept as scripts and plants alone: their seeds
-//! have done something else since the world of a seed is drawn otherwise.
+//! (`tests/calibration/plants/`). The other finds of DESIGN.md ("What it found") are kept as scripts and plants
+//! alone: their seeds have done something else since the world of a seed is drawn otherwise.
 
 use crate::sim::runner::{RunOptions, run_seed};
 

@@ -1,5 +1,5 @@
-//! A crash at any point of a write leaves the log as it was before the write or as it is after it; and one at any point of the
-//! moving of the log into its store leaves the log as it is.
+//! A crash at any point of a write leaves the log as it was before the write or as it is after it; and one at
+//! any point of the moving of the log into its store leaves the log as it is.
 
 use crate::storage::{append, entry, job, open, store_all};
 use fastrand::Rng;

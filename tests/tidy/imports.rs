@@ -76,14 +76,15 @@ fn read(folder: &Path, at: &mut Module, texts: &mut BTreeMap<Module, String>) {
     }
 }
 
-/// Without comments, and without the tests, which stand last.
+/// Without comments, and without the tests, which come last.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Each item that a module names by a path from `crate`, or that it takes from a child; groups in braces taken apart.
+/// Each item that a module names by a path from `crate`, or that it imports from a child, with groups in
+/// braces expanded.
 fn paths(text: &str, module: &Module, all: &BTreeMap<Module, String>) -> Vec<Module> {
     let mut found = Vec::new();
     let behind = |start: usize, word: &str| text[start + word.len()..].chars().peekable();
@@ -106,7 +107,7 @@ fn paths(text: &str, module: &Module, all: &BTreeMap<Module, String>) -> Vec<Mod
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-/// Reads `a::b`, `a::{b, c::d}` or `a::*`, and stops behind it.
+/// Parses `a::b`, `a::{b, c::d}` or `a::*`, and stops after it.
 fn tree(text: &mut Chars<'_>, parent: &Module, found: &mut Vec<Module>) {
     let mut path = parent.clone();
     loop {
@@ -135,7 +136,7 @@ fn tree(text: &mut Chars<'_>, parent: &Module, found: &mut Vec<Module>) {
     if !path.is_empty() {
         found.push(path);
     }
-    // `as another`, or the rest of an expression, up to where the group goes on.
+    // Skips `as other`, or the rest of an expression, up to where the group continues.
     skip_blanks(text);
     if text.clone().take(3).eq("as ".chars()) {
         while text.next_if(|c| c.is_alphanumeric() || matches!(c, '_' | ' ')).is_some() {}
@@ -146,8 +147,8 @@ fn skip_blanks(text: &mut Chars<'_>) {
     while text.next_if(|c| c.is_whitespace()).is_some() {}
 }
 
-/// The file in which an item is at home: the longest part of its path that is a module, or the child from which
-/// that module hands it on.
+/// The file that defines an item: the longest part of its path that is a module, or the child from which that
+/// module re-exports it.
 fn home(path: &[String], named: &BTreeMap<&Module, Vec<Module>>) -> Module {
     let length = (1..=path.len()).rev().find(|length| named.contains_key(&path[..*length].to_vec()));
     let module = path[..length.unwrap_or(0)].to_vec();

@@ -1,11 +1,11 @@
-//! The rules of the house that the compiler does not know.
+//! The rules of this code base that the compiler does not check.
 
 mod imports;
 
 use imports::Imports;
 use std::path::{Path, PathBuf};
 
-/// The layers from the ground up: a folder may name only those before it.
+/// The layers, bottom first: a folder may import only those before it.
 const LAYERS: [&str; 10] = [
     "types",
     "settings",
@@ -37,7 +37,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The lines of code that name `word`, comments left out.
+/// The lines of code that contain `word`, without comments.
 fn mentions(folder: &str, word: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (path, text) in sources(folder) {
@@ -71,10 +71,10 @@ fn no_arrow_runs_back_up() {
     assert!(wrong.is_empty(), "these lines name a layer above or beside their own:\n{}", wrong.join("\n"));
 }
 
-/// Circles that are there still: whatever a circle is about, it goes through one of these.
+/// Circles that are left: each known circle goes through one of these modules.
 const KNOWN_CIRCLES: [&str; 4] = ["kv::export", "peers", "storage", "storage::log"];
 
-/// What cannot be read without something that cannot be read without it is one file, or three.
+/// Two files that cannot be understood without each other should be one file, or three.
 #[test]
 fn files_stand_above_what_they_import() {
     let mut circles = Imports::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).circles();
@@ -83,7 +83,7 @@ fn files_stand_above_what_they_import() {
     assert!(circles.is_empty(), "these files import each other in a circle:\n{}", circles.join("\n"));
 }
 
-/// Who shares code with what is checked shares its mistakes.
+/// A checker that shared code with what it checks could share its mistakes.
 #[test]
 fn the_checker_stands_alone() {
     let mut wrong: Vec<String> = mentions("verify", "crate::");
@@ -91,7 +91,7 @@ fn the_checker_stands_alone() {
     for library in ["tokio", "tonic", "sled", "clap", "bytes"] {
         wrong.extend(mentions("verify", &format!("{library}::")));
     }
-    assert!(wrong.is_empty(), "the checker knows nothing of the store:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "the checker must not use the store's code:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -112,24 +112,24 @@ fn the_core_is_pure() {
             wrong.extend(mentions(folder, word));
         }
     }
-    assert!(wrong.is_empty(), "consensus and state machine know no world:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "consensus and state machine must be pure:\n{}", wrong.join("\n"));
 }
 
 /// Bugs for the calibration are planted into a copy (`tests/calibration/plants/`).
 #[test]
 fn the_sources_have_no_planted_bugs() {
     let wrong = mentions("", "planted!");
-    assert!(wrong.is_empty(), "these lines belong into tests/calibration/plants:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "these lines belong in tests/calibration/plants:\n{}", wrong.join("\n"));
 }
 
-/// The hall behind all doors knows none of their languages.
+/// The api is independent of any protocol.
 #[test]
 fn the_api_speaks_no_protocol() {
     let mut wrong = Vec::new();
     for word in ["tonic", "prost", "proto::", "http::", "axum"] {
         wrong.extend(mentions("api", word));
     }
-    assert!(wrong.is_empty(), "only doors speak gRPC:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "only grpc/ and peers/ speak gRPC:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn only_storage_names_the_engine() {
     .iter()
     .flat_map(|folder| mentions(folder, "sled::"))
     .collect();
-    assert!(wrong.is_empty(), "the engine is behind two seams:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "only storage/ may use the engine:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -41,9 +41,12 @@
 //! | a segment is used again | the old header or the new one, and any sectors behind it | finds old records, which the store holds, under the old header; or none under the new one |
 //! | records are read after a kill | them in the page cache only | has synced the files before it reads them, from the disk |
 //!
-//! *An old record is never taken for a new one*: it carries the generation of its segment's use, which increases with each use, and the checksum of its own predecessor. Checksums are salted with a secret of the directory, so that no value that a client stores can pass for a record.
+//! *An old record is never taken for a new one*: it carries the generation of its segment's use, which
+//! increases with each use, and the checksum of its own predecessor. Checksums are salted with a secret of the
+//! directory, so that no value that a client stores can pass for a record.
 //!
-//! *A segment is used again* only when the store would still hold all of its records after a power cut; the storer in [`log`](crate::storage::log) decides that.
+//! *A segment is used again* only when the store would still hold all of its records after a power cut; the
+//! storer in [`log`](crate::storage::log) decides that.
 //!
 //! A sector of 512 bytes is assumed to be written as a whole or not at all; a header that cannot be read is damage.
 

@@ -23,7 +23,8 @@
 //! p                  padding, temporarily
 //! ```
 //!
-//! *One record per run*, not per entry: sled's cost is per record. A run ends at 4 KiB; a single larger entry is its own run, in several parts, so that no page of sled ever grows into a blob.
+//! *One record per run*, not per entry: sled's cost is per record. A run ends at 4 KiB; a single larger entry
+//! is its own run, in several parts, so that no page of sled ever grows into a blob.
 //!
 //! # What is safe, and why
 //!
@@ -40,9 +41,14 @@
 //! | compact | base, then runs below from the bottom up, some per step | runs below the base, which are removed at open | needs nothing: entries below the base are skipped |
 //! | replay | as above; groups that a crash has left in the journal count as *one* | as above | is still there |
 //!
-//! *A segment of the journal is released* when the store was synced with all of it, and enough more has been put and synced since: a power cut may take the last two segments of what sled has synced (fact 10 in [`storage`](crate::storage)). If the journal runs short of segments and there is nothing else to put, the storer puts padding.
+//! *A segment of the journal is released* when the store was synced with all of it, and enough more has been
+//! put and synced since: a power cut may take the last two segments of what sled has synced (fact 10 in
+//! [`storage`](crate::storage)). If the journal runs short of segments and there is nothing else to put, the
+//! storer puts padding.
 //!
-//! *The journal is full* when the store cannot keep up: then the writer does the storer's next steps itself before it continues. So the backlog in memory is bounded by the journal, 16 MiB, and writes wait, under the watchdog.
+//! *The journal is full* when the store cannot keep up: then the writer does the storer's next steps itself
+//! before it continues. So the backlog in memory is bounded by the journal, 16 MiB, and writes wait, under the
+//! watchdog.
 //!
 //! # Damage
 //!

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Sync at the latest when this many bytes of records were put or removed: fact 10 in [`storage`](crate::storage). sled writes
-/// a multiple of that: it rewrites a page with all its records every few changes.
+/// Sync at the latest when this many bytes of records were put or removed: fact 10 in
+/// [`storage`](crate::storage). sled writes a multiple of that: it rewrites a page with all its records every
+/// few changes.
 const BYTES_BETWEEN_SYNCS: usize = 128 << 10;
 
 /// See the module.

@@ -8,25 +8,27 @@
 //! *Data.* A file is its durable content and the list of writes and changes of length since its last fsync.
 //! `fsync` and `fdatasync` do the same: both make data and length durable, neither makes a *name* durable.
 //!
-//! *Names.* A directory is its durable entries and the list of changes since its last fsync. A change is atomic (a rename
-//! shows the old or the new file, never neither), and of a directory's changes a prefix survives. Directories
-//! lose independently of each other, and of their files' data: a name may survive whose file is
+//! *Names.* A directory is its durable entries and the list of changes since its last fsync. A change is atomic
+//! (a rename shows the old or the new file, never neither), and of a directory's changes a prefix survives.
+//! Directories lose independently of each other, and of their files' data: a name may survive whose file is
 //! empty, and data may survive whose name is gone. Renames between directories are refused (`EXDEV`).
 //!
 //! *A cut* is one of [`Loss`]. After it everything is refused with `EIO` until [`Disk::revive`], and handles
 //! opened before it stay dead forever.
 //!
-//! *A failed fsync* ([`Disk::fail_next_fsync`]) does what Linux does: it says `EIO` once to every handle that is open, the
-//! data is still read back, counts as clean, and is gone at the next cut; the next fsync succeeds.
+//! *A failed fsync* ([`Disk::fail_next_fsync`]) does what Linux does: it says `EIO` once to every handle that
+//! is open, the data is still read back, counts as clean, and is gone at the next cut; the next fsync succeeds.
 //!
 //! No page cache of the kernel is in between (`FOPEN_DIRECT_IO`, no attribute or name is cached), so the order of
 //! operations is the order of the system calls. What survives is drawn from a seed: equal operations, equal cuts.
 //!
-//! *With the cache* ([`Disk::mount_cached`]) the kernel keeps what was written (and passes it on at once), across opens, as
-//! it does for any file system; partly written pages, which it keeps of others but not of FUSE, are read before an fsync fails. After a failed fsync the disk itself no longer has the data: it is read for as
-//! long as the kernel keeps its clean pages, and a program that has them dropped sees what is true.
+//! *With the cache* ([`Disk::mount_cached`]) the kernel keeps what was written (and passes it on at once),
+//! across opens, as it does for any file system; partly written pages, which it keeps of others but not of
+//! FUSE, are read before an fsync fails. After a failed fsync the disk itself no longer has the data: it is
+//! read for as long as the kernel keeps its clean pages, and a program that has them dropped sees what is true.
 //!
-//! Milder than POSIX allows in two points: a change of a directory is never torn, and a directory's changes survive in order.
+//! Milder than POSIX allows in two points: a change of a directory is never torn, and a directory's changes
+//! survive in order.
 
 mod content;
 mod fuse;

@@ -1,9 +1,9 @@
 //! The disk of a simulated machine.
 //!
-//! The journal's segments are files that are written anywhere. A database stands in for sled: it is one file of checksummed frames, an operation
-//! each. Both are seen through a page cache. So what a crash or a fault leaves is not decided but found out:
-//! the segments are read by the real journal, a database's file is read back up to the first frame that is none, as sled
-//! does, and then the real code judges what there is.
+//! The journal's segments are files that are written anywhere. A database stands in for sled: it is one file of
+//! checksummed frames, an operation each. Both are seen through a page cache. So what a crash or a fault leaves
+//! is not decided but found out: the segments are read by the real journal, a database's file is read back up
+//! to the first frame that is none, as sled does, and then the real code judges what there is.
 //!
 //! ```text
 //! journal ─ SimJournalFiles ── SectorFile: bytes ─┐
