@@ -1,10 +1,10 @@
 //! The data directory as a whole: what is where, and whose it is.
 
-use crate::storage::Options;
 use crate::storage::error::{OpenError, StorageError};
 use crate::storage::fsync;
 use crate::storage::identity::IdentityFile;
 use crate::storage::lock::DirectoryLock;
+use crate::storage::options::Options;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -63,13 +63,13 @@ impl Layout {
 }
 
 /// A directory that belongs to this node and is locked.
-pub(crate) struct Directory {
+pub(crate) struct DataDirectory {
     pub layout: Layout,
     pub lock: DirectoryLock,
     pub identity: IdentityFile,
 }
 
-impl Directory {
+impl DataDirectory {
     /// Creates or checks the directory.
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
         let layout = Layout::new(&options.dir);

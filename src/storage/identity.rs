@@ -2,7 +2,8 @@
 //! before anything else is touched.
 
 use crate::storage::error::{OpenError, StorageError};
-use crate::storage::{Options, sealed_file};
+use crate::storage::options::Options;
+use crate::storage::sealed_file;
 use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

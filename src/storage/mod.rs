@@ -70,6 +70,7 @@ mod identity;
 pub mod journal;
 mod lock;
 pub mod log;
+mod options;
 mod peers;
 mod sealed_file;
 mod sled_db;
@@ -83,6 +84,7 @@ pub use codec::{Malformed, decode_members, encode_members};
 pub use error::{OpenError, StageError, StorageError};
 pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
 pub use log::{LogReader, LogSettings, LogStore, LogStorer, RestoredLog};
+pub use options::Options;
 pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
@@ -90,41 +92,15 @@ pub use state_store::{StagedState, StateStore, VerifiedState};
 pub use table::STATE_WINDOW_BYTES;
 pub use watchdog::{Unfinished, watched};
 
-use crate::storage::directory::Directory;
+use crate::storage::directory::DataDirectory;
 use crate::storage::journal::DiskFiles;
 use crate::storage::log::{OpenLog, SledRecords};
 use crate::storage::sled_db::SledSettings;
 use crate::storage::sled_states::StateSettings;
-use crate::types::{ClusterId, NodeId};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The page cache of the log's store: it is written in order, and read at the start and for followers that lag.
 const LOG_CACHE_BYTES: u64 = 8 << 20;
-
-/// How a data directory is opened.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The directory; created if it does not exist.
-    pub dir: PathBuf,
-    /// The cluster that it must belong to.
-    pub cluster: ClusterId,
-    /// The token that the cluster's id is derived from, for messages to people.
-    pub cluster_token: String,
-    /// The node that it must belong to.
-    pub node: NodeId,
-    /// The node's name, for messages to people.
-    pub name: String,
-    /// False (`--unsafe-no-fsync`): a power cut may lose acknowledged writes.
-    pub fsync: bool,
-    /// How the log is kept.
-    pub log: LogSettings,
-    /// The page cache of the state, in bytes.
-    pub cache_bytes: u64,
-    /// How long the opening may take before the disk counts as failed.
-    pub open_timeout: Duration,
-}
 
 /// An open data directory.
 pub struct Storage {
@@ -155,7 +131,7 @@ pub fn open(options: &Options) -> Result<Storage, OpenError> {
 }
 
 fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
-    let Directory { layout, lock, mut identity } = Directory::open(options)?;
+    let DataDirectory { layout, lock, mut identity } = DataDirectory::open(options)?;
     let lock = Arc::new(lock);
     let log = SledSettings {
         dir: layout.raft(),

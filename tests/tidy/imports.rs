@@ -91,7 +91,8 @@ fn paths(text: &str, module: &Module, all: &BTreeMap<Module, String>) -> Vec<Mod
     let apart =
         |start: usize| text[..start].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_');
     for (start, word) in text.match_indices("crate::") {
-        if apart(start) {
+        // `pub(in crate::a)` says who may see an item, and imports nothing.
+        if apart(start) && !text[..start].ends_with("(in ") {
             tree(&mut behind(start, word), &Vec::new(), &mut found);
         }
     }

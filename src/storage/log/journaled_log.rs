@@ -6,12 +6,12 @@ use crate::storage::error::StorageError;
 use crate::storage::journal::{self, Journal, JournalFiles, JournalSettings, Recovered, Segments};
 use crate::storage::log::backlog::{Backlog, Item};
 use crate::storage::log::load;
+use crate::storage::log::log_store::{LogSettings, LogStore, OpenLog};
 use crate::storage::log::overlay;
 use crate::storage::log::reader::LogReader;
 use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::run_log::RunLog;
 use crate::storage::log::storer::{self, Storer, StorerHandle};
-use crate::storage::log::{LogSettings, LogStore, OpenLog};
 use crate::types::{ClusterId, EntryId, Index};
 use std::sync::{Arc, Mutex};
 

@@ -5,8 +5,8 @@
 
 use crate::raft::{Entry, HardState, Mark, Persist};
 use crate::storage::codec::Malformed;
-use crate::storage::log::RestoredLog;
 use crate::storage::log::load::Loaded;
+use crate::storage::log::log_store::RestoredLog;
 use crate::types::{EntryId, Index};
 
 /// Folds jobs into one that has the same effect.

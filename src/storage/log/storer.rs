@@ -3,8 +3,8 @@
 use crate::raft::Mark;
 use crate::storage::error::StorageError;
 use crate::storage::journal::Segments;
-use crate::storage::log::LogStorer;
 use crate::storage::log::backlog::{Backlog, Item};
+use crate::storage::log::log_store::LogStorer;
 use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::run_log::RunLog;
 use crate::types::Index;

@@ -1,0 +1,29 @@
+//! How a data directory is opened.
+
+use crate::storage::log::LogSettings;
+use crate::types::{ClusterId, NodeId};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a data directory is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory; created if it does not exist.
+    pub dir: PathBuf,
+    /// The cluster that it must belong to.
+    pub cluster: ClusterId,
+    /// The token that the cluster's id is derived from, for messages to people.
+    pub cluster_token: String,
+    /// The node that it must belong to.
+    pub node: NodeId,
+    /// The node's name, for messages to people.
+    pub name: String,
+    /// False (`--unsafe-no-fsync`): a power cut may lose acknowledged writes.
+    pub fsync: bool,
+    /// How the log is kept.
+    pub log: LogSettings,
+    /// The page cache of the state, in bytes.
+    pub cache_bytes: u64,
+    /// How long the opening may take before the disk counts as failed.
+    pub open_timeout: Duration,
+}
