@@ -228,7 +228,7 @@ async fn nobody_there_is_said_with_the_address() {
     assert!(error.contains("127.0.0.1:1") && error.contains("refused"), "{error}");
 }
 
-/// Programs read this: a field may be added, and none renamed or dropped.
+/// Programs read this: fields may be added, but never renamed or dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_json_form_is_stable() {
     let fake = Fake::start(vec![]).await;

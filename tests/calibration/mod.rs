@@ -1,9 +1,9 @@
-//! Do the tests see bugs? Each planted bug runs in simulated clusters until something objects.
+//! Do the tests find bugs? Each planted bug runs in simulated clusters until something objects.
 //!
-//! The bugs are changes to the sources (`plants.rs`, `plants/`). `make calibrate` puts all of them into a copy
-//! (`assemble.rs`), and prints for each bug how many seeds it took and what was said.
-//! A bug that nobody sees within [`SEEDS`] seeds is a hole in the tests, and so is a
-//! seed that objects to nothing at all.
+//! The bugs are changes to the sources (`plants.rs`, `plants/`). `make calibrate` puts all of them into a
+//! copy (`assemble.rs`), and prints for each bug how many seeds it took and what was said. A bug that is not
+//! found within [`SEEDS`] seeds is a gap in the tests, and so is a seed that objects although nothing is
+//! planted.
 //!
 //! `KONTIKI_BUGS=VoteBeforeDurable,CommitsOldTerm make calibrate` looks for these alone.
 
@@ -43,7 +43,7 @@ struct Finding {
     seen: Option<(u64, Objection)>,
 }
 
-/// A whole cluster, its disks, its clients and what they were told.
+/// A whole cluster, its disks, its clients and their answers.
 fn cluster(seed: u64) -> Option<Objection> {
     let Failure { words, .. } = run_seed(seed, &RunOptions::default()).err()?;
     Some(Objection { by: Some(watch(words.place())), said: gist(&words.message) })
@@ -177,7 +177,7 @@ fn every_planted_bug_is_seen() {
     assert!(missed.is_empty(), "nobody saw these within {} seeds:\n{}", seeds(), missed.join("\n"));
 }
 
-/// A simulator that has gone blind shows at once: of the bugs, these many never took more than ten seeds.
+/// Detects a simulator that has stopped finding bugs: this many of them never took more than ten seeds.
 #[test]
 #[ignore = "for `make calibrate-sample`, where bugs are planted"]
 fn most_planted_bugs_are_seen_at_once() {

@@ -24,7 +24,7 @@ pub enum Watch {
     Node,
     /// What is compared between nodes and with their disks: votes, leaders, commits, promises, hashes.
     Cluster,
-    /// What clients were told.
+    /// The answers that clients got.
     History,
     /// The deadline for progress once all faults have ended.
     Progress,

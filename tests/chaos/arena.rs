@@ -1,5 +1,5 @@
-//! Where a run takes place: the nodes, a link for each ordered pair of them, and
-//! whatever else the machine lets us take into our hands.
+//! Where a run takes place: the nodes, a link for each ordered pair of them, and whatever else can be
+//! controlled on this machine.
 
 use super::node::Node;
 use super::plan::{Ground, Means};
@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What every node is told beside names and addresses: little of the log is kept, so
-/// that who was away for long needs a snapshot.
+/// The flags of every node besides names and addresses: little of the log is kept, so that a node that was
+/// away for long needs a snapshot.
 const ARGUMENTS: [&str; 8] = [
     "--cluster-token",
     "chaos",
@@ -26,7 +26,7 @@ const ARGUMENTS: [&str; 8] = [
     "256KiB",
 ];
 
-/// How far the nodes' wall clocks are from the truth all the time, in seconds: a week, to either side.
+/// How far the nodes' wall clocks are off all the time, in seconds: a week, in either direction.
 const CLOCKS: [i64; 3] = [0, 7 * 24 * 3600, -7 * 24 * 3600];
 
 /// See the module. Dropping it kills all nodes.
@@ -132,7 +132,7 @@ impl Arena {
         }
     }
 
-    /// The node's disk, if it is in our hands.
+    /// The node's disk, if it can be controlled.
     pub fn disk(&self, place: usize) -> Option<&Disk> {
         self.disks.get(place)
     }

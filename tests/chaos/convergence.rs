@@ -1,5 +1,4 @@
-//! What must be so once all harm has ended: everybody is there, agrees, and has
-//! forgotten nothing.
+//! What must hold once all faults have ended: all nodes are there, agree, and have forgotten nothing.
 
 use super::arena::Arena;
 use super::recorder::Recorder;
@@ -30,7 +29,7 @@ pub struct Found {
     pub registers: usize,
 }
 
-/// Waits for it. Fails with what was still not so at the deadline, or with what was lost.
+/// Waits for convergence. Fails with what did not hold at the deadline, or with what was lost.
 pub async fn require(arena: &Arena, recorder: &Arc<Recorder>) -> Result<Found, String> {
     let healed = Instant::now();
     let clients = clients(&arena.urls());

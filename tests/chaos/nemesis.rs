@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long it is waited for a node that was restarted in turn, before the next one.
+/// How long to wait for a restarted node before the next one is restarted.
 const READY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a node says that ends because its disk is full.
@@ -30,7 +30,7 @@ pub struct Deeds {
     pub orderly_ends: u32,
     /// Nodes that ended themselves because their disk was full, as they may.
     pub gave_up: u32,
-    /// What must not be: a node that ended by itself, or did not when asked to.
+    /// Failures: a node that ended by itself, or did not end when asked to.
     pub offences: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ impl Nemesis {
         std::iter::once(leader).chain(self.others(leader).take(count)).collect()
     }
 
-    /// What is done at once. Answers whom it hit; nobody: it had no effect.
+    /// Does a fault that takes no time. Returns whom it hit; nobody: it had no effect.
     async fn begin(&mut self, fault: Fault) -> Vec<usize> {
         let everybody: Vec<usize> = (0..self.arena.nodes.len()).collect();
         match fault {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Who is hurt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Whoever leads when the step begins.
+    /// The leader when the step begins.
     Leader,
     /// One who does not lead then, counted from 0.
     Follower(usize),
@@ -35,7 +35,7 @@ pub enum Means {
     Packets,
 }
 
-/// One kind of harm; the report has a line for each.
+/// One kind of fault; the report has a line for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     KillLeader,
@@ -161,14 +161,14 @@ impl Fault {
     }
 }
 
-/// A while of harm and a while of peace.
+/// A time with faults and a time of peace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Counted from 1.
     pub number: u32,
     /// One fault, or two at once.
     pub faults: Vec<(Kind, Fault)>,
-    /// How long it hurts. What takes its own time, such as a rolling restart, may take longer.
+    /// How long the faults last. Some, such as a rolling restart, may take longer.
     pub hurt: Duration,
     /// How long there is peace afterwards.
     pub rest: Duration,

@@ -1,4 +1,4 @@
-//! What the clients did and were told: the history, and figures about it.
+//! The clients' operations and answers: the history, and figures about it.
 
 use kontiki::client::{Error, Failure, Outcome};
 use kontiki::verify;
@@ -35,7 +35,7 @@ pub struct Figures {
     pub terms: BTreeSet<u64>,
     /// The nodes that gave them.
     pub answered_by: BTreeMap<String, u64>,
-    /// The most tries that one successful operation took.
+    /// The most attempts that one successful operation took.
     pub attempts_max: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a run was, for people.
+//! A summary of a run, for people.
 
 use super::arena::Arena;
 use super::convergence::Found;
@@ -189,8 +189,8 @@ pub fn missing(facts: &Facts<'_>, kinds: &[Kind]) -> Vec<String> {
     missing
 }
 
-/// So many disks cannot all have been spared: of those that are called full, a third has some room.
+/// After this many, some disk must really have been full: a third of them still have some room.
 const OFTEN: u32 = 8;
 
-/// So many must succeed on the average, the times without a quorum included.
+/// How many must succeed on average, including times without a quorum.
 const OPERATIONS_PER_SECOND: u64 = 25;

@@ -67,7 +67,7 @@ impl Trial {
         self.directory.with_extension(ending)
     }
 
-    /// Answers what was not as it must be.
+    /// Returns what was wrong.
     async fn run(&self) -> Vec<String> {
         let mut arena = Arena::build(&self.directory, self.nodes, self.seed).await;
         arena.lacks.iter().for_each(|lack| println!("left out here: {lack}"));
@@ -197,7 +197,7 @@ impl Trial {
         )
     }
 
-    /// Of a good run all stays but the data.
+    /// After a successful run everything but the data is kept.
     fn tidy(&self) {
         for entry in std::fs::read_dir(&self.directory).unwrap() {
             let path = entry.unwrap().path();

@@ -18,8 +18,8 @@ const CLIENTS: u64 = 8;
 /// Registers in use at a time: few, so that clients meet.
 const REGISTERS: usize = 5;
 
-/// After so long other registers are used. What is in doubt on one register makes
-/// the search for an order longer forever after; so none is used forever.
+/// After this time other registers are used. Operations of unknown outcome make the search for a register's
+/// order longer from then on, so none is used forever.
 const EPOCH: Duration = Duration::from_secs(20);
 
 /// How long a call may take.
@@ -71,8 +71,7 @@ impl Workload {
     }
 }
 
-/// One that may ask any node and goes where it is answered, and one for each node
-/// that asks no other.
+/// A client that may ask any node, and one for each node that asks only that node.
 fn routes(urls: &[String]) -> Vec<Client> {
     let options = Options { timeout: TIMEOUT, connect_timeout: CONNECT_TIMEOUT, ..Options::default() };
     let any = Client::connect(urls, options).unwrap();

@@ -1,4 +1,4 @@
-//! In which layer something failed, from real sockets.
+//! Which layer failed, with real sockets.
 
 use crate::fake::closed_port;
 use kontiki::client::{Client, Error, Failure, Get, Layer, Options, Put};

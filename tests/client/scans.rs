@@ -1,4 +1,4 @@
-//! Scans: chunks, limits, and going on after a break.
+//! Scans: chunks, limits, and resuming after a break.
 
 use crate::fake::{Fake, header, kv};
 use kontiki::client::{Client, Keys, Options, Order, ReadLevel, ScanOptions};

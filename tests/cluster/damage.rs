@@ -1,11 +1,11 @@
-//! Directories that are wrong, damaged or full: refused in words, never taken for something else.
+//! Directories that are wrong, damaged or full: refused with an explanation, never mistaken for something else.
 
 use super::harness::{Cluster, Setup, free_ports, get, put, text, until};
 use kontiki::proto::v1;
 use std::process::Command;
 use tonic_types::StatusExt;
 
-/// Starts a node that must not start, and answers what it said.
+/// Starts a node that must not start, and returns its output.
 async fn refused(cluster: &mut Cluster, place: usize) -> String {
     let seen = cluster.nodes[place].log_text().len();
     cluster.nodes[place].start();

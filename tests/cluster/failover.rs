@@ -74,7 +74,7 @@ async fn a_stopped_leader_is_replaced_and_learns_of_it() {
     // A write of which the stopped leader knows nothing.
     cluster.nodes[new].kv().put(put("while-stopped", "new")).await.unwrap();
     cluster.nodes[old].signal("CONT");
-    // The very first answer may be an error, never the past.
+    // The first answer may be an error, but never stale.
     let answer = cluster.nodes[old].kv().get(get("while-stopped", v1::ReadLevel::Linearizable)).await;
     if let Ok(answer) = answer {
         assert_eq!(text(answer.into_inner().kv).as_deref(), Some("new"), "a stale read");

@@ -1,4 +1,4 @@
-//! Writes and reads that a follower passes on to its leader.
+//! Writes and reads that a follower forwards to its leader.
 
 use super::harness::{Cluster, Node, get, put, text, until};
 use kontiki::proto::v1;
@@ -24,8 +24,7 @@ async fn value(node: &Node, key: &str) -> Option<String> {
 }
 
 /// The address at which a follower looks for its leader belongs to another cluster by now,
-/// which has a leader too. That one must never be told the write, and nobody may take its word
-/// for this cluster's.
+/// which has a leader too. That leader must never get the write, and its answers must not be taken for this cluster's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_never_passed_on_to_another_cluster() {
     let mut cluster = Cluster::start().await;

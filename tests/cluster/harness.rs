@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-/// Conditions are waited for so long; on a busy machine most take far less.
+/// How long to wait for a condition; even on a busy machine most take far less.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Clusters take turns: several at once would starve each other of the two
-/// cores of a small machine, and elections would be about that.
+/// cores of a small machine, and elections would depend on that.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// See the module. Dropping it ends all processes; after a failure it shows their logs.
@@ -317,7 +317,7 @@ impl Node {
     }
 }
 
-/// Waits for a condition, and says in the end what it waited for.
+/// Waits for a condition; a failure says what it waited for.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! The whole: real processes, real gRPC, real disks, real kills.
+//! Whole clusters: real processes, real gRPC, real disks, real kills.
 
 mod damage;
 mod durability;

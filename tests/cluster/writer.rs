@@ -1,4 +1,4 @@
-//! A client that writes all the time and remembers what was promised to it.
+//! A client that writes all the time and remembers what was acknowledged.
 
 use super::harness::{Cluster, get, put, text, until};
 use kontiki::proto::v1;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
-/// Writers that run beside a test.
+/// Writers that run during a test.
 pub struct Writers {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,

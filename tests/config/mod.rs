@@ -1,4 +1,4 @@
-//! The configuration: which source wins, what is remembered of it, and what is refused.
+//! The configuration: which source wins, origins, and what is refused.
 
 mod origins;
 mod refusals;

@@ -1,4 +1,4 @@
-//! Precedence, origins and what follows from what.
+//! Precedence, origins and derived settings.
 
 use super::Sources;
 use kontiki::config::ServeArgs;

@@ -1,4 +1,4 @@
-//! Every rule, with the words in which its breach is told.
+//! Every rule, with the message for breaking it.
 
 use super::Sources;
 use kontiki::config::ConfigError;

@@ -13,7 +13,7 @@ pub(crate) enum Fault {
     /// Not at all.
     #[default]
     None,
-    /// Each write takes so long.
+    /// Each write takes this long.
     Slow(Duration),
     /// Each `nth` write is refused.
     RefuseEvery { nth: u64, reason: &'static str },

@@ -1,4 +1,4 @@
-//! What hurts a cluster: pieces that several kinds of tests use.
+//! Fault injection, shared by several kinds of tests.
 
 pub mod disk;
 pub mod network;

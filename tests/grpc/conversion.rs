@@ -1,4 +1,4 @@
-//! Whatever arrives, its conversion is a value or a refusal, never a panic.
+//! The conversion of any message is a value or a refusal, never a panic.
 
 use kontiki::api::fault::Fault;
 use kontiki::grpc::wire::{read, txn, write};

@@ -1,5 +1,5 @@
-//! Writes and reads on a node that does not lead. The leader is played: the
-//! node follows its heartbeats, and the test answers what it is asked.
+//! Writes and reads on a node that does not lead. The leader is simulated: the node follows its heartbeats,
+//! and the test answers its questions.
 
 use super::node::{Node, get, put};
 use kontiki::api::call::Call;
@@ -89,7 +89,7 @@ async fn what_the_leader_refuses_passes_unchanged() {
     assert_eq!(refused.metadata().get("kontiki-write-outcome").unwrap(), "NOT_APPLIED");
 }
 
-/// Certain refusals that pass are tried again by the server; the client sees none of them.
+/// The server tries again after temporary refusals that are certain; the client does not see them.
 #[tokio::test]
 async fn a_handover_is_waited_for() {
     let node = follower().await;
@@ -101,7 +101,7 @@ async fn a_handover_is_waited_for() {
     assert_eq!(node.peers.questions(), 3);
 }
 
-/// What may have been applied is never asked for twice.
+/// What may have been applied is never sent twice.
 #[tokio::test]
 async fn an_unknown_outcome_is_told_and_not_tried_again() {
     let node = follower().await;

@@ -1,4 +1,4 @@
-//! The client's edge: what arrives, what is refused, where it is executed.
+//! The services for clients: what is accepted, what is refused, where it is executed.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 

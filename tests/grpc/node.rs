@@ -1,5 +1,4 @@
-//! One true node in this process: real storage, replica and client listener.
-//! Only the peers are played.
+//! One real node in this process: real storage, replica and client listener. Only the peers are simulated.
 
 use kontiki::api::clock::SystemClock;
 use kontiki::api::context::{Api, Bounds};
@@ -36,8 +35,8 @@ pub struct Node {
     _dir: tempfile::TempDir,
 }
 
-/// The other nodes, played: what is asked of them is written down, and answered
-/// by what the test has laid out for it, in that order; then they are out of reach.
+/// The other nodes, simulated: their questions are recorded, and get the answers that the test has prepared,
+/// in order; after that they are unreachable.
 #[derive(Default)]
 pub struct Played {
     /// What was asked, and until when.
@@ -49,7 +48,7 @@ pub struct Played {
 }
 
 impl Played {
-    /// Lays out an answer.
+    /// Prepares an answer.
     pub fn will_answer(&self, answer: Result<Answer, NoAnswer>) {
         self.answers.lock().unwrap().push_back(Some(answer));
     }

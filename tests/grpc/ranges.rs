@@ -186,7 +186,7 @@ async fn with_much() -> Node {
     filled(node, 1_000, &"v".repeat(10_000)).await
 }
 
-/// A picture of the state cannot be kept for somebody who does not look at it.
+/// A view of the state is not kept for a client that does not read.
 #[tokio::test]
 async fn a_scan_that_nobody_reads_is_given_up_and_says_so() {
     let node = with_much().await;
@@ -215,7 +215,7 @@ async fn reason_of_the_end(mut snapshot: tonic::Streaming<v1::SnapshotResponse>)
     }
 }
 
-/// Only two snapshots are made at a time: those that nobody reads give way.
+/// Only two snapshots are made at a time: those that nobody reads are cut off.
 #[tokio::test]
 async fn snapshots_that_nobody_reads_make_room_for_others() {
     let node = with_much().await;

@@ -1,4 +1,4 @@
-//! Each refusal over the wire: its code, its reason, its facts, its outcome.
+//! Each refusal over the wire: its code, reason, details and outcome.
 
 use super::node::{Node, get, put};
 use kontiki::proto::v1;

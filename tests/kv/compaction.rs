@@ -1,4 +1,4 @@
-//! Forgetting the past.
+//! Compaction and garbage collection.
 
 use crate::kv::support::{Store, at, compact, everything, records, show};
 use kontiki::api::paging::{Cursor, ScanRead};
@@ -116,7 +116,7 @@ fn an_old_view_says_that_its_past_was_compacted() {
     assert_eq!(records(&*store.table).len(), 2, "a and b");
 }
 
-/// Whoever reads the past in parts says so, and no compaction comes in between.
+/// A read of the past in several parts pins its revision, so that no compaction interferes.
 #[test]
 fn a_revision_that_is_being_read_stays() {
     let mut store = sample();
@@ -134,7 +134,7 @@ fn a_revision_that_is_being_read_stays() {
     assert_eq!(records(&*store.table).len(), 2);
 }
 
-/// A scan is such a reader: between two of its chunks a compaction may come.
+/// A scan is such a read: a compaction may come between two of its chunks.
 #[test]
 fn a_scan_of_an_earlier_revision_ends_as_it_began() {
     let mut store = sample();

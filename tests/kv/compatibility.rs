@@ -1,4 +1,4 @@
-//! What this program does not know ends the node: it is neither guessed nor left out.
+//! A node ends when it meets something that its program does not know: it neither guesses nor skips it.
 
 use crate::kv::support::{Store, bytes};
 use kontiki::machine::{ClusterVersion, Command, CommandResult, MachineError, Raise};
@@ -21,7 +21,7 @@ fn a_command_of_an_unknown_kind_is_an_error_and_no_refusal() {
 #[test]
 fn a_cluster_is_raised_to_what_every_member_is_known_to_support() {
     let raised = |members: &[u32]| {
-        // 0: it was not heard yet.
+        // 0: unknown, as the member has not been heard from yet.
         let heard = |version: &u32| (*version > 0).then_some(ClusterVersion(*version));
         ClusterVersion(2).raisable(members.iter().map(heard)).map(ClusterVersion::get)
     };

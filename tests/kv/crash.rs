@@ -1,4 +1,4 @@
-//! A crash leaves a prefix of what was written to the table, and every prefix is a true state.
+//! A crash leaves a prefix of what was written to the table, and every prefix is a valid state.
 
 use crate::kv::generate::{Step, steps};
 use crate::kv::model::perform;
@@ -109,7 +109,7 @@ proptest! {
     }
 }
 
-/// Many small blocks, of which garbage leaves by and by: whole blocks, parts of blocks, and blocks that become one.
+/// Many small blocks that are cleaned step by step: whole blocks, parts of blocks, and blocks that are joined.
 #[test]
 fn every_prefix_of_a_long_clean_up_is_a_true_state() {
     use crate::kv::support::{delete, put};

@@ -1,4 +1,4 @@
-//! A table that does not keep its word.
+//! A table that breaks its promise.
 
 use crate::kv::support::{Store, compact, everything, pairs};
 use bytes::Bytes;
@@ -94,7 +94,7 @@ fn a_block_in_the_place_of_another_is_noticed() {
     assert!(Machine::open(store.table).unwrap_err().0.contains("revision 3.0"));
 }
 
-/// What no meta record vouches for goes at a start, and the log makes it again.
+/// What no meta record vouches for is removed at a start, and the log restores it.
 #[test]
 fn what_is_above_the_meta_record_goes() {
     let mut store = sample();

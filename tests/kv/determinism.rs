@@ -1,4 +1,4 @@
-//! The same log makes the same state, however it is worked off.
+//! The same log makes the same state, however it is applied.
 
 use crate::kv::generate::{Step, steps};
 use crate::kv::model::perform;
@@ -7,7 +7,7 @@ use kontiki::machine::{Reply, View};
 use proptest::prelude::*;
 
 /// Applies the steps that are entries, commits after every `commit_every`th of
-/// them, and collects `budget` in between. Answers the replies, and the rolling hash at each commit.
+/// them, and collects `budget` in between. Returns the replies, and the rolling hash at each commit.
 fn work_off(
     steps: &[Step],
     commit_every: usize,

@@ -1,4 +1,4 @@
-//! A state that another node takes over.
+//! Exporting a state to another node.
 
 use crate::kv::generate::{Step, steps};
 use crate::kv::model::perform;
@@ -63,8 +63,8 @@ proptest! {
     }
 }
 
-/// An old view may be exported as long as nothing it needs is gone, and from
-/// then on nothing goes until the export ends.
+/// An old view may be exported as long as nothing it needs is gone, and from then on nothing is removed until
+/// the export ends.
 #[test]
 fn nothing_is_removed_while_an_export_lives() {
     let mut store = Store::new();

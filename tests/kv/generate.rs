@@ -1,4 +1,4 @@
-//! Random commands over few keys, so that they get into each other's way.
+//! Random commands over few keys, so that they interfere.
 
 use bytes::Bytes;
 use kontiki::kv::{Compact, Compare, Delete, KeyRange, Op, Order, Put, Range, Relation, Target, Txn};
@@ -109,7 +109,7 @@ pub fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// What may befall a machine.
+/// What may happen to a machine.
 #[derive(Clone, Debug)]
 pub enum Step {
     Apply(Command),

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 type Map = BTreeMap<Bytes, KeyValue>;
 
-/// The whole map at every revision there ever was.
+/// The whole map at every revision.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// At revision 1, 2, …
@@ -75,7 +75,7 @@ impl Model {
         DeleteResult { deleted, previous: if delete.return_previous { doomed } else { vec![] } }
     }
 
-    /// Refuses if anything on the path cannot be read, which shows before a change is kept.
+    /// Refuses if anything on the path cannot be read, before any change is kept.
     fn txn(&self, map: &mut Map, txn: &Txn) -> Result<TxnResult, Refusal> {
         let succeeded = txn.compares.iter().all(|compare| self.holds(compare));
         let ops = if succeeded { &txn.success } else { &txn.failure };
@@ -191,7 +191,7 @@ fn clash(left: &Op, right: &Op) -> bool {
     }
 }
 
-/// Which of several keys changed twice is named is not the model's business.
+/// The model does not decide which of several duplicate keys is named.
 pub fn without_duplicate(mut reply: Reply) -> Reply {
     if let CommandResult::Refused(Refusal::DuplicateKey { key }) = &mut reply.result {
         *key = Bytes::new();

@@ -1,4 +1,4 @@
-//! Short ways to say what the tests say often.
+//! Shorthands for the tests.
 
 use bytes::Bytes;
 use kontiki::kv::{
@@ -134,7 +134,7 @@ pub fn pairs(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
     table.scan(Bound::Unbounded, Bound::Unbounded).collect::<Result<_, _>>().unwrap()
 }
 
-/// The places of all records in a table's blocks, read by the words of the module.
+/// The positions of all records in a table's blocks, decoded as the module documents them.
 pub fn records(table: &dyn Table) -> Vec<(u64, u64)> {
     let blocks = pairs(table).into_iter().filter(|(key, _)| key[0] == 2);
     let mut records = Vec::new();

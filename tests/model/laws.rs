@@ -16,7 +16,7 @@ pub const DURABLE_QUORUM: &str = "commits rest on a durable quorum";
 pub const FRESH_READS: &str = "reads are fresh";
 pub const STATEMENTS: &str = "no assertion fails: one vote per term, statements are durable, invariants";
 
-/// What a law says if it is broken.
+/// The message of a violation.
 pub type Verdict = Result<(), (&'static str, String)>;
 
 /// What was once true of the cluster.
@@ -69,7 +69,7 @@ impl World {
             demand!(*known == id, ELECTION_SAFETY, "n{known} and n{id} both lead t{term}");
             return Ok(());
         }
-        // Whoever wins an election late need not know what a later term has committed.
+        // A late winner of an election need not know what a later term has committed.
         let due = |(entry, committed_in): &&(EntryId, Term)| {
             *committed_in <= term && entry.index >= node.base().index
         };
@@ -160,7 +160,7 @@ impl World {
     }
 }
 
-/// What a search should have seen, or its bounds were too tight to show anything.
+/// What a search must have seen; otherwise its bounds were too tight to show anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
     /// A second leader was elected.
@@ -175,13 +175,13 @@ pub enum Sight {
     Snapshot,
     /// A node came back between the two halves of an installation.
     HalfInstalled,
-    /// A leader stands because its predecessor told it to.
+    /// A candidate stands because its predecessor asked it to.
     Transfer,
     /// A read was answered.
     Read,
     /// Somebody who lags was sent entries from the log's store.
     LogRead,
-    /// A leader gave up since it heard nobody, or heard of a later term.
+    /// A leader stepped down since it heard from nobody, or of a later term.
     StepDown,
 }
 

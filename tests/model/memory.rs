@@ -1,5 +1,5 @@
-//! Reactions that were computed once. The same server meets the same input in
-//! many states of the world; what differs there is none of its business.
+//! Memoised reactions. The same server gets the same input in many states of the world, and reacts the same
+//! in all of them.
 
 use crate::model::server::{Input, Reaction, Rules, Server};
 use std::any::Any;

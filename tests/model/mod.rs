@@ -1,20 +1,20 @@
-//! Exhaustive search in small worlds: everything that can happen to three real
-//! nodes within a scope does, in every order, and nothing may break.
+//! Exhaustive search in small worlds: everything that can happen to three real nodes within a scope happens,
+//! in every order, and no invariant may break.
 //!
 //! The nodes are [`kontiki::raft::Node`] itself; [`server`] and [`turn`] play the driver, the disk and
 //! the state machine. `stateright` visits each reachable state once. What makes that possible:
 //!
 //! * **The network only grows** ([`network`]): loss, repetition, delay and reordering
 //!   need no actions and have no bounds.
-//! * **Time is an action.** An election timer fires whenever it likes, as one
-//!   step, as often as it likes; a leader's ticks are single steps. So neither chance nor the length
-//!   of a timeout is part of a state ([`Node::fingerprint`](kontiki::raft::Node::fingerprint)).
-//! * **Equal states are one.** States are told apart by 64 bits; with ten
-//!   million of them the odds that two differ and are not told apart are about one in 400,000.
-//! * **Names are free**: the core never compares ids, so the servers begin in the order of theirs.
+//! * **Time is an action.** An election timer fires whenever it likes, as one step, as often as it likes; a
+//!   leader's ticks are single steps. So neither randomness nor the length of a timeout is part of a state
+//!   ([`Node::fingerprint`](kontiki::raft::Node::fingerprint)).
+//! * **Equal states are one.** States are distinguished by a hash of 64 bits; among ten million of them the
+//!   probability of a collision is about one in 400,000.
+//! * **Names are free**: the core never compares ids, so the servers begin in the order of their ids.
 //! * **A server's reaction is computed once** ([`memory`]), and looked up a thousand times.
 //!
-//! [`laws`] says what must hold. A violation is told with the shortest way to it,
+//! [`laws`] says what must hold. A violation is reported with the shortest path to it,
 //! and so is a failed assertion in the core.
 //!
 //! # Bounds
@@ -24,8 +24,8 @@
 //! heartbeats arrive and whether pre-votes are really asked for. Not in any
 //! scope: changes of members, a stalled or full disk, several inputs in one turn.
 //!
-//! What is visited with `--profile sim` (level 3, with assertions). Seconds are those of the processors, since the
-//! machine was busy with much else; two threads on two idle cores need about half as long.
+//! What is visited with `--profile sim` (optimised, with assertions). Times are CPU seconds, since the
+//! machine was busy otherwise; two threads on two idle cores need about half as long.
 //!
 //! | scope | states | transitions | steps deep | CPU s |
 //! |---|---:|---:|---:|---:|
@@ -60,7 +60,7 @@
 //! (942,909).
 //!
 //! `KONTIKI_MODEL='led slow terms=2 crashes=1' cargo test --test suite model::asked -- --ignored --nocapture`
-//! searches a scope of your choice; several are parted by `;`.
+//! searches a scope of your choice; several are separated by `;`.
 //! `KONTIKI_MODEL_SECONDS` (each, 900) and `KONTIKI_MODEL_THREADS` (2) bound it.
 
 mod action;

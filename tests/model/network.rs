@@ -65,14 +65,13 @@ impl Network {
 }
 
 impl Packet {
-    /// Whether its sender stands for election since its leader said so.
+    /// Whether its sender stands for election because its leader asked it to.
     pub fn stands_for_transfer(&self) -> bool {
         matches!(&self.content, Content::Message(Message::RequestVote(RequestVote { transfer: true, .. })))
     }
 
-    /// Nobody reacts to an answer, or to a leader's wish, of an older term; and
-    /// whoever has `term` on disk is never again in an older one. Stale requests
-    /// are no such case: they are answered.
+    /// Nobody reacts to an answer, or to a leader's `TimeoutNow`, of an older term; and a node that has
+    /// `term` on disk is never again in an older one. Stale requests are different: they are answered.
     fn is_dead(&self, term: Term) -> bool {
         let Content::Message(message) = &self.content else { return false };
         match message {

@@ -62,9 +62,8 @@ pub enum Input {
     Packet(std::sync::Arc<Packet>),
     /// The election timer fires.
     Timeout,
-    /// It fires, and the pre-vote is won at once. Whoever promised its vote may
-    /// have done so long ago and binds itself to nothing, so it may be anybody at
-    /// any time: this allows more than pre-votes do, in far fewer states.
+    /// It fires, and the pre-vote is won at once. A promised vote may be old and is not binding, so this may
+    /// happen at any time: it allows more than pre-votes do, in far fewer states.
     Campaign,
     /// A leader's tick: heartbeats, and what it counts in ticks.
     Tick,
@@ -164,7 +163,7 @@ impl Server {
 }
 
 impl Server {
-    /// A message leaves: what it states must be on disk already.
+    /// Checks a message that leaves: what it states must be on disk already.
     pub fn check_statement(&mut self, to: NodeId, message: &Message) {
         let (id, durable, term) = (self.node.id(), self.disk.hard_state, message.term());
         let vote = match message {

@@ -8,8 +8,7 @@ use kontiki::replica::Transport as _;
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::time::{Duration, Instant};
 
-/// Appends travel on the leader's stream, and what the follower says of them
-/// travels back on the same one.
+/// Appends are sent on the leader's stream, and the follower's answers come back on the same one.
 #[test]
 fn appends_go_out_and_answers_come_back() {
     let plan = Plan::of(2);

@@ -1,4 +1,4 @@
-//! Questions to the leader: what becomes of them whatever happens on the way.
+//! Questions to the leader, and what becomes of them when something fails.
 
 use crate::peers::node::{Node, Plan, applied, status};
 use bytes::Bytes;
@@ -50,7 +50,7 @@ fn a_refusal_arrives_with_its_reason_and_outcome() {
     assert_eq!((fault.reason(), fault.outcome()), (Reason::NotLeader, Some(Outcome::NotApplied)));
 }
 
-/// Many reads that wait together cost the leader few questions.
+/// Many concurrent reads cost the leader few questions.
 #[test]
 fn read_indexes_are_asked_for_together() {
     let plan = Plan::of(2);
@@ -64,8 +64,7 @@ fn read_indexes_are_asked_for_together() {
     assert!(two.listener.read_indexes.load(Ordering::SeqCst) <= 10);
 }
 
-/// The peer's URL leads to a node of another cluster: what was asked is never told
-/// to it, and certainly was not done.
+/// The peer's URL leads to a node of another cluster: the question is never sent to it, and was certainly not done.
 #[test]
 fn a_stranger_is_told_no_command() {
     let plan = Plan::of(2);
@@ -121,7 +120,7 @@ fn a_stream_that_breaks_leaves_open_what_was_sent() {
     assert_eq!(ask(&one, Question::Propose(command("w"))), Ok(Answer::Applied(applied(1))));
 }
 
-/// Clients that give up hurt nobody: no stream is reset for them, and others are answered.
+/// Clients that give up do no harm: no stream is reset for them, and others are answered.
 #[test]
 fn the_impatient_do_not_hurt_the_patient() {
     let plan = Plan::of(2);

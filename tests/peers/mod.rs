@@ -1,5 +1,4 @@
-//! Two or more ends of the peers' protocol on loopback, with a listener in the
-//! replica's place.
+//! Two or more ends of the peers' protocol on loopback, with a recorder in place of the replica.
 #![allow(clippy::unwrap_used, reason = "here a failed unwrap is a failed test")]
 
 mod append;

@@ -36,7 +36,7 @@ pub enum Heard {
     SnapshotDiscarded,
 }
 
-/// Stands in the replica's place and writes down what it hears.
+/// Takes the replica's place and records what it hears.
 #[derive(Default)]
 pub struct Listener {
     pub heard: Mutex<Vec<Heard>>,
@@ -163,7 +163,7 @@ impl Responder for Answers {
     }
 }
 
-/// The answer to the so-manieth command.
+/// The answer to the `number`th command.
 pub fn applied(number: u64) -> Applied {
     let result = CommandResult::Put(PutResult { previous: None });
     Applied { id: EntryId::new(1, number), reply: Reply { revision: Revision(number + 1), result } }
@@ -234,7 +234,7 @@ impl KnownDirectories for Known {
     }
 }
 
-/// A cluster on paper: who is in it, where, and with which directories.
+/// The plan of a cluster: its nodes, their addresses and directories.
 pub struct Plan {
     pub settings: PeerSettings,
     pub cluster: ClusterId,

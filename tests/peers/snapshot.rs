@@ -16,7 +16,7 @@ fn meta(index: u64) -> SnapshotMeta {
     SnapshotMeta { last: EntryId::new(1, index), members: Members::of_voters([NodeId(1), NodeId(2)]) }
 }
 
-/// A snapshot of these pieces, which then ends as told.
+/// A snapshot of these pieces, which then ends with `end`.
 fn snapshot(index: u64, pieces: &[Bytes], end: Option<SnapshotError>) -> Snapshot {
     let pieces: Vec<_> = pieces.iter().cloned().map(Ok).chain(end.map(Err)).collect();
     Snapshot { meta: meta(index), pieces: Box::new(pieces.into_iter()) }

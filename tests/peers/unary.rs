@@ -41,7 +41,7 @@ fn an_old_vote_does_not_answer_a_new_question() {
     }
     one.listener.wait_for(&Heard::Message(NodeId(2), Message::Vote(vote(5, false))));
     assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Message(_, Message::Vote(_)))), 1);
-    // Nobody asks any more. That is no loss of the peer, and nobody hears of it.
+    // Nobody asks any more. That does not count as losing the peer, and is not reported.
     assert!(two.peers.send(one.id, Message::Vote(vote(5, false))));
     assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Message(_, Message::Vote(_)))), 1);
 }

@@ -1,4 +1,4 @@
-//! The wire form of messages: what goes out comes in again, and nothing else does.
+//! The encoding of messages: what is encoded decodes to the same, and nothing else decodes.
 
 use bytes::Bytes;
 use kontiki::peers::wire::raft as wire;

@@ -4,7 +4,7 @@ use super::model::{COUNTER, Known, Log, Records, Step, digest};
 use kontiki::types::EntryId;
 use std::collections::BTreeSet;
 
-/// All that a directory may truthfully hold.
+/// Everything that a directory may hold.
 #[derive(Default)]
 pub struct Promised {
     known: Known,

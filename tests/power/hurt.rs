@@ -83,8 +83,8 @@ async fn assert_ended_for_it(powered: &mut Powered, place: usize, failed_before:
     assert_eq!(failed, failed_before + 1, "{} ended too early: {status}", node.name);
     assert!(!status.success(), "{} ended as if all were well", node.name);
     let said = node.log_tail(8);
-    let told = said.contains("error: ") && said.contains("Input/output error");
-    assert!(told, "{} ended with\n{said}", node.name);
+    let reported = said.contains("error: ") && said.contains("Input/output error");
+    assert!(reported, "{} ended with\n{said}", node.name);
 }
 
 /// As long as the watchdog's patience; so only where everything is tested.

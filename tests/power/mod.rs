@@ -1,13 +1,13 @@
-//! Power cuts: what was promised is there afterwards, and nothing else that was never true.
+//! Power cuts: afterwards everything promised is there, and nothing that was never written.
 //!
 //! * `storage`: a data directory alone, in a process of its own that is killed as its disk loses power. Fast:
 //!   this is where the many cuts come from (`KONTIKI_POWER_CUTS=n`).
 //! * `cluster`: three real nodes, each with a disk of its own. `hurt`: the same, and disks that fail an fsync,
 //!   hang, or are full. `install`: cuts while a snapshot comes in.
 //!
-//! A directory must open within [`OPEN_LIMIT`]. Of the wall clock that is asked where one test runs at a time,
-//! optimised (`make power`, `KONTIKI_POWER_CUTS`); beside other tests and builds a process that has to wait for
-//! a processor says nothing about the opening, and what is asked of it is the time that it computed.
+//! A directory must open within [`OPEN_LIMIT`]. Wall-clock time counts where one test runs at a time,
+//! optimised (`make power`, `KONTIKI_POWER_CUTS`); next to other tests and builds only CPU time counts, since
+//! a process that waits for a processor says nothing about the opening.
 
 mod check;
 mod cluster;

@@ -1,4 +1,4 @@
-//! What a data directory was told, and so what may be in it after a cut.
+//! The operations on a data directory, and so what may be in it after a cut.
 
 use bytes::Bytes;
 use fastrand::Rng;

@@ -7,10 +7,10 @@ use fastrand::Rng;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// So many cuts hit one directory before the next begins with an empty one.
+/// How many cuts hit one directory before an empty one replaces it.
 const CUTS_PER_DISK: u64 = 40;
 
-/// After this many failures nothing more is learnt.
+/// After this many failures it stops.
 const FAILURES_MAX: usize = 50;
 
 /// What came of many cuts.
@@ -82,7 +82,7 @@ fn assert_promises_kept(trouble: Trouble) -> Option<Summary> {
     Some(summary)
 }
 
-/// Makes this many cuts, and goes on after failures with another disk.
+/// Makes `cuts` cuts, going on with another disk after a failure.
 fn survey(trouble: Trouble, cuts: u64) -> Summary {
     let started = Instant::now();
     let mut summary = Summary::default();
@@ -154,8 +154,8 @@ fn one_disk(trouble: Trouble, seed: u64, cuts: u64, summary: &mut Summary) -> Re
             disk.revive();
         }
         disk.heal();
-        let told = ended.and_then(|()| judge(&task, &mut promised, summary));
-        told.map_err(|reason| format!("life {life} ({moment:?}): {reason}"))?;
+        let result = ended.and_then(|()| judge(&task, &mut promised, summary));
+        result.map_err(|reason| format!("life {life} ({moment:?}): {reason}"))?;
         if is_last {
             break;
         }

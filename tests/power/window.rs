@@ -33,7 +33,7 @@ fn nothing_that_the_log_does_leaves_a_segment_unsynced() {
         ("runs of small entries", job(1, 1301..=6000, 100)),
         ("a truncation", job(2, 700..=700, 10)),
     ] {
-        // What the journal has unsynced while it is written is no matter of the engine's.
+        // What the journal has unsynced while it is written does not concern the engine.
         storage.log.write(&[job]).unwrap();
         measure(what, &mut storage, &store);
     }
@@ -93,7 +93,7 @@ fn nothing_that_the_state_does_leaves_a_segment_unsynced() {
     assert_below(STATE_SEGMENT_BYTES, &measured);
 }
 
-/// Puts a value under each key, and so many at a time become readable.
+/// Puts a value under each key, making `group` of them readable at a time.
 fn put_all(store: &mut Store, keys: impl Iterator<Item = String>, value: &str, group: usize) {
     for (number, key) in (1..).zip(keys) {
         store.put(&key, value);

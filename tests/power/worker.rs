@@ -1,4 +1,4 @@
-//! The process that loses its disk: it opens a directory, tells what it found, and takes step after step.
+//! The process that loses its disk: it opens a directory, reports what it found, and takes step after step.
 
 use super::model::{Digest, Known, Log, Records, Step, digest};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Task {
     pub dir: PathBuf,
-    /// Where it tells what it does: a file on another disk.
+    /// Where it reports what it does: a file on another disk.
     pub report: PathBuf,
     pub seed: u64,
     pub steps: u64,
@@ -54,7 +54,7 @@ pub struct FoundLog {
 
 const TASK: &str = "KONTIKI_TEST_POWER_TASK";
 
-/// Starts a worker: this very program, told to run one test only.
+/// Starts a worker: this same program, running a single test.
 pub fn start(task: &Task) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["power::worker::work", "--exact", "--nocapture"])
@@ -191,7 +191,7 @@ pub fn has_opened(report: &Path) -> bool {
     std::fs::read(report).is_ok_and(|text| text.contains(&b'\n'))
 }
 
-/// What a worker has told so far; a last line may be cut short.
+/// What a worker has reported so far; the last line may be cut short.
 pub fn read_report(path: &Path) -> Vec<Line> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()

@@ -1,4 +1,4 @@
-//! What must hold across servers after every step, whatever the world did.
+//! The invariants across servers, checked after every step.
 
 use crate::raft::disk::{Disk, State};
 use kontiki::raft::{Message, Node, ReadOutcome, ReadToken, RequestVote, RoleName, Vote};
@@ -11,7 +11,7 @@ pub struct Checker {
     leaders: BTreeMap<Term, NodeId>,
     /// The entries that some leader has committed, from index 1 on, each with that leader's term.
     committed: Vec<(EntryId, Term)>,
-    /// How much of it each server's present life has been compared with.
+    /// How much of it has been compared with each server in its current life.
     compared: BTreeMap<NodeId, Index>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
     /// The state's hash at each index, by whoever was there first.
@@ -31,7 +31,7 @@ impl Checker {
         self.committed.get(place).map(|(id, _)| *id)
     }
 
-    /// A server begins with a state that was made by hand.
+    /// A server begins with a hand-made state.
     pub fn assume(&mut self, disk: &Disk) {
         for entry in &disk.log.entries {
             let next = self.committed().next();
@@ -79,7 +79,7 @@ impl Checker {
             return;
         }
         self.leaders.insert(term, node.id());
-        // Whoever wins an election late need not know what a later term has committed.
+        // A late winner of an election need not know what a later term has committed.
         let due =
             |(id, committed_in): &&(EntryId, Term)| *committed_in <= term && id.index >= node.base().index;
         for (id, _) in self.committed.iter().filter(due) {

@@ -35,7 +35,7 @@ pub struct Disk {
     /// What can be read of it.
     pub store: Store,
     pub state: State,
-    /// Whether jobs wait until they are told to finish.
+    /// Whether jobs wait until the test lets them finish.
     pub held: bool,
     /// Whether a start loads no more of the log than it must.
     pub loads_little: bool,
@@ -61,7 +61,7 @@ impl Disk {
         self.jobs.is_empty()
     }
 
-    /// Finishes the oldest job; answers the mark if it was a write.
+    /// Finishes the oldest job; returns the mark if it was a write.
     pub fn finish_one(&mut self) -> Option<Mark> {
         let job = self.jobs.pop_front()?;
         let mark = match &job {
@@ -109,7 +109,7 @@ impl Disk {
         index <= self.state.applied.index.max(self.last().index)
     }
 
-    /// What a start finds. The store tells it later what it holds of this.
+    /// What a start finds. The store reports later how much of it it holds.
     pub fn restored(&self) -> Restored {
         // Only what was applied and what is in the store may be left where it is.
         let may_stay = |entry: &&Entry| entry.id.index <= self.state.applied.index && self.store.is_idle();

@@ -1,5 +1,5 @@
-//! The model checker takes a node's fingerprint for the node (`tests/model/`): nodes that hash equal must react
-//! equally to everything, or it would pass over states that it has never seen.
+//! The model checker identifies a node by its fingerprint (`tests/model/`): nodes with equal hashes must
+//! react equally to everything, or it would skip states that it has never seen.
 //!
 //! Many short walks through a small world often come back to a node that was met before. There each input is tried
 //! on a copy, and must lead to what it led to the first time.
@@ -20,7 +20,7 @@ enum Input {
     Hear(NodeId, Message),
     /// The oldest write is durable.
     Written,
-    /// The election timer fires. Its length is chance, so it is one step.
+    /// The election timer fires. Its length is random, so it is one step.
     TimeOut,
     /// As leader; for others see `TimeOut`.
     Tick,
@@ -73,8 +73,8 @@ fn time_out(node: &mut Node, effects: &mut Vec<Effects>) {
     }
 }
 
-/// What comes of the input, and the node's fingerprint then. Marks only count from the last that came back, and the
-/// order of messages is nobody's business.
+/// The reaction to the input, and the node's fingerprint then. Marks are relative to the last one that came
+/// back, and the order of messages does not matter.
 fn reaction(node: &Node, input: &Input, mark: Option<Mark>) -> u64 {
     let (mut node, mut effects) = (node.clone(), Vec::new());
     give(&mut node, input, mark, &mut effects);

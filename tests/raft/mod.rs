@@ -1,9 +1,8 @@
-//! The consensus core, by scripts that a person reads, by properties and by
-//! chance.
+//! The consensus core, tested by readable scripts, by properties and at random.
 //!
 //! * [`world`]: real nodes in a world that a test controls: every message, every
 //!   write, every tick. [`disk`] and [`checker`] belong to it.
-//! * [`runner`]: the language of the scripts in `scripts/`. Each opens with what it shows.
+//! * [`runner`]: the language of the scripts in `scripts/`. Each begins with what it shows.
 //! * [`random`]: the same world, driven by a seed.
 //! * [`fingerprints`]: what the model checker relies on.
 //! * [`quorum`]: the arithmetic of majorities against brute force.

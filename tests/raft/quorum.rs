@@ -17,7 +17,7 @@ fn members() -> impl Strategy<Value = Members> {
     })
 }
 
-/// A majority, said in the most naive way: more are in than out, in each set of voters.
+/// A majority, in the most naive way: more are in than out, in each set of voters.
 fn decides(members: &Members, chosen: &BTreeSet<NodeId>) -> bool {
     [&members.voters, &members.outgoing]
         .into_iter()

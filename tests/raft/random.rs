@@ -1,9 +1,9 @@
-//! Clusters under chance: a seed decides what is lost, late, twice, cut off,
-//! crashed and slow. After every step the world checks what must hold across
-//! servers; then everything heals, and the cluster must make progress.
+//! Random clusters: a seed decides what is lost, late, duplicated, cut off, crashed and slow. After every
+//! step the world checks what must hold across servers; then everything heals, and the cluster must make
+//! progress.
 //!
-//! `KONTIKI_SEED=7 cargo test --test suite raft::random` runs one seed and tells what
-//! happens; `KONTIKI_SEEDS=10000` runs this many from a start that differs each time.
+//! `KONTIKI_SEED=7 cargo test --test suite raft::random` runs one seed and prints what happens;
+//! `KONTIKI_SEEDS=10000` runs this many from a start that differs each time.
 
 use crate::raft::world::World;
 use bytes::Bytes;
@@ -18,8 +18,8 @@ const STEPS: u32 = 2500;
 /// about ten election timeouts.
 const ROUNDS: u32 = 300;
 
-/// How often each thing happens, relative to the others. Each seed has its own
-/// mix, some things not at all: rare sequences need their enemies out of the way.
+/// How often each thing happens, relative to the others. Each seed has its own mix, with some things left
+/// out: they would prevent rare sequences.
 #[derive(Debug)]
 struct Mix {
     weights: [u32; ACTIONS.len()],
@@ -89,7 +89,7 @@ impl Chance {
         world.tells = tells;
         let ids: Vec<NodeId> = world.servers.keys().copied().collect();
         for id in &ids {
-            // A held disk finishes writes when chance says so.
+            // A held disk finishes writes at random moments.
             world.server(*id).disk.held = rng.u32(..3) > 0;
             world.server(*id).holds_install = rng.bool();
             world.server(*id).disk.store.held = rng.bool();
@@ -180,7 +180,7 @@ impl Chance {
         self.reads += 1;
         let leaders: Vec<NodeId> =
             self.world.nodes().filter(|node| node.leader() == Some(node.id())).map(Node::id).collect();
-        // Any who believes to lead, an old one above all.
+        // Any node that believes it leads, preferably an old one.
         let id = leaders.first().copied().unwrap_or(id);
         drop(self.world.read(id, ReadToken(self.reads)));
     }
@@ -350,7 +350,7 @@ fn tell_story(seed: u64) {
     let mut chance = Chance::new(seed, true);
     println!("{:?}", chance.mix);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| chance.run()));
-    println!("{}", chance.world.told);
+    println!("{}", chance.world.transcript);
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }

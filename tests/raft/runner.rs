@@ -1,5 +1,4 @@
-//! The language of the scripts. Each command acts on a [`World`]; its output is
-//! one line for each thing that came of it.
+//! The language of the scripts. Each command acts on a [`World`]; its output has a line for each effect.
 
 use crate::raft::disk::{Disk, State};
 use crate::raft::words;
@@ -223,9 +222,9 @@ enum Command {
     Read { id: Id, token: u64 },
     /// transfer n1 n2 — hands leadership over.
     Transfer { from: Id, to: Id },
-    /// unreachable n1 n2 — n1 is told that its connection to n2 broke.
+    /// unreachable n1 n2 — n1 learns that its connection to n2 broke.
     Unreachable { id: Id, peer: Id },
-    /// compact n1 — the state becomes durable and the log behind it goes.
+    /// compact n1 — the state becomes durable and the log is compacted.
     Compact { id: Id, through: Option<u64> },
     /// install n1 hold, state, now — snapshots wait; the state is replaced; all of it is done.
     Install { id: Id, what: String },
@@ -349,7 +348,7 @@ impl Runner {
             None => format!("n{id} is down, log on disk {} to {}", server.disk.log.base, server.disk.last()),
         };
         let lines: Vec<String> = self.world.servers.iter().map(line).collect();
-        self.world.told += &(lines.join("\n") + "\n");
+        self.world.transcript += &(lines.join("\n") + "\n");
     }
 
     fn logs(&mut self) {
@@ -361,7 +360,7 @@ impl Runner {
                 line += &format!(" {}", EntryId { term, index: Index(index) });
                 line += if Index(index) == node.commit() { " |" } else { "" };
             }
-            self.world.told += &(line + "\n");
+            self.world.transcript += &(line + "\n");
         }
     }
 }
@@ -377,7 +376,7 @@ fn options() -> Options {
     }
 }
 
-/// Entries of the given terms, behind `prev`. What an entry holds follows from its name.
+/// Entries of the given terms, after `prev`. An entry's content follows from its id.
 fn entries_behind(prev: EntryId, terms: &str) -> Result<Vec<Entry>, Box<dyn Error>> {
     let terms = terms.split('/').filter(|term| !term.is_empty());
     let terms: Vec<u64> = terms.map(str::parse).collect::<Result<_, _>>()?;
@@ -407,7 +406,7 @@ impl goldenscript::Runner for Runner {
 
     fn run(&mut self, command: &Command, _: &goldenscript::Context) -> Result<String, Box<dyn Error>> {
         self.carry_out(command)?;
-        Ok(std::mem::take(&mut self.world.told))
+        Ok(std::mem::take(&mut self.world.transcript))
     }
 }
 
@@ -543,7 +542,7 @@ impl Runner {
                     format!("n{} → n{} {}\n", packet.from, packet.to, words::message(&packet.message))
                 };
                 let lines: String = self.world.wire.iter().map(line).collect();
-                self.world.told += &lines;
+                self.world.transcript += &lines;
             }
             Command::Stabilize => self.stabilize()?,
             Command::Partition { groups } => self.partition(groups),
@@ -600,8 +599,8 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Runs every script, or those whose path contains `KONTIKI_SCRIPT`. After a
-/// change that is meant, `UPDATE_GOLDENFILES=1` writes the new outputs: read them.
+/// Runs every script, or those whose path contains `KONTIKI_SCRIPT`. After an intended change,
+/// `UPDATE_GOLDENFILES=1` writes the new outputs: review them.
 #[test]
 fn scripts_say_what_they_said() {
     let wanted = std::env::var("KONTIKI_SCRIPT").unwrap_or_default();
@@ -619,7 +618,7 @@ fn scripts_say_what_they_said() {
     assert!(failed.is_empty(), "these scripts failed:\n{}", failed.join("\n"));
 }
 
-/// Whoever opens a script learns first what it shows.
+/// Each script must begin with what it shows.
 #[test]
 fn scripts_open_with_what_they_show() {
     for path in scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/raft/scripts")) {

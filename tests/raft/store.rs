@@ -1,4 +1,4 @@
-//! What can be read of a server's log: a copy that lags behind what is durable, as far as the test likes.
+//! The part of a server's log that can be read: a copy that lags behind what is durable, as far as the test wants.
 
 use kontiki::raft::{Entry, LogRead, LogSlice, Mark, Persist};
 use kontiki::types::{EntryId, Index};
@@ -82,7 +82,7 @@ impl Hash for Job {
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Store {
     pub log: Image,
-    /// Whether it waits until it is told to go on.
+    /// Whether it waits until the test lets it go on.
     pub held: bool,
     backlog: VecDeque<Job>,
 }

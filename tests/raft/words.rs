@@ -1,4 +1,4 @@
-//! How the things of the world look in a script.
+//! How nodes, messages and entries are printed in scripts.
 
 use kontiki::raft::{
     Append, Entry, Heartbeat, LogSlice, Members, Message, Node, Payload, Persist, RequestVote, RoleName, Vote,

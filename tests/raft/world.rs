@@ -1,6 +1,5 @@
-//! A small world: real nodes, simulated disks, and a wire on which every
-//! message lies until the test says what becomes of it. It plays the driver's
-//! part, and has every step checked.
+//! A small world: real nodes, simulated disks, and a wire that keeps every message until the test decides
+//! what becomes of it. It plays the driver's part, and has every step checked.
 
 use crate::raft::checker::Checker;
 use crate::raft::disk::{Disk, State};
@@ -22,9 +21,9 @@ pub struct World {
     /// Links that lose everything, by direction.
     pub cuts: BTreeSet<(NodeId, NodeId)>,
     pub checker: Checker,
-    /// Whether to say what happens, and what was said.
+    /// Whether to record what happens, and the record.
     pub tells: bool,
-    pub told: String,
+    pub transcript: String,
     snapshots: BTreeMap<EntryId, State>,
 }
 
@@ -34,9 +33,9 @@ pub struct Server {
     pub disk: Disk,
     /// The state in memory. It may be ahead of the one on disk.
     pub state: State,
-    /// Whether snapshots that arrive wait to be told to install.
+    /// Whether snapshots that arrive wait until the test lets them be installed.
     pub holds_install: bool,
-    /// Whether what is to be read from the log's store waits to be told to come.
+    /// Whether reads from the log's store wait until the test lets them complete.
     pub holds_reads: bool,
     reading: VecDeque<LogRead>,
     /// What waits, and from whom it came.
@@ -62,7 +61,7 @@ impl World {
             cuts: BTreeSet::new(),
             checker: Checker::default(),
             tells: true,
-            told: String::new(),
+            transcript: String::new(),
             snapshots: BTreeMap::new(),
         };
         let members = Members {
@@ -111,12 +110,11 @@ impl World {
 
     pub fn tell(&mut self, text: impl FnOnce() -> String) {
         if self.tells {
-            let _ = writeln!(self.told, "{}", text());
+            let _ = writeln!(self.transcript, "{}", text());
         }
     }
 
-    /// Gives the node some input and carries out all that comes of it. Nothing
-    /// happens if it is down.
+    /// Gives the node an input and carries out its effects. Nothing happens if the node is down.
     pub fn act<T>(&mut self, id: NodeId, input: impl FnOnce(&mut Node) -> T) -> Option<T> {
         let answer = input(self.server(id).node.as_mut()?);
         self.settle(id);
@@ -238,7 +236,7 @@ impl World {
         }
     }
 
-    /// A sender of a snapshot learns that its stream broke; others learn nothing.
+    /// A sender of a snapshot learns that its stream broke; other senders learn nothing.
     pub fn lost(&mut self, packet: &Packet) {
         if matches!(packet.message, Message::InstallSnapshot { .. }) {
             self.snapshot_ended(packet.from, packet.to, None);

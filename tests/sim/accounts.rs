@@ -1,4 +1,4 @@
-//! The final accounts: what must be true when nothing goes wrong any more.
+//! The final checks: what must be true when nothing goes wrong any more.
 
 use crate::sim::report::count;
 use crate::sim::swarm::Mode;
@@ -18,7 +18,7 @@ impl World {
         self.sum_up();
     }
 
-    /// Reads everything on every node, from its disk: nodes that have applied equally much hold the same.
+    /// Reads everything on every node, from its disk: nodes with the same applied index hold the same.
     fn compare_states(&mut self) {
         let mut first = BTreeMap::new();
         let (mut scanned, mut compared) = (0, 0);
@@ -45,7 +45,7 @@ impl World {
         count(&mut self.summary.events, "states compared", compared);
     }
 
-    /// All that was ever acknowledged is on the disk of every node that can run.
+    /// Everything ever acknowledged is on the disk of every node that can run.
     fn look_for_what_was_acknowledged(&self) {
         for node in self.able() {
             self.ledger.answers.check_kept(node, &Arc::new(self.servers[&node].disk.durable()));

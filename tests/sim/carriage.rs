@@ -1,4 +1,4 @@
-//! How things travel: messages between nodes, requests and answers.
+//! Delivery of messages between nodes, requests and answers.
 //!
 //! Messages are like datagrams: lost, repeated, late, out of order. Requests and
 //! answers travel on connections, as gRPC's do: once and in order, or the
@@ -14,7 +14,7 @@ use kontiki::api::remote::{self, NoAnswer};
 use kontiki::raft::Message;
 use kontiki::types::NodeId;
 
-/// How much later than its deadline a client stops to wait.
+/// How long past its deadline a client stops waiting.
 const CLIENT_MARGIN: Time = millis(30);
 
 impl World {
@@ -58,13 +58,13 @@ impl World {
         self.network.arrived(End::Node(from), End::Node(to));
         let now = self.now;
         if self.healed.is_some_and(|healed| sent < healed && now > healed + self.swarm.timing.election_min) {
-            // The connections of before are closed by now. Else a heartbeat from long ago could
-            // make everybody believe in a leader that has stepped down.
+            // Earlier connections are closed by now. Otherwise an old heartbeat could make everybody believe
+            // in a leader that has stepped down.
             return;
         }
         let server = self.server(to);
         if server.paused_until > now {
-            // It waits in the socket of a process that stands still.
+            // It waits in the socket of a paused process.
             let at = server.paused_until;
             return self.agenda.plan(at, Event::Message { from, to, message: Box::new(message), sent });
         }
@@ -271,7 +271,7 @@ fn kind(message: &Message) -> u64 {
     }
 }
 
-/// A message in a few words.
+/// A short description of a message.
 fn short(message: &Message) -> String {
     match message {
         Message::Append(append) => {

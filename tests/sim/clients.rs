@@ -1,5 +1,5 @@
 //! Logical clients: each has one operation at a time on a few shared keys, asks any
-//! node, tries again what certainly was not done, and never repeats a write
+//! node, tries again what was certainly not done, and never repeats a write
 //! whose outcome it does not know (as `client/retry.rs` does).
 
 use crate::sim::clock::{Time, millis};
@@ -42,7 +42,7 @@ pub enum Wish {
     },
 }
 
-/// A wish at work.
+/// A wish being carried out.
 #[derive(Clone, Debug)]
 struct Work {
     wish: Wish,
@@ -59,7 +59,7 @@ struct Work {
 #[derive(Debug)]
 struct Client {
     work: Option<Work>,
-    /// Who leads, as it was told last.
+    /// The leader that it was last told about.
     leader: Option<NodeId>,
     /// What it last saw of each key.
     seen: BTreeMap<Bytes, Option<Bytes>>,
@@ -122,7 +122,7 @@ impl Clients {
         self.clients.len()
     }
 
-    /// How long a client takes to take an answer.
+    /// How long a client takes to read an answer.
     pub fn slowness(&mut self) -> Time {
         if self.random.chance(self.mix.slow) { self.random.time(millis(1)..millis(3000)) } else { Time::ZERO }
     }
@@ -131,7 +131,7 @@ impl Clients {
         self.random.time_about(self.mix.pause)
     }
 
-    /// A client has time for a new wish.
+    /// A client is ready for a new wish.
     pub fn begin(&mut self, now: Time, client: usize) -> Move {
         let wish = self.wish(client);
         let patience = match self.random.number(0..10) {
@@ -146,7 +146,7 @@ impl Clients {
         self.send(client)
     }
 
-    /// Everybody asks a node of their choice, on a node each, from now on.
+    /// From now on each client asks a node of its own.
     pub fn ask(&mut self, now: Time, client: usize, wish: Wish, target: NodeId, patience: Time) -> Move {
         let call = self.call();
         let until = now + patience;
@@ -191,7 +191,7 @@ impl Clients {
         self.end(now, client, Finished::Unknown)
     }
 
-    /// There was nobody to take the call.
+    /// Nobody took the call.
     pub fn not_connected(&mut self, now: Time, client: usize, call: CallId) -> Move {
         if self.clients[client].work.as_ref().is_none_or(|work| work.call != call) {
             return Move::Nothing;
@@ -265,7 +265,7 @@ impl Clients {
                     }
                     (Wish::Together { .. }, CommandResult::Txn(_)) => Finished::Done(reply.revision),
                     (Wish::Compact { .. }, CommandResult::Compact) => Finished::Done(reply.revision),
-                    // On every node alike: too old a revision, as a rule.
+                    // The same on every node: usually a revision that is too old.
                     (Wish::Compact { .. }, CommandResult::Refused(_)) => Finished::Failed,
                     (wish, other) => panic!("{wish:?} was answered by {other:?}"),
                 }

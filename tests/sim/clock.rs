@@ -1,4 +1,4 @@
-//! Virtual time: what is to happen, in the order in which it happens.
+//! Virtual time: the events to come, in order.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -12,8 +12,7 @@ pub const fn millis(count: u64) -> Time {
     Duration::from_millis(count)
 }
 
-/// Everything that is to happen. Two things at the same moment happen in the
-/// order in which they were planned.
+/// The events to come. Two events at the same moment happen in the order in which they were planned.
 #[derive(Debug)]
 pub struct Agenda<E> {
     waiting: BinaryHeap<Reverse<Planned<E>>>,

@@ -1,4 +1,4 @@
-//! What a node does with requests: the real routing of `api`, in virtual time.
+//! Requests on a node: the real routing of `api`, in virtual time.
 //!
 //! Its futures are polled by hand whenever the world looks, its clock is the
 //! node's own, and what it asks of other nodes the world carries.
@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Names one call, forever.
+/// Identifies a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub u64);
 
@@ -76,7 +76,7 @@ pub enum Outgoing {
         call: CallId,
         answer: Answer,
     },
-    /// A call of this node's own to another one.
+    /// A call from this node to another one.
     Call {
         to: NodeId,
         request: Request,
@@ -156,7 +156,7 @@ impl Front {
         Some(here.now + after + Duration::from_micros(1))
     }
 
-    /// A request came in. One from a node is never passed on.
+    /// A request came in. One from another node is never forwarded.
     pub fn take(&mut self, here: Here, request: Request) {
         let left = request.deadline.saturating_sub(here.now).mul_f64(here.rate);
         let deadline = Deadline::starting_at(here.instant, Some(left), left);
@@ -169,7 +169,7 @@ impl Front {
         self.look(here);
     }
 
-    /// A call of this node's own has come to an end.
+    /// A call from this node has ended.
     pub fn answered(&mut self, here: Here, call: CallId, answer: Result<remote::Answer, NoAnswer>) {
         if let Some(asker) = self.asked.remove(&call) {
             let _ = asker.send(answer); // Who asked may have given up.
@@ -277,7 +277,7 @@ fn read(view: &View, keys: &[Bytes]) -> Result<Answer, Fault> {
             Err(kv::ReadError::Refused(refusal)) => {
                 panic!("a read of the newest state was refused: {refusal}")
             }
-            // The engine failed: this node's end, as soon as its applier notices.
+            // The engine failed: this node ends as soon as its applier notices.
             Err(error @ kv::ReadError::Table(_)) => return Err(error.into()),
         }
     }
@@ -336,7 +336,7 @@ impl OtherNodes for Colleagues {
     }
 }
 
-/// The clock of a node, which stands still while the node is looked at.
+/// The clock of a node, which does not advance while the node is polled.
 struct VirtualClock {
     state: Arc<Mutex<ClockState>>,
 }

@@ -1,5 +1,4 @@
-//! What clients did and were told, for the checker; and what became of each
-//! command, for the ledger.
+//! The clients' operations and answers, for the checker; and what became of each command, for the ledger.
 
 use crate::sim::clients::{Wish, command};
 use crate::sim::clock::Time;
@@ -28,7 +27,7 @@ pub enum Finished {
     Unknown,
 }
 
-/// The checker knows keys one by one, each change with a revision of its own. So each of our
+/// The checker treats keys one by one, each change with its own revision. So each of our
 /// revisions becomes this many of them, one for each key that it changes.
 const TOGETHER: u64 = 8;
 
@@ -38,7 +37,7 @@ pub struct Histories {
     operations: Vec<Operation>,
     /// Commands that no two wishes share, by their hash.
     unique: BTreeSet<u64>,
-    /// Commands of which a client was told that they were certainly not done.
+    /// Commands that a client was told were certainly not done.
     refused: BTreeSet<u64>,
 }
 
@@ -47,7 +46,7 @@ pub fn key(number: u64) -> Bytes {
     Bytes::from(format!("key{number}"))
 }
 
-/// A value that is told from all others by its number.
+/// A value with a unique number.
 pub fn value(number: u64, size: usize) -> Bytes {
     let mut text = number.to_string().into_bytes();
     text.resize(text.len().max(size), b' ');
@@ -73,7 +72,7 @@ impl Histories {
         }
         let mut push = |place: usize, key: &Bytes, call: Call, outcome: Completion| {
             self.operations.push(Operation {
-                // One that touches several keys counts as several processes.
+                // An operation on several keys counts as several processes.
                 process: client as u64 * TOGETHER + place as u64,
                 key: Arc::from(std::str::from_utf8(key).expect("text")),
                 call,
@@ -95,7 +94,7 @@ impl Histories {
         };
         match wish {
             Wish::Write { key, value } => {
-                push(0, key, Call::Write(told(Some(value))), ended(Answer::Written, 0))
+                push(0, key, Call::Write(value_of(Some(value))), ended(Answer::Written, 0))
             }
             Wish::Delete { key } => match finished {
                 // It changed nothing: it is as good as a read that found nothing.
@@ -106,11 +105,11 @@ impl Histories {
             },
             Wish::Together { writes } => {
                 for (place, (key, value)) in writes.iter().enumerate() {
-                    push(place, key, Call::Write(told(Some(value))), ended(Answer::Written, place));
+                    push(place, key, Call::Write(value_of(Some(value))), ended(Answer::Written, place));
                 }
             }
             Wish::Cas { key, old, new } => {
-                let call = Call::Cas { old: told(old.as_ref()), new: told(Some(new)) };
+                let call = Call::Cas { old: value_of(old.as_ref()), new: value_of(Some(new)) };
                 let outcome = match finished {
                     Finished::Swapped(true, revision) => at(Answer::Swapped(true), revision, 0),
                     Finished::Swapped(false, revision) => outcome(Answer::Swapped(false), revision),
@@ -123,7 +122,7 @@ impl Histories {
                 for (place, key) in keys.iter().enumerate() {
                     let outcome = match &finished {
                         Finished::Read(values, revision) => {
-                            outcome(Answer::Read(told(values[place].as_ref())), *revision)
+                            outcome(Answer::Read(value_of(values[place].as_ref())), *revision)
                         }
                         _ => Completion::Failed,
                     };
@@ -151,7 +150,7 @@ impl Histories {
         }
     }
 
-    /// No command is committed twice, and none of which a client was told that it was certainly not done.
+    /// No command is committed twice, and none that a client was told was certainly not done.
     pub fn check_commands(&self, commits: &Commits, entries: &Entries) {
         let mut places = BTreeMap::new();
         for id in commits.from(Index(1)) {
@@ -177,7 +176,7 @@ fn unique_command(wish: &Wish) -> Option<u64> {
     }
 }
 
-fn told(value: Option<&Bytes>) -> Value {
+fn value_of(value: Option<&Bytes>) -> Value {
     value.map(number).into()
 }
 

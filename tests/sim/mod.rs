@@ -1,12 +1,10 @@
 //! Whole clusters in one thread, from one number.
 //!
-//! A seed decides everything: how large the cluster is, what its clients do, what
-//! is lost, late, torn, cut off, wiped or slow, and in which order all of it
-//! happens. The nodes are the real ones (consensus core, loop, log writer, applier,
-//! state machine, log format and loader, snapshots), taken apart so that no thread, clock,
-//! socket or disk decides anything. After every step the [`ledger`] looks for
-//! anything that must not be; when the faults are over the cluster must work
-//! again; and the history of all clients must be linearizable.
+//! A seed decides everything: how large the cluster is, what its clients do, what is lost, late, torn, cut
+//! off, wiped or slow, and in which order all of it happens. The nodes are the real ones (consensus core,
+//! loop, log writer, applier, state machine, log format and loader, snapshots), taken apart so that no
+//! thread, clock, socket or disk decides anything. After every step the [`ledger`] checks the invariants;
+//! when the faults are over the cluster must work again; and the history of all clients must be linearizable.
 //!
 //! ```text
 //! swarm ─▶ world ─┬─ processes ─▶ server: disk + the real replica     ledger looks at each step
@@ -16,7 +14,7 @@
 //! ```
 //!
 //! * `make sim SEEDS=3000` runs many seeds on all cores.
-//! * `make sim SEED=7` replays one, bit for bit, and tells its story; `STEPS=5000` ends its
+//! * `make sim SEED=7` replays one exactly and prints its trace; `STEPS=5000` ends its
 //!   faults after this many steps.
 //!
 //! What is simulated instead of run: the wire between nodes (messages, questions and answers travel
@@ -29,11 +27,11 @@ mod clients;
 mod clock;
 mod disk;
 mod front;
-mod gate;
 mod history;
 mod ledger;
 mod nemesis;
 mod network;
+mod newer_entry;
 mod phases;
 mod processes;
 mod random;

@@ -31,7 +31,7 @@ impl World {
         NodeId(self.random.number(1..self.swarm.nodes() + 1))
     }
 
-    /// Half of the time the leader: it has most to lose.
+    /// Half of the time the leader, where faults do most harm.
     fn likely_leader(&mut self, otherwise: NodeId) -> NodeId {
         let leader = self.servers.values().find_map(|server| {
             let node = server.running.as_ref()?.parts.driver.node();
@@ -49,7 +49,7 @@ impl World {
         let alone = matches!(fault, Fault::Pause | Fault::Split | Fault::OneWay);
         let fills = alone && self.swarm.faults.iter().any(|(fault, _)| *fault == Fault::DiskFull);
         if fills && self.random.chance(0.2) && self.fill(node) {
-            // What it took alone it cannot replace when it meets the others again.
+            // What it accepted alone it cannot undo when it meets the others again.
             count(&mut self.summary.faults, "disk full of one that is alone", 1);
         }
         match fault {
@@ -223,7 +223,7 @@ impl World {
         let Some(running) = &self.servers[&node].running else { return false };
         let handle = running.parts.handle.clone();
         let mut request = pin!(handle.transfer_leadership(to));
-        // The outcome is told to nobody: whoever asked has gone.
+        // Nobody learns the outcome: the caller is gone.
         let _ = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.plan_turn(node);
         true
@@ -283,7 +283,7 @@ impl World {
         true
     }
 
-    /// Somebody who must not be listened to says that it is `member`.
+    /// A stranger claims to be `member`.
     fn speak_up(&mut self, to: NodeId, member: NodeId, stranger: Stranger) -> bool {
         if to == member || self.servers[&to].running.is_none() {
             return false;
@@ -292,7 +292,7 @@ impl World {
             self.note(to, "refuses", &[member.0], || format!("n{member}, {stranger:?}: {why}"));
             return true;
         }
-        // The gate has let it in: the core hears the worst that it could say.
+        // It was let in: the core gets the worst message that it could send.
         let term = Term(self.random.number(1..100));
         let (matched, id) = (Index(self.random.number(1..1000)), EntryId::new(term.0, 5000));
         let messages = [
@@ -328,7 +328,7 @@ impl World {
     }
 }
 
-/// Room that no world uses up.
+/// More room than any world uses.
 pub const PLENTY: u64 = 64 << 20;
 
 /// The name of a fault in the report.

@@ -9,7 +9,7 @@ use crate::sim::random::Random;
 use kontiki::types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How bad the network is while there are faults.
+/// The quality of the network while there are faults.
 #[derive(Clone, Debug)]
 pub struct NetworkFaults {
     /// How often a message is lost.
@@ -47,7 +47,7 @@ pub enum End {
     Clients,
 }
 
-/// The most messages that are on their way on one link; more are refused.
+/// The most messages under way on one link; more are refused.
 const IN_FLIGHT_MAX: u32 = 400;
 
 /// See the module.

@@ -1,4 +1,4 @@
-//! A world's life: faults, then peace, then the final [accounts](super::accounts).
+//! The phases of a world: faults, then peace, then the final [checks](super::accounts).
 
 use crate::sim::clients::Wish;
 use crate::sim::clock::{Time, millis};
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// The nodes that can run, all of which must.
+    /// The nodes that can run, and so must.
     pub fn able(&self) -> Vec<NodeId> {
         self.servers.values().filter(|server| server.lost.is_none()).map(|server| server.id).collect()
     }
@@ -159,7 +159,7 @@ impl World {
         (0..self.clients.len()).all(|client| !self.clients.is_busy(client))
     }
 
-    /// No more wishes; what is under way comes to its end.
+    /// No more wishes; operations under way end.
     fn finish_clients(&mut self) {
         self.busy = false;
         let deadline = self.now + millis(20_000);
@@ -167,7 +167,7 @@ impl World {
         assert!(quiet, "a client waits forever\n{}", self.picture());
     }
 
-    /// Where everybody stands, for whoever reads a failure.
+    /// The status of all nodes, for failure messages.
     pub fn picture(&self) -> String {
         let mut lines = Vec::new();
         for (id, server) in &self.servers {

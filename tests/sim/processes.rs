@@ -1,5 +1,5 @@
 //! How the parts of a node are called: what the threads and the runtime of the
-//! real program do, at moments that chance chooses.
+//! real program do, at random moments.
 
 use crate::sim::clock::{Time, millis};
 use crate::sim::front::{Here, Noted};
@@ -10,9 +10,9 @@ use kontiki::raft::RoleName;
 use kontiki::types::NodeId;
 use std::sync::Arc;
 
-/// How often the room on the disk is looked at.
+/// How often the free space on the disk is checked.
 const LOOK_PAUSE: Time = millis(200);
-/// How long it takes whoever restarts processes.
+/// How long a restart of a process takes.
 const RESTART_PAUSE: std::ops::Range<Time> = millis(50)..millis(3000);
 
 impl World {
@@ -227,7 +227,7 @@ impl World {
     }
 
     fn plan_store(&mut self, node: NodeId) {
-        // It is in no hurry.
+        // It need not be soon.
         let mean = self.swarm.disk.write * 4;
         let server = self.server(node);
         let delay = mean / 4 + server.random.time_about(mean);

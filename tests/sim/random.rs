@@ -1,10 +1,9 @@
-//! Chance, all of it from the seed.
+//! Randomness, all of it from the seed.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// A stream of chance of its own, so that a change in one part of the world
-/// leaves what happens in the others as it was.
+/// A separate random stream, so that a change in one part of the world does not affect the others.
 #[derive(Clone, Debug)]
 pub struct Random(fastrand::Rng);
 
@@ -18,7 +17,7 @@ impl Random {
         Self(self.0.fork())
     }
 
-    /// Whether something happens that happens so often, 0 to 1.
+    /// True with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.0.f64() < probability
     }

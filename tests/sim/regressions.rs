@@ -1,10 +1,10 @@
 //! Seeds that once found a bug. What a seed does changes with the world, so that the bug is planted too
-//! (`tests/calibration/plants/`). The other finds of DESIGN.md ("What it found") are kept as scripts and plants
-//! alone: their seeds have done something else since the world of a seed is drawn otherwise.
+//! (`tests/calibration/plants/`). The other findings in tests/README.md ("What it found") are kept only as
+//! scripts and plants: their seeds do something else since the worlds are drawn differently.
 
 use crate::sim::runner::{RunOptions, run_seed};
 
-/// Each with what it found.
+/// Each seed with what it found.
 const SEEDS: &[(u64, &str)] = &[(
     1881,
     "damage to a file of the state took records with it, and the node started with what was left: \

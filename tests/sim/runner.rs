@@ -58,14 +58,14 @@ pub fn run_seed(seed: u64, options: &RunOptions) -> Result<Summary, Failure> {
         Ok(()) => Ok(std::mem::take(&mut world.summary)),
         Err(words) => {
             let (step, at) = (world.steps, world.now);
-            // What a panic has left behind may be in no state to be dropped in order.
+            // The state that a panic leaves behind may not be fit to be dropped.
             std::mem::forget(world);
             Err(Failure { seed, step, at, words })
         }
     }
 }
 
-/// Runs something of which a panic is a finding, not to be told by anybody else.
+/// Runs something whose panics are findings, and are not to be printed by the default hook.
 pub fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, Words> {
     caught(true, run)
 }
@@ -80,13 +80,13 @@ fn caught<T>(quiet: bool, run: impl FnOnce() -> T) -> Result<T, Words> {
 }
 
 thread_local! {
-    /// Whether a panic in this thread is a finding, to be told by whoever runs the seed.
+    /// Whether a panic in this thread is a finding, which the runner of the seed reports.
     static QUIET: Cell<bool> = const { Cell::new(false) };
     /// What the last panic said.
     static WORDS: RefCell<Words> = RefCell::default();
 }
 
-/// Keeps what panics say. There is one hook in a process, and it is set once.
+/// Records panic messages. There is one hook per process, and it is set once.
 fn catch_words() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -96,7 +96,7 @@ fn catch_words() {
             if !QUIET.get() {
                 before(panic);
             } else if !first.message.is_empty() {
-                // The process ends here: nobody will be told of the first.
+                // The process ends here: nobody would see the first one.
                 eprintln!("{}\nand, while that was cleaned up, {panic}", first.message);
             }
         }));
@@ -141,7 +141,7 @@ fn variable(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name} must be a number, it is '{value}'")))
 }
 
-/// What `cargo test` runs without being asked for more.
+/// What `cargo test` runs by default.
 const SEEDS: u64 = 40;
 
 #[test]
@@ -165,7 +165,7 @@ fn no_seed_breaks_a_promise() {
     }
 }
 
-/// What never happens is not tested.
+/// These must happen, or they are not tested.
 fn assert_not_vacuous(summary: &Summary, seeds: u64) {
     const ALWAYS: [&str; 13] = [
         "logs read for a follower",

@@ -35,7 +35,7 @@ pub struct Server {
     /// Counts its processes.
     pub life: u64,
     pub running: Option<Running>,
-    /// Its process stands still until then.
+    /// Its process is paused until then.
     pub paused_until: Time,
     /// Its disk answers nothing until then.
     pub stalled_until: Time,
@@ -87,10 +87,10 @@ pub struct Installing {
 /// Why a process did not come up.
 #[derive(Debug)]
 pub enum NoStart {
-    /// It will never do: its data is damaged, and it says so.
+    /// It never will: its data is damaged, and it says so.
     Damaged(String),
-    /// Damage took the end of the log, the note that would have told is gone too or does not tell, and so nobody
-    /// noticed: more than is promised to be noticed. The world takes it out of the game.
+    /// Damage took the end of the log, the note that would have shown it is gone too or does not help, and so
+    /// it went undetected: more damage than can be detected. The world excludes the node.
     Unnoticed(String),
     /// The disk failed meanwhile.
     Failed(String),
@@ -186,7 +186,7 @@ impl Server {
         beginning + now.mul_f64(self.rate)
     }
 
-    /// So long on its clock takes so long in truth.
+    /// Converts a time on its clock into true time.
     pub fn by_its_clock(&self, time: Duration) -> Time {
         time.div_f64(self.rate)
     }

@@ -1,4 +1,4 @@
-//! Looks over the shoulder of a node's log: everything that it is given to keep.
+//! Records everything that a node's log is given.
 
 use kontiki::raft::Persist;
 use kontiki::storage::{LogReader, LogStore, StorageError};

@@ -1,4 +1,4 @@
-//! Nodes that must not be listened to: of another cluster, wiped, cloned. The real
+//! Nodes that must be refused: of another cluster, wiped, cloned. The real
 //! admission of the peers' listener (`peers/identity.rs`) decides; what it lets in,
 //! the core would hear.
 
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-/// Who speaks up.
+/// The kind of stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stranger {
     /// Somebody of another cluster.
@@ -22,7 +22,7 @@ pub enum Stranger {
     Cloned { of: NodeId },
 }
 
-/// Who each node lets in. Everybody has met everybody.
+/// Which nodes each node admits. All members know each other.
 pub struct Admissions {
     admissions: BTreeMap<NodeId, Admission>,
 }

@@ -1,6 +1,5 @@
-//! What a seed's world is like. Each seed has its own mix of sizes, settings and
-//! faults, some of them not at all: rare sequences need their enemies out of
-//! the way (swarm testing).
+//! What a seed's world is like. Each seed has its own mix of sizes, settings and faults, with some faults
+//! left out: they would prevent rare sequences (swarm testing).
 
 use crate::sim::clock::{Time, millis};
 use crate::sim::network::NetworkFaults;
@@ -9,13 +8,13 @@ use kontiki::raft;
 use kontiki::replica::{ReplicaOptions, Retention};
 use kontiki::settings::Timing;
 
-/// What may be hurt, and hence what may be demanded.
+/// What may be damaged, and hence what may be required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Damage to data hits at most a minority of the voters (the fault atlas):
     /// when the faults end, the cluster must work.
     Atlas,
-    /// Damage hits anybody. Nodes may refuse to start, but never lie.
+    /// Damage hits anybody. Nodes may refuse to start, but never give wrong answers.
     Wild,
 }
 
@@ -56,7 +55,7 @@ pub struct ClientMix {
     pub keys: u64,
     /// Between an answer and the next request, on average.
     pub pause: Time,
-    /// How often a client takes its time to take its answer.
+    /// How often a client reads its answer slowly.
     pub slow: f64,
     /// How often it gives no time at all.
     pub deadline_zero: f64,
@@ -77,13 +76,13 @@ pub enum Fault {
     RestartStorm,
     /// A process stands still (SIGSTOP, a garbage-collected hypervisor).
     Pause,
-    /// Two halves that do not hear each other.
+    /// The network is split in two.
     Split,
-    /// One hears nobody, or nobody hears it.
+    /// A node cannot receive, or cannot send.
     OneWay,
     /// Some links only: a bridge, a chain, a triangle with a missing side.
     Partial,
-    /// A link that holds everything up.
+    /// A link delays everything.
     Clog,
     /// The way between clients and a node.
     ClientsCutOff,
@@ -101,13 +100,13 @@ pub enum Fault {
     BitFlip,
     /// A write goes where it does not belong.
     Misdirected,
-    /// A read answers something else than what is there.
+    /// A read returns something other than what is there.
     ReadFlip,
     /// Leadership is handed over.
     Transfer,
     /// A snapshot arrives that nobody asked for.
     StraySnapshot,
-    /// A node of another cluster speaks up.
+    /// A node of another cluster connects.
     Foreigner,
     /// A member whose disk was emptied comes back under its old name.
     Wiped,

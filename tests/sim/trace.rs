@@ -4,7 +4,7 @@
 use crate::sim::clock::Time;
 use std::fmt::Display;
 
-/// See the module. Words are made only for a reader; the numbers always count.
+/// Text is produced only on request; the numbers always go into the hash.
 #[derive(Debug)]
 pub struct Trace {
     tells: bool,

@@ -1,6 +1,5 @@
-//! How snapshots travel: a stream of small chunks on a connection of its own,
-//! made while it is read and taken in while it arrives. Chunks get lost or
-//! repeated, streams break off, stand still, or run beside each other.
+//! Delivery of snapshots: a stream of small chunks on a separate connection, encoded while it is read and
+//! decoded while it arrives. Chunks get lost or repeated; streams break, stall, or run concurrently.
 
 use crate::sim::clock::{Time, millis};
 use crate::sim::network::End;
@@ -29,7 +28,7 @@ fn mix(hash: u64, bytes: &[u8]) -> u64 {
 const PAUSE_AFTER_FAILURE: Time = millis(1000);
 /// How often a chunk is lost or repeated.
 const CHUNK_FAULTS: f64 = 0.01;
-/// A stream that stands still for so long is given up.
+/// A stream that stalls for this long is given up.
 const IDLE: Time = millis(3000);
 
 /// One stream.
@@ -46,7 +45,7 @@ pub struct Transfer {
     rest: VecDeque<Bytes>,
     /// A hash of all that was sent…
     sent: u64,
-    /// …and of all that came: in a value of equal bytes one chunk can make up for another.
+    /// …and of all that came: in a value of equal bytes one chunk can stand in for another.
     came: u64,
     /// Nobody waits for its end.
     stray: bool,

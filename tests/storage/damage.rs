@@ -1,4 +1,4 @@
-//! What a crash leaves is made good; what only damage leaves is refused by name.
+//! What a crash leaves is repaired; what only damage leaves is refused by name.
 
 use crate::storage::{append, edit_raft, entry, job, open, options, raft_db, refusal, run_key, store_all};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Whose directory it is, and what is refused.
+//! The identity of a data directory, and what is refused.
 
 use crate::storage::{append, names, open, options, refusal};
 use kontiki::storage::{OpenError, Seen, Unfinished, open as open_storage, watched};

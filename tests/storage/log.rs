@@ -1,4 +1,4 @@
-//! The log store against a model: a plain vector that forgets nothing.
+//! The log store against a model: a plain vector that keeps everything.
 
 use crate::storage::{append, entries, entry, job, names, open, store_all};
 use kontiki::raft::{Entry, HardState, Mark, Members, Payload, Persist};
@@ -108,7 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A log that simply is what it should be.
+/// The log as it should be.
 #[derive(Default)]
 struct Model(RestoredLog);
 

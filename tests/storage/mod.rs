@@ -62,10 +62,10 @@ fn append(term: u64, indexes: impl IntoIterator<Item = u64>) -> Persist {
     job(Some(HardState { term: Term(term), vote: None }), entries(term, indexes))
 }
 
-/// The log's database, as the engine sees it. Nobody else may have it open.
+/// The log's database, opened with the engine alone. Nobody else may have it open.
 fn raft_db(dir: &Path) -> sled::Db {
     let config = sled::Config::new().path(dir.join("raft")).segment_size(1 << 20).flush_every_ms(None);
-    // The engine gives its lock back a moment after it was closed.
+    // The engine releases its lock a moment after it was closed.
     for _ in 0..1000 {
         if let Ok(db) = config.open() {
             return db;

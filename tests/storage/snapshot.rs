@@ -1,4 +1,4 @@
-//! The snapshot file: it comes back as it went, and no damage of it passes.
+//! The snapshot file: it decodes to what was encoded, and all damage is detected.
 
 use bytes::Bytes;
 use kontiki::kv::TableError;

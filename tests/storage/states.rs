@@ -30,7 +30,7 @@ fn state_dirs(dir: &Path) -> Vec<String> {
     names(dir).into_iter().filter(|name| name.starts_with("state-")).collect()
 }
 
-/// Old states go a moment after their last user.
+/// Old states are removed a moment after their last user is gone.
 fn wait_for_state_dirs(dir: &Path, expected: &[&str]) {
     let started = Instant::now();
     while state_dirs(dir) != expected {

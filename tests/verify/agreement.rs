@@ -1,5 +1,4 @@
-//! Thousands of random histories, judged by two others too: stateright's
-//! tester, and every permutation.
+//! Thousands of random histories, also checked by two others: stateright's tester, and trying every permutation.
 
 use super::generate::{Shape, plain, right, tampered};
 use super::violation;
@@ -120,7 +119,7 @@ fn three_checkers_agree() {
     assert!(right > 1_500 && wrong > 1_500, "{right} right, {wrong} wrong");
 }
 
-/// Times that collide, which stateright's tester cannot be told.
+/// Equal times, which stateright's tester cannot express.
 #[test]
 fn permutations_agree_when_clocks_are_coarse() {
     let (mut right, mut wrong) = (0, 0);

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use kontiki::verify::{Answer, Call, Completion, History, Limits, Operation, Verdict, check, read, write};
 use std::time::{Duration, Instant};
 
-/// So many must be checked within a minute, where nothing else keeps the machine busy.
+/// How many operations must be checked within a minute on an otherwise idle machine.
 const MANY: usize = 1_000_000;
 
 fn size() -> usize {

@@ -1,5 +1,4 @@
-//! Histories made wrong on purpose, each beside its right twin, and what is
-//! said of them.
+//! Histories made wrong on purpose, each next to its correct twin, and the messages about them.
 
 use super::{Story, words};
 use kontiki::verify::{Kind, Limits, Verdict, check};

@@ -1,7 +1,7 @@
 //! A disk whose power can be cut: a FUSE file system in memory.
 //!
-//! It keeps what was made durable apart from what was only written, and on command forgets the rest as a
-//! power cut would. All of it is in memory: nothing of it touches the disk below.
+//! It keeps durable and merely written data apart, and on command forgets the latter as a power cut would.
+//! All of it is in memory: nothing of it touches the disk below.
 //!
 //! # The model
 //!
@@ -138,7 +138,7 @@ impl Disk {
         self.shared.state().is_cut()
     }
 
-    /// Waits until the power is off, for so long at most; false if it is still on.
+    /// Waits until the power is off, at most this long; false if it is still on.
     pub fn wait_for_cut(&self, patience: Duration) -> bool {
         let state = self.shared.state();
         let waited = self.shared.changed.wait_timeout_while(state, patience, |state| !state.is_cut());
@@ -156,7 +156,7 @@ impl Disk {
         self.fail_fsync_after(1);
     }
 
-    /// The same for the how manyth from now on.
+    /// The same for the `fsyncs`th fsync from now on.
     pub fn fail_fsync_after(&self, fsyncs: u64) {
         self.shared.state().faults.fail_fsync = Some(fsyncs.max(1));
     }
@@ -173,7 +173,7 @@ impl Disk {
         self.shared.state().faults.hidden = true;
     }
 
-    /// Makes every write and every sync take so much longer.
+    /// Makes every write and every sync take this much longer.
     pub fn slow(&self, delay: Duration) {
         self.shared.state().faults.delay = delay;
     }
@@ -190,12 +190,12 @@ impl Disk {
         self.shared.changed.notify_all();
     }
 
-    /// Counts from nothing again.
+    /// Resets the counters.
     pub fn reset_counters(&self) {
         self.shared.state().counters = Counters::default();
     }
 
-    /// What was done so far.
+    /// The counters so far.
     pub fn counters(&self) -> Counters {
         self.shared.state().counters
     }

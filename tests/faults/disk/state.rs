@@ -26,7 +26,7 @@ pub enum Loss {
     Subset,
 }
 
-/// A [`Loss`] with its dice thrown.
+/// A [`Loss`] with its random choices made.
 pub enum Cut {
     Nothing,
     Ordered { last: u64, torn: f64 },
@@ -54,7 +54,7 @@ pub struct Counters {
 /// Faults that stay until they are taken back.
 #[derive(Default)]
 pub struct Faults {
-    /// The how manyth fsync of a file from now on fails.
+    /// Which fsync of a file from now on fails.
     pub fail_fsync: Option<u64>,
     pub hang_fsyncs: bool,
     pub delay: Duration,
@@ -404,7 +404,7 @@ impl State {
         Ok(left == Some(0))
     }
 
-    /// As Linux does: each handle that was open is told once.
+    /// As on Linux, each handle that was open gets the error once.
     fn tell_failures(&mut self, number: u64, handle: u64) -> Outcome<()> {
         let failures = self.node(number)?.failures;
         match self.handles.insert(handle, failures) {

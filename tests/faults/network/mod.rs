@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! proxy       one directed link: what one node dials to reach another; it has weather
-//! pump        the bytes of one connection in one direction, as the weather wants them
+//! pump        the bytes of one connection in one direction, subject to the weather
 //! weather     delay, loss, blackhole, throttle
 //! namespaces  a network namespace per node, where packets are really dropped (root only)
 //! ```

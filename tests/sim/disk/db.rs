@@ -1,5 +1,5 @@
 //! One database of the simulated engine: an ordered map whose every change
-//! is a frame of one file. As sled's: a crash leaves a prefix of the operations.
+//! is a frame of one file. As with sled, a crash leaves a prefix of the operations.
 
 use super::device::{self, Course, Device, Shared};
 use super::durable::StateFacts;
@@ -15,7 +15,7 @@ use std::ops::Bound;
 /// What the records say.
 #[derive(Clone, Debug)]
 pub enum Facts {
-    /// Of a log's store: whatever it has lost, the journal must make good.
+    /// A log's store: whatever it has lost, the journal must make up for.
     Store,
     /// Of a state.
     State(StateFacts),
@@ -58,7 +58,7 @@ pub struct Db {
     facts: Facts,
     /// What of its bytes the device counts as used.
     accounted: u64,
-    /// What the file had at the opening, or when the garbage was last left behind: a power cut cannot take that.
+    /// The file's length at the opening, or when the garbage was last dropped: a power cut cannot lose that.
     settled: usize,
     failed: Option<StorageError>,
 }
@@ -124,7 +124,7 @@ impl Db {
         self.file.bytes().len() as u64
     }
 
-    /// Reads the file as the engine does: up to the first frame that is none, and forgets the rest.
+    /// Reads the file as the engine does: up to the first invalid frame, dropping the rest.
     pub fn open(&mut self) -> Result<(), StorageError> {
         let device = self.device.clone();
         let mut device = device.lock();
@@ -163,7 +163,7 @@ impl Db {
             device.count("end of a file dropped");
             self.file.truncate(end);
         }
-        // It is all synced, and no header that is not has used anything again.
+        // It is all synced, and no unsynced header has allowed anything to be reused.
         self.settled = end;
         self.account(device);
     }
@@ -308,7 +308,7 @@ impl Db {
         Ok(())
     }
 
-    /// Leaves the garbage behind when there is much, as the engine's collector does.
+    /// Drops the garbage when there is much of it, as the engine does.
     fn rewrite(&mut self, device: &mut Device) {
         let length = self.file.bytes().len();
         if length < device.options.rewrite_bytes || length < 2 * self.live || !self.file.is_sound() {
@@ -346,8 +346,8 @@ impl Db {
         self.account(&mut device);
     }
 
-    /// A header that was not synced has allowed the engine to use a segment again: what is synced
-    /// behind the old one is lost too (fact 10 in `kontiki::storage`).
+    /// An unsynced header has allowed the engine to reuse a segment: what was synced after the old one is
+    /// lost too (fact 10 in `kontiki::storage`).
     fn lose_synced_end(&mut self, device: &mut Device) {
         let length = self.file.bytes().len();
         let most = device.options.window.min(length - self.settled.min(length));
@@ -358,7 +358,7 @@ impl Db {
         }
     }
 
-    /// A bit flips on the platter. Answers whether there was one to flip.
+    /// Flips a bit on the platter. Returns whether there was one.
     pub fn flip(&mut self, place: Place) -> bool {
         let device = self.device.clone();
         let mut device = device.lock();
@@ -394,7 +394,7 @@ impl Db {
         true
     }
 
-    /// Where the values lie that a reader would find: the start of the frame, the value.
+    /// The position of the values that a reader would find: the start of the frame, the value.
     fn live_values(&self, frames: &[std::ops::Range<usize>]) -> Vec<(usize, std::ops::Range<usize>)> {
         let mut live = BTreeMap::new();
         for frame in frames {

@@ -1,5 +1,4 @@
-//! What the databases of a data directory share: the device under them, the
-//! process above them, and chance.
+//! What the databases of a data directory share: the device under them, the process above them, and randomness.
 
 use super::fault::{Countdown, DiskOptions, Part};
 use fastrand::Rng;
@@ -62,7 +61,7 @@ pub struct Device {
     pub crash: Countdown,
     armed: [Armed; 3],
     counts: Counts,
-    /// Rises whenever what is durable may change.
+    /// Increases whenever what is durable may change.
     pub changes: u64,
     /// Whether the platter was damaged and has not been read back and judged since.
     pub rotten: bool,
@@ -85,7 +84,7 @@ pub struct Armed {
     pub stall: Option<Instant>,
 }
 
-/// How an operation goes.
+/// The fate of an operation.
 #[derive(Debug)]
 pub enum Course {
     /// As it should.
@@ -122,7 +121,7 @@ impl Device {
         self.misread = false;
         self.crash = Countdown::default();
         for armed in &mut self.armed {
-            // What is misread, is so at the next start above all.
+            // Misreads happen mostly at the next start.
             *armed = Armed { stall: armed.stall, read: armed.read, ..Armed::default() };
         }
     }

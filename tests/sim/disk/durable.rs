@@ -20,9 +20,9 @@ pub struct Durable {
 }
 
 impl Durable {
-    /// What its log does not have of what was durable before, and not because of a
-    /// compaction. A state that has fallen back is no loss while the log can be applied
-    /// again; if it cannot, the replica refuses to start.
+    /// What was durable before and is missing from its log, other than by a compaction. A state that has
+    /// fallen back is not a loss while the log can be applied again; if it cannot, the replica refuses to
+    /// start.
     pub fn lacks(&self, before: &Self) -> Option<String> {
         let (now, then) = (self.hard_state, before.hard_state);
         let revoked = now.term == then.term && then.vote.is_some() && now.vote != then.vote;
@@ -125,7 +125,7 @@ pub struct JournalFacts {
     now: Ids,
     /// The part of a group that goes on in another record.
     part: Vec<u8>,
-    /// What is found whichever of the writes since the last sync are lost.
+    /// What is found in any case, whichever of the writes since the last sync are lost.
     certain: Arc<Ids>,
     certain_hard_state: HardState,
 }
@@ -213,7 +213,7 @@ impl JournalFacts {
 }
 
 const SECTOR: usize = 512;
-/// What a record says of itself comes before its content.
+/// A record's head comes before its content.
 const HEAD: usize = 48;
 
 fn number(bytes: &[u8], at: usize) -> Option<u64> {

@@ -19,8 +19,7 @@ pub enum Part {
 /// Where a bit flips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In what was synced last. Of a database: the engine takes it for a torn write and
-    /// drops it without a word.
+    /// In what was synced last. In a database, the engine takes it for a torn write and silently drops it.
     End,
     /// Anywhere below: the engine drops all that follows.
     Anywhere,
@@ -89,7 +88,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it takes what was durable, or can seem to: not every member may suffer it.
+    /// Whether it destroys what was durable, or may seem to: then it must not hit every member.
     pub fn is_damage(self) -> bool {
         matches!(
             self,
@@ -113,7 +112,7 @@ pub struct DiskOptions {
     pub open_drops_cache: bool,
     /// A file is rewritten when it is larger than this and half of it is garbage.
     pub rewrite_bytes: usize,
-    /// A power cut may take so much of the end of the log's store although it was synced, as the engine does.
+    /// How much of the synced end of the log's store a power cut may take, as with the real engine.
     pub window: usize,
     /// How the log is kept. Small, so that all of it happens often.
     pub log: LogSettings,
@@ -145,12 +144,12 @@ impl Default for DiskOptions {
 pub struct Countdown(Option<u32>);
 
 impl Countdown {
-    /// It strikes after this many more.
+    /// How many more operations before it strikes.
     pub fn set(&mut self, after: u32) {
         self.0 = Some(after);
     }
 
-    /// One more. Answers whether this is the one.
+    /// Counts one more operation. Returns whether this is the one.
     pub fn strikes(&mut self) -> bool {
         match &mut self.0 {
             None => false,

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use std::collections::BTreeMap;
 
-/// What of the sectors that were written but not synced a power cut leaves.
+/// Which of the written but unsynced sectors a power cut leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survival {
     /// None of them.
@@ -17,7 +17,7 @@ pub enum Survival {
 }
 
 impl Survival {
-    /// One at random; the treacherous ones more often.
+    /// One at random; the nastier ones more often.
     pub fn random(rng: &mut Rng) -> Self {
         match rng.u8(..10) {
             0 | 1 => Self::Nothing,
@@ -77,7 +77,7 @@ impl SimFile {
         self.clean < self.bytes.len()
     }
 
-    /// Whether the platter holds what it was told to.
+    /// Whether the platter holds what it was given.
     pub fn is_sound(&self) -> bool {
         self.differs.is_empty() && self.unreadable.is_none()
     }
@@ -121,9 +121,9 @@ impl SimFile {
         }
     }
 
-    /// A sync that fails: some dirty pages, one at least, are not written, but
-    /// all count as clean from now on, as on ext4 (ATC'20, "Can applications recover
-    /// from fsync failures?"). Answers whether there was anything to lose.
+    /// A sync that fails: some dirty pages, at least one, are not written, but all count as clean from now
+    /// on, as on ext4 (ATC'20, "Can applications recover from fsync failures?"). Answers whether there was
+    /// anything to lose.
     pub fn fail_sync(&mut self, rng: &mut Rng) -> bool {
         let dirty = self.dirty_sectors();
         if dirty.is_empty() {

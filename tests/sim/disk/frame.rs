@@ -6,8 +6,7 @@
 //! operation = key length (u16) ‖ value length + 1, or 0 to remove (u32) ‖ key ‖ value
 //! ```
 //!
-//! The place in the file is part of the checksum, so that a frame that landed
-//! elsewhere is no frame.
+//! The place in the file is part of the checksum, so that a misplaced frame is invalid.
 
 use bytes::Bytes;
 use std::ops::Range;
@@ -44,7 +43,7 @@ pub fn seal(file: &mut [u8], start: usize) {
     file[start + 4..start + HEAD].copy_from_slice(&sum);
 }
 
-/// Where the whole frames lie, up to the first that is none.
+/// The positions of the frames, up to the first invalid one.
 pub fn frames(file: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {

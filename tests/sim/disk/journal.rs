@@ -27,7 +27,7 @@ pub struct SimJournal {
     /// What the witness says, as the process sees it and as the platter has it.
     noted: u64,
     noted_durable: u64,
-    /// The newest note that there ever was.
+    /// The newest note ever written.
     noted_last: u64,
     facts: JournalFacts,
     /// Whether a sync has failed in this life: what is durable since is not known.
@@ -194,7 +194,7 @@ impl SimJournal {
             // never within a sector.
             let length = self.device.lock().rng.usize(..=bytes.len()) / SECTOR * SECTOR;
             self.segments[number].write(offset, &bytes[..length]);
-            // Nobody knows, but it may come back: what it was to replace is not certain any more.
+            // Unknown, but it may come back: what it was to replace is not certain any more.
             self.facts.write(bytes);
             return Err(device::io("write", reason));
         }

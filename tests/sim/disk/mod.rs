@@ -1,9 +1,9 @@
 //! The disk of a simulated machine.
 //!
-//! The journal's segments are files that are written anywhere. A database stands in for sled: it is one file of
-//! checksummed frames, an operation each. Both are seen through a page cache. So what a crash or a fault leaves
-//! is not decided but found out: the segments are read by the real journal, a database's file is read back up
-//! to the first frame that is none, as sled does, and then the real code judges what there is.
+//! The journal's segments are files that are written anywhere. A database stands in for sled: it is one file
+//! of checksummed frames, an operation each. Both are seen through a page cache. So what a crash or a fault
+//! leaves is not decided but found out: the real journal reads the segments, a database's file is read back
+//! up to the first invalid frame, as sled does, and then the real code judges what there is.
 //!
 //! ```text
 //! journal ─ SimJournalFiles ── SectorFile: bytes ─┐
@@ -13,7 +13,7 @@
 //! Machine ─ SimTable ─┘                                 └ a power cut keeps a subset of the dirty sectors
 //! ```
 //!
-//! All chance comes from the seed. All faults are armed by the caller.
+//! All randomness comes from the seed. All faults are armed by the caller.
 
 mod db;
 mod device;
@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// How often a note reaches the platter by itself: one in this many.
+/// How rarely a note reaches the platter by itself: one in this many.
 const NOTES_PER_WRITE_BACK: u32 = 16;
 
 /// Which state is in use.
@@ -89,11 +89,11 @@ pub struct Opened {
     pub restored: RestoredLog,
     /// The state.
     pub states: Arc<dyn StateStore>,
-    /// What was durable and is gone, although nobody refused to start: a bug, or
-    /// more damage than is promised to be noticed.
+    /// What was durable and is gone, although the node did not refuse to start: a bug, or more damage than
+    /// can be detected.
     pub lost: Option<String>,
-    /// Whether that is the one loss that nobody can notice: of the last write to the journal, while
-    /// the note that would have told was lost or went back in time.
+    /// Whether that is the one undetectable loss: of the last write to the journal, while the note that would
+    /// have shown it was lost or went back in time.
     pub unwitnessed: bool,
 }
 
@@ -105,7 +105,7 @@ impl SimDisk {
         Self { device, directory: Arc::new(Mutex::new(directory)) }
     }
 
-    /// Makes a new data directory. A crash in it leaves a disk that is not formatted.
+    /// Creates a data directory. A crash meanwhile leaves a disk without one.
     pub fn format(&self, cluster: ClusterId) -> Result<(), StorageError> {
         let fresh = Directory::new(&self.device);
         let damage_allowed = self.directory().damage_allowed;
@@ -219,19 +219,18 @@ impl SimDisk {
         self.directory().damage_allowed = allowed;
     }
 
-    /// Whether damage has struck what was durable, or what this process read of it, and the
-    /// node has not come up on it since.
+    /// Whether damage has hit what was durable, or what this process read of it, and the node has not come up since.
     pub fn is_damaged(&self) -> bool {
         let device = self.device.lock();
         device.rotten || device.misread
     }
 
-    /// A node has read all of it back, judged it and come up: what was damaged is gone or was not needed.
+    /// A node has read everything back, checked it and come up: what was damaged is gone or was not needed.
     pub fn proved_sound(&self) {
         self.device.lock().rotten = false;
     }
 
-    /// Lets something go wrong. Answers whether it may, and there is something that it can happen to.
+    /// Arms or causes a fault. Returns whether it is allowed and can have an effect.
     pub fn arm(&self, fault: Fault) -> bool {
         if !fault.is_damage() {
             return self.arm_unchecked(fault);
@@ -275,13 +274,13 @@ impl SimDisk {
         armed.stall
     }
 
-    /// Sets the size of the disk to what is used and so much more.
+    /// Sets the size of the disk to what is used plus this much.
     pub fn leave_room(&self, bytes: u64) {
         let mut device = self.device.lock();
         device.options.capacity = device.used.saturating_add(bytes);
     }
 
-    /// Takes everything away: a new, empty disk in the place of the old one.
+    /// Replaces the disk with a new, empty one.
     pub fn wipe(&self) {
         self.new_device_life();
         let damage_allowed = self.directory().damage_allowed;
@@ -291,7 +290,7 @@ impl SimDisk {
         self.device.lock().count("wiped");
     }
 
-    /// Puts a copy of another disk in the place of this one, as an operator may do by mistake.
+    /// Replaces the disk with a copy of another one, as an operator may do by mistake.
     pub fn clone_from_disk(&self, other: &SimDisk) {
         self.new_device_life();
         let copy = other.directory().copy_to(&self.device);

@@ -15,7 +15,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// A replica acknowledged a write: that command stands committed in that place, and nobody else's.
+    /// A replica acknowledged a write: that command, and no other, is committed in that place.
     pub fn acknowledged(
         &mut self,
         command: &Bytes,
@@ -35,7 +35,7 @@ impl Answers {
         self.by_place.len() as u64
     }
 
-    /// At the end: a node that has caught up has on its disk all that was ever acknowledged.
+    /// At the end: a node that has caught up has everything ever acknowledged on its disk.
     pub fn check_kept(&self, node: NodeId, held: &Held) {
         for id in self.by_place.keys() {
             assert!(holds(held, *id), "{id} was acknowledged, and n{node} does not have it at the end");

@@ -1,5 +1,5 @@
-//! What a leader believes of its followers, it was told by them, in its own term
-//! (Raft §5.3): it counts nothing that was said to another leader or in another term.
+//! What a leader believes of its followers, they have told it, in its own term (Raft §5.3): it counts nothing
+//! that was said to another leader or in another term.
 
 use kontiki::raft::{Node, RoleName};
 use kontiki::types::{Index, NodeId, Term};

@@ -1,17 +1,16 @@
 //! The durability ledger: what a message says about its sender (a vote, an
-//! acknowledgement, a term) must already be on the sender's disk, or a power cut
-//! would make it a lie.
+//! acknowledgement, a term) must already be on the sender's disk, or a power cut could make it false.
 
 use crate::sim::ledger::Held;
 use kontiki::raft::{Message, Node, RequestVote, Vote};
 use kontiki::types::{EntryId, NodeId};
 
-/// Checks a message. Answers for whom it is a vote, if it binds its sender at all:
-/// `Some(None)` is a binding statement without a vote of its own.
+/// Checks a message. Returns whom it is a vote for, if it binds its sender at all: `Some(None)` is a binding
+/// statement that is not a vote.
 pub fn check(node: &Node, message: &Message, held: &Held) -> Option<Option<NodeId>> {
     let id = node.id();
     match message {
-        // "Would you?" and "I would" bind nobody.
+        // Pre-votes and their answers are not binding.
         Message::RequestVote(RequestVote { pre: true, .. })
         | Message::Vote(Vote { pre: true, granted: true, .. }) => return None,
         _ => {}

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Commits {
     committed: Vec<EntryId>,
-    /// By a leader of which term each was committed.
+    /// The term of the leader that committed each.
     by: Vec<Term>,
 }
 
@@ -33,8 +33,8 @@ impl Commits {
         self.committed.get(place..).unwrap_or_default()
     }
 
-    /// Leader completeness (Raft §5.4): checked when a leader is first seen. One that is elected
-    /// late, and deposed without knowing it, need not have what a later term committed.
+    /// Leader completeness (Raft §5.4): checked when a leader is first seen. A leader of an earlier term that
+    /// does not know yet that it was deposed need not have what a later term committed.
     pub fn check_complete(&self, node: &Node) {
         let place = usize::try_from(node.base().index.0).expect("small").saturating_sub(1);
         let by = self.by.get(place..).unwrap_or_default();

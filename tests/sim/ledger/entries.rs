@@ -8,7 +8,7 @@ use kontiki::storage::RestoredLog;
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::collections::BTreeMap;
 
-/// What is known of each entry that ever was.
+/// What is known of each entry that ever existed.
 #[derive(Debug, Default)]
 pub struct Entries {
     known: BTreeMap<EntryId, Known>,
@@ -50,7 +50,7 @@ impl Entries {
         }
     }
 
-    /// What a disk gave back: nothing that was never written.
+    /// What a disk gave back must have been written.
     pub fn restored(&mut self, id: NodeId, log: &RestoredLog) {
         let mut previous = log.base;
         for entry in &log.entries {
@@ -67,7 +67,7 @@ impl Entries {
         if life.log_seen == (base, last) {
             return;
         }
-        // What is new lies above what was the last entry, or replaces some of it.
+        // New entries are above the previous last entry, or replace earlier ones.
         let unchanged = life.log_seen.1;
         let mut index = last.index;
         while index > base.index {

@@ -1,12 +1,12 @@
-//! Check-quorum (thesis §6.2): a leader that has heard from no majority for two
-//! election timeouts of its own clock leads no longer. Another may have been elected,
-//! and as long as the old one heartbeats, those who hear it elect nobody.
+//! Check-quorum (thesis §6.2): a leader that has not heard from a majority for two election timeouts of its
+//! own clock does not lead any more. Another may have been elected, and as long as the old one sends
+//! heartbeats, those who hear it elect nobody.
 
 use kontiki::raft::{Node, RoleName};
 use kontiki::types::{NodeId, Term};
 use std::collections::BTreeMap;
 
-/// Who was heard by whom.
+/// Which process has heard from which.
 #[derive(Debug, Default)]
 pub struct Leads {
     ears: BTreeMap<NodeId, Ears>,
@@ -50,7 +50,7 @@ impl Leads {
             _ => now,
         };
         ears.leads = Some((term, since));
-        // It looks once in an election timeout, so that the silence must be longer than two.
+        // It checks once per election timeout, so the silence must be longer than two.
         let silence = 2 * u64::from(election_ticks) + 1;
         let lately = |voter| {
             voter == id || ears.heard.get(&voter).is_some_and(|heard| now.saturating_sub(*heard) <= silence)

@@ -1,8 +1,7 @@
-//! What must hold across nodes, checked after every step against all that ever
-//! happened. Nothing here is told to a node: the ledger outlives crashes,
-//! damage and lies.
+//! What must hold across nodes, checked after every step against everything that ever happened. No node sees
+//! any of this: the ledger outlives crashes, damage and false statements.
 //!
-//! | ledger | what it holds nodes to |
+//! | ledger | what it checks |
 //! |---|---|
 //! | [`entries`] | log matching; the same entry is the same everywhere, in memory and on disk |
 //! | [`terms`] | one leader per term, elected by a majority; one vote per node and term, across restarts |
@@ -12,7 +11,7 @@
 //! | [`beliefs`] | what a leader counts was said to it, in its term |
 //! | [`reads`] | a read index covers all that was committed before it was asked for, and a majority was asked since |
 //! | [`answers`] | what was acknowledged is committed, at its place, exactly once, and on every disk at the end |
-//! | [`leads`] | who hears from no majority leads no longer |
+//! | [`leads`] | a leader that does not hear from a majority steps down |
 //! | [`lives`] | within one life of a process nothing goes back; between lives no promise is lost; order and bounds |
 //!
 //! A violation is a panic: the world catches it and names the seed.
@@ -38,7 +37,7 @@ use kontiki::types::{Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// All books.
+/// All ledgers.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub entries: entries::Entries,
@@ -58,8 +57,8 @@ pub struct Ledger {
 pub type Held = Arc<Durable>;
 
 impl Ledger {
-    /// A node begins a life, with what its disk gave it: all that it promised. Damage may have taken the end of
-    /// the state, which the log makes good.
+    /// A node begins a life with what its disk gave it: everything that it promised. Damage may have taken
+    /// the end of the state, which the log makes up for.
     pub fn started(
         &mut self,
         node: &Node,

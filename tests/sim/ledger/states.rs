@@ -1,5 +1,5 @@
-//! Equal applied index, equal state: the state machine's rolling hash takes in
-//! every record ever written, so one number per index says it all.
+//! Equal applied index, equal state: the state machine's rolling hash covers every record ever written, so
+//! one number per index is enough.
 
 use kontiki::machine::View;
 use kontiki::types::{Index, NodeId, Revision};

@@ -1,5 +1,5 @@
 //! Election safety (Raft §5.2): at most one leader per term, at most one vote
-//! per node and term. The book outlives restarts.
+//! per node and term. The ledger outlives restarts.
 
 use crate::sim::ledger::Held;
 use kontiki::raft::{HardState, Node};
@@ -56,8 +56,7 @@ impl Terms {
         }
     }
 
-    /// A node begins with this. It may be behind what was written and not yet
-    /// synced, never behind what was said.
+    /// A node begins with this. It may be behind what was written and not yet synced, but never behind what was sent.
     pub fn restored(&mut self, id: NodeId, hard_state: HardState) {
         if let Some(vote) = hard_state.vote {
             let said = self.votes.get(&(id, hard_state.term));

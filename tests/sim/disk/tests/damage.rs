@@ -1,4 +1,4 @@
-//! Damage that nobody reports: the real code must notice, or nothing may be gone.
+//! Damage that the disk does not report: the real code must detect it, or nothing may be gone.
 
 use super::states::put;
 use super::{CLUSTER, Model, formatted, open};
@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 const LOG: Part = Part::Log;
 
-/// What became of damage.
+/// The result of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// There was nothing that it could happen to.
+    /// There was nothing to damage.
     Nothing,
     /// The node refuses to start or stops.
     Noticed,

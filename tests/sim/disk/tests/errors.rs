@@ -59,8 +59,8 @@ fn a_sync_that_fails_before_a_power_cut() {
     }
 }
 
-/// What a failed sync dropped stays in the cache and counts as clean. A process that starts
-/// again and reads it there promises what is on no platter.
+/// What a failed sync dropped stays in the cache and counts as clean. A restarted process that reads it there
+/// would promise what is on no platter.
 fn promises_after_a_failed_sync(open_drops_cache: bool) -> (u32, u32) {
     let (mut lost, mut refused) = (0, 0);
     for seed in 0..60 {
