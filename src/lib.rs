@@ -3,7 +3,7 @@
 //! A folder imports only folders below it:
 //!
 //! ```text
-//! cli ─▶ server ─▶ grpc, peers ─▶ api ─▶ replica ─▶ storage ─▶ machine ─▶ raft, kv ─▶ types, settings, reason, proto
+//! cli ─▶ server ─▶ grpc, peers ─▶ api ─▶ replica ─▶ storage ─▶ machine ─▶ raft, kv ─▶ types, member, settings, reason, proto
 //!  ├───▶ client ─▶ proto, reason, types
 //!  ├───▶ bench, dev: programs of their own behind a command
 //!  └───▶ verify (knows nothing of the others)
@@ -24,6 +24,7 @@ pub mod dev;
 pub mod grpc;
 pub mod kv;
 pub mod machine;
+pub mod member;
 pub mod peers;
 pub mod proto;
 pub mod raft;

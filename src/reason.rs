@@ -136,6 +136,8 @@ reasons! {
     BadTransferTarget = "BAD_TRANSFER_TARGET", InvalidArgument;
     /// A client asked on the listener for other nodes; the details say where clients ask.
     WrongListener = "WRONG_LISTENER", FailedPrecondition;
+    /// No member has this id.
+    MemberUnknown = "MEMBER_UNKNOWN", FailedPrecondition;
     /// The bytes are not a message of this type.
     Malformed = "MALFORMED", InvalidArgument;
     /// The server has no such service or method, or not in this encoding.
@@ -162,6 +164,8 @@ reasons! {
     LeadershipLost = "LEADERSHIP_LOST", Unavailable;
     /// The leader could not be reached, or the connection broke.
     LeaderUnreachable = "LEADER_UNREACHABLE", Unavailable;
+    /// The members cannot be changed: an earlier change is not committed yet.
+    MembersBusy = "MEMBERS_BUSY", Unavailable;
     /// The node is new and waits for the other members to accept it; other nodes may be serving.
     Starting = "STARTING", Unavailable;
     /// The node is stopping.

@@ -20,8 +20,6 @@ pub struct Api {
     pub name: String,
     /// The limits on requests.
     pub limits: Limits,
-    /// Where clients reach this node.
-    pub client_url: String,
     pub version: &'static str,
     /// What an acknowledged write is worth: "fdatasync".
     pub durability: String,
@@ -104,7 +102,7 @@ impl Api {
     pub(in crate::api) fn origin_of_write(&self, leader: NodeId, applied: &Applied) -> Origin {
         let name = match leader == self.node() {
             true => self.name.clone(),
-            false => self.router.others.member(leader).map(|member| member.name).unwrap_or_default(),
+            false => self.router.name_of(leader),
         };
         Origin {
             node: leader,

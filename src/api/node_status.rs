@@ -3,33 +3,11 @@
 use crate::raft::{FollowerProgress, RoleName};
 use crate::types::{Index, NodeId, Revision, Term};
 
-/// A member of the cluster, as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its id.
-    pub node: NodeId,
-    /// Its name; empty if it is not known.
-    pub name: String,
-    /// Where peers reach it.
-    pub peer_url: String,
-    /// Where clients reach it; empty until it was heard from.
-    pub client_url: String,
-    /// Whether it receives the log without a vote.
-    pub learner: bool,
-}
-
-impl Member {
-    /// One of which only the id is known.
-    pub fn unknown(node: NodeId, learner: bool) -> Self {
-        Self { node, name: String::new(), peer_url: String::new(), client_url: String::new(), learner }
-    }
-}
-
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Which node.
-    pub member: Member,
+    pub node: NodeId,
     /// Its role.
     pub role: RoleName,
     /// Its term.

@@ -3,7 +3,7 @@
 use crate::api::fault::Fault;
 use crate::kv;
 use crate::reason::Reason;
-use crate::replica::{ReadError, SnapshotError, TransferError, WriteError};
+use crate::replica::{AdvertiseError, ReadError, SnapshotError, TransferError, WriteError};
 
 impl From<WriteError> for Fault {
     fn from(error: WriteError) -> Self {
@@ -40,6 +40,18 @@ impl From<TransferError> for Fault {
             TransferError::BadTarget(_) => Self::field(Reason::BadTransferTarget, "to", message),
             TransferError::TimedOut(_) => Self::new(Reason::TransferTimedOut, message),
             TransferError::Stopping => Self::new(Reason::Stopping, message).not_applied(),
+        }
+    }
+}
+
+impl From<AdvertiseError> for Fault {
+    fn from(error: AdvertiseError) -> Self {
+        let message = error.to_string();
+        match error {
+            AdvertiseError::NotLeader { .. } => Self::new(Reason::NotLeader, message),
+            AdvertiseError::NotMember(_) => Self::new(Reason::MemberUnknown, message),
+            AdvertiseError::Busy(_) => Self::new(Reason::MembersBusy, message),
+            AdvertiseError::Stopping => Self::new(Reason::Stopping, message),
         }
     }
 }

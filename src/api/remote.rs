@@ -4,6 +4,7 @@
 
 use crate::api::fault::Fault;
 use crate::api::node_status::NodeStatus;
+use crate::member::Member;
 use crate::replica::Applied;
 use crate::types::{Index, NodeId};
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub enum Question {
     ReadIndex,
     /// Hand leadership over: to the voter that is furthest, if none is named.
     Transfer(Option<NodeId>),
+    /// Put this member's URLs into the log.
+    Advertise(Member),
 }
 
 impl Question {
@@ -32,7 +35,8 @@ impl Question {
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Propose(_) | Self::Transfer(_) => true,
-            Self::ReadIndex => false,
+            // To advertise twice does no harm.
+            Self::ReadIndex | Self::Advertise(_) => false,
         }
     }
 }
@@ -46,6 +50,8 @@ pub enum Answer {
     ReadIndex(Index),
     /// This node leads now.
     Leads(NodeId),
+    /// The URLs are in the leader's log; they stay there unless the entry is overwritten.
+    Advertised,
 }
 
 /// Why another node gave no answer.
@@ -63,12 +69,6 @@ pub enum NoAnswer {
 
 /// The way to the other nodes. Whoever waits for an answer may stop at any time.
 pub trait OtherNodes: Send + Sync + 'static {
-    /// What is known of a member.
-    fn member(&self, node: NodeId) -> Option<MemberInfo>;
-
-    /// All members, this node among them, in order of id.
-    fn members(&self) -> Vec<MemberInfo>;
-
     /// Asks a node, which leads as far as this one knows; it need not work on the
     /// question after `deadline`.
     fn ask(&self, leader: NodeId, question: Question, deadline: Instant) -> Later<Result<Answer, NoAnswer>>;
@@ -84,17 +84,4 @@ pub trait Responder: Send + Sync + 'static {
 
     /// How this node is.
     fn status(&self) -> NodeStatus;
-}
-
-/// A member of the cluster and where it is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberInfo {
-    /// Its id.
-    pub node: NodeId,
-    /// Its name.
-    pub name: String,
-    /// Where peers reach it.
-    pub peer_url: String,
-    /// Where clients reach it, once it was heard from.
-    pub client_url: Option<String>,
 }

@@ -11,6 +11,7 @@ use crate::api::clock::{Clock, SystemClock, until};
 use crate::api::fault::{Fault, LeaderHint};
 use crate::api::patience::Patience;
 use crate::api::remote::{Answer, NoAnswer, OtherNodes, Question};
+use crate::member::Member;
 use crate::raft::RoleName;
 use crate::reason::{Outcome, Reason};
 use crate::replica::{Applied, Handle, ReadError};
@@ -85,11 +86,12 @@ impl<C: Clock> Router<C> {
 
     /// Where clients can reach a node, for faults that send them there.
     pub fn hint(&self, node: NodeId) -> LeaderHint {
-        let member = self.others.member(node);
+        let status = self.handle.status();
+        let member = status.members.get(node);
         LeaderHint {
             id: node.get(),
-            name: member.as_ref().map(|member| member.name.clone()),
-            url: member.and_then(|member| member.client_url),
+            name: member.map(|member| member.name.clone()),
+            url: member.and_then(Member::client_url).map(str::to_owned),
         }
     }
 
@@ -100,6 +102,7 @@ impl<C: Clock> Router<C> {
             Question::Propose(command) => self.propose_here(call, command.clone()).await.map(Answer::Applied),
             Question::ReadIndex => self.confirm_here(call).await.map(Answer::ReadIndex),
             Question::Transfer(to) => self.hand_over_here(call, *to).await.map(Answer::Leads),
+            Question::Advertise(member) => self.advertise_here(call, member).await,
         };
         answer.map_err(|fault| self.with_leader(fault))
     }
@@ -134,6 +137,14 @@ impl<C: Clock> Router<C> {
             None => {
                 Err(Fault::deadline("leadership was handed over; `kontiki status` shows who leads").unknown())
             }
+        }
+    }
+
+    async fn advertise_here(&self, call: &Call, member: &Member) -> Result<Answer, Fault> {
+        let advertise = self.handle.advertise(member.clone());
+        match until(&self.clock, call.deadline.at(), advertise).await {
+            Some(outcome) => Ok(outcome.map(|()| Answer::Advertised)?),
+            None => Err(late(&Question::Advertise(member.clone()))),
         }
     }
 
@@ -213,11 +224,12 @@ fn late(question: &Question) -> Fault {
         Question::ReadIndex => {
             Fault::deadline("a majority was asked to confirm the leader; READ_LEVEL_LOCAL reads without")
         }
+        Question::Advertise(_) => Fault::deadline("the leader was asked to do it"),
         _ => Fault::deadline("the leader was asked to do it").unknown(),
     }
 }
 
-fn mismatched() -> Fault {
+pub(in crate::api) fn mismatched() -> Fault {
     Fault::new(
         Reason::Internal,
         "the leader answered another question; do the members run different versions?",

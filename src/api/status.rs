@@ -4,8 +4,9 @@ use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::fault::Fault;
 use crate::api::members::named;
-use crate::api::node_status::{Member, NodeStatus};
+use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Later, NoAnswer};
+use crate::member::Member;
 use crate::types::NodeId;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A node that answered.
-    Answered(Box<NodeStatus>),
+    Answered(Member, Box<NodeStatus>),
     /// A node that did not answer, and why.
     Silent(Member, String),
 }
@@ -29,7 +30,7 @@ impl Api {
         let (handle, view) = (&self.router.handle, self.router.handle.view());
         let status = handle.status();
         NodeStatus {
-            member: self.own_member(),
+            node: self.node(),
             role: status.role,
             term: status.term,
             leader: status.leader,
@@ -51,6 +52,13 @@ impl Api {
         }
     }
 
+    /// This node's row.
+    pub fn own_row(&self) -> Row {
+        let member = self.router.handle.status().members.get(self.node()).cloned();
+        let member = member.unwrap_or_else(|| Member::named(self.node(), &self.name));
+        Row::Answered(member, Box::new(self.own_status()))
+    }
+
     /// Every member, in order of name; the others are asked at the same time.
     pub async fn all_statuses(&self) -> Vec<Row> {
         let deadline = Instant::now() + PATIENCE;
@@ -59,17 +67,17 @@ impl Api {
             .members()
             .into_iter()
             .map(|member| {
-                let is_own = member.node == self.node();
-                let answer = (!is_own).then(|| tokio::spawn(self.ask_status(member.node, deadline)));
+                let is_own = member.id == self.node();
+                let answer = (!is_own).then(|| tokio::spawn(self.ask_status(member.id, deadline)));
                 (member, answer)
             })
             .collect();
         let mut rows = Vec::with_capacity(asked.len());
         for (member, answer) in asked {
             rows.push(match answer {
-                None => Row::Answered(Box::new(self.own_status())),
+                None => Row::Answered(member, Box::new(self.own_status())),
                 Some(answer) => match answer.await {
-                    Ok(Ok(status)) => Row::Answered(Box::new(status)),
+                    Ok(Ok(status)) => Row::Answered(member, Box::new(status)),
                     Ok(Err(why)) => Row::Silent(member, why),
                     Err(_) => Row::Silent(member, "the question was not answered".into()),
                 },
@@ -83,14 +91,7 @@ impl Api {
     pub async fn transfer_leadership(&self, call: &Call, to: &str) -> Result<(NodeId, String), Fault> {
         let to = named(to, &self.members())?;
         let leader = self.router.transfer(call, to).await?;
-        let name = self.router.others.member(leader).map(|member| member.name);
-        Ok((leader, name.unwrap_or_default()))
-    }
-
-    fn own_member(&self) -> Member {
-        let listed = self.members().into_iter().find(|member| member.node == self.node());
-        let listed = listed.unwrap_or_else(|| Member::unknown(self.node(), false));
-        Member { name: self.name.clone(), client_url: self.client_url.clone(), ..listed }
+        Ok((leader, self.router.name_of(leader)))
     }
 
     fn ask_status(&self, node: NodeId, deadline: Instant) -> Later<Result<NodeStatus, String>> {

@@ -115,7 +115,8 @@ fn name(node: &NodeStatus) -> String {
 }
 
 fn client_url(node: &NodeStatus) -> String {
-    node.member.as_ref().map(|member| member.client_url.clone()).unwrap_or_default()
+    let urls = node.member.as_ref().map(|member| &member.client_urls);
+    urls.and_then(|urls| urls.first()).cloned().unwrap_or_default()
 }
 
 fn role(node: &NodeStatus) -> String {

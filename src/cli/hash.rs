@@ -79,10 +79,10 @@ fn client_of(member: &Member, known: &[(u64, NodeUrl)], client: &Client) -> Resu
     if let Some((_, url)) = known.iter().find(|(id, _)| *id == member.id) {
         return Ok(client.only(url));
     }
-    if member.client_url.is_empty() {
-        return Err("nobody has heard from it; its address is not known".to_owned());
+    match member.client_urls.first() {
+        Some(url) => NodeUrl::parse(url).map(|url| client.only(&url)),
+        None => Err("it has not advertised yet where clients reach it".to_owned()),
     }
-    NodeUrl::parse(&member.client_url).map(|url| client.only(&url))
 }
 
 fn judge(rows: &[Row]) -> Comparison {

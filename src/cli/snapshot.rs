@@ -115,7 +115,7 @@ fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
 
 pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<Exit, CliError> {
     let Summary { header, records, bytes, hash } = summary(&args.file)?;
-    let voters = header.members.voters.len();
+    let voters = header.members.voters().len();
     if output.format() == Format::Json {
         output.json(&json!({
             "file": args.file.display().to_string(),

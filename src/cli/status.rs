@@ -233,8 +233,8 @@ fn node_json(node: &NodeStatus, commit: u64) -> Value {
     json!({
         "name": node.member.name,
         "id": node.member.id.to_string(),
-        "peer_url": node.member.peer_url,
-        "client_url": node.member.client_url,
+        "peer_urls": node.member.peer_urls,
+        "client_urls": node.member.client_urls,
         "learner": node.member.learner,
         "error": node.error,
         "role": node.role.as_str(),

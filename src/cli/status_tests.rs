@@ -144,7 +144,7 @@ fn the_json_has_a_stable_shape() {
     let expected = [
         "applied_index",
         "behind",
-        "client_url",
+        "client_urls",
         "commit_index",
         "compact_revision",
         "compacted_index",
@@ -160,7 +160,7 @@ fn the_json_has_a_stable_shape() {
         "learner",
         "name",
         "not_ready_reason",
-        "peer_url",
+        "peer_urls",
         "ready",
         "revision",
         "role",

@@ -15,9 +15,9 @@ impl Client {
         let status = self.status_of(false).await?;
         let leader = status.value.nodes.iter().find(|node| node.role == Role::Leader);
         // Only a node that the caller named is known to be reachable.
-        if let Some(url) = leader.and_then(|node| NodeUrl::parse(&node.member.client_url).ok())
-            && self.nodes.endpoints().contains(&url)
-        {
+        let urls = leader.map(|node| &node.member.client_urls).into_iter().flatten();
+        let mut named = urls.filter_map(|url| NodeUrl::parse(url).ok());
+        if let Some(url) = named.find(|url| self.nodes.endpoints().contains(url)) {
             self.nodes.prefer(&url);
         }
         Ok(status)

@@ -324,10 +324,10 @@ pub struct Member {
     pub id: u64,
     /// Its name.
     pub name: String,
-    /// Where it listens for the other nodes.
-    pub peer_url: String,
-    /// Where it listens for clients; empty if the answering node does not know.
-    pub client_url: String,
+    /// Where the other nodes reach it, best first; empty until it has advertised them.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it, likewise.
+    pub client_urls: Vec<String>,
     /// Whether it has no vote.
     pub learner: bool,
 }

@@ -276,8 +276,8 @@ pub(super) fn member(member: pb::Member) -> Member {
     Member {
         id: member.node_id,
         name: member.name,
-        peer_url: member.peer_url,
-        client_url: member.client_url,
+        peer_urls: member.peer_urls,
+        client_urls: member.client_urls,
         learner: member.learner,
     }
 }

@@ -3,9 +3,10 @@
 use crate::config::arguments::ServeArgs;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::origin::Origin;
-use crate::config::serve_config::{LogConfig, ServeConfig};
+use crate::config::serve_config::{LogConfig, ServeConfig, node_id};
 use crate::config::sources::Settings;
 use crate::config::{parse, rules};
+use crate::member::Member;
 use crate::settings::{Limits, Timing};
 
 impl ServeArgs {
@@ -61,6 +62,7 @@ impl ValueReader<'_> {
     }
 
     fn config(&mut self) -> ServeConfig {
+        let cluster_token = self.read("cluster-token", parse::token);
         ServeConfig {
             name: self.read("name", parse::name),
             data_dir: self.read("data-dir", parse::directory),
@@ -68,8 +70,8 @@ impl ValueReader<'_> {
             advertise_client: self.read("advertise-client", parse::url),
             listen_peer: self.read("listen-peer", parse::host_port),
             advertise_peer: self.read("advertise-peer", parse::url),
-            initial_cluster: self.read("initial-cluster", parse::members),
-            cluster_token: self.read("cluster-token", parse::token),
+            initial_cluster: self.members(&cluster_token),
+            cluster_token,
             timing: self.timing(),
             limits: self.limits(),
             snapshot_rate_bytes: self.read("snapshot-rate", parse::size),
@@ -85,6 +87,15 @@ impl ValueReader<'_> {
                 format: self.read("log-format", parse::log_format),
             },
         }
+    }
+
+    fn members(&mut self, token: &str) -> Vec<Member> {
+        let listed = self.read("initial-cluster", parse::members);
+        let member = |(name, url): (String, String)| Member {
+            peer_urls: vec![url],
+            ..Member::named(node_id(token, &name), name)
+        };
+        listed.into_iter().map(member).collect()
     }
 
     fn timing(&mut self) -> Timing {

@@ -44,5 +44,5 @@ mod table;
 pub use arguments::ServeArgs;
 pub use error::{ConfigError, Problem};
 pub use origin::{Given, Origin};
-pub use serve_config::{InitialMember, LogConfig, LogFormat, ServeConfig};
+pub use serve_config::{LogConfig, LogFormat, ServeConfig};
 pub use sources::Settings;

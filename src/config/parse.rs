@@ -1,7 +1,7 @@
 //! From text to a value: one function for each kind of setting.
 
 use crate::address::{HostPort, NodeUrl};
-use crate::config::serve_config::{InitialMember, LogFormat};
+use crate::config::serve_config::LogFormat;
 use crate::settings::Timing;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -34,14 +34,15 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     NodeUrl::parse(text).map(|url| url.to_string())
 }
 
-pub(super) fn members(text: &str) -> Result<Vec<InitialMember>, String> {
+/// Names with URLs, in order of name.
+pub(super) fn members(text: &str) -> Result<Vec<(String, String)>, String> {
     let member = |part: &str| {
         let (left, right) = part
             .split_once('=')
             .ok_or_else(|| format!("`{part}` has no `=`; write n1=http://host:2380,n2=http://host:2380"))?;
-        Ok(InitialMember { name: name(left.trim())?, peer_url: url(right.trim())? })
+        Ok((name(left.trim())?, url(right.trim())?))
     };
-    let mut members: Vec<InitialMember> = text
+    let mut members: Vec<(String, String)> = text
         .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())

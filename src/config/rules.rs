@@ -2,6 +2,7 @@
 
 use crate::address::NodeUrl;
 use crate::config::serve_config::ServeConfig;
+use crate::member::Member;
 use crate::settings::Timing;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(super) fn broken(config: &ServeConfig) -> Broken {
 fn cluster_rules(config: &ServeConfig, broken: &mut Broken) {
     let members = &config.initial_cluster;
     let mut names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-    let mut urls: Vec<&str> = members.iter().map(|member| member.peer_url.as_str()).collect();
+    let mut urls: Vec<&str> = members.iter().filter_map(Member::peer_url).collect();
     names.sort_unstable();
     urls.sort_unstable();
     if let Some(duplicates) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -55,11 +56,13 @@ fn cluster_rules(config: &ServeConfig, broken: &mut Broken) {
             "name",
             format!("`{}` is not in initial-cluster, which has {}", config.name, names.join(", ")),
         )),
-        Some(own) if own.peer_url != config.advertise_peer => broken.push((
+        Some(own) if own.peer_url() != Some(&config.advertise_peer) => broken.push((
             "advertise-peer",
             format!(
                 "is {}, but initial-cluster says that {} is at {}",
-                config.advertise_peer, own.name, own.peer_url
+                config.advertise_peer,
+                own.name,
+                own.peer_url().unwrap_or_default()
             ),
         )),
         Some(_) => {}

@@ -1,13 +1,14 @@
 //! The checked configuration, and what follows from it: ids and the fingerprint.
 
+use crate::member::Member;
 use crate::settings::{Limits, Timing};
 use crate::types::{ClusterId, NodeId};
 use std::path::PathBuf;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The version of everything that members exchange and must agree on, beside
-/// the settings: the byte form of commands and of the snapshot.
-const FORMAT: u64 = 2;
+/// the settings: the byte form of commands, members and the snapshot.
+const FORMAT: u64 = 3;
 
 /// A server's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct ServeConfig {
     /// How the other nodes reach this one, `http://host:port`.
     pub advertise_peer: String,
     /// All voters that the cluster starts with, this one included, ordered by name.
-    pub initial_cluster: Vec<InitialMember>,
+    pub initial_cluster: Vec<Member>,
     /// Tells clusters apart that were given the same names.
     pub cluster_token: String,
     /// How fast the cluster reacts.
@@ -48,15 +49,6 @@ pub struct ServeConfig {
     pub fsync: bool,
     /// What is logged, and how.
     pub log: LogConfig,
-}
-
-/// A voter of the first configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InitialMember {
-    /// Its name.
-    pub name: String,
-    /// How the other nodes reach it, `http://host:port`.
-    pub peer_url: String,
 }
 
 /// What is logged, and how.
@@ -99,7 +91,16 @@ impl ServeConfig {
 
     /// The id of the node with this name, the same on every member.
     pub fn node_id(&self, name: &str) -> NodeId {
-        NodeId(hash_words(&["node", &self.cluster_token, name]))
+        node_id(&self.cluster_token, name)
+    }
+
+    /// This node, as it is to be reached.
+    pub fn own(&self) -> Member {
+        Member {
+            peer_urls: vec![self.advertise_peer.clone()],
+            client_urls: vec![self.advertise_client.clone()],
+            ..Member::named(self.node_id(&self.name), &self.name)
+        }
     }
 
     /// A hash of all that members must share: timing, and the form of what peers say. Peers
@@ -119,6 +120,11 @@ impl ServeConfig {
         }
         hash.digest()
     }
+}
+
+/// The id of the node with this name in a cluster with this token.
+pub(super) fn node_id(token: &str, name: &str) -> NodeId {
+    NodeId(hash_words(&["node", token, name]))
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

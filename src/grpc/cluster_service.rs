@@ -1,7 +1,6 @@
 //! `ClusterService`: shows and steers the cluster.
 
 use crate::api::context::Api;
-use crate::api::status::Row;
 use crate::grpc::kv_service::opened;
 use crate::grpc::wire::cluster;
 use crate::grpc::wire::header::header;
@@ -28,7 +27,7 @@ impl ClusterService for Cluster {
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
         let rows = if request.get_ref().local_only {
-            vec![Row::Answered(Box::new(self.api.own_status()))]
+            vec![self.api.own_row()]
         } else {
             self.api.all_statuses().await
         };
@@ -42,7 +41,7 @@ impl ClusterService for Cluster {
         &self,
         _request: Request<v1::MembersRequest>,
     ) -> Result<Response<v1::MembersResponse>, Status> {
-        let members = self.api.members().into_iter().map(cluster::member).collect();
+        let members = self.api.members().into_iter().map(cluster::member_to_wire).collect();
         let header = header(&self.api, self.api.origin());
         Ok(Response::new(v1::MembersResponse { header, members }))
     }

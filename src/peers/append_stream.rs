@@ -8,7 +8,7 @@
 use crate::peers::lane::LaneReceiver;
 use crate::peers::link::{InboundOpen, Link};
 use crate::peers::links::Links;
-use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
 use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use futures_util::Stream;
@@ -102,7 +102,7 @@ pub async fn serve(
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
     let peer = links.admission().admit(hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
-        return Err(PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into()).into());
+        return Err(no_such_member().into());
     };
     link.heard_from(&peer);
     link.opened();
@@ -144,10 +144,11 @@ async fn read(
     let status = tokio::select! {
         status = reading => status,
         _ = replaced => None,
+        () = link.removed() => Some(no_such_member().into()),
         () = links.stopped() => Some(PeerRefusal::new(RefusalKind::NotReady, "this node is stopping".into()).into()),
     };
     if let Some(status) = &status {
-        let (peer, code) = (&link.address.name, status.code());
+        let (peer, code) = (&link.name, status.code());
         tracing::debug!(peer, ?code, "the append stream from the peer broke: {}", status.message());
     }
     if link.close_inbound(number) {
@@ -161,7 +162,7 @@ async fn read(
 
 fn deliver(links: &Links, link: &Link, request: pb::AppendEntriesRequest) -> Result<(), Status> {
     let message = wire::checked_append_request(request).inspect_err(|error| {
-        tracing::warn!(peer = link.address.name, "{error}; the stream is closed");
+        tracing::warn!(peer = link.name, "{error}; the stream is closed");
     })?;
     // A full queue drops it; Raft repairs loss.
     links.events()?.deliver(link.node(), message);

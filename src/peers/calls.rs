@@ -26,7 +26,7 @@ pub fn start(
     let Ok(permit) = link.outgoing.clone().try_acquire_owned() else {
         return false;
     };
-    let name = link.address.name.clone();
+    let name = link.name.clone();
     runtime.spawn(async move {
         if let Err(status) = call.await {
             tracing::debug!(peer = name, code = ?status.code(), "call failed: {}", status.message());
@@ -102,10 +102,11 @@ impl From<IntroduceFailure> for Status {
 
 /// A client of the peer, whose identity is checked first if it was lost since.
 async fn client(links: &Links, link: &Link) -> Result<RaftServiceClient<Channel>, Status> {
+    let route = link.routes.current().ok_or_else(|| Status::unavailable("its address is not known"))?;
     if !link.is_acquainted() {
-        introduce(links, link, link.calls.clone()).await?;
+        introduce(links, link, route.calls.clone()).await?;
     }
-    Ok(connection::client(link.calls.clone(), links.settings()))
+    Ok(connection::client(route.calls.clone(), links.settings()))
 }
 
 /// A request that the server may abandon after `limit`.

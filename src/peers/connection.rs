@@ -28,6 +28,15 @@ pub fn endpoint(url: &str, settings: &PeerSettings) -> Result<Endpoint, tonic::t
         .max_frame_size(FRAME_BYTES))
 }
 
+/// Connects, or says why not. Resolving the name counts, which the timeout of the endpoint leaves out.
+pub async fn connect(endpoint: &Endpoint, settings: &PeerSettings) -> Result<Channel, String> {
+    match tokio::time::timeout(settings.connect_timeout, endpoint.connect()).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => Err(describe(&error)),
+        Err(_) => Err(format!("no connection within {:?}", settings.connect_timeout)),
+    }
+}
+
 /// The other end: a server for the peer listener, to which services are added.
 pub fn server(settings: &PeerSettings) -> Server {
     Server::builder()

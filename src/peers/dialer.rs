@@ -6,27 +6,30 @@ use crate::peers::link::Link;
 use crate::peers::links::Links;
 use crate::peers::patience::{Backoff, LogThrottle};
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::routes::Route;
 use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tonic::{Status, Streaming};
 
-/// Dials, and dials again, until the node stops.
+/// Dials, and dials again, until the node stops or the peer is no longer a member.
 pub async fn run(links: Links, link: Arc<Link>) {
     let mut dialer = Dialer {
         backoff: Backoff::new(links.settings().backoff_min, links.settings().backoff_max),
-        log_throttle: LogThrottle::new(links.settings().log_interval),
+        log_throttles: BTreeMap::new(),
         links: links.clone(),
-        link,
+        link: link.clone(),
     };
     tokio::select! {
         () = links.stopped() => {}
+        () = link.removed() => {}
         () = dialer.keep_open() => {}
     }
     // Ends the stream in an orderly way: the peer sees the end at once.
-    dialer.link.close_requests();
+    link.close_requests();
 }
 
 /// Why there is no stream any more, or still none.
@@ -41,52 +44,59 @@ struct Dialer {
     links: Links,
     link: Arc<Link>,
     backoff: Backoff,
-    log_throttle: LogThrottle,
+    /// By address; none while the stream is open.
+    log_throttles: BTreeMap<String, LogThrottle>,
 }
 
 impl Dialer {
     async fn keep_open(&mut self) {
         loop {
-            let ending = self.hold_stream().await;
-            self.link.close_requests();
-            let pause = self.pause_after(ending);
+            let pause = match self.link.routes.current() {
+                Some(route) => self.hold_stream(&route).await,
+                None => self.pause_after("", Ending::Unreachable("its address is not known".into()), true),
+            };
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Opens a stream and delivers what comes back, until it ends.
-    async fn hold_stream(&mut self) -> Ending {
-        let (accept, accepted) = oneshot::channel();
-        let mut replies = match self.open(accepted).await {
-            Ok(replies) => replies,
-            Err(ending) => return ending,
+    /// Opens a stream and delivers what comes back, until it ends. Answers how long to wait before the next attempt.
+    async fn hold_stream(&mut self, route: &Arc<Route>) -> Duration {
+        let opened = self.open(route).await;
+        let (ending, all_tried) = match opened {
+            Ok(mut replies) => {
+                self.backoff.reset();
+                self.log_throttles.clear();
+                tracing::info!(peer = self.link.name, url = route.url, "connected");
+                let ending = self.deliver_replies(&mut replies).await;
+                self.links.report_loss(&self.link);
+                (ending, true)
+            }
+            Err(ending) => (ending, self.link.routes.failed(route)),
         };
-        if let Err(ending) = self.check_hello(&mut replies).await {
-            return ending;
-        }
+        self.link.close_requests();
+        self.pause_after(&route.url, ending, all_tried)
+    }
+
+    /// A stream to the peer, which was checked to be the one that is meant.
+    async fn open(&self, route: &Route) -> Result<Streaming<pb::AppendEntriesResponse>, Ending> {
+        let (accept, accepted) = oneshot::channel();
+        let mut replies = self.call(route, accepted).await?;
+        self.check_hello(&mut replies).await?;
         // A receiver that is gone shows at once in the replies.
         let _ = accept.send(());
         self.link.opened();
-        self.backoff.reset();
-        self.log_throttle.reset();
-        tracing::info!(peer = self.link.address.name, url = self.link.address.peer_url, "connected");
-        let ending = self.deliver_replies(&mut replies).await;
-        self.links.report_loss(&self.link);
-        ending
+        Ok(replies)
     }
 
-    async fn open(
+    async fn call(
         &self,
+        route: &Route,
         accepted: oneshot::Receiver<()>,
     ) -> Result<Streaming<pb::AppendEntriesResponse>, Ending> {
         let settings = self.links.settings();
         let hello = self.links.admission().own().sender(self.link.node());
         let requests = Requests::new(hello, accepted, self.link.open_requests());
-        // The timeout of the endpoint does not count the resolving of the name.
-        let channel = tokio::time::timeout(settings.connect_timeout, self.link.endpoint.connect())
-            .await
-            .map_err(|_| Ending::Unreachable(format!("no connection within {:?}", settings.connect_timeout)))?
-            .map_err(|error| Ending::Unreachable(connection::describe(&error)))?;
+        let channel = connection::connect(&route.endpoint, settings).await.map_err(Ending::Unreachable)?;
         let mut client = connection::client(channel, settings);
         match tokio::time::timeout(settings.handshake_timeout, client.append_entries(requests)).await {
             Ok(Ok(replies)) => Ok(replies.into_inner()),
@@ -125,23 +135,30 @@ impl Dialer {
         }
     }
 
-    /// How long to wait before the next attempt; says why in the log.
-    fn pause_after(&mut self, ending: Ending) -> Duration {
-        let (peer, url) = (&self.link.address.name, &self.link.address.peer_url);
-        match ending {
+    /// How long to wait before the next attempt, which is soon if there is another address; says why in the log.
+    fn pause_after(&mut self, url: &str, ending: Ending, all_tried: bool) -> Duration {
+        let settings = self.links.settings();
+        let throttle = self.log_throttles.entry(url.to_owned());
+        let throttle = throttle.or_insert_with(|| LogThrottle::new(settings.log_interval));
+        let peer = &self.link.name;
+        let pause = match ending {
             Ending::Unreachable(why) => {
-                if self.log_throttle.is_due(&why) {
+                if throttle.is_due(&why) {
                     tracing::info!(peer, url, "waiting for {peer} ({url}): {why}");
                 }
-                self.backoff.pause()
+                None
             }
             Ending::Refused(refusal) => {
-                if self.log_throttle.is_due(&refusal.text) {
+                if throttle.is_due(&refusal.text) {
                     tracing::warn!(peer, url, reason = refusal.kind.name(), "refused: {}", refusal.text);
                 }
-                self.links.settings().refused_pause
+                Some(settings.refused_pause)
             }
+        };
+        if !all_tried {
+            return settings.backoff_min;
         }
+        pause.unwrap_or_else(|| self.backoff.pause())
     }
 }
 

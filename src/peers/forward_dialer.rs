@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tonic::{Status, Streaming};
 
-/// Connects whenever there is a question, until the node stops.
+/// Connects whenever there is a question, until the node stops or the peer is no longer a member.
 pub async fn run(links: Links, link: Arc<Link>) {
     let connecting = async {
         loop {
@@ -28,10 +28,10 @@ pub async fn run(links: Links, link: Arc<Link>) {
         }
     };
     tokio::select! {
-        () = links.stopped() => {}
+        () = links.stopped() => link.questions.refuse_waiting("this node is stopping"),
+        () = link.removed() => link.questions.refuse_waiting("it is no longer a member"),
         () = connecting => {}
     }
-    link.questions.refuse_waiting("this node is stopping");
 }
 
 /// Holds one stream until it breaks. An error says why there was none: then no question was sent.
@@ -45,9 +45,9 @@ async fn converse(links: &Links, link: &Link) -> Result<(), String> {
     check_hello(links, link, &mut answers).await?;
     // A receiver that is gone shows at once in the answers.
     let _ = accept.send(());
-    tracing::debug!(peer = link.address.name, "connected for questions");
+    tracing::debug!(peer = link.name, "connected for questions");
     let why = deliver(&sent, &mut answers).await;
-    tracing::debug!(peer = link.address.name, "the stream of questions broke: {why}");
+    tracing::debug!(peer = link.name, "the stream of questions broke: {why}");
     sent.lose(&why);
     Ok(())
 }
@@ -67,11 +67,8 @@ async fn open(
     outgoing: Outgoing,
 ) -> Result<Streaming<pb::ForwardResponse>, String> {
     let settings = links.settings();
-    // The timeout of the endpoint does not count the resolving of the name.
-    let channel = tokio::time::timeout(settings.connect_timeout, link.endpoint.connect())
-        .await
-        .map_err(|_| format!("no connection within {:?}", settings.connect_timeout))?
-        .map_err(|error| connection::describe(&error))?;
+    let route = link.routes.current().ok_or("its address is not known")?;
+    let channel = connection::connect(&route.endpoint, settings).await?;
     let mut client = connection::client(channel, settings);
     match tokio::time::timeout(settings.handshake_timeout, client.forward(outgoing)).await {
         Ok(Ok(answers)) => Ok(answers.into_inner()),

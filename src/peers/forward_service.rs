@@ -8,8 +8,9 @@
 use crate::api::deadline::LONGEST;
 use crate::api::fault::Fault;
 use crate::api::remote::Responder;
+use crate::peers::link::Link;
 use crate::peers::links::Links;
-use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
 use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::peers::wire::malformed::Malformed;
 use crate::proto::raft as pb;
@@ -59,7 +60,7 @@ pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) 
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
     let peer = links.admission().admit(hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
-        return Err(PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into()).into());
+        return Err(no_such_member().into());
     };
     link.heard_from(&peer);
     let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
@@ -70,7 +71,7 @@ pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) 
         places: Arc::new(Semaphore::new(links.settings().questions)),
         room: Arc::new(Semaphore::new(links.settings().question_bytes)),
     };
-    tokio::spawn(read(links.clone(), questions, work, end));
+    tokio::spawn(read(links.clone(), link, questions, work, end));
     let hello = Some(links.admission().own().sender(peer.node));
     Ok(Answers { hello, answers: waiting, end: ended, ended: false })
 }
@@ -85,6 +86,7 @@ fn hello(first: Option<pb::ForwardRequest>) -> Option<pb::Sender> {
 /// Reads questions until the stream ends.
 async fn read(
     links: Links,
+    link: Arc<Link>,
     mut questions: Streaming<pb::ForwardRequest>,
     work: Work,
     end: oneshot::Sender<Status>,
@@ -103,6 +105,7 @@ async fn read(
     };
     let status = tokio::select! {
         status = reading => status,
+        () = link.removed() => Some(no_such_member().into()),
         () = links.stopped() => Some(PeerRefusal::new(RefusalKind::NotReady, "this node is stopping".into()).into()),
     };
     if let Some(status) = status {

@@ -13,15 +13,13 @@
 //! | directory id | a member that lost its disk: it forgot its votes and its log, and would break promises |
 
 use crate::machine::ClusterVersion;
+use crate::member::Member;
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::proto::raft as pb;
 use crate::types::{ClusterId, DirectoryId, NodeId};
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-/// The longest name or URL that a peer may send, in bytes.
-const TEXT_BYTES_MAX: usize = 1024;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +32,9 @@ pub struct Identity {
     pub directory: DirectoryId,
     /// Its name.
     pub name: String,
-    /// Where clients reach it.
+    /// Where its peers reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it, for those who came to the wrong listener.
     pub client_url: String,
     /// A hash over the settings that all members must share.
     pub settings_fingerprint: u64,
@@ -52,8 +52,8 @@ impl Identity {
             recipient_id: recipient.get(),
             settings_fingerprint: self.settings_fingerprint,
             name: self.name.clone(),
-            client_url: self.client_url.clone(),
             cluster_version: self.supports.get(),
+            peer_urls: self.peer_urls.clone(),
         }
     }
 }
@@ -85,8 +85,8 @@ pub enum RememberError {
 pub struct Acquaintance {
     /// Its id.
     pub node: NodeId,
-    /// Where clients reach it.
-    pub client_url: String,
+    /// Its own peer URLs.
+    pub peer_urls: Vec<String>,
     /// The newest cluster version that its program knows.
     pub supports: ClusterVersion,
 }
@@ -94,26 +94,30 @@ pub struct Acquaintance {
 /// Decides who is let in.
 pub struct Admission {
     own: Identity,
-    members: BTreeSet<NodeId>,
     known: Arc<dyn KnownDirectories>,
-    /// Directories that `known` has confirmed since the start, so that only the
-    /// first call of a peer waits for the disk. 0: none yet.
-    confirmed: Vec<(NodeId, AtomicU64)>,
+    /// The other members, each with the directory that `known` has confirmed since the start, so that only the
+    /// first call of a peer waits for the disk.
+    members: Mutex<BTreeMap<NodeId, Option<DirectoryId>>>,
     /// The cluster's version, as far as this node knows.
     required: AtomicU32,
 }
 
 impl Admission {
-    /// Of the members, by this node.
+    /// Of the other members, by this node.
     pub fn new(
         own: Identity,
         members: impl IntoIterator<Item = NodeId>,
         known: Arc<dyn KnownDirectories>,
     ) -> Self {
-        let members: BTreeSet<NodeId> = members.into_iter().collect();
-        let confirmed = members.iter().map(|node| (*node, AtomicU64::new(0))).collect();
+        let members = Mutex::new(members.into_iter().map(|node| (node, None)).collect());
         let required = AtomicU32::new(ClusterVersion::FOUNDING.get());
-        Self { own, members, known, confirmed, required }
+        Self { own, known, members, required }
+    }
+
+    /// These are the other members from now on.
+    pub fn follow(&self, members: impl IntoIterator<Item = NodeId>) {
+        let mut known = self.members();
+        *known = members.into_iter().map(|node| (node, known.get(&node).copied().flatten())).collect();
     }
 
     /// The cluster has this version: whoever does not know it is not let in any more.
@@ -138,7 +142,7 @@ impl Admission {
         let node = NodeId(sender.node_id);
         self.confirm(node, DirectoryId(sender.directory_id), &sender.name).await?;
         let supports = ClusterVersion(sender.cluster_version);
-        Ok(Acquaintance { node, client_url: sender.client_url, supports })
+        Ok(Acquaintance { node, peer_urls: sender.peer_urls, supports })
     }
 
     /// Checks who answered a call to `expected`.
@@ -152,7 +156,7 @@ impl Admission {
             && sender.node_id != expected.get()
         {
             let text = format!(
-                "node {} ({:?}) answers at the address of node {expected}; check --initial-cluster on both",
+                "node {} ({:?}) answers at the address of node {expected}; check --advertise-peer and --initial-cluster of both",
                 sender.node_id, sender.name
             );
             return Err(PeerRefusal::new(RefusalKind::WrongRecipient, text));
@@ -162,11 +166,12 @@ impl Admission {
 
     fn compare(&self, sender: &pb::Sender) -> Result<(), PeerRefusal> {
         let refuse = |reason, text| Err(PeerRefusal::new(reason, text));
-        if sender.name.len() > TEXT_BYTES_MAX || sender.client_url.len() > TEXT_BYTES_MAX {
-            return refuse(
-                RefusalKind::UnknownMember,
-                format!("a name or URL of more than {TEXT_BYTES_MAX} bytes"),
-            );
+        let said = Member {
+            peer_urls: sender.peer_urls.clone(),
+            ..Member::named(NodeId(sender.node_id), &sender.name)
+        };
+        if let Err(invalid) = said.check() {
+            return refuse(RefusalKind::UnknownMember, invalid.to_string());
         }
         let Identity { cluster, node, name, settings_fingerprint, .. } = &self.own;
         if sender.cluster_id != cluster.get() {
@@ -174,7 +179,7 @@ impl Admission {
                 RefusalKind::WrongCluster,
                 format!(
                     "{:?} is of cluster {:016x}, {name:?} is of cluster {:016x}; \
-                     check --initial-cluster and --cluster-token of both, and their data directories",
+                     check --data-dir of both, and --initial-cluster and --cluster-token with which they were made",
                     sender.name,
                     sender.cluster_id,
                     cluster.get()
@@ -185,18 +190,18 @@ impl Admission {
             return refuse(
                 RefusalKind::WrongRecipient,
                 format!(
-                    "{:?} speaks to node {}, but this is node {node} ({name:?}); check --initial-cluster of both",
+                    "{:?} speaks to node {}, but this is node {node} ({name:?}); check --advertise-peer and --initial-cluster of both",
                     sender.name, sender.recipient_id
                 ),
             );
         }
         let peer = NodeId(sender.node_id);
-        if peer == *node || !self.members.contains(&peer) {
+        if peer == *node || !self.members().contains_key(&peer) {
             return refuse(
                 RefusalKind::UnknownMember,
                 format!(
                     "{:?} (node {peer}) is no other member of the cluster that {name:?} knows; \
-                     check --name and --initial-cluster of both",
+                     check --name and --data-dir of both",
                     sender.name
                 ),
             );
@@ -225,21 +230,25 @@ impl Admission {
         Ok(())
     }
 
+    fn members(&self) -> MutexGuard<'_, BTreeMap<NodeId, Option<DirectoryId>>> {
+        // Its holders only read and assign, so poisoning means nothing.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn confirm(&self, peer: NodeId, directory: DirectoryId, name: &str) -> Result<(), PeerRefusal> {
-        let confirmed = self.confirmed.iter().find(|(node, _)| *node == peer).map(|(_, id)| id);
         if directory == DirectoryId(0) {
             let text = format!("{name:?} has no data directory id");
             return Err(PeerRefusal::new(RefusalKind::UnknownMember, text));
         }
-        if confirmed.is_some_and(|id| id.load(Ordering::Acquire) == directory.get()) {
+        if self.members().get(&peer) == Some(&Some(directory)) {
             return Ok(());
         }
         let known = self.known.clone();
         let outcome = tokio::task::spawn_blocking(move || known.remember(peer, directory)).await;
         match outcome {
             Ok(Ok(())) => {
-                if let Some(id) = confirmed {
-                    id.store(directory.get(), Ordering::Release);
+                if let Some(confirmed) = self.members().get_mut(&peer) {
+                    *confirmed = Some(directory);
                 }
                 Ok(())
             }

@@ -43,26 +43,26 @@ pub async fn run(links: &Links) -> Result<(), IntroduceError> {
 }
 
 async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
-    let others = links.all().count();
+    let others = links.all().len();
     let mut missing = if others == 0 { 0 } else { majority(others) };
     let (report, mut reports) = mpsc::channel(others.max(1));
     // Dropped, and so ended, with this future.
     let mut tasks = JoinSet::new();
     for link in links.all() {
-        tasks.spawn(introduce_to(links.clone(), link.clone(), report.clone()));
+        tasks.spawn(introduce_to(links.clone(), link, report.clone()));
     }
     let mut log_throttle = LogThrottle::new(links.settings().log_interval);
     let mut troubles = BTreeMap::new();
     while missing > 0 {
-        let Some((link, outcome)) = reports.recv().await else {
+        let Some(Attempt { link, url, outcome }) = reports.recv().await else {
             return Err(IntroduceError::Stopping);
         };
-        let address = &link.address;
+        let (node, name) = (link.node(), &link.name);
         match outcome {
             Ok(()) => {
                 missing -= 1;
-                troubles.remove(&address.node);
-                tracing::info!(peer = address.name, missing, "introduced to {}", address.name);
+                troubles.remove(&node);
+                tracing::info!(peer = name, missing, "introduced to {name}");
             }
             Err(IntroduceFailure::Refused(refusal))
                 if matches!(
@@ -70,11 +70,10 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
                     RefusalKind::MemberWiped | RefusalKind::WrongCluster | RefusalKind::VersionTooOld
                 ) =>
             {
-                return Err(IntroduceError::Refused { peer: address.name.clone(), refusal });
+                return Err(IntroduceError::Refused { peer: name.clone(), refusal });
             }
             Err(trouble) => {
-                let trouble = format!("{} ({}): {trouble}", address.name, address.peer_url);
-                troubles.insert(address.node, trouble);
+                troubles.insert(node, format!("{name} ({url}): {trouble}"));
                 let troubles: Vec<&str> = troubles.values().map(String::as_str).collect();
                 let line =
                     format!("waiting for {missing} of {others} other members: {}", troubles.join("; "));
@@ -87,25 +86,31 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
     Ok(())
 }
 
-/// Reports each attempt, until one succeeds.
-async fn introduce_to(
-    links: Links,
+/// One attempt to introduce this node.
+struct Attempt {
     link: Arc<Link>,
-    report: mpsc::Sender<(Arc<Link>, Result<(), IntroduceFailure>)>,
-) {
+    url: String,
+    outcome: Result<(), IntroduceFailure>,
+}
+
+/// Reports each attempt, until one succeeds.
+async fn introduce_to(links: Links, link: Arc<Link>, report: mpsc::Sender<Attempt>) {
     let settings = links.settings();
     let mut backoff = Backoff::new(settings.backoff_min, settings.backoff_max);
-    loop {
-        let outcome = calls::introduce(&links, &link, link.calls.clone()).await;
+    // The settings of a new node have a URL for each of the others.
+    while let Some(route) = link.routes.current() {
+        let outcome = calls::introduce(&links, &link, route.calls.clone()).await;
         let (done, refused) = match &outcome {
             Ok(()) => (true, false),
             Err(IntroduceFailure::Unreachable(_)) => (false, false),
             Err(IntroduceFailure::Refused(refusal)) => (false, refusal.kind != RefusalKind::NotReady),
             Err(IntroduceFailure::Unacceptable(_)) => (false, true),
         };
-        if report.send((link.clone(), outcome)).await.is_err() || done {
+        let attempt = Attempt { link: link.clone(), url: route.url.clone(), outcome };
+        if report.send(attempt).await.is_err() || done {
             return;
         }
+        link.routes.failed(&route);
         let pause = if refused { settings.refused_pause } else { backoff.pause() };
         tokio::time::sleep(pause).await;
     }

@@ -1,44 +1,31 @@
 //! All that this node holds about one peer: the ways to it and what waits there.
 
 use crate::machine::ClusterVersion;
-use crate::peers::connection;
 use crate::peers::identity::Acquaintance;
 use crate::peers::lane::{LaneReceiver, LaneSender, lane};
 use crate::peers::questions::Questions;
 use crate::peers::read_index::ReadIndexLine;
+use crate::peers::routes::Routes;
 use crate::peers::settings::PeerSettings;
 use crate::raft::{Message, Vote};
 use crate::types::NodeId;
 use arc_swap::ArcSwapOption;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
-use tonic::transport::{Channel, Endpoint};
 
 /// The most unary consensus calls to a peer, and from it, at once. Elections
 /// need one or two; more pile up only where nobody answers.
 const CALLS_AT_ONCE: usize = 8;
 
-/// Where a member is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerAddress {
-    /// Its id.
-    pub node: NodeId,
-    /// Its name.
-    pub name: String,
-    /// Its peer listener.
-    pub peer_url: String,
-}
-
 /// One peer.
 pub struct Link {
-    /// Where it is reached.
-    pub address: PeerAddress,
-    /// The address to connect to.
-    pub endpoint: Endpoint,
-    /// For votes, transfers and introductions, so that none of them waits behind anything larger.
-    pub calls: Channel,
+    node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Where it is dialled.
+    pub routes: Routes,
     /// Bounds the calls that [`Transport::send`](crate::replica::Transport::send) starts.
     pub outgoing: Arc<Semaphore>,
     /// Bounds the vote requests of the peer that wait for an answer.
@@ -59,11 +46,12 @@ pub struct Link {
     acquainted: AtomicBool,
     /// Whether a loss was reported since a stream was last opened.
     lost: AtomicBool,
-    client_url: ArcSwapOption<String>,
     /// The newest cluster version that the peer's program knows; 0: not heard yet.
     supports: AtomicU32,
     /// The snapshot that is being sent.
     snapshot: Mutex<Option<AbortHandle>>,
+    /// Becomes true when the peer is no longer a member.
+    removed: watch::Sender<bool>,
     queue: (usize, usize),
 }
 
@@ -84,13 +72,12 @@ pub struct InboundOpen {
 }
 
 impl Link {
-    /// A link; nothing is connected yet. Must be called within a tokio runtime.
-    pub fn new(address: PeerAddress, settings: &PeerSettings) -> Result<Self, tonic::transport::Error> {
-        let endpoint = connection::endpoint(&address.peer_url, settings)?;
-        Ok(Self {
-            calls: endpoint.connect_lazy(),
-            endpoint,
-            address,
+    /// A link; nothing is connected yet.
+    pub fn new(node: NodeId, name: String, routes: Routes, settings: &PeerSettings) -> Self {
+        Self {
+            node,
+            name,
+            routes,
             outgoing: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             incoming: Semaphore::new(CALLS_AT_ONCE),
             votes: broadcast::Sender::new(2 * CALLS_AT_ONCE),
@@ -101,16 +88,16 @@ impl Link {
             newest_inbound: Mutex::new(0),
             acquainted: AtomicBool::new(false),
             lost: AtomicBool::new(false),
-            client_url: ArcSwapOption::empty(),
             supports: AtomicU32::new(0),
             snapshot: Mutex::new(None),
+            removed: watch::Sender::new(false),
             queue: (settings.queue_messages, settings.queue_bytes),
-        })
+        }
     }
 
     /// The peer's id.
     pub fn node(&self) -> NodeId {
-        self.address.node
+        self.node
     }
 
     /// Queues an append or heartbeat. False: dropped.
@@ -159,10 +146,7 @@ impl Link {
     /// The peer spoke, and was let in.
     pub fn heard_from(&self, peer: &Acquaintance) {
         self.supports.store(peer.supports.get(), Ordering::Relaxed);
-        let known = self.client_url.load();
-        if !peer.client_url.is_empty() && known.as_ref().is_none_or(|url| **url != peer.client_url) {
-            self.client_url.store(Some(Arc::new(peer.client_url.clone())));
-        }
+        self.routes.said(&peer.peer_urls, self.is_acquainted());
     }
 
     /// The node that answers at the peer's address was checked to be the peer.
@@ -187,14 +171,25 @@ impl Link {
         !self.lost.swap(true, Ordering::AcqRel)
     }
 
-    /// Where clients reach the peer, once it was heard from.
-    pub fn client_url(&self) -> Option<String> {
-        self.client_url.load().as_deref().cloned()
-    }
-
     /// The newest cluster version that the peer's program knows, once it was heard from.
     pub fn supports(&self) -> Option<ClusterVersion> {
         Some(self.supports.load(Ordering::Relaxed)).filter(|version| *version > 0).map(ClusterVersion)
+    }
+
+    /// The peer is no longer a member: closes everything that is open to it.
+    pub fn remove(&self) {
+        self.removed.send_replace(true);
+        self.close_requests();
+        self.replies.store(None);
+        if let Some(sending) = locked(&self.snapshot).take() {
+            sending.abort();
+        }
+    }
+
+    /// Resolves when the peer is no longer a member.
+    pub async fn removed(&self) {
+        // The sender lives as long as the link, so there is no error.
+        let _ = self.removed.subscribe().wait_for(|removed| *removed).await;
     }
 
     /// Notes the task that sends a snapshot; an older one is stopped.

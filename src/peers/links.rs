@@ -2,12 +2,16 @@
 //! is let in, the settings, the way to the replica, and the end.
 
 use crate::api::remote::Responder;
+use crate::member::Member;
 use crate::peers::events::PeerEvents;
 use crate::peers::identity::{Admission, Identity, KnownDirectories};
-use crate::peers::link::{Link, PeerAddress};
+use crate::peers::link::Link;
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::routes::Routes;
 use crate::peers::settings::PeerSettings;
+use crate::raft::Members;
 use crate::types::NodeId;
+use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -20,9 +24,9 @@ pub struct Links {
 
 struct Inner {
     admission: Admission,
-    /// This node, as its peers are given.
-    own: PeerAddress,
-    links: BTreeMap<NodeId, Arc<Link>>,
+    links: ArcSwap<BTreeMap<NodeId, Arc<Link>>>,
+    /// The members' URLs in this node's own settings.
+    given: BTreeMap<NodeId, Vec<String>>,
     settings: PeerSettings,
     replica: OnceLock<Replica>,
     stopping: watch::Receiver<bool>,
@@ -37,39 +41,69 @@ struct Replica {
 
 /// A member's address cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the peer address of {name} is no URL: {url:?}; expected http://host:port")]
+#[error("a peer address of {name} is no URL: {urls:?}; expected http://host:port")]
 pub struct BadAddress {
     name: String,
-    url: String,
+    urls: Vec<String>,
     source: tonic::transport::Error,
 }
 
 impl Links {
-    /// One to each of the members but `own`. Nothing is connected yet. Must be
-    /// called within a tokio runtime.
+    /// One link to each of the `given` members but `own`, until the log says who is a member. Nothing is connected yet.
+    /// Must be called within a tokio runtime.
     pub fn new(
         own: Identity,
-        members: Vec<PeerAddress>,
+        given: Vec<Member>,
         known: Arc<dyn KnownDirectories>,
         settings: PeerSettings,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, BadAddress> {
-        let mut own_address = PeerAddress { node: own.node, name: own.name.clone(), peer_url: String::new() };
         let mut links = BTreeMap::new();
-        for address in members {
-            if address.node == own.node {
-                own_address = address;
-                continue;
-            }
-            let (name, url) = (address.name.clone(), address.peer_url.clone());
-            let link = Link::new(address, &settings).map_err(|source| BadAddress { name, url, source })?;
-            links.insert(link.node(), Arc::new(link));
+        for Member { id, name, peer_urls, .. } in given.iter().filter(|member| member.id != own.node) {
+            let routes = Routes::new(peer_urls, &settings).map_err(|source| BadAddress {
+                name: name.clone(),
+                urls: peer_urls.clone(),
+                source,
+            })?;
+            links.insert(*id, Arc::new(Link::new(*id, name.clone(), routes, &settings)));
         }
-        let admission = Admission::new(own, links.keys().copied(), known);
-        let runtime = tokio::runtime::Handle::current();
-        let replica = OnceLock::new();
-        let inner = Inner { admission, own: own_address, links, settings, replica, stopping, runtime };
+        let inner = Inner {
+            admission: Admission::new(own, links.keys().copied(), known),
+            links: ArcSwap::from_pointee(links),
+            given: given.into_iter().map(|member| (member.id, member.peer_urls)).collect(),
+            settings,
+            replica: OnceLock::new(),
+            stopping,
+            runtime: tokio::runtime::Handle::current(),
+        };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Adds and removes links so that there is one for each of these members, and returns the new ones, which are not
+    /// connected yet. To be called by one task only.
+    pub fn follow(&self, members: &Members) -> Vec<Arc<Link>> {
+        let Inner { admission, links, given, settings, runtime, .. } = &*self.inner;
+        let _context = runtime.enter();
+        let (before, mut now, mut new) = (links.load_full(), BTreeMap::new(), Vec::new());
+        for member in members.iter().filter(|member| member.id != admission.own().node) {
+            let link = before.get(&member.id).cloned().or_else(|| {
+                let given = given.get(&member.id).map_or(&[][..], Vec::as_slice);
+                let routes = Routes::new(given, settings).ok()?; // Checked at the start.
+                let link = Arc::new(Link::new(member.id, member.name.clone(), routes, settings));
+                new.push(link.clone());
+                Some(link)
+            });
+            if let Some(link) = link {
+                link.routes.advertised(&member.peer_urls, link.is_acquainted());
+                now.insert(member.id, link);
+            }
+        }
+        admission.follow(now.keys().copied());
+        links.store(Arc::new(now.clone()));
+        for (_, link) in before.iter().filter(|(node, _)| !now.contains_key(node)) {
+            link.remove();
+        }
+        new
     }
 
     /// Names who is told and asked from now on. False: they are known already.
@@ -80,11 +114,6 @@ impl Links {
     /// Who is let in.
     pub fn admission(&self) -> &Admission {
         &self.inner.admission
-    }
-
-    /// This node, as its peers are given.
-    pub fn own(&self) -> &PeerAddress {
-        &self.inner.own
     }
 
     /// Bounds and times.
@@ -98,13 +127,13 @@ impl Links {
     }
 
     /// The link to a peer.
-    pub fn get(&self, node: NodeId) -> Option<&Arc<Link>> {
-        self.inner.links.get(&node)
+    pub fn get(&self, node: NodeId) -> Option<Arc<Link>> {
+        self.inner.links.load().get(&node).cloned()
     }
 
     /// All of them, in order of id.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Link>> {
-        self.inner.links.values()
+    pub fn all(&self) -> Vec<Arc<Link>> {
+        self.inner.links.load().values().cloned().collect()
     }
 
     /// Who is told what peers say, once there is a replica.
@@ -121,7 +150,7 @@ impl Links {
         self.inner.replica.get().ok_or_else(|| {
             PeerRefusal::new(
                 RefusalKind::NotReady,
-                format!("{} is starting; try again in a moment", self.inner.own.name),
+                format!("{} is starting; try again in a moment", self.admission().own().name),
             )
         })
     }

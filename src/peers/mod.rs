@@ -12,6 +12,9 @@
 //! | (the api asks the leader) | our outbound `Forward` stream of questions and answers ([`questions`], [`forward_dialer`], [`forward_service`]) |
 //! | a snapshot | a client stream on a connection of its own, at a limited rate ([`snapshot_sender`], [`snapshot_receiver`]) |
 //!
+//! The links are those of the members that the log says ([`follow`]), and so are the addresses that are dialled
+//! ([`routes`]).
+//!
 //! A peer has up to four connections, so that nothing small waits behind
 //! something large, and no crowd of clients can hurt what keeps the cluster
 //! together: one for the append stream, one for votes and transfers, one for
@@ -41,6 +44,7 @@ pub mod calls;
 pub mod connection;
 pub mod dialer;
 pub mod events;
+pub mod follow;
 pub mod forward_dialer;
 pub mod forward_service;
 pub mod identity;
@@ -53,6 +57,7 @@ pub mod questions;
 pub mod raft_service;
 pub mod read_index;
 pub mod refusal;
+pub mod routes;
 pub mod settings;
 pub mod snapshot_receiver;
 pub mod snapshot_sender;
@@ -63,7 +68,6 @@ pub mod wire;
 pub use events::{PeerEvents, SnapshotSink};
 pub use identity::{Identity, KnownDirectories, RememberError};
 pub use introduce::IntroduceError;
-pub use link::PeerAddress;
 pub use links::BadAddress;
 pub use refusal::{PeerRefusal, RefusalKind};
 pub use settings::PeerSettings;

@@ -4,7 +4,7 @@
 use crate::peers::append_stream::{self, Replies};
 use crate::peers::forward_service::{self, Answers};
 use crate::peers::links::Links;
-use crate::peers::refusal::{PeerRefusal, RefusalKind};
+use crate::peers::refusal::{PeerRefusal, no_such_member};
 use crate::peers::wire::raft as wire;
 use crate::peers::{snapshot_receiver, votes};
 use crate::proto::raft as pb;
@@ -55,7 +55,7 @@ impl raft_service_server::RaftService for RaftService {
         let peer = self.admit(request.sender.take()).await?;
         let question = wire::checked_vote_request(&request)?;
         let link = self.links.get(peer).ok_or_else(no_such_member)?;
-        let vote = votes::answer(&self.links, link, question).await?;
+        let vote = votes::answer(&self.links, &link, question).await?;
         Ok(Response::new(wire::vote_response(vote)))
     }
 
@@ -98,8 +98,4 @@ impl raft_service_server::RaftService for RaftService {
 
 fn log_refusal(refusal: &PeerRefusal) {
     tracing::debug!(reason = refusal.kind.name(), "refused a peer's introduction: {}", refusal.text);
-}
-
-fn no_such_member() -> Status {
-    PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into()).into()
 }

@@ -118,3 +118,8 @@ pub fn wrong_listener(name: &str, client_url: &str) -> Status {
         HashMap::from(facts),
     )
 }
+
+/// What a node hears that is no member, or no longer.
+pub(in crate::peers) fn no_such_member() -> PeerRefusal {
+    PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into())
+}

@@ -33,7 +33,7 @@ const BURST: Duration = Duration::from_millis(100);
 
 /// Sends the snapshot and reports the outcome.
 pub async fn run(links: Links, link: Arc<Link>, term: Term, snapshot: Snapshot) {
-    let (peer, last) = (&link.address.name, snapshot.meta.last);
+    let (peer, last) = (&link.name, snapshot.meta.last);
     tracing::info!(peer, %last, "sending a snapshot");
     let started = Instant::now();
     let outcome = send(&links, &link, term, snapshot).await;
@@ -50,11 +50,8 @@ pub async fn run(links: Links, link: Arc<Link>, term: Term, snapshot: Snapshot) 
 
 async fn send(links: &Links, link: &Link, term: Term, snapshot: Snapshot) -> Result<Index, SnapshotError> {
     let settings = links.settings();
-    let connect = tokio::time::timeout(settings.connect_timeout, link.endpoint.connect());
-    let channel = connect
-        .await
-        .map_err(|_| SnapshotError(format!("no connection within {:?}", settings.connect_timeout)))?
-        .map_err(|error| SnapshotError(connection::describe(&error)))?;
+    let route = link.routes.current().ok_or_else(|| SnapshotError("its address is not known".into()))?;
+    let channel = connection::connect(&route.endpoint, settings).await.map_err(SnapshotError)?;
     // Nothing of the state goes to a stranger.
     calls::introduce(links, link, channel.clone()).await.map_err(|error| SnapshotError(error.to_string()))?;
 

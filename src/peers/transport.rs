@@ -2,19 +2,20 @@
 //! go, what answers the peers, and what is known of the members.
 
 use crate::api::node_status::NodeStatus;
-use crate::api::remote::{Answer, Later, MemberInfo, NoAnswer, OtherNodes, Question, Responder};
+use crate::api::remote::{Answer, Later, NoAnswer, OtherNodes, Question, Responder};
 use crate::machine::ClusterVersion;
+use crate::member::Member;
 use crate::peers::events::PeerEvents;
 use crate::peers::identity::{Identity, KnownDirectories};
 use crate::peers::introduce::{self, IntroduceError};
-use crate::peers::link::{Link, PeerAddress};
+use crate::peers::link::Link;
 use crate::peers::links::{BadAddress, Links};
 use crate::peers::raft_service::RaftService;
 use crate::peers::settings::PeerSettings;
 use crate::peers::wire::forward::{PeerAnswer, PeerQuestion};
-use crate::peers::{calls, connection, dialer, forward_dialer, refusal, snapshot_sender};
+use crate::peers::{calls, connection, follow, refusal, snapshot_sender};
 use crate::proto::raft::raft_service_server::RaftServiceServer;
-use crate::raft::Message;
+use crate::raft::{Members, Message};
 use crate::replica::{Snapshot, Transport};
 use crate::types::{Index, NodeId, Term};
 use std::sync::Arc;
@@ -31,17 +32,17 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// The members of `own`'s cluster, itself among them. Nothing is connected
+    /// The members of `own`'s cluster, itself among them, as they were `given` to it. Nothing is connected
     /// yet. `stopping` turning true ends all tasks and streams. Must be called
     /// within a tokio runtime.
     pub fn new(
         own: Identity,
-        members: Vec<PeerAddress>,
+        given: Vec<Member>,
         known: Arc<dyn KnownDirectories>,
         settings: PeerSettings,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, BadAddress> {
-        Ok(Self { links: Links::new(own, members, known, settings, stopping)? })
+        Ok(Self { links: Links::new(own, given, known, settings, stopping)? })
     }
 
     /// Introduces this node to the others, and waits until a majority of them
@@ -50,16 +51,23 @@ impl Peers {
         introduce::run(&self.links).await
     }
 
-    /// Connects to all peers and delivers what they say and ask from now on. Only
-    /// the first call counts.
-    pub fn start(&self, events: Arc<dyn PeerEvents>, responder: Arc<dyn Responder>) {
+    /// Connects to all members and delivers what they say and ask from now on; the members are those that are watched.
+    /// Only the first call counts.
+    pub fn start(
+        &self,
+        events: Arc<dyn PeerEvents>,
+        responder: Arc<dyn Responder>,
+        mut members: watch::Receiver<Arc<Members>>,
+    ) {
         if !self.links.open(events, responder) {
             return;
         }
+        // Before anything is done for those who were given and are no members.
+        self.links.follow(&members.borrow_and_update());
         for link in self.links.all() {
-            self.links.runtime().spawn(dialer::run(self.links.clone(), link.clone()));
-            self.links.runtime().spawn(forward_dialer::run(self.links.clone(), link.clone()));
+            follow::dial(&self.links, link);
         }
+        self.links.runtime().spawn(follow::run(self.links.clone(), members));
     }
 
     /// The cluster has this version: whoever does not know it is not let in any more.
@@ -70,7 +78,7 @@ impl Peers {
     /// The newest cluster version that each member's program knows, this node's among them; none: it was not heard yet.
     pub fn supported(&self) -> impl Iterator<Item = Option<ClusterVersion>> {
         let own = self.links.admission().own().supports;
-        self.links.all().map(|link| link.supports()).chain([Some(own)])
+        self.links.all().into_iter().map(|link| link.supports()).chain([Some(own)])
     }
 
     /// What answers the peers, for the peer listener. A client that came there by
@@ -108,10 +116,10 @@ impl Transport for Peers {
                 true
             }
             Message::RequestVote(request) => {
-                calls::start(runtime, link, calls::ask_vote(links.clone(), link.clone(), request))
+                calls::start(runtime, &link, calls::ask_vote(links.clone(), link.clone(), request))
             }
             Message::TimeoutNow { term } => {
-                calls::start(runtime, link, calls::hand_over(links.clone(), link.clone(), term))
+                calls::start(runtime, &link, calls::hand_over(links.clone(), link.clone(), term))
             }
             // Says that a snapshot has arrived, to the node where it did; it never travels.
             Message::InstallSnapshot { .. } => false,
@@ -127,27 +135,8 @@ impl Transport for Peers {
 }
 
 impl OtherNodes for Peers {
-    fn member(&self, node: NodeId) -> Option<MemberInfo> {
-        let (address, client_url) = match self.links.get(node) {
-            Some(link) => (&link.address, link.client_url()),
-            None if node == self.links.own().node => {
-                (self.links.own(), Some(self.links.admission().own().client_url.clone()))
-            }
-            None => return None,
-        };
-        let PeerAddress { node, name, peer_url } = address.clone();
-        Some(MemberInfo { node, name, peer_url, client_url })
-    }
-
-    fn members(&self) -> Vec<MemberInfo> {
-        let mut nodes: Vec<NodeId> = self.links.all().map(|link| link.node()).collect();
-        nodes.push(self.links.own().node);
-        nodes.sort_unstable();
-        nodes.into_iter().filter_map(|node| self.member(node)).collect()
-    }
-
     fn ask(&self, leader: NodeId, question: Question, deadline: Instant) -> Later<Result<Answer, NoAnswer>> {
-        let Some(link) = self.links.get(leader).cloned() else {
+        let Some(link) = self.links.get(leader) else {
             return Box::pin(async move { Err(unknown(leader)) });
         };
         if question == Question::ReadIndex {

@@ -29,7 +29,7 @@ impl Payload {
         32 + match self {
             Self::Noop => 0,
             Self::Command(bytes) => bytes.len(),
-            Self::Members(members) => 16 * members.all().count(),
+            Self::Members(members) => members.size(),
         }
     }
 }

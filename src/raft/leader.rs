@@ -52,6 +52,11 @@ impl Leader {
         leader
     }
 
+    /// Whether an entry of its term is committed.
+    pub(crate) fn has_committed(&self, core: &Core) -> bool {
+        core.log.commit() >= self.first
+    }
+
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
     pub(crate) fn fingerprint<H: Hasher>(&self, options: &Options, to: &mut H) {
         let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed } = self;
@@ -257,7 +262,7 @@ impl Leader {
     pub(crate) fn flush(&mut self, core: &mut Core) {
         // Before our first entry is committed we may not know everything that our predecessor acknowledged
         // (thesis §6.4).
-        let knows_all = core.log.commit() >= self.first;
+        let knows_all = self.has_committed(core);
         let begins = knows_all && self.reads.begin(core.log.commit());
         let round = self.reads.round();
         for (peer, progress) in &mut self.progress {

@@ -23,6 +23,7 @@ use crate::raft::members::Members;
 use crate::types::{EntryId, Index, Term};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -48,7 +49,7 @@ pub(crate) struct Log {
     /// Writes that the store has not taken over in full.
     storing: VecDeque<Run>,
     /// The members in force from an index on; never empty. The last one counts (Raft §6).
-    members: VecDeque<(Index, Members)>,
+    members: VecDeque<(Index, Arc<Members>)>,
 }
 
 /// Entries up to `last` were written with `mark`.
@@ -114,7 +115,7 @@ impl Log {
             writing: VecDeque::new(),
             stored: base.index,
             storing: VecDeque::new(),
-            members: VecDeque::from([(base.index, members)]),
+            members: VecDeque::from([(base.index, Arc::new(members))]),
         }
     }
 
@@ -160,8 +161,13 @@ impl Log {
     }
 
     /// The members in force: those of the last entry that sets any, committed or not (Raft §6).
-    pub(crate) fn members(&self) -> &Members {
+    pub(crate) fn members(&self) -> &Arc<Members> {
         &self.members.back().expect("never empty").1
+    }
+
+    /// Whether the entry that set the members in force is committed.
+    pub(crate) fn are_members_committed(&self) -> bool {
+        self.members.back().expect("never empty").0 <= self.commit
     }
 
     fn position(&self, index: Index) -> Option<usize> {
@@ -398,9 +404,9 @@ fn cut(runs: &mut VecDeque<Run>, mut reached: Index, kept: Index) {
     });
 }
 
-fn members_of(entry: &Entry) -> Option<(Index, Members)> {
+fn members_of(entry: &Entry) -> Option<(Index, Arc<Members>)> {
     match &entry.payload {
-        Payload::Members(members) => Some((entry.id.index, members.clone())),
+        Payload::Members(members) => Some((entry.id.index, Arc::new(members.clone()))),
         Payload::Noop | Payload::Command(_) => None,
     }
 }

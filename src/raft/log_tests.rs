@@ -253,7 +253,7 @@ fn compare(log: &Log, model: &Model) {
         let here = (model.base..=model.last()).contains(&index);
         assert_eq!(log.term_at(Index(index)), here.then(|| Term(model.term_at(index))), "term at {index}");
     }
-    assert_eq!(log.members(), &model.members());
+    assert_eq!(**log.members(), model.members());
     let kept = usize::try_from(model.base).expect("small")..;
     assert_eq!(log.bytes(), model.entries[kept].iter().map(Entry::size).sum::<usize>());
     assert!(log.durable().0 <= model.safe(), "{} is claimed, {} is safe", log.durable(), model.safe());
@@ -341,7 +341,7 @@ proptest! {
         prop_assert_eq!(log.durable(), Index(count));
         prop_assert_eq!((log.commit(), log.handed_out()), (Index(applied), Index(applied)));
         prop_assert!(!log.has_unwritten());
-        prop_assert_eq!(log.members(), &members_at(count));
+        prop_assert_eq!(&**log.members(), &members_at(count));
         let committed = all.iter().filter(|entry| (base + 1..=applied).contains(&entry.id.index.0));
         prop_assert_eq!(log.committed_bytes(), committed.map(Entry::size).sum::<usize>());
     }

@@ -1,7 +1,11 @@
 //! Who takes part in decisions, and what a majority of them is.
 
+use crate::member::{InvalidMember, Member};
 use crate::types::{Index, NodeId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most members of a cluster.
+pub const MEMBERS_MAX: usize = 128;
 
 /// The members of a cluster at a place in the log.
 ///
@@ -10,11 +14,11 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Members {
     /// Nodes with a vote.
-    pub voters: BTreeSet<NodeId>,
+    voters: BTreeSet<NodeId>,
     /// The voters of the configuration that is being left.
-    pub outgoing: BTreeSet<NodeId>,
-    /// Nodes that receive the log without a vote (thesis §4.2.1).
-    pub learners: BTreeSet<NodeId>,
+    outgoing: BTreeSet<NodeId>,
+    /// Every node that receives the log: all voters, and learners. Consensus never looks at names and URLs.
+    nodes: BTreeMap<NodeId, Member>,
 }
 
 /// The state of a vote count.
@@ -29,18 +33,104 @@ pub enum Tally {
 }
 
 impl Members {
-    /// Members that are all voters.
-    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
-        Self { voters: voters.into_iter().collect(), ..Self::default() }
+    /// Members that fit together. A node of `outgoing` may be a learner already; every other node votes, or learns.
+    pub fn new(
+        voters: BTreeSet<NodeId>,
+        outgoing: BTreeSet<NodeId>,
+        nodes: impl IntoIterator<Item = Member>,
+    ) -> Result<Self, InvalidMember> {
+        let invalid = |what: String| Err(InvalidMember(what));
+        let mut members = Self { voters, outgoing, nodes: BTreeMap::new() };
+        for member in nodes {
+            member.check()?;
+            let id = member.id;
+            if members.voters.contains(&id) && member.learner {
+                return invalid(format!("node {id} is a voter and a learner"));
+            }
+            if !members.is_voter(id) && !member.learner {
+                return invalid(format!("node {id} neither votes nor learns"));
+            }
+            if members.nodes.insert(id, member).is_some() {
+                return invalid(format!("node {id} is a member twice"));
+            }
+            if members.nodes.len() > MEMBERS_MAX {
+                return invalid(format!("there are more than {MEMBERS_MAX} members"));
+            }
+        }
+        let mut voters = members.voters.iter().chain(&members.outgoing);
+        match voters.find(|voter| !members.nodes.contains_key(voter)) {
+            Some(voter) => invalid(format!("node {voter} votes and is not a member")),
+            None => Ok(members),
+        }
     }
 
-    /// Every node that receives the log, in order of id, each once.
+    /// The members that found a cluster: all of them vote.
+    pub fn founding(members: impl IntoIterator<Item = Member>) -> Self {
+        let nodes: BTreeMap<NodeId, Member> = members.into_iter().map(|member| (member.id, member)).collect();
+        Self { voters: nodes.keys().copied().collect(), outgoing: BTreeSet::new(), nodes }
+    }
+
+    /// Members without names and URLs.
+    pub fn of(
+        voters: impl IntoIterator<Item = NodeId>,
+        outgoing: impl IntoIterator<Item = NodeId>,
+        learners: impl IntoIterator<Item = NodeId>,
+    ) -> Self {
+        let (voters, outgoing): (BTreeSet<_>, BTreeSet<_>) =
+            (voters.into_iter().collect(), outgoing.into_iter().collect());
+        let voting = voters.iter().chain(&outgoing).map(|id| (*id, Member::named(*id, "")));
+        let mut nodes: BTreeMap<NodeId, Member> = voting.collect();
+        let learner = |id| (id, Member { learner: true, ..Member::named(id, "") });
+        nodes.extend(learners.into_iter().map(learner));
+        Self { voters, outgoing, nodes }
+    }
+
+    /// Voters without names and URLs.
+    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::of(voters, [], [])
+    }
+
+    /// The same members, but the URLs of one of them replaced. `None` if it is not a member.
+    pub fn with_urls_of(&self, said: &Member) -> Option<Self> {
+        let mut members = self.clone();
+        let member = members.nodes.get_mut(&said.id)?;
+        (member.peer_urls, member.client_urls) = (said.peer_urls.clone(), said.client_urls.clone());
+        Some(members)
+    }
+
+    /// Nodes with a vote.
+    pub fn voters(&self) -> &BTreeSet<NodeId> {
+        &self.voters
+    }
+
+    /// The voters of the configuration that is being left; empty as a rule.
+    pub fn outgoing(&self) -> &BTreeSet<NodeId> {
+        &self.outgoing
+    }
+
+    /// Nodes that receive the log without a vote (thesis §4.2.1), or soon without one.
+    pub fn learners(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.values().filter(|member| member.learner).map(|member| member.id)
+    }
+
+    /// Every node that receives the log, in order of id.
     pub fn all(&self) -> impl Iterator<Item = NodeId> {
-        let mut all: Vec<NodeId> =
-            self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied().collect();
-        all.sort_unstable();
-        all.dedup();
-        all.into_iter()
+        self.nodes.keys().copied()
+    }
+
+    /// Every member, in order of id.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.nodes.values()
+    }
+
+    /// A member.
+    pub fn get(&self, node: NodeId) -> Option<&Member> {
+        self.nodes.get(&node)
+    }
+
+    /// Their size in bytes, about.
+    pub fn size(&self) -> usize {
+        8 * (self.voters.len() + self.outgoing.len()) + self.iter().map(Member::size).sum::<usize>()
     }
 
     /// Whether the node has a vote.
@@ -50,7 +140,7 @@ impl Members {
 
     /// Whether the node receives the log.
     pub fn contains(&self, node: NodeId) -> bool {
-        self.is_voter(node) || self.learners.contains(&node)
+        self.nodes.contains_key(&node)
     }
 
     /// How a vote stands: `answer` says what a voter said, if it did.
@@ -104,4 +194,43 @@ fn quorum_index(voters: &BTreeSet<NodeId>, matched: impl Fn(NodeId) -> Index) ->
     reached.sort_unstable_by(|a, b| b.cmp(a));
     // No voters decide nothing.
     reached.get(majority(voters.len()) - 1).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[u64]) -> BTreeSet<NodeId> {
+        ids.iter().copied().map(NodeId).collect()
+    }
+
+    fn member(id: u64, learner: bool) -> Member {
+        Member { learner, ..Member::named(NodeId(id), format!("n{id}")) }
+    }
+
+    #[test]
+    fn members_fit_together() {
+        let demoted = Members::new(ids(&[1]), ids(&[1, 2]), [member(1, false), member(2, true)]).unwrap();
+        assert_eq!(demoted.learners().collect::<Vec<_>>(), [NodeId(2)]);
+        assert!(demoted.is_voter(NodeId(2)), "until the old configuration is left");
+        let refused = |voters: &[u64], nodes: Vec<Member>| {
+            Members::new(ids(voters), BTreeSet::new(), nodes).unwrap_err().to_string()
+        };
+        assert!(refused(&[1], vec![member(1, true)]).contains("a voter and a learner"));
+        assert!(refused(&[1], vec![member(1, false), member(2, false)]).contains("neither votes nor learns"));
+        assert!(refused(&[1], vec![member(1, false); 2]).contains("a member twice"));
+        assert!(refused(&[1, 2], vec![member(1, false)]).contains("node 2 votes and is not a member"));
+        let many: Vec<Member> = (1..=129).map(|id| member(id, true)).collect();
+        assert!(refused(&[], many).contains("more than 128"));
+    }
+
+    #[test]
+    fn urls_are_replaced_and_nothing_else() {
+        let members = Members::founding([member(1, false), member(2, false)]);
+        let said = Member { peer_urls: vec!["http://b:2380".into()], ..member(2, true) };
+        let changed = members.with_urls_of(&said).unwrap();
+        assert_eq!(changed.get(NodeId(2)).unwrap().peer_url(), Some("http://b:2380"));
+        assert_eq!((changed.learners().count(), changed.voters()), (0, members.voters()));
+        assert_eq!(members.with_urls_of(&member(3, false)), None);
+    }
 }

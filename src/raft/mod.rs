@@ -23,8 +23,8 @@
 //!
 //! # What is missing
 //!
-//! * Members are part of the core and of the log, and joint majorities are counted, but they cannot be changed
-//!   at run time yet.
+//! * Members can change their URLs at run time, and joint majorities are counted, but members cannot be added or
+//!   removed yet.
 //! * No lease reads: each round of reads costs a round trip.
 //! * The log's tail in memory is bounded; older entries have to be read from the log's store.
 
@@ -46,15 +46,17 @@ mod node;
 mod options;
 mod progress;
 mod reads;
+mod refusal;
 mod role;
 mod snapshot;
 
 pub use effects::{Effects, LogRead, LogSlice, Mark, Persist, ReadOutcome, ReadToken};
 pub use entry::{Entry, HardState, Payload};
-pub use members::{Members, Tally, majority};
+pub use members::{MEMBERS_MAX, Members, Tally, majority};
 pub use message::{Append, Heartbeat, Message, RequestVote, Round, Vote};
-pub use node::{Node, ProposeError, ReadRefused, Restored, TransferRefused};
+pub use node::{Node, Restored};
 pub use options::Options;
 pub use progress::{FollowerProgress, ProgressState};
+pub use refusal::{MembersRefused, ProposeError, ReadRefused, TransferRefused};
 pub use role::RoleName;
 pub use snapshot::SnapshotMeta;

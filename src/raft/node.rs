@@ -13,10 +13,13 @@ use crate::raft::message::{Message, RequestVote, Round, Vote};
 use crate::raft::next::Next;
 use crate::raft::options::Options;
 use crate::raft::progress::{FollowerProgress, Progress};
+use crate::raft::refusal::{MembersRefused, ProposeError, ReadRefused, TransferRefused};
 use crate::raft::role::{Follower, Role, RoleName};
 use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId, Term};
+use bytes::Bytes;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// One member's consensus state: a value without clock, disk, socket or thread.
 ///
@@ -45,43 +48,6 @@ pub struct Restored {
     pub applied: EntryId,
     /// The members at that entry; in a new cluster, the founding ones.
     pub members: Members,
-}
-
-/// A proposal was refused; it is certainly not in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// Ask the leader, if one is known.
-    #[error("not the leader")]
-    NotLeader(Option<NodeId>),
-    /// Leadership is being handed over.
-    #[error("leadership is being handed over")]
-    Transferring,
-    /// The log's tail in memory is full.
-    #[error("the log is full until the state is on disk")]
-    LogFull,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadRefused {
-    /// Ask the leader, if one is known.
-    #[error("not the leader")]
-    NotLeader(Option<NodeId>),
-    /// Too many reads wait.
-    #[error("too many reads wait")]
-    TooMany,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransferRefused {
-    /// Ask the leader, if one is known.
-    #[error("not the leader")]
-    NotLeader(Option<NodeId>),
-    /// Only another voter can take over.
-    #[error("not another voter")]
-    NotVoter,
-    /// One is under way.
-    #[error("a transfer is under way")]
-    Busy,
 }
 
 // Inputs.
@@ -142,7 +108,30 @@ impl Node {
     }
 
     /// Proposes commands, in order, as one batch.
-    pub fn propose(&mut self, commands: impl IntoIterator<Item = Payload>) -> Result<EntryId, ProposeError> {
+    pub fn propose(&mut self, commands: impl IntoIterator<Item = Bytes>) -> Result<EntryId, ProposeError> {
+        self.may_propose()?;
+        let first = EntryId { term: self.core.term(), index: self.core.log.last().index.next() };
+        for command in commands {
+            self.core.log.push(first.term, Payload::Command(command));
+        }
+        self.check();
+        Ok(first)
+    }
+
+    /// Proposes other members, which are in force at once (Raft §6). One change at a time: two that are not committed
+    /// could leave two leaders with a majority each. Nor before an entry of this term is committed, or a change of an
+    /// earlier term might be under way unseen (Ongaro, raft-dev, "bug in single-server membership changes").
+    pub fn propose_members(&mut self, members: Members) -> Result<EntryId, MembersRefused> {
+        let leader = self.may_propose()?;
+        if !leader.has_committed(&self.core) || !self.core.log.are_members_committed() {
+            return Err(MembersRefused::Busy);
+        }
+        let id = self.core.log.push(self.core.term(), Payload::Members(members));
+        self.check();
+        Ok(id)
+    }
+
+    fn may_propose(&self) -> Result<&Leader, ProposeError> {
         let Role::Leader(leader) = &self.role else { return Err(ProposeError::NotLeader(self.leader())) };
         if leader.transfer.is_some() {
             return Err(ProposeError::Transferring);
@@ -150,12 +139,7 @@ impl Node {
         if self.core.is_log_full() {
             return Err(ProposeError::LogFull);
         }
-        let first = EntryId { term: self.core.term(), index: self.core.log.last().index.next() };
-        for command in commands {
-            self.core.log.push(first.term, command);
-        }
-        self.check();
-        Ok(first)
+        Ok(leader)
     }
 
     /// Asks for leadership to be confirmed for a read; the answer comes in [`Effects::reads`].
@@ -356,7 +340,7 @@ impl Node {
     }
 
     /// The members in force.
-    pub fn members(&self) -> &Members {
+    pub fn members(&self) -> &Arc<Members> {
         self.core.log.members()
     }
 

@@ -5,12 +5,14 @@
 //! one write to the log and one message per follower: the busier the node, the larger
 //! the groups (group commit).
 
+use crate::member::Member;
 use crate::raft::{
-    Effects, LogRead, Message, Node, Payload, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
+    Effects, LogRead, Message, Node, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
 };
+use crate::replica::advertise::advertise;
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
-use crate::replica::error::{InstallError, ReadError, WriteError};
+use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
 use crate::replica::log_retention::LogRetention;
 use crate::replica::log_writer::LogJob;
@@ -184,6 +186,9 @@ impl Driver {
             Request::Write(write) => self.batch.push(write),
             Request::Read(reply) => self.read(reply),
             Request::Transfer { to, reply } => self.transfers.begin(&mut self.node, to, reply),
+            Request::Advertise { member, reply } => {
+                let _ = reply.send(self.advertise(&member)); // Whoever asked may have gone.
+            }
             Request::Install(install) => self.offer_snapshot(*install),
             Request::Stop(done) => self.stopped = Some(done),
         }
@@ -235,9 +240,7 @@ impl Driver {
         if leads && unapplied > self.options.unapplied_max {
             return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
         }
-        let commands: Vec<Payload> =
-            batch.iter().map(|write| Payload::Command(write.command.clone())).collect();
-        match self.node.propose(commands) {
+        match self.node.propose(batch.iter().map(|write| write.command.clone())) {
             Ok(first) => self.wait_for(first, batch),
             Err(ProposeError::NotLeader(leader)) => refuse(batch, &WriteError::NotLeader { leader }),
             Err(ProposeError::Transferring) => refuse(batch, &WriteError::Transferring),
@@ -245,6 +248,13 @@ impl Driver {
                 refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
             }
         }
+    }
+
+    fn advertise(&mut self, member: &Member) -> Result<(), AdvertiseError> {
+        if self.node.role() == RoleName::Leader && !self.published.has_room_for_proposals() {
+            return Err(AdvertiseError::Busy("the leader's disk is nearly full".into()));
+        }
+        advertise(&mut self.node, member)
     }
 
     fn wait_for(&mut self, first: EntryId, batch: Vec<Write>) {

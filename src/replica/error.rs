@@ -73,6 +73,26 @@ pub enum TransferError {
     Stopping,
 }
 
+/// A member's URLs were not taken into the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdvertiseError {
+    /// Ask the leader, if one is known.
+    #[error("this node is not the leader")]
+    NotLeader {
+        /// The leader that this node follows.
+        leader: Option<NodeId>,
+    },
+    /// Only members can advertise.
+    #[error("node {0} is not a member")]
+    NotMember(NodeId),
+    /// The members cannot be changed at the moment.
+    #[error("the members cannot be changed yet: {0}")]
+    Busy(String),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
 /// A received snapshot was not installed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InstallError {

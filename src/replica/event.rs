@@ -1,8 +1,9 @@
 //! Everything that can happen to the loop.
 
 use crate::machine::{Machine, Reply};
+use crate::member::Member;
 use crate::raft::{LogRead, LogSlice, Mark, Message, SnapshotMeta};
-use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
+use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferError, WriteError};
 use crate::storage::VerifiedState;
 use crate::types::{EntryId, Index, NodeId, Term};
 use bytes::Bytes;
@@ -20,6 +21,8 @@ pub(crate) enum Request {
     Read(oneshot::Sender<Result<Index, ReadError>>),
     /// Hand leadership over.
     Transfer { to: Option<NodeId>, reply: oneshot::Sender<Result<NodeId, TransferError>> },
+    /// Replace a member's URLs.
+    Advertise { member: Member, reply: oneshot::Sender<Result<(), AdvertiseError>> },
     /// Install a received snapshot.
     Install(Box<Install>),
     /// End the loop.

@@ -1,8 +1,9 @@
 //! The way into a replica, for everybody above it.
 
 use crate::machine;
-use crate::raft::{Message, SnapshotMeta};
-use crate::replica::error::{InstallError, ReadError, TransferError, WriteError};
+use crate::member::Member;
+use crate::raft::{Members, Message, SnapshotMeta};
+use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferError, WriteError};
 use crate::replica::event::{Applied, Charge, Fact, PeerMessage, Request, Write};
 use crate::replica::published::Published;
 use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake};
@@ -110,6 +111,11 @@ impl Handle {
         self.inner.published.status_changes()
     }
 
+    /// The members in force, for those who wait for others.
+    pub fn watch_members(&self) -> watch::Receiver<Arc<Members>> {
+        self.inner.published.members()
+    }
+
     /// Bytes on disk, refreshed about every second.
     pub fn disk_bytes(&self) -> u64 {
         self.inner.published.disk_bytes()
@@ -159,6 +165,15 @@ impl Handle {
         let request = Request::Transfer { to, reply };
         self.inner.requests.send(request).await.map_err(|_| TransferError::Stopping)?;
         outcome.await.unwrap_or(Err(TransferError::Stopping))
+    }
+
+    /// Puts a member's URLs into the log, unless they are there already; only on the leader. The entry may still be
+    /// overwritten: [`watch_members`](Self::watch_members) shows what became of it.
+    pub async fn advertise(&self, member: Member) -> Result<(), AdvertiseError> {
+        let (reply, outcome) = oneshot::channel();
+        let request = Request::Advertise { member, reply };
+        self.inner.requests.send(request).await.map_err(|_| AdvertiseError::Stopping)?;
+        outcome.await.unwrap_or(Err(AdvertiseError::Stopping))
     }
 
     /// The newest state as a snapshot file, made while it is read.

@@ -20,6 +20,7 @@
 //! request and drops a message. The queues to the workers hold no more than the
 //! log's tail, which the core bounds.
 
+mod advertise;
 mod applier;
 mod busy;
 mod driver;
@@ -49,7 +50,7 @@ mod worker;
 
 pub use applier::Applier;
 pub use driver::Driver;
-pub use error::{InstallError, ReadError, StartError, TransferError, WriteError};
+pub use error::{AdvertiseError, InstallError, ReadError, StartError, TransferError, WriteError};
 pub use event::Applied;
 pub use fatal::Fatal;
 pub use handle::Handle;

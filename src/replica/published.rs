@@ -1,6 +1,7 @@
 //! What the loop and the applier let everyone see, without locks.
 
 use crate::machine::{Saver, View};
+use crate::raft::Members;
 use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
@@ -32,6 +33,8 @@ pub(crate) struct Published {
     status: ArcSwap<Status>,
     /// The same, sent only when role, term, leader or members change.
     changes: watch::Sender<Arc<Status>>,
+    /// The members in force, sent only when they change.
+    members: watch::Sender<Arc<Members>>,
     log_bytes: AtomicU64,
     state_bytes: AtomicU64,
     /// The room left on the disk, see [`Room`].
@@ -50,6 +53,7 @@ pub(crate) struct Published {
 impl Published {
     pub(crate) fn new(view: View, saver: Saver, status: Status) -> Self {
         let progress = (view.applied().index, view.revision());
+        let members = watch::Sender::new(status.members.clone());
         let status = Arc::new(status);
         Self {
             view: ArcSwap::from_pointee(view),
@@ -57,6 +61,7 @@ impl Published {
             progress: watch::Sender::new(progress),
             status: ArcSwap::new(status.clone()),
             changes: watch::Sender::new(status),
+            members,
             log_bytes: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
             room: AtomicU8::new(Room::Enough as u8),
@@ -101,9 +106,13 @@ impl Published {
         let status = Arc::new(status);
         self.status.store(status.clone());
         self.changes.send_if_modified(|seen| {
+            let other_members = seen.members != status.members;
             let news = (seen.role, seen.term, seen.leader, seen.disk_stalled)
                 != (status.role, status.term, status.leader, status.disk_stalled)
-                || seen.members != status.members;
+                || other_members;
+            if other_members {
+                self.members.send_replace(status.members.clone());
+            }
             if news {
                 *seen = status;
             }
@@ -117,6 +126,10 @@ impl Published {
 
     pub(crate) fn status_changes(&self) -> watch::Receiver<Arc<Status>> {
         self.changes.subscribe()
+    }
+
+    pub(crate) fn members(&self) -> watch::Receiver<Arc<Members>> {
+        self.members.subscribe()
     }
 
     pub(crate) fn set_log_bytes(&self, bytes: u64) {

@@ -2,6 +2,7 @@
 
 use crate::raft::{FollowerProgress, Members, RoleName};
 use crate::types::{EntryId, Index, NodeId, Term};
+use std::sync::Arc;
 
 /// A picture of the consensus side of a node. The state's side is in
 /// [`View`](crate::machine::View).
@@ -24,7 +25,7 @@ pub struct Status {
     /// Entries up to here are gone from the log.
     pub compacted: Index,
     /// The members in force.
-    pub members: Members,
+    pub members: Arc<Members>,
     /// On the leader: how far the others are.
     pub followers: Vec<FollowerProgress>,
     /// Whether this node's own disk has kept up; if not, since how long it has been waited for.

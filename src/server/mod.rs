@@ -7,9 +7,10 @@
 //!         ─▶ end the loop, everything applied made durable
 //! ```
 //!
-//! `introduction` is what a node says before it can take part, `leaders` tells the log who leads, `signals` are what
-//! the parts wait for when it stops.
+//! `introduction` is what a node says before it can take part, `advertise` puts its URLs into the log, `leaders` logs
+//! who leads, `signals` are what the parts wait for when it stops.
 
+mod advertise;
 mod cluster_version;
 mod error;
 mod introduction;
@@ -24,14 +25,14 @@ use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::grpc::listener;
 use crate::machine::ClusterVersion;
-use crate::peers::{Identity, KnownDirectories, PeerAddress, PeerSettings, Peers, RememberError};
+use crate::member::Member;
+use crate::peers::{Identity, KnownDirectories, PeerSettings, Peers, RememberError};
 use crate::raft::{Members, RoleName};
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
 use crate::server::introduction::EarlyClients;
 use crate::server::signals::{Signals, given};
 use crate::storage::{self, IdentityFile, PeerDirectories, Seen, Storage};
 use crate::types::{DirectoryId, NodeId};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,7 +81,6 @@ impl Server {
         let peer_socket = introduction::introduce(&peers, peer_socket, identity).await?;
 
         let fatal = Fatal::default();
-        let (cluster, node) = (config.cluster_id(), config.node_id(&config.name));
         let retention = Retention {
             entries: config.log_retain_entries,
             bytes: config.log_retain_bytes,
@@ -89,11 +89,9 @@ impl Server {
         let mut options = ReplicaOptions::new(&config.timing, retention);
         options.disk_reserve = config.disk_reserve_bytes;
         let parts = Start {
-            cluster,
-            node,
-            founders: Members::of_voters(
-                config.initial_cluster.iter().map(|member| config.node_id(&member.name)),
-            ),
+            cluster: config.cluster_id(),
+            node: config.node_id(&config.name),
+            founders: founders(&config),
             options,
             seed: fastrand::u64(..),
             log,
@@ -107,26 +105,28 @@ impl Server {
         let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
         let handle =
             started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
-        let api = Arc::new(api(&config, &handle, &peers, started, signals.stopping.subscribe()));
-        peers.start(Arc::new(handle.clone()), api.clone());
+        let api = Arc::new(api(&config, &handle, &peers, started, &signals));
+        peers.start(Arc::new(handle.clone()), api.clone(), handle.watch_members());
         let peer_listener = peers.server().add_routes(peers.routes()).serve_with_incoming_shutdown(
             listener::connections(peer_socket),
             given(signals.close_peers.subscribe()),
         );
         let client_socket = early.end().await?;
         let closing = given(signals.close_clients.subscribe());
-        let client_listener = listener::serve_clients(api, client_socket, closing);
+        let client_listener = listener::serve_clients(api.clone(), client_socket, closing);
         tracing::info!(
             node = config.name,
             clients = config.listen_client,
             peers = config.listen_peer,
-            members = config.initial_cluster.len(),
+            members = handle.status().members.all().count(),
             durability = durability(&config),
             "started",
         );
         let stopping = given(signals.stopping.subscribe());
         tokio::spawn(cluster_version::keep(handle.clone(), peers.clone(), stopping));
-        tokio::spawn(leaders::tell(handle.watch_status(), names(&config)));
+        let own = config.own();
+        tokio::spawn(advertise::keep(api, own, given(signals.stopping.subscribe())));
+        tokio::spawn(leaders::tell(handle.watch_status()));
         Ok(Self {
             handle,
             fatal,
@@ -183,10 +183,10 @@ fn ended(
     }
 }
 
-/// The members' names.
-fn names(config: &ServeConfig) -> BTreeMap<NodeId, String> {
-    let members = config.initial_cluster.iter();
-    members.map(|member| (config.node_id(&member.name), member.name.clone())).collect()
+/// The members of a new cluster, by name only: each node makes the founding state by itself, and it must be the same
+/// everywhere, while URLs may differ.
+fn founders(config: &ServeConfig) -> Members {
+    Members::founding(config.initial_cluster.iter().map(|member| Member::named(member.id, &member.name)))
 }
 
 async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
@@ -229,30 +229,20 @@ fn peers(
         node: config.node_id(&config.name),
         directory: identity.identity().directory,
         name: config.name.clone(),
+        peer_urls: vec![config.advertise_peer.clone()],
         client_url: config.advertise_client.clone(),
         settings_fingerprint: config.settings_fingerprint(),
         supports: ClusterVersion::SUPPORTED,
     };
-    let addresses = config.initial_cluster.iter().map(|member| PeerAddress {
-        node: config.node_id(&member.name),
-        name: member.name.clone(),
-        peer_url: member.peer_url.clone(),
-    });
     let settings = PeerSettings {
         snapshot_bytes_per_second: NonZeroU64::new(config.snapshot_rate_bytes),
         ..PeerSettings::default()
     };
     let known = Arc::new(Known(Mutex::new(known)));
-    Ok(Peers::new(own, addresses.collect(), known, settings, stopping)?)
+    Ok(Peers::new(own, config.initial_cluster.clone(), known, settings, stopping)?)
 }
 
-fn api(
-    config: &ServeConfig,
-    handle: &Handle,
-    peers: &Peers,
-    started: Instant,
-    shutting_down: watch::Receiver<bool>,
-) -> Api {
+fn api(config: &ServeConfig, handle: &Handle, peers: &Peers, started: Instant, signals: &Signals) -> Api {
     Api {
         router: Router {
             handle: handle.clone(),
@@ -264,11 +254,10 @@ fn api(
         cluster: config.cluster_id(),
         name: config.name.clone(),
         limits: config.limits.clone(),
-        client_url: config.advertise_client.clone(),
         version: env!("CARGO_PKG_VERSION"),
         durability: durability(config).to_owned(),
         started,
-        shutting_down,
+        shutting_down: signals.stopping.subscribe(),
         bounds: Bounds::default(),
     }
 }

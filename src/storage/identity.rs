@@ -8,9 +8,9 @@ use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory: the one that this version writes, and the only one that it reads. 4:
-/// the log has a journal, the state is in blocks.
-pub const FORMAT_VERSION: u32 = 4;
+/// The format of the whole directory: the one that this version writes, and the only one that it reads. 5:
+/// members have names and URLs.
+pub const FORMAT_VERSION: u32 = 5;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

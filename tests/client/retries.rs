@@ -75,7 +75,7 @@ async fn a_leader_that_cannot_be_reached_is_forgotten() {
 async fn the_status_tells_who_leads() {
     let leader = Fake::start(vec![]).await;
     let follower = Fake::start(vec![]).await;
-    let member = pb::Member { client_url: leader.url.clone(), ..Default::default() };
+    let member = pb::Member { client_urls: vec![leader.url.clone()], ..Default::default() };
     let node =
         pb::NodeStatus { member: Some(member), role: pb::NodeRole::Leader.into(), ..Default::default() };
     follower.set_status(pb::StatusResponse { nodes: vec![node], ..Default::default() });

@@ -194,7 +194,7 @@ impl Node {
             .args(["--listen-client", &format!("127.0.0.1:{}", self.client_port)])
             .args(["--advertise-client", &self.client_url()])
             .args(["--listen-peer", &format!("127.0.0.1:{}", self.peer_port)])
-            .args(["--advertise-peer", &format!("http://127.0.0.1:{}", self.peer_port)])
+            .args(["--advertise-peer", &self.peer_url()])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -265,6 +265,22 @@ impl Node {
         for argument in &mut self.arguments {
             *argument = argument.replace(&format!(":{peer_port}"), &format!(":{other}"));
         }
+    }
+
+    /// From its next start on the node listens at this peer port; nobody else is told.
+    pub fn move_to(&mut self, peer_port: u16) {
+        self.mistype(self.peer_port, peer_port);
+        self.peer_port = peer_port;
+    }
+
+    /// Its next start gets this list of members.
+    pub fn set_initial_cluster(&mut self, list: &str) {
+        let flag = self.arguments.iter().position(|word| word == "--initial-cluster").unwrap();
+        list.clone_into(&mut self.arguments[flag + 1]);
+    }
+
+    pub fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
     }
 
     pub fn client_url(&self) -> String {

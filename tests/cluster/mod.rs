@@ -5,6 +5,7 @@ mod durability;
 mod failover;
 mod forwarding;
 pub mod harness;
+mod members;
 mod service;
 mod snapshots;
 pub mod writer;

@@ -21,7 +21,7 @@ fn without_any_source_one_node_stands_alone_on_this_machine() {
     assert_eq!(config.listen_peer, "127.0.0.1:2380");
     assert_eq!(config.advertise_client, "http://127.0.0.1:2379");
     assert_eq!(config.initial_cluster.len(), 1);
-    assert_eq!(config.initial_cluster[0].peer_url, "http://127.0.0.1:2380");
+    assert_eq!(config.initial_cluster[0].peer_urls[0], "http://127.0.0.1:2380");
     assert_eq!(config.data_dir, PathBuf::from("kontiki-data/n1"));
     assert_eq!(config.timing, Timing::default());
     assert_eq!(config.limits, Limits::default(), "the table and settings.rs must say the same");

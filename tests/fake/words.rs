@@ -60,7 +60,7 @@ pub(super) fn leader_of_one(url: &str) -> pb::StatusResponse {
         member: Some(pb::Member {
             node_id: 1,
             name: "n1".to_owned(),
-            client_url: url.to_owned(),
+            client_urls: vec![url.to_owned()],
             ..Default::default()
         }),
         role: pb::NodeRole::Leader.into(),

@@ -65,7 +65,7 @@ async fn status_lists_those_that_do_not_answer_with_the_reason() {
     assert_eq!(local.nodes.len(), 1);
     let members = node.cluster().members(v1::MembersRequest {}).await.unwrap().into_inner().members;
     assert_eq!(members.len(), 3);
-    assert!(members.iter().all(|member| !member.learner && !member.peer_url.is_empty()));
+    assert!(members.iter().all(|member| !member.learner && !member.peer_urls.is_empty()));
 }
 
 #[tokio::test]

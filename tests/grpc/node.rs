@@ -3,9 +3,10 @@
 use kontiki::api::clock::SystemClock;
 use kontiki::api::context::{Api, Bounds};
 use kontiki::api::node_status::NodeStatus;
-use kontiki::api::remote::{Answer, Later, MemberInfo, NoAnswer, OtherNodes, Question};
+use kontiki::api::remote::{Answer, Later, NoAnswer, OtherNodes, Question};
 use kontiki::api::router::Router;
 use kontiki::grpc::listener::serve_clients;
+use kontiki::member::Member;
 use kontiki::proto::v1;
 use kontiki::proto::v1::cluster_service_client::ClusterServiceClient;
 use kontiki::proto::v1::kv_service_client::KvServiceClient;
@@ -60,20 +61,6 @@ impl Played {
 }
 
 impl OtherNodes for Played {
-    fn member(&self, node: NodeId) -> Option<MemberInfo> {
-        self.members().into_iter().find(|member| member.node == node)
-    }
-
-    fn members(&self) -> Vec<MemberInfo> {
-        let member = |number: u64| MemberInfo {
-            node: NodeId(number),
-            name: format!("n{number}"),
-            peer_url: format!("http://n{number}:2380"),
-            client_url: Some(format!("http://n{number}:2379")),
-        };
-        (1..=3).map(member).collect()
-    }
-
     fn ask(
         &self,
         node: NodeId,
@@ -91,6 +78,15 @@ impl OtherNodes for Played {
     fn status(&self, node: NodeId, _: tokio::time::Instant) -> Later<Result<NodeStatus, NoAnswer>> {
         let status = self.statuses.lock().unwrap().get(&node).cloned();
         Box::pin(async move { status.ok_or_else(|| NoAnswer::NotSent("connection refused".into())) })
+    }
+}
+
+/// A member that has said where it is.
+fn member(number: u64) -> Member {
+    Member {
+        peer_urls: vec![format!("http://n{number}:2380")],
+        client_urls: vec![format!("http://n{number}:2379")],
+        ..Member::named(NodeId(number), format!("n{number}"))
     }
 }
 
@@ -152,7 +148,7 @@ impl Node {
         let handle = start(Start {
             cluster,
             node: SELF,
-            founders: Members::of_voters((1..=members).map(NodeId)),
+            founders: Members::founding((1..=members).map(member)),
             options,
             seed: 1,
             log: storage.log,
@@ -172,7 +168,6 @@ impl Node {
             cluster,
             name: "n1".into(),
             limits,
-            client_url: "http://n1:2379".into(),
             version: "test",
             durability: "none".into(),
             started: Instant::now(),

@@ -4,7 +4,7 @@ use crate::model::network::{Content, Packet};
 use crate::model::server::{Input, Install, Reaction, Rules, Server, options};
 use crate::raft::disk::State;
 use bytes::Bytes;
-use kontiki::raft::{Effects, Mark, Message, Node, Payload, SnapshotMeta, Vote};
+use kontiki::raft::{Effects, Mark, Message, Node, SnapshotMeta, Vote};
 use kontiki::types::NodeId;
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Turn {
             Input::Finish => self.finish_one().then_some(())?,
             Input::Crash => self.crash(),
             Input::Propose(number) => {
-                let command = Payload::Command(Bytes::from(vec![b'a' + number]));
+                let command = Bytes::from(vec![b'a' + number]);
                 server.node.propose([command]).ok()?;
             }
             Input::Read(token) => server.node.read(*token).ok()?,

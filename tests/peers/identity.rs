@@ -42,7 +42,7 @@ fn each_difference_has_its_own_reason() {
             "Bring its old data directory back",
         ),
         (differ(|sender| sender.directory_id = 0), RefusalKind::UnknownMember, "no data directory id"),
-        (differ(|sender| sender.name = "n".repeat(5000)), RefusalKind::UnknownMember, "1024 bytes"),
+        (differ(|sender| sender.name = "n".repeat(5000)), RefusalKind::UnknownMember, "limit 64"),
     ];
     for (sender, reason, text) in cases {
         let status = call(Some(sender)).unwrap_err();

@@ -1,7 +1,6 @@
 //! A new data directory asks the others before it takes part.
 
 use crate::peers::node::{Node, Plan};
-use kontiki::api::remote::OtherNodes as _;
 use kontiki::peers::{IntroduceError, PeerRefusal, RefusalKind};
 use kontiki::proto::raft as pb;
 use kontiki::types::{ClusterId, NodeId};
@@ -32,11 +31,6 @@ fn new_nodes_wait_for_each_other() {
     let three = Node::serving(&plan, 3);
     one.block_on(waiting).unwrap().unwrap();
     three.block_on(three.peers.introduce()).unwrap();
-
-    let members = one.peers.members();
-    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-    assert_eq!(names, ["n1", "n2", "n3"]);
-    assert_eq!(members[2].client_url.as_deref(), Some("http://clients-of-n3"), "known once heard from");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod append;
 mod forward;
 mod identity;
 mod introduce;
+mod members;
 mod node;
 mod snapshot;
 mod unary;

@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use kontiki::api::fault::Fault;
-use kontiki::api::node_status::{Member, NodeStatus};
+use kontiki::api::node_status::NodeStatus;
 use kontiki::api::remote::{Answer, Later, Question, Responder};
 use kontiki::kv::PutResult;
 use kontiki::machine::ClusterVersion;
 use kontiki::machine::{CommandResult, Reply};
+use kontiki::member::Member;
 use kontiki::peers::{
-    Identity, KnownDirectories, PeerAddress, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
+    Identity, KnownDirectories, PeerEvents, PeerSettings, Peers, RememberError, SnapshotSink,
 };
 use kontiki::proto::raft::raft_service_client::RaftServiceClient;
-use kontiki::raft::{Append, Entry, Heartbeat, Message, Payload, RoleName, Round, SnapshotMeta, Vote};
+use kontiki::raft::{
+    Append, Entry, Heartbeat, Members, Message, Payload, RoleName, Round, SnapshotMeta, Vote,
+};
 use kontiki::reason::Reason;
 use kontiki::replica::{Applied, InstallError, SnapshotError, Transport as _};
 use kontiki::types::{ClusterId, DirectoryId, EntryId, Index, NodeId, Revision, Term};
@@ -50,6 +53,8 @@ pub struct Listener {
     pub not_leader: AtomicBool,
     /// The commands that it was asked to propose.
     pub proposed: Mutex<Vec<Bytes>>,
+    /// What members said of themselves.
+    pub advertised: Mutex<Vec<Member>>,
     /// Whether a proposal is never answered.
     pub hangs: AtomicBool,
 }
@@ -149,6 +154,10 @@ impl Answers {
                 Ok(Answer::ReadIndex(Index(self.0.read_indexes.fetch_add(1, Ordering::SeqCst) + 1)))
             }
             Question::Transfer(to) => Ok(Answer::Leads(to.unwrap_or(NodeId(3)))),
+            Question::Advertise(member) => {
+                self.0.advertised.lock().unwrap().push(member);
+                Ok(Answer::Advertised)
+            }
         }
     }
 }
@@ -172,7 +181,7 @@ pub fn applied(number: u64) -> Applied {
 /// How every node is that stands in the api's place.
 pub fn status() -> NodeStatus {
     NodeStatus {
-        member: Member::unknown(NodeId(2), false),
+        node: NodeId(2),
         role: RoleName::Leader,
         term: Term(1),
         leader: Some(NodeId(2)),
@@ -298,6 +307,7 @@ impl Plan {
             node: NodeId(node),
             directory: DirectoryId(self.directories[&node]),
             name: format!("n{node}"),
+            peer_urls: vec![self.url(node)],
             client_url: format!("http://clients-of-n{node}"),
             settings_fingerprint: self.fingerprint,
             supports: ClusterVersion::SUPPORTED,
@@ -313,13 +323,13 @@ impl Plan {
         format!("http://127.0.0.1:{}", self.ports[&node])
     }
 
-    fn addresses(&self) -> Vec<PeerAddress> {
-        let address = |node: &u64| PeerAddress {
-            node: NodeId(*node),
-            name: format!("n{node}"),
-            peer_url: self.url(*node),
+    /// The nodes, with their addresses.
+    pub fn members(&self) -> Vec<Member> {
+        let member = |node: &u64| Member {
+            peer_urls: vec![self.url(*node)],
+            ..Member::named(NodeId(*node), format!("n{node}"))
         };
-        self.ports.keys().map(address).collect()
+        self.ports.keys().map(member).collect()
     }
 
     fn socket(&self, node: u64) -> TcpListener {
@@ -348,6 +358,8 @@ pub struct Node {
     pub peers: Peers,
     pub listener: Arc<Listener>,
     pub stop: watch::Sender<bool>,
+    /// The members, as the log says; at first they are those of the plan.
+    pub members: watch::Sender<Arc<Members>>,
     runtime: Option<Runtime>,
 }
 
@@ -367,19 +379,20 @@ impl Node {
         let (stop, stopping) = watch::channel(false);
         let context = runtime.enter();
         let known = plan.known[&node].clone();
-        let peers = Peers::new(plan.identity(node), plan.addresses(), known, plan.settings.clone(), stopping)
-            .unwrap();
+        let peers =
+            Peers::new(plan.identity(node), plan.members(), known, plan.settings.clone(), stopping).unwrap();
         *listener.voter.lock().unwrap() = Some(peers.clone());
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(plan.socket(node)).unwrap());
         let router = peers.server().add_routes(peers.routes());
         runtime.spawn(router.serve_with_incoming(incoming.with_nodelay(Some(true))));
         drop(context);
-        Self { id: NodeId(node), peers, listener, stop, runtime: Some(runtime) }
+        let members = watch::Sender::new(Arc::new(Members::founding(plan.members())));
+        Self { id: NodeId(node), peers, listener, stop, members, runtime: Some(runtime) }
     }
 
     pub fn start(&self) {
         let (events, answers) = (Events(self.listener.clone()), Answers(self.listener.clone()));
-        self.peers.start(Arc::new(events), Arc::new(answers));
+        self.peers.start(Arc::new(events), Arc::new(answers), self.members.subscribe());
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {

@@ -101,11 +101,13 @@ fn a_killed_receiver_is_reported() {
 
 /// Sends these pieces by hand behind a good header.
 fn send_by_hand(plan: &Plan, node: &Node, pieces: Vec<Piece>, then_wait: bool) -> Status {
+    let nodes = [1, 2].map(|id| pb::Member { id, ..Default::default() }).to_vec();
+    let members = pb::Members { voters: vec![1, 2], nodes, ..Default::default() };
     let header = pb::SnapshotHeader {
         sender: Some(plan.identity(2).sender(NodeId(1))),
         term: 1,
         last: Some(pb::EntryId { term: 1, index: 42 }),
-        members: Some(pb::Members { voters: vec![1, 2], ..Default::default() }),
+        members: Some(members),
     };
     let (sender, receiver) = mpsc::channel(10);
     for piece in std::iter::once(Piece::Header(header)).chain(pieces) {

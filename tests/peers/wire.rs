@@ -1,6 +1,7 @@
 //! The encoding of messages: what is encoded decodes to the same, and nothing else decodes.
 
 use bytes::Bytes;
+use kontiki::member::Member;
 use kontiki::peers::wire::raft as wire;
 use kontiki::proto::raft as pb;
 use kontiki::raft::{Append, Entry, Heartbeat, Members, Message, Payload, RequestVote, Round, Vote};
@@ -21,7 +22,16 @@ fn nodes(ids: Range<u64>, count: Range<usize>) -> impl Strategy<Value = BTreeSet
 
 fn members() -> impl Strategy<Value = Members> {
     (nodes(1..50, 1..6), nodes(1..50, 0..6), nodes(50..99, 0..4))
-        .prop_map(|(voters, outgoing, learners)| Members { voters, outgoing, learners })
+        .prop_map(|(voters, outgoing, learners)| Members::of(voters, outgoing, learners))
+        .prop_flat_map(|members| (Just(members), urls(), urls()))
+        .prop_map(|(members, peer_urls, client_urls)| {
+            let said = members.iter().next().cloned().expect("at least one votes");
+            members.with_urls_of(&Member { peer_urls, client_urls, ..said }).expect("it is one of them")
+        })
+}
+
+fn urls() -> impl Strategy<Value = Vec<String>> {
+    vec("http://[a-z]{1,9}:[0-9]{4}", 0..3)
 }
 
 fn payload() -> impl Strategy<Value = Payload> {
@@ -135,11 +145,14 @@ fn with_members(members: pb::Members) -> pb::AppendEntriesRequest {
 fn broken_rules_are_named() {
     wire::checked_append_request(append_of(|_| ())).expect("the sample itself is fine");
     let voters = |voters: &[u64], learners: &[u64]| {
-        with_members(pb::Members {
-            voters: voters.to_vec(),
-            learners: learners.to_vec(),
-            outgoing_voters: vec![],
-        })
+        let node = |id: &u64, learner| pb::Member { id: *id, learner, ..Default::default() };
+        let voting = voters.iter().map(|id| node(id, false));
+        let nodes = voting.chain(learners.iter().map(|id| node(id, true))).collect();
+        with_members(pb::Members { voters: voters.to_vec(), outgoing_voters: vec![], nodes })
+    };
+    let reached = |peer_urls: &[String]| {
+        let member = pb::Member { id: 1, peer_urls: peer_urls.to_vec(), ..Default::default() };
+        with_members(pb::Members { voters: vec![1], nodes: vec![member], ..Default::default() })
     };
     let noops =
         |count| vec![pb::Entry { term: 3, payload: Some(pb::entry::Payload::Noop(pb::NoOp {})) }; count];
@@ -163,9 +176,13 @@ fn broken_rules_are_named() {
         (append_of(|append| append.commit_index = u64::MAX), "out of range"),
         (voters(&[], &[]), "without a voter"),
         (voters(&[1, 1], &[]), "twice"),
-        (voters(&[0, 1], &[]), "node 0"),
+        (voters(&[0, 1], &[]), "the id 0"),
         (voters(&[1, 2], &[2]), "a voter and a learner"),
-        (voters(&(1..2000).collect::<Vec<u64>>(), &[]), "limit 1024"),
+        (voters(&(1..2000).collect::<Vec<u64>>(), &[]), "limit 128"),
+        (voters(&[1], &(2..200).collect::<Vec<u64>>()), "more than 128 members"),
+        (with_members(pb::Members { voters: vec![1], ..Default::default() }), "votes and is not a member"),
+        (reached(&vec![String::new(); 9]), "9 URLs of a kind, limit 8"),
+        (reached(&["u".repeat(513)]), "a URL of 513 bytes, limit 512"),
     ];
     for (request, expected) in cases {
         let error = wire::checked_append_request(request).unwrap_err();

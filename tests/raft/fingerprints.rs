@@ -6,7 +6,7 @@
 
 use crate::raft::world::World;
 use bytes::Bytes;
-use kontiki::raft::{Effects, Mark, Message, Node, Options, Payload, ReadToken, RoleName};
+use kontiki::raft::{Effects, Mark, Message, Node, Options, ReadToken, RoleName};
 use kontiki::types::NodeId;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -43,8 +43,8 @@ fn fingerprint(node: &Node) -> u64 {
     hasher.finish()
 }
 
-fn command() -> [Payload; 1] {
-    [Payload::Command(Bytes::from_static(b"x"))]
+fn command() -> [Bytes; 1] {
+    [Bytes::from_static(b"x")]
 }
 
 /// Lets the node take the input. A refusal is a reaction, too.

@@ -13,13 +13,13 @@ fn members() -> impl Strategy<Value = Members> {
     let outgoing = prop_oneof![Just(BTreeSet::new()), nodes()];
     (nodes(), outgoing, nodes()).prop_map(|(voters, outgoing, all)| {
         let learners = &(&all - &voters) - &outgoing;
-        Members { voters, outgoing, learners }
+        Members::of(voters, outgoing, learners)
     })
 }
 
 /// A majority, in the most naive way: more are in than out, in each set of voters.
 fn decides(members: &Members, chosen: &BTreeSet<NodeId>) -> bool {
-    [&members.voters, &members.outgoing]
+    [members.voters(), members.outgoing()]
         .into_iter()
         .filter(|set| !set.is_empty())
         .all(|set| set.intersection(chosen).count() > set.difference(chosen).count())
@@ -74,7 +74,7 @@ proptest! {
     /// out of a joint configuration: the reason why majorities are safe at all.
     #[test]
     fn deciding_sets_overlap(old in nodes(), new in nodes()) {
-        let joint = Members { voters: new.clone(), outgoing: old.clone(), learners: BTreeSet::new() };
+        let joint = Members::of(new.clone(), old.clone(), []);
         let all: BTreeSet<NodeId> = joint.all().collect();
         let quorums = |members: &Members| -> Vec<BTreeSet<NodeId>> {
             subsets(&all).filter(|chosen| members.is_quorum(|id| chosen.contains(&id))).collect()
@@ -92,7 +92,7 @@ proptest! {
     fn learners_do_not_count(members in members(), answers in prop::collection::vec(any::<bool>(), 8)) {
         let with: BTreeMap<NodeId, bool> = members.all().zip(answers).collect();
         let answer = |id: NodeId| with.get(&id).copied();
-        let without = Members { learners: BTreeSet::new(), ..members.clone() };
+        let without = Members::of(members.voters().clone(), members.outgoing().clone(), []);
         prop_assert_eq!(members.tally(answer), without.tally(answer));
     }
 }

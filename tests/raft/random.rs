@@ -7,7 +7,8 @@
 
 use crate::raft::world::World;
 use bytes::Bytes;
-use kontiki::raft::{Node, Options, Payload, ReadToken};
+use kontiki::member::Member;
+use kontiki::raft::{Node, Options, ReadToken};
 use kontiki::types::NodeId;
 use std::collections::BTreeSet;
 
@@ -31,11 +32,12 @@ struct Mix {
 type Action = fn(&mut Chance, NodeId);
 
 /// What can happen, with its usual weight and whether a seed may do without it.
-const ACTIONS: [(Action, u32, bool); 17] = [
+const ACTIONS: [(Action, u32, bool); 18] = [
     (Chance::tick, 300, false),
     (Chance::deliver, 500, false),
     (Chance::finish_write, 200, false),
     (Chance::propose, 60, false),
+    (Chance::advertise, 10, true),
     (Chance::drop_packet, 20, true),
     (Chance::duplicate, 20, true),
     (Chance::read, 20, true),
@@ -170,10 +172,22 @@ impl Chance {
         let to = self.world.leader().map_or(id, |(leader, _)| leader);
         let batch = (0..self.rng.u64(1..4)).map(|_| {
             self.proposals += 1;
-            Payload::Command(Bytes::from(self.proposals.to_be_bytes().to_vec()))
+            Bytes::from(self.proposals.to_be_bytes().to_vec())
         });
-        let batch: Vec<Payload> = batch.collect();
+        let batch: Vec<Bytes> = batch.collect();
         drop(self.world.propose(to, batch)); // Refused: nothing to do.
+    }
+
+    /// A member is reached elsewhere: the leader proposes the members that say so.
+    fn advertise(&mut self, id: NodeId) {
+        let Some((leader, _)) = self.world.leader() else { return };
+        self.proposals += 1;
+        let peer_urls = vec![self.proposals.to_string()];
+        let said = Member { peer_urls, ..Member::named(id, "") };
+        let members = self.world.node(leader).and_then(|node| node.members().with_urls_of(&said));
+        if let Some(members) = members {
+            drop(self.world.propose_members(leader, members)); // Refused: nothing to do.
+        }
     }
 
     fn read(&mut self, id: NodeId) {
@@ -284,7 +298,7 @@ impl Chance {
             self.round();
             let Some((leader, _)) = self.world.leader() else { continue };
             if proposed.is_none() {
-                let last = Payload::Command(Bytes::from_static(b"the last"));
+                let last = Bytes::from_static(b"the last");
                 proposed = self.world.propose(leader, vec![last]).ok();
                 self.reads += 1;
                 read = proposed.is_some() && self.world.read(leader, ReadToken(self.reads)).is_ok();

@@ -387,12 +387,12 @@ fn entries_behind(prev: EntryId, terms: &str) -> Result<Vec<Entry>, Box<dyn Erro
     Ok((prev.index.0 + 1..).zip(terms).map(entry).collect())
 }
 
-fn commands(list: &[String], count: Option<u64>, size: Option<usize>) -> Vec<Payload> {
+fn commands(list: &[String], count: Option<u64>, size: Option<usize>) -> Vec<Bytes> {
     let named = list.iter().cloned();
     let counted = (1..=count.unwrap_or(0)).map(|number| format!("c{number}"));
     let command = |name: String| {
         let width = size.unwrap_or(0);
-        Payload::Command(Bytes::from(format!("{name:_<width$}")))
+        Bytes::from(format!("{name:_<width$}"))
     };
     named.chain(counted).map(command).collect()
 }
@@ -492,9 +492,8 @@ impl Runner {
                 self.world.propose(id.0, commands(list, *count, *size))?;
             }
             Command::Members { id, voters, outgoing, learners } => {
-                let members =
-                    Members { voters: set(voters), outgoing: set(outgoing), learners: set(learners) };
-                self.world.propose(id.0, vec![Payload::Members(members)])?;
+                let members = Members::of(set(voters), set(outgoing), set(learners));
+                self.world.propose_members(id.0, members)?;
             }
             Command::Read { id, token } => self.world.read(id.0, ReadToken(*token))?,
             Command::Transfer { from, to } => {

@@ -4,23 +4,22 @@ use kontiki::raft::{
     Append, Entry, Heartbeat, LogSlice, Members, Message, Node, Payload, Persist, RequestVote, RoleName, Vote,
 };
 use kontiki::types::NodeId;
-use std::collections::BTreeSet;
 
 pub fn node(id: NodeId) -> String {
     format!("n{id}")
 }
 
-fn nodes(ids: &BTreeSet<NodeId>) -> String {
-    ids.iter().map(|id| node(*id)).collect::<Vec<_>>().join(",")
+fn nodes(ids: impl IntoIterator<Item = NodeId>) -> String {
+    ids.into_iter().map(node).collect::<Vec<_>>().join(",")
 }
 
 pub fn members(members: &Members) -> String {
-    let mut text = nodes(&members.voters);
-    if !members.outgoing.is_empty() {
-        text += &format!(" leaving {}", nodes(&members.outgoing));
+    let mut text = nodes(members.voters().iter().copied());
+    if !members.outgoing().is_empty() {
+        text += &format!(" leaving {}", nodes(members.outgoing().iter().copied()));
     }
-    if !members.learners.is_empty() {
-        text += &format!(" learners {}", nodes(&members.learners));
+    if members.learners().next().is_some() {
+        text += &format!(" learners {}", nodes(members.learners()));
     }
     text
 }

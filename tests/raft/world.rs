@@ -4,9 +4,9 @@
 use crate::raft::checker::Checker;
 use crate::raft::disk::{Disk, State};
 use crate::raft::words;
+use bytes::Bytes;
 use kontiki::raft::{
-    Effects, HardState, LogRead, Mark, Members, Message, Node, Options, Payload, ReadToken, SnapshotMeta,
-    Vote,
+    Effects, HardState, LogRead, Mark, Members, Message, Node, Options, ReadToken, SnapshotMeta, Vote,
 };
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,10 +64,8 @@ impl World {
             transcript: String::new(),
             snapshots: BTreeMap::new(),
         };
-        let members = Members {
-            learners: (voters + 1..=voters + learners).map(NodeId).collect(),
-            ..Members::of_voters((1..=voters).map(NodeId))
-        };
+        let ids = |ids: std::ops::RangeInclusive<u64>| ids.map(NodeId);
+        let members = Members::of(ids(1..=voters), [], ids(voters + 1..=voters + learners));
         for id in members.all() {
             let state = State { members: members.clone(), ..State::default() };
             world.add(id, Disk::new(HardState::default(), Vec::new(), state));
@@ -424,8 +422,13 @@ impl World {
         self.settle(id);
     }
 
-    pub fn propose(&mut self, id: NodeId, payloads: Vec<Payload>) -> Result<EntryId, String> {
-        let answer = self.act(id, |node| node.propose(payloads)).ok_or("it is down")?;
+    pub fn propose(&mut self, id: NodeId, commands: Vec<Bytes>) -> Result<EntryId, String> {
+        let answer = self.act(id, |node| node.propose(commands)).ok_or("it is down")?;
+        answer.map_err(|error| error.to_string())
+    }
+
+    pub fn propose_members(&mut self, id: NodeId, members: Members) -> Result<EntryId, String> {
+        let answer = self.act(id, |node| node.propose_members(members)).ok_or("it is down")?;
         answer.map_err(|error| error.to_string())
     }
 

@@ -10,7 +10,7 @@ use kontiki::api::clock::Clock;
 use kontiki::api::deadline::Deadline;
 use kontiki::api::fault::Fault;
 use kontiki::api::node_status::NodeStatus;
-use kontiki::api::remote::{self, Later, MemberInfo, NoAnswer, OtherNodes, Question};
+use kontiki::api::remote::{self, Later, NoAnswer, OtherNodes, Question};
 use kontiki::api::router::{FromLeader, Router};
 use kontiki::kv::{self, KeyRange, KeyValue, Range};
 use kontiki::machine::{self, View};
@@ -312,14 +312,6 @@ struct Sent {
 }
 
 impl OtherNodes for Colleagues {
-    fn member(&self, node: NodeId) -> Option<MemberInfo> {
-        Some(MemberInfo { node, name: format!("n{node}"), peer_url: String::new(), client_url: None })
-    }
-
-    fn members(&self) -> Vec<MemberInfo> {
-        Vec::new()
-    }
-
     fn ask(
         &self,
         to: NodeId,

@@ -7,6 +7,7 @@ use crate::sim::report::count;
 use crate::sim::strangers::Stranger;
 use crate::sim::swarm::{DISK_RESERVE, Fault};
 use crate::sim::world::{Event, Relief, World};
+use kontiki::member::Member;
 use kontiki::raft::{Append, Heartbeat, Message, RequestVote, Round, Vote};
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::pin::pin;
@@ -73,6 +74,7 @@ impl World {
             }
             Fault::DiskStall => self.stall(node),
             Fault::Transfer => self.hand_over(node),
+            Fault::Moved => self.move_away(node, any),
             Fault::Foreigner => self.speak_up(node, any, Stranger::Foreign),
             Fault::StraySnapshot => self.send_stray(any),
             Fault::Wiped => self.wipe(any),
@@ -229,6 +231,23 @@ impl World {
         true
     }
 
+    /// A node has new URLs, and advertises them to another one, which may lead.
+    fn move_away(&mut self, at: NodeId, moved: NodeId) -> bool {
+        let port = self.random.number(1000..10_000);
+        let member = Member {
+            peer_urls: vec![format!("http://n{moved}:{port}")],
+            client_urls: vec!["http://clients.example:2379".to_owned(); usize::from(port < 2000)],
+            ..Member::named(moved, "")
+        };
+        let Some(running) = &self.servers[&at].running else { return false };
+        let handle = running.parts.handle.clone();
+        let mut request = pin!(handle.advertise(member));
+        // Nobody waits for the outcome: it shows in the members.
+        let _ = request.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.plan_turn(at);
+        true
+    }
+
     fn strike_disk(&mut self, fault: Fault, node: NodeId, any: NodeId) -> bool {
         let state = if fault == Fault::BitFlip { 2 } else { 1 };
         let part = self.random.weighted(&[(Part::Log, 2), (Part::Store, 1), (Part::State, state)]);
@@ -354,6 +373,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::Misdirected => "misdirected write, armed",
         Fault::ReadFlip => "bit flip on read, armed",
         Fault::Transfer => "leadership transfer",
+        Fault::Moved => "moved node",
         Fault::Foreigner => "foreign node",
         Fault::StraySnapshot => "stray snapshot",
         Fault::Wiped => "wiped member",

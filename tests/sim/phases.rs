@@ -9,6 +9,7 @@ use crate::sim::report::count;
 use crate::sim::swarm::Mode;
 use crate::sim::world::{Event, World};
 use kontiki::raft::RoleName;
+use kontiki::storage::decode_members;
 use kontiki::types::NodeId;
 
 /// How many election timeouts it may take until there is a leader again.
@@ -90,6 +91,7 @@ impl World {
                 let node = running.parts.driver.node();
                 node.leader() == Some(leader)
                     && node.hard_state().term == term
+                    && node.last() == last
                     && running.parts.handle.view().applied() == last
             })
         })
@@ -111,6 +113,11 @@ impl World {
         let deadline = self.now + self.swarm.timing.election_max * ELECTIONS + millis(30_000);
         let agreed = self.run_until_true(deadline, Self::agrees);
         assert!(agreed, "the nodes do not converge after all faults ended\n{}", self.picture());
+        for node in self.able() {
+            let running = self.servers[&node].running.as_ref().expect("it is able");
+            let said = decode_members(running.parts.handle.view().members()).expect("they were written");
+            assert_eq!(**running.parts.driver.node().members(), said, "n{node}: in force, and in the state");
+        }
     }
 
     /// Each node that runs is asked for every key, and the answers go into the history: so whatever was

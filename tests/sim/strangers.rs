@@ -48,6 +48,7 @@ fn identity(node: NodeId) -> Identity {
         node,
         directory: directory(node),
         name: format!("n{node}"),
+        peer_urls: Vec::new(),
         client_url: format!("http://n{node}:2379"),
         settings_fingerprint: 7,
         supports: ClusterVersion::SUPPORTED,

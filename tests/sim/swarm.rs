@@ -104,6 +104,8 @@ pub enum Fault {
     ReadFlip,
     /// Leadership is handed over.
     Transfer,
+    /// A node has new URLs.
+    Moved,
     /// A snapshot arrives that nobody asked for.
     StraySnapshot,
     /// A node of another cluster connects.
@@ -114,7 +116,7 @@ pub enum Fault {
     Cloned,
 }
 
-const USUAL: [(Fault, u32); 24] = [
+const USUAL: [(Fault, u32); 25] = [
     (Fault::Crash, 12),
     (Fault::PowerCut, 12),
     (Fault::LongOutage, 6),
@@ -139,6 +141,7 @@ const USUAL: [(Fault, u32); 24] = [
     (Fault::Foreigner, 3),
     (Fault::Wiped, 2),
     (Fault::Cloned, 2),
+    (Fault::Moved, 6),
 ];
 
 impl Swarm {

@@ -124,11 +124,7 @@ impl World {
         let mut trace = Trace::new(tells);
         trace.note(Time::ZERO, "world", &[seed], || format!("{swarm:#?}"));
         let ids = |from: u64, count: u64| (from..from + count).map(NodeId);
-        let members = Members {
-            voters: ids(1, swarm.voters).collect(),
-            learners: ids(swarm.voters + 1, swarm.learners).collect(),
-            ..Members::default()
-        };
+        let members = Members::of(ids(1, swarm.voters), [], ids(swarm.voters + 1, swarm.learners));
         let servers = servers(&swarm, &mut random);
         let nodes: Vec<NodeId> = members.all().collect();
         let network = Network::new(swarm.network.clone(), random.fork());

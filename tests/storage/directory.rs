@@ -74,7 +74,7 @@ fn another_cluster_or_node_is_refused_with_both_named() {
 fn another_format_is_refused_before_it_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    for (found, expected) in [(5, "up to format 4"), (3, "no format older than 4")] {
+    for (found, expected) in [(6, "up to format 5"), (4, "no format older than 5")] {
         let identity = format!("{{\"format_version\": {found}, \"what\": \"unknown\"}}\n");
         seal(&dir.path().join("identity"), &identity);
         let message = refusal(&options(dir.path()));

@@ -1,7 +1,8 @@
 //! The log store against a model: a plain vector that keeps everything.
 
+use crate::storage::snapshot::members;
 use crate::storage::{append, entries, entry, job, names, open, store_all};
-use kontiki::raft::{Entry, HardState, Mark, Members, Payload, Persist};
+use kontiki::raft::{Entry, HardState, Mark, Payload, Persist};
 use kontiki::storage::{RestoredLog, Storage};
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use proptest::collection::vec;
@@ -17,13 +18,8 @@ fn a_new_log_is_empty() {
 #[test]
 fn what_was_written_comes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let members = Members {
-        voters: [NodeId(1), NodeId(2)].into(),
-        outgoing: [NodeId(2), NodeId(3)].into(),
-        learners: [NodeId(9)].into(),
-    };
     let written = vec![
-        Entry { id: EntryId::new(1, 1), payload: Payload::Members(members) },
+        Entry { id: EntryId::new(1, 1), payload: Payload::Members(members()) },
         Entry { id: EntryId::new(2, 2), payload: Payload::Noop },
         entry(2, 3, ""),
         entry(5, 4, vec![0xff; 100]),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kontiki::kv::TableError;
+use kontiki::member::Member;
 use kontiki::raft::Members;
 use kontiki::storage::snapshot::{Decoder, SnapshotFileError, SnapshotHeader, encode, inspect};
 use kontiki::types::{ClusterId, EntryId, NodeId, Revision};
@@ -10,15 +11,24 @@ use proptest::prelude::*;
 
 type Records = Vec<(Bytes, Bytes)>;
 
+/// Some in every role, two of them with all that can be said of a member.
+pub fn members() -> Members {
+    let ids = |ids: [u64; 2]| ids.map(NodeId).into();
+    let reached = |id, name: &str| Member {
+        peer_urls: vec![format!("http://{name}:2380"), format!("http://{name}.example:2380")],
+        client_urls: vec![format!("http://{name}:2379")],
+        ..Member::named(NodeId(id), name)
+    };
+    let named = Member::named(NodeId(2), "n2");
+    let learner = Member { learner: true, ..Member::named(NodeId(4), "") };
+    Members::new(ids([1, 2]), ids([1, 3]), [reached(1, "n1"), named, reached(3, "n3"), learner]).unwrap()
+}
+
 pub fn header() -> SnapshotHeader {
     SnapshotHeader {
         cluster: ClusterId(7),
         last: EntryId::new(3, 99),
-        members: Members {
-            voters: [NodeId(1), NodeId(2)].into(),
-            outgoing: [NodeId(1), NodeId(3)].into(),
-            learners: [NodeId(4)].into(),
-        },
+        members: members(),
         revision: Revision(42),
     }
 }
@@ -115,12 +125,12 @@ fn what_is_wrong_is_said() {
     assert!(
         inspect(&b"PNG, perhaps"[..]).unwrap_err().to_string().contains("not a snapshot file of Kontiki")
     );
-    for format in [1, 3] {
+    for format in [2, 4] {
         let mut other = whole.clone();
         other[11] = format;
         let error = inspect(&other[..]).unwrap_err();
         assert_eq!(error, SnapshotFileError::OtherFormat { found: format.into() });
-        assert!(error.to_string().ends_with("reads only format 2; use the version that wrote it"), "{error}");
+        assert!(error.to_string().ends_with("reads only format 3; use the version that wrote it"), "{error}");
     }
     let longer = [&whole[..], b"x"].concat();
     let reason = "bytes follow the trailer".to_owned();

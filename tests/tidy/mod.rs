@@ -6,8 +6,9 @@ use imports::Imports;
 use std::path::{Path, PathBuf};
 
 /// The layers, bottom first: a folder may import only those before it.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
     "types",
+    "member",
     "settings",
     "reason",
     "raft|kv",

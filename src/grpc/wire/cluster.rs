@@ -1,9 +1,10 @@
 //! Status and members, from the domain to the wire.
 
-use crate::api::node_status::{Member, NodeStatus};
+use crate::api::node_status::NodeStatus;
 use crate::api::status::Row;
 use crate::grpc::wire::header::role;
 use crate::grpc::wire::read::signed;
+use crate::member::Member;
 use crate::proto::v1;
 use crate::raft::{FollowerProgress, ProgressState};
 use crate::settings::Limits;
@@ -12,16 +13,16 @@ use crate::types::NodeId;
 /// A row of the table of all nodes.
 pub fn row(row: Row) -> v1::NodeStatus {
     match row {
-        Row::Answered(status) => node_status(*status),
+        Row::Answered(member, status) => node_status(member, *status),
         Row::Silent(silent, why) => {
-            v1::NodeStatus { member: Some(member(silent)), error: why, ..Default::default() }
+            v1::NodeStatus { member: Some(member_to_wire(silent)), error: why, ..Default::default() }
         }
     }
 }
 
-fn node_status(status: NodeStatus) -> v1::NodeStatus {
+fn node_status(member: Member, status: NodeStatus) -> v1::NodeStatus {
     v1::NodeStatus {
-        member: Some(member(status.member)),
+        member: Some(member_to_wire(member)),
         error: String::new(),
         role: role(status.role).into(),
         raft_term: status.term.get(),
@@ -62,14 +63,9 @@ fn state(state: ProgressState) -> &'static str {
     }
 }
 
-pub fn member(member: Member) -> v1::Member {
-    v1::Member {
-        node_id: member.node.get(),
-        name: member.name,
-        peer_url: member.peer_url,
-        client_url: member.client_url,
-        learner: member.learner,
-    }
+pub fn member_to_wire(member: Member) -> v1::Member {
+    let Member { id, name, peer_urls, client_urls, learner } = member;
+    v1::Member { node_id: id.get(), name, peer_urls, client_urls, learner }
 }
 
 pub fn limits(limits: &Limits) -> v1::Limits {

@@ -1,12 +1,16 @@
 //! Questions and answers.
 
+use crate::address::NodeUrl;
 use crate::api::fault::Fault;
 use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Answer, Question};
 use crate::machine::{Command, Reply};
+use crate::member::Member;
 use crate::peers::wire::fault::{fault, micros, read_fault};
 use crate::peers::wire::malformed::{Malformed, malformed};
-use crate::peers::wire::raft::{checked_entry_id, checked_index, entry_id_to_wire};
+use crate::peers::wire::raft::{
+    checked_entry_id, checked_index, checked_member, entry_id_to_wire, member_to_wire,
+};
 use crate::peers::wire::status::{checked_status, status};
 use crate::proto::raft as pb;
 use crate::replica::Applied;
@@ -23,10 +27,11 @@ pub enum PeerQuestion {
 }
 
 impl PeerQuestion {
-    /// How many bytes of a command it holds.
+    /// How many bytes it holds for the log.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Leader(Question::Propose(command)) => command.len(),
+            Self::Leader(Question::Advertise(member)) => member.size(),
             _ => 0,
         }
     }
@@ -50,6 +55,7 @@ pub fn question(id: u64, left: Duration, asked: PeerQuestion) -> pb::ForwardRequ
         PeerQuestion::Leader(Question::Transfer(to)) => {
             Body::Transfer(pb::TransferQuestion { to: to.map_or(0, NodeId::get) })
         }
+        PeerQuestion::Leader(Question::Advertise(member)) => Body::Advertise(member_to_wire(member)),
         PeerQuestion::Status => Body::Status(pb::StatusQuestion {}),
     };
     let question = pb::Question { id, timeout_micros: micros(left), body: Some(body) };
@@ -69,10 +75,22 @@ pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuesti
         Some(Body::Transfer(pb::TransferQuestion { to })) => {
             PeerQuestion::Leader(Question::Transfer((to != 0).then_some(NodeId(to))))
         }
+        Some(Body::Advertise(member)) => {
+            PeerQuestion::Leader(Question::Advertise(checked_advertised(member)?))
+        }
         Some(Body::Status(pb::StatusQuestion {})) => PeerQuestion::Status,
         None => return malformed("a question is empty or of an unknown kind"),
     };
     Ok((wire.id, Duration::from_micros(wire.timeout_micros), asked))
+}
+
+/// A member with its URLs. What is not a URL must never get into the log: others would dial it.
+fn checked_advertised(wire: pb::Member) -> Result<Member, Malformed> {
+    let member = checked_member(wire)?;
+    for url in member.peer_urls.iter().chain(&member.client_urls) {
+        NodeUrl::parse(url).or_else(malformed)?;
+    }
+    Ok(member)
 }
 
 /// An answer with its question's number, as it is sent.
@@ -84,6 +102,7 @@ pub fn answer(id: u64, answer: Result<PeerAnswer, Fault>) -> pb::ForwardResponse
         }
         Ok(PeerAnswer::Leader(Answer::ReadIndex(index))) => Body::ReadIndex(index.get()),
         Ok(PeerAnswer::Leader(Answer::Leads(leader))) => Body::Leads(leader.get()),
+        Ok(PeerAnswer::Leader(Answer::Advertised)) => Body::Advertised(pb::Advertised {}),
         Ok(PeerAnswer::Status(answer)) => Body::Status(status(*answer)),
         Err(why) => Body::Fault(fault(why)),
     };
@@ -99,6 +118,7 @@ pub fn checked_answer(wire: pb::Answer) -> Result<(u64, Result<PeerAnswer, Fault
         Some(Body::ReadIndex(index)) => Ok(PeerAnswer::Leader(Answer::ReadIndex(checked_index(index)?))),
         Some(Body::Leads(0)) => return malformed("node 0 leads"),
         Some(Body::Leads(leader)) => Ok(PeerAnswer::Leader(Answer::Leads(NodeId(leader)))),
+        Some(Body::Advertised(pb::Advertised {})) => Ok(PeerAnswer::Leader(Answer::Advertised)),
         Some(Body::Status(status)) => Ok(PeerAnswer::Status(Box::new(checked_status(status)?))),
         Some(Body::Fault(fault)) => Err(read_fault(fault)),
         None => return malformed("an answer is empty or of an unknown kind"),

@@ -1,9 +1,10 @@
 //! What the cores say to each other.
 
+use crate::member::Member;
 use crate::peers::wire::malformed::{Malformed, malformed};
 use crate::proto::raft as pb;
 use crate::raft::{
-    Append, Entry, Heartbeat, Members, Message, Payload, RequestVote, Round, SnapshotMeta, Vote,
+    Append, Entry, Heartbeat, MEMBERS_MAX, Members, Message, Payload, RequestVote, Round, SnapshotMeta, Vote,
 };
 use crate::types::{EntryId, Index, NodeId, Term};
 use std::collections::BTreeSet;
@@ -11,9 +12,6 @@ use std::collections::BTreeSet;
 /// The most entries in one message. The core batches by bytes; this bounds the
 /// memory that a message of empty entries could take once it is decoded.
 pub const ENTRIES_MAX: usize = 1 << 16;
-
-/// The most nodes in one set of members.
-pub const MEMBERS_MAX: usize = 1024;
 
 /// Terms and indexes stay below this, so that counting on can never overflow.
 const NUMBER_MAX: u64 = i64::MAX as u64;
@@ -106,10 +104,16 @@ pub fn entry_id_to_wire(id: EntryId) -> pb::EntryId {
 fn members_to_wire(members: &Members) -> pb::Members {
     let numbers = |nodes: &BTreeSet<NodeId>| nodes.iter().map(|node| node.get()).collect();
     pb::Members {
-        voters: numbers(&members.voters),
-        outgoing_voters: numbers(&members.outgoing),
-        learners: numbers(&members.learners),
+        voters: numbers(members.voters()),
+        outgoing_voters: numbers(members.outgoing()),
+        nodes: members.iter().cloned().map(member_to_wire).collect(),
     }
+}
+
+/// A member.
+pub fn member_to_wire(member: Member) -> pb::Member {
+    let Member { id, name, peer_urls, client_urls, learner } = member;
+    pb::Member { id: id.get(), name, peer_urls, client_urls, learner }
 }
 
 // Inward.
@@ -247,18 +251,27 @@ fn checked_entry(wire: pb::Entry, before: EntryId, leader_term: Term) -> Result<
 }
 
 fn checked_members(wire: pb::Members) -> Result<Members, Malformed> {
-    let members = Members {
-        voters: nodes(wire.voters, "voters")?,
-        outgoing: nodes(wire.outgoing_voters, "outgoing voters")?,
-        learners: nodes(wire.learners, "learners")?,
-    };
-    if members.voters.is_empty() {
+    let voters = nodes(wire.voters, "voters")?;
+    if voters.is_empty() {
         return malformed("members without a voter");
     }
-    if let Some(node) = members.learners.iter().find(|node| members.voters.contains(node)) {
-        return malformed(format!("node {node} is a voter and a learner"));
+    let outgoing = nodes(wire.outgoing_voters, "outgoing voters")?;
+    let nodes = wire.nodes.into_iter().map(member_of_wire);
+    Members::new(voters, outgoing, nodes).or_else(|invalid| malformed(invalid.to_string()))
+}
+
+/// A member.
+pub fn checked_member(wire: pb::Member) -> Result<Member, Malformed> {
+    let member = member_of_wire(wire);
+    match member.check() {
+        Ok(()) => Ok(member),
+        Err(invalid) => malformed(invalid.to_string()),
     }
-    Ok(members)
+}
+
+fn member_of_wire(wire: pb::Member) -> Member {
+    let pb::Member { id, name, peer_urls, client_urls, learner } = wire;
+    Member { id: NodeId(id), name, peer_urls, client_urls, learner }
 }
 
 fn nodes(numbers: Vec<u64>, what: &str) -> Result<BTreeSet<NodeId>, Malformed> {
@@ -267,8 +280,8 @@ fn nodes(numbers: Vec<u64>, what: &str) -> Result<BTreeSet<NodeId>, Malformed> {
     }
     let count = numbers.len();
     let nodes: BTreeSet<NodeId> = numbers.into_iter().map(NodeId).collect();
-    if nodes.len() != count || nodes.contains(&NodeId(0)) {
-        return malformed(format!("{what} with a node twice or node 0"));
+    if nodes.len() != count {
+        return malformed(format!("{what} with a node twice"));
     }
     Ok(nodes)
 }

@@ -1,6 +1,6 @@
 //! How a node is, on its way to the one that shows it.
 
-use crate::api::node_status::{Member, NodeStatus};
+use crate::api::node_status::NodeStatus;
 use crate::peers::wire::malformed::{Malformed, malformed};
 use crate::peers::wire::raft::{checked_index, checked_term};
 use crate::proto::raft as pb;
@@ -13,13 +13,8 @@ const FOLLOWERS_MAX: usize = 1024;
 
 /// A status as it is sent.
 pub fn status(status: NodeStatus) -> pb::NodeStatus {
-    let Member { node, name, peer_url, client_url, learner } = status.member;
     pb::NodeStatus {
-        node_id: node.get(),
-        name,
-        peer_url,
-        client_url,
-        learner,
+        node_id: status.node.get(),
         role: role(status.role).into(),
         term: status.term.get(),
         leader_id: status.leader.map_or(0, NodeId::get),
@@ -78,13 +73,7 @@ pub fn checked_status(wire: pb::NodeStatus) -> Result<NodeStatus, Malformed> {
         return malformed(format!("a state hash of {} bytes", wire.state_hash.len()));
     };
     Ok(NodeStatus {
-        member: Member {
-            node: NodeId(wire.node_id),
-            name: wire.name,
-            peer_url: wire.peer_url,
-            client_url: wire.client_url,
-            learner: wire.learner,
-        },
+        node: NodeId(wire.node_id),
         role,
         term: checked_term(wire.term)?,
         leader: (wire.leader_id != 0).then_some(NodeId(wire.leader_id)),
@@ -145,7 +134,7 @@ mod tests {
             next: Index(4),
         };
         NodeStatus {
-            member: Member { name: "n1".into(), ..Member::unknown(NodeId(1), false) },
+            node: NodeId(1),
             role: RoleName::Leader,
             term: Term(5),
             leader: Some(NodeId(1)),

@@ -16,7 +16,7 @@ pub(crate) const PADDING_KEY: &[u8] = b"p";
 /// The prefix of the keys of runs.
 pub(crate) const RUN_PREFIX: &[u8] = b"r";
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Version, checksum and cluster.
 const ENVELOPE_BYTES: usize = 1 + 4 + 8;
 

@@ -6,7 +6,7 @@ use crate::types::{ClusterId, EntryId, Revision};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 pub(crate) const MAGIC: &[u8; 8] = b"KONTIKI\0";
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Magic and version.
 pub(crate) const PREAMBLE_BYTES: usize = 12;
 /// Kind, length, checksum.

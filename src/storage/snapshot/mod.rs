@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! file    = magic (8 bytes) ‖ version (u32) ‖ header ‖ block* ‖ trailer
-//! header  = frame 1: cluster, last entry (term, index), revision, voters, outgoing, learners
+//! header  = frame 1: cluster, last entry (term, index), revision, members
 //! block   = frame 2: (key length ‖ value length ‖ key ‖ value)*, about 256 KiB
 //! trailer = frame 3: number of records, xxh3-128 of all bytes before this frame
 //! frame   = kind (u8) ‖ length (u32) ‖ CRC32C of kind, length and body ‖ body

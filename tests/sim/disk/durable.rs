@@ -233,8 +233,26 @@ fn entry_end(body: &[u8], at: usize) -> Option<usize> {
     match body.get(at)? {
         0 => Some(at + 1),
         1 => Some(at + 5 + short(body, at + 1)?),
-        _ => (0..3).try_fold(at + 1, |at, _| Some(at + 4 + 8 * short(body, at)?)),
+        _ => members_end(body, at + 1),
     }
+}
+
+/// Where members end: two lists of voters, then everybody.
+fn members_end(body: &[u8], at: usize) -> Option<usize> {
+    let at = (0..2).try_fold(at, |at, _| Some(at + 2 + 8 * count(body, at)?))?;
+    (0..count(body, at)?).try_fold(at + 2, |at, _| {
+        // Id and flag, the name, two lists of URLs.
+        let at = text_end(body, at + 9)?;
+        (0..2).try_fold(at, |at, _| (0..count(body, at)?).try_fold(at + 2, |at, _| text_end(body, at)))
+    })
+}
+
+fn text_end(body: &[u8], at: usize) -> Option<usize> {
+    Some(at + 2 + count(body, at)?)
+}
+
+fn count(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..at + 2)?.try_into().ok().map(|bytes| usize::from(u16::from_be_bytes(bytes)))
 }
 
 /// What the records of a state say.

@@ -1,0 +1,155 @@
+//! Where a peer is dialled: first the URLs in the log, then those in the peer's last hello, then those in this node's
+//! own settings. The later ones are for when the first do not help: the peer has moved and could not advertise that yet,
+//! or the whole cluster has moved.
+
+use crate::peers::connection;
+use crate::peers::settings::PeerSettings;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tonic::transport::{Channel, Endpoint, Error};
+
+/// One address of a peer.
+pub struct Route {
+    /// As it was written.
+    pub url: String,
+    /// The address to connect to.
+    pub endpoint: Endpoint,
+    /// For votes, transfers and introductions, so that none of them waits behind anything larger.
+    pub calls: Channel,
+}
+
+impl Route {
+    fn new(url: &str, settings: &PeerSettings) -> Result<Arc<Self>, Error> {
+        let endpoint = connection::endpoint(url, settings)?;
+        Ok(Arc::new(Self { url: url.to_owned(), calls: endpoint.connect_lazy(), endpoint }))
+    }
+}
+
+/// All addresses of a peer, one of which is current. The dialer tries one after the other; everybody else uses the
+/// current one.
+pub struct Routes {
+    settings: PeerSettings,
+    choice: Mutex<Choice>,
+}
+
+struct Choice {
+    /// From the log, from the peer's hello, from this node's settings.
+    sources: [Vec<String>; 3],
+    /// One for each of these URLs.
+    routes: Vec<Arc<Route>>,
+    at: usize,
+}
+
+const ADVERTISED: usize = 0;
+const SAID: usize = 1;
+const GIVEN: usize = 2;
+
+impl Routes {
+    /// Starts with the URLs in this node's settings. Must be called within a tokio runtime.
+    pub fn new(given: &[String], settings: &PeerSettings) -> Result<Self, Error> {
+        let routes = given.iter().map(|url| Route::new(url, settings)).collect::<Result<_, _>>()?;
+        let mut sources = <[Vec<String>; 3]>::default();
+        given.clone_into(&mut sources[GIVEN]);
+        Ok(Self { settings: settings.clone(), choice: Mutex::new(Choice { sources, routes, at: 0 }) })
+    }
+
+    /// The one to use; `None` if no address is known.
+    pub fn current(&self) -> Option<Arc<Route>> {
+        let choice = self.choice();
+        choice.routes.get(choice.at).cloned()
+    }
+
+    /// The peer was not reached by this route: the next one becomes current. Returns whether all were tried.
+    pub fn failed(&self, route: &Arc<Route>) -> bool {
+        let mut choice = self.choice();
+        let is_current = choice.routes.get(choice.at).is_some_and(|current| Arc::ptr_eq(current, route));
+        if is_current {
+            choice.at = (choice.at + 1) % choice.routes.len();
+        }
+        is_current && choice.at == 0
+    }
+
+    /// The URLs in the log. A route that is `in_use` stays current while any source still names it.
+    pub fn advertised(&self, urls: &[String], in_use: bool) {
+        self.follow(ADVERTISED, urls, in_use);
+    }
+
+    /// The URLs in the peer's hello, likewise.
+    pub fn said(&self, urls: &[String], in_use: bool) {
+        self.follow(SAID, urls, in_use);
+    }
+
+    fn follow(&self, source: usize, urls: &[String], in_use: bool) {
+        let mut choice = self.choice();
+        if choice.sources[source] == urls {
+            return;
+        }
+        urls.clone_into(&mut choice.sources[source]);
+        let mut routes: Vec<Arc<Route>> = Vec::new();
+        for url in choice.sources.iter().flatten() {
+            if routes.iter().any(|route| route.url == *url) {
+                continue;
+            }
+            match choice.routes.iter().find(|known| known.url == *url) {
+                Some(known) => routes.push(known.clone()),
+                None => match Route::new(url, &self.settings) {
+                    Ok(route) => routes.push(route),
+                    Err(error) => tracing::warn!(url, "a peer's address cannot be used: {error}"),
+                },
+            }
+        }
+        let kept = choice.routes.get(choice.at).filter(|_| in_use);
+        let at = kept.and_then(|kept| routes.iter().position(|route| route.url == kept.url));
+        (choice.routes, choice.at) = (routes, at.unwrap_or(0));
+    }
+
+    fn choice(&self) -> MutexGuard<'_, Choice> {
+        // Its holders only read and assign, so poisoning means nothing.
+        self.choice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| format!("http://{name}:1")).collect()
+    }
+
+    fn at(routes: &Routes) -> String {
+        routes.current().map(|route| route.endpoint.uri().host().unwrap().to_owned()).unwrap_or_default()
+    }
+
+    fn fail(routes: &Routes) -> bool {
+        routes.failed(&routes.current().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_advertised_comes_first_and_what_was_told_stays() {
+        let routes = Routes::new(&urls(&["told"]), &PeerSettings::default()).unwrap();
+        assert_eq!((at(&routes), fail(&routes)), ("told".into(), true));
+        routes.advertised(&urls(&["a", "b"]), false);
+        routes.said(&urls(&["b", "c"]), false);
+        for (host, was_last) in [("a", false), ("b", false), ("c", false), ("told", true), ("a", false)] {
+            assert_eq!((at(&routes), fail(&routes)), (host.into(), was_last));
+        }
+        routes.said(&[], false);
+        assert_eq!((at(&routes), fail(&routes), at(&routes)), ("a".into(), false, "b".into()));
+        let stale = routes.current().unwrap();
+        routes.advertised(&urls(&["d", "told"]), true);
+        assert_eq!(at(&routes), "d", "no source names the current route any more");
+        assert!(!routes.failed(&stale), "a failure of an older route changes nothing");
+        assert_eq!(at(&routes), "d");
+    }
+
+    #[tokio::test]
+    async fn a_route_that_is_in_use_is_kept() {
+        let routes = Routes::new(&urls(&["told"]), &PeerSettings::default()).unwrap();
+        routes.advertised(&urls(&["a"]), true);
+        assert_eq!(at(&routes), "told");
+        let nowhere = Routes::new(&[], &PeerSettings::default()).unwrap();
+        assert!(nowhere.current().is_none());
+        nowhere.said(&urls(&["a"]), false);
+        assert_eq!((at(&nowhere), fail(&nowhere)), ("a".into(), true));
+    }
+}
