@@ -50,7 +50,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "initial-cluster",
         "LIST",
         "",
-        "All nodes that the cluster starts with: n1=http://host:2380,n2=… [default: this node alone]",
+        "The nodes that found a new cluster; later only where to look for them: n1=http://host:2380,n2=… [default: this node alone]",
     ),
     setting("cluster-token", "TEXT", "kontiki", "Distinguishes clusters whose nodes have the same names"),
     setting(

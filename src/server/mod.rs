@@ -7,12 +7,13 @@
 //!         ─▶ end the loop, everything applied made durable
 //! ```
 //!
-//! `introduction` is what a node says before it can take part, `advertise` puts its URLs into the log, `leaders` logs
-//! who leads, `signals` are what the parts wait for when it stops.
+//! `introduction` is what a node says before it can take part, `initial_cluster` the list in its settings, `advertise`
+//! puts its URLs into the log, `leaders` logs who leads, `signals` are what the parts wait for when it stops.
 
 mod advertise;
 mod cluster_version;
 mod error;
+mod initial_cluster;
 mod introduction;
 mod leaders;
 mod signals;
@@ -25,9 +26,8 @@ use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::grpc::listener;
 use crate::machine::ClusterVersion;
-use crate::member::Member;
 use crate::peers::{Identity, KnownDirectories, PeerSettings, Peers, RememberError};
-use crate::raft::{Members, RoleName};
+use crate::raft::RoleName;
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
 use crate::server::introduction::EarlyClients;
 use crate::server::signals::{Signals, given};
@@ -73,6 +73,7 @@ impl Server {
     async fn start(config: ServeConfig) -> Result<Self, ServeError> {
         let started = Instant::now();
         let Storage { identity, peers: known, log, storer, restored, states } = open(&config).await?;
+        let founding = identity.identity().clone();
         let client_socket = listen(&config.listen_client, "clients").await?;
         let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
         let signals = Signals::default();
@@ -89,9 +90,9 @@ impl Server {
         let mut options = ReplicaOptions::new(&config.timing, retention);
         options.disk_reserve = config.disk_reserve_bytes;
         let parts = Start {
-            cluster: config.cluster_id(),
-            node: config.node_id(&config.name),
-            founders: founders(&config),
+            cluster: founding.cluster,
+            node: founding.node,
+            founders: initial_cluster::founders(&founding),
             options,
             seed: fastrand::u64(..),
             log,
@@ -105,7 +106,7 @@ impl Server {
         let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
         let handle =
             started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
-        let api = Arc::new(api(&config, &handle, &peers, started, &signals));
+        let api = Arc::new(api(&config, &founding, &handle, &peers, started, &signals));
         peers.start(Arc::new(handle.clone()), api.clone(), handle.watch_members());
         let peer_listener = peers.server().add_routes(peers.routes()).serve_with_incoming_shutdown(
             listener::connections(peer_socket),
@@ -125,6 +126,7 @@ impl Server {
         let stopping = given(signals.stopping.subscribe());
         tokio::spawn(cluster_version::keep(handle.clone(), peers.clone(), stopping));
         let own = config.own();
+        initial_cluster::compare(&config.initial_cluster, &handle.status().members, &own);
         tokio::spawn(advertise::keep(api, own, given(signals.stopping.subscribe())));
         tokio::spawn(leaders::tell(handle.watch_status()));
         Ok(Self {
@@ -183,16 +185,11 @@ fn ended(
     }
 }
 
-/// The members of a new cluster, by name only: each node makes the founding state by itself, and it must be the same
-/// everywhere, while URLs may differ.
-fn founders(config: &ServeConfig) -> Members {
-    Members::founding(config.initial_cluster.iter().map(|member| Member::named(member.id, &member.name)))
-}
-
 async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
     let options = storage::Options {
         dir: config.data_dir.clone(),
         cluster: config.cluster_id(),
+        founders: config.initial_cluster.iter().map(|member| (member.id, member.name.clone())).collect(),
         cluster_token: config.cluster_token.clone(),
         node: config.node_id(&config.name),
         name: config.name.clone(),
@@ -224,10 +221,11 @@ fn peers(
     known: PeerDirectories,
     stopping: watch::Receiver<bool>,
 ) -> Result<Peers, ServeError> {
+    let storage::Identity { cluster, node, directory, .. } = *identity.identity();
     let own = Identity {
-        cluster: config.cluster_id(),
-        node: config.node_id(&config.name),
-        directory: identity.identity().directory,
+        cluster,
+        node,
+        directory,
         name: config.name.clone(),
         peer_urls: vec![config.advertise_peer.clone()],
         client_url: config.advertise_client.clone(),
@@ -242,16 +240,23 @@ fn peers(
     Ok(Peers::new(own, config.initial_cluster.clone(), known, settings, stopping)?)
 }
 
-fn api(config: &ServeConfig, handle: &Handle, peers: &Peers, started: Instant, signals: &Signals) -> Api {
+fn api(
+    config: &ServeConfig,
+    founding: &storage::Identity,
+    handle: &Handle,
+    peers: &Peers,
+    started: Instant,
+    signals: &Signals,
+) -> Api {
     Api {
         router: Router {
             handle: handle.clone(),
             others: Arc::new(peers.clone()),
-            own: config.node_id(&config.name),
+            own: founding.node,
             timing: config.timing.clone(),
             clock: SystemClock,
         },
-        cluster: config.cluster_id(),
+        cluster: founding.cluster,
         name: config.name.clone(),
         limits: config.limits.clone(),
         version: env!("CARGO_PKG_VERSION"),

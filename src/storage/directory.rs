@@ -79,8 +79,9 @@ impl DataDirectory {
         fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o700))
             .map_err(StorageError::io("protect", layout.root()))?;
         let identity = match IdentityFile::load(&layout.identity())? {
-            Some(identity) => {
+            Some(mut identity) => {
                 identity.check(options)?;
+                identity.found_unless_introduced(options)?;
                 identity
             }
             None => IdentityFile::create(&layout.identity(), options)?,
@@ -88,7 +89,8 @@ impl DataDirectory {
         if identity.is_complete() {
             require_parts(&layout)?;
         } else {
-            // After a crash during creation: nothing in the directory was ever promised to anyone.
+            // After a crash during creation, or with mistyped founders: nothing in the directory was ever promised to
+            // anyone.
             remove_parts(&layout)?;
         }
         Ok(Self { layout, lock, identity })

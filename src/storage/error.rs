@@ -86,8 +86,8 @@ pub enum OpenError {
     },
     /// The identity file belongs to another cluster.
     #[error(
-        "{} belongs to cluster {found} (token {found_token:?}), but this node was told to join cluster {expected} \
-         (token {expected_token:?}). Check --data-dir and --cluster-token",
+        "{} belongs to cluster {found} (token {found_token:?}), but this node was started with the token \
+         {expected_token:?}. Check --data-dir and --cluster-token",
         dir.display()
     )]
     OtherCluster {
@@ -97,9 +97,7 @@ pub enum OpenError {
         found: ClusterId,
         /// Its token.
         found_token: String,
-        /// The cluster of the settings.
-        expected: ClusterId,
-        /// Its token.
+        /// The token of the settings.
         expected_token: String,
     },
     /// The identity file belongs to another node of the cluster.

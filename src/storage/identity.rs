@@ -1,11 +1,13 @@
 //! Whose directory it is: a small text file that is written first and checked
-//! before anything else is touched.
+//! before anything else is touched. From the founding on it says which cluster the node belongs to, whatever the
+//! settings call its members by then.
 
 use crate::storage::error::{OpenError, StorageError};
 use crate::storage::options::Options;
 use crate::storage::sealed_file;
 use crate::types::{ClusterId, DirectoryId, NodeId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The format of the whole directory: the one that this version writes, and the only one that it reads. 5:
@@ -19,7 +21,9 @@ pub struct Identity {
     pub format_version: u32,
     /// The cluster that the node belongs to.
     pub cluster: ClusterId,
-    /// The token that the cluster's id is derived from, for messages to people.
+    /// The members that founded it, by name.
+    pub founders: BTreeMap<NodeId, String>,
+    /// The token that the cluster's id is derived from.
     pub cluster_token: String,
     /// The node.
     pub node: NodeId,
@@ -38,6 +42,8 @@ struct Content {
     format_version: u32,
     cluster: String,
     cluster_token: String,
+    /// Ids by name.
+    founders: BTreeMap<String, String>,
     node: String,
     name: String,
     directory: String,
@@ -89,6 +95,7 @@ impl IdentityFile {
             identity: Identity {
                 format_version: FORMAT_VERSION,
                 cluster: options.cluster,
+                founders: options.founders.clone(),
                 cluster_token: options.cluster_token.clone(),
                 node: options.node,
                 name: options.name.clone(),
@@ -127,9 +134,12 @@ impl IdentityFile {
             u64::from_str_radix(text, 16)
                 .map_err(|_| damaged(format!("{field} {text:?} is not a hexadecimal number")))
         };
+        let founder = |(name, id): (String, String)| Ok((NodeId(hex("founder", &id)?), name));
+        let founders = content.founders.into_iter().map(founder).collect::<Result<_, StorageError>>()?;
         let identity = Identity {
             format_version: content.format_version,
             cluster: ClusterId(hex("cluster", &content.cluster)?),
+            founders,
             cluster_token: content.cluster_token,
             node: NodeId(hex("node", &content.node)?),
             name: content.name,
@@ -139,15 +149,26 @@ impl IdentityFile {
         Ok(Some(Self { path: path.to_owned(), identity, complete: content.complete }))
     }
 
-    /// Refuses a directory that belongs to another node or cluster.
+    /// Founds anew, unless the peers have seen this directory: up to then it took part in nothing, and a list of
+    /// founders that was mistyped may be put right.
+    pub(crate) fn found_unless_introduced(&mut self, options: &Options) -> Result<(), StorageError> {
+        if self.identity.introduced || self.identity.cluster == options.cluster {
+            return Ok(());
+        }
+        (self.identity.cluster, self.identity.founders) = (options.cluster, options.founders.clone());
+        // Log and state name the cluster that is none.
+        self.complete = false;
+        self.save()
+    }
+
+    /// Refuses a directory that belongs to another node or cluster, whatever founders the settings name.
     pub(crate) fn check(&self, options: &Options) -> Result<(), OpenError> {
         let Identity { cluster, cluster_token, node, name, .. } = &self.identity;
-        if *cluster != options.cluster {
+        if *cluster_token != options.cluster_token {
             return Err(OpenError::OtherCluster {
                 dir: options.dir.clone(),
                 found: *cluster,
                 found_token: cluster_token.clone(),
-                expected: options.cluster,
                 expected_token: options.cluster_token.clone(),
             });
         }
@@ -168,6 +189,11 @@ impl IdentityFile {
         let content = Content {
             format_version: identity.format_version,
             cluster: format!("{:x}", identity.cluster.get()),
+            founders: identity
+                .founders
+                .iter()
+                .map(|(id, name)| (name.clone(), format!("{:x}", id.get())))
+                .collect(),
             cluster_token: identity.cluster_token.clone(),
             node: format!("{:x}", identity.node.get()),
             name: identity.name.clone(),

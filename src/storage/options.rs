@@ -2,6 +2,7 @@
 
 use crate::storage::log::LogSettings;
 use crate::types::{ClusterId, NodeId};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use std::time::Duration;
 pub struct Options {
     /// The directory; created if it does not exist.
     pub dir: PathBuf,
-    /// The cluster that it must belong to.
+    /// The cluster that a new directory belongs to. An existing one says itself which cluster it belongs to.
     pub cluster: ClusterId,
-    /// The token that the cluster's id is derived from, for messages to people.
+    /// The members that found a new cluster, by name.
+    pub founders: BTreeMap<NodeId, String>,
+    /// The token of the cluster that the directory must belong to.
     pub cluster_token: String,
     /// The node that it must belong to.
     pub node: NodeId,

@@ -109,6 +109,24 @@ async fn a_cluster_that_moved_as_a_whole_finds_itself_by_its_new_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edited_list_does_not_change_what_was_founded() {
+    let mut cluster = Cluster::start().await;
+    let id = all_listed(&cluster).await;
+    let place = cluster.other_than(cluster.leader().await);
+    let node = &mut cluster.nodes[place];
+    node.kill();
+    let edited = format!("{}={},n9=http://127.0.0.1:1", node.name, node.peer_url());
+    node.set_initial_cluster(&edited);
+    node.start();
+    node.ready().await;
+    let said = node.log_text();
+    assert!(said.contains("the members come from the log"), "{said}");
+    assert!(said.contains("names n9, which is not a member") && said.contains("does not name n"), "{said}");
+    assert_eq!(all_listed(&cluster).await, id);
+    cluster.assert_equal_states().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_brings_the_members_along() {
     let arguments = ["--log-retain-entries", "50"].map(str::to_owned).to_vec();
     let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;

@@ -131,6 +131,7 @@ impl Node {
         let storage = storage::open(&storage::Options {
             dir: dir.path().join("n1"),
             cluster,
+            founders: Default::default(),
             cluster_token: "test".into(),
             node: SELF,
             name: "n1".into(),

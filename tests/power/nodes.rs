@@ -187,6 +187,7 @@ impl Powered {
         Some(Options {
             dir: node.data.clone(),
             cluster: ClusterId(number("cluster")),
+            founders: Default::default(),
             cluster_token: "test".into(),
             node: NodeId(number("node")),
             name: node.name.clone(),

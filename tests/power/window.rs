@@ -141,6 +141,7 @@ fn open(disk: &Disk) -> Storage {
     let options = Options {
         dir: disk.join("data"),
         cluster: ClusterId(7),
+        founders: Default::default(),
         cluster_token: "test".into(),
         node: NodeId(1),
         name: "n1".into(),

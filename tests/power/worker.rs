@@ -176,6 +176,7 @@ fn options(task: &Task) -> Options {
     Options {
         dir: task.dir.clone(),
         cluster: ClusterId(7),
+        founders: Default::default(),
         cluster_token: "test".into(),
         node: NodeId(1),
         name: "n1".into(),

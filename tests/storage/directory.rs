@@ -1,7 +1,7 @@
 //! The identity of a data directory, and what is refused.
 
 use crate::storage::{append, names, open, options, refusal};
-use kontiki::storage::{OpenError, Seen, Unfinished, open as open_storage, watched};
+use kontiki::storage::{OpenError, Options, Seen, Unfinished, open as open_storage, watched};
 use kontiki::types::{ClusterId, DirectoryId, NodeId};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -60,14 +60,46 @@ fn another_cluster_or_node_is_refused_with_both_named() {
     (cluster.cluster, cluster.cluster_token) = (ClusterId(8), "production".into());
     let message = refusal(&cluster);
     assert!(
-        message.contains("cluster 7 (token \"test\")")
-            && message.contains("cluster 8 (token \"production\")")
+        message.contains("cluster 7 (token \"test\")") && message.contains("the token \"production\""),
+        "{message}"
     );
 
     let mut node = options(dir.path());
     (node.node, node.name) = (NodeId(2), "n2".into());
     let message = refusal(&node);
     assert!(message.contains("node 1 (\"n1\")") && message.contains("2 (\"n2\")"), "{message}");
+}
+
+/// A list of members as it may be edited: it makes another cluster of a new directory.
+fn edited(dir: &std::path::Path) -> Options {
+    let founders = [(NodeId(1), "n1".to_owned()), (NodeId(2), "n2".to_owned())].into();
+    Options { cluster: ClusterId(8), founders, ..options(dir) }
+}
+
+#[test]
+fn a_directory_that_took_part_says_itself_which_cluster_it_is_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    storage.identity.mark_introduced().unwrap();
+    storage.log.write(&[append(1, 1..=3)]).unwrap();
+    let founded = storage.identity.identity().clone();
+    drop(storage);
+    let storage = open_storage(&edited(dir.path())).unwrap();
+    assert_eq!(*storage.identity.identity(), founded);
+    assert_eq!(storage.restored.entries.len(), 3);
+}
+
+#[test]
+fn a_mistyped_list_is_put_right_before_anybody_has_heard_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mistyped = open(dir.path()).identity.identity().clone();
+    let corrected = edited(dir.path());
+    for _ in 0..2 {
+        let storage = open_storage(&corrected).unwrap();
+        let identity = storage.identity.identity();
+        assert_eq!((identity.cluster, &identity.founders), (corrected.cluster, &corrected.founders));
+        assert_eq!(identity.directory, mistyped.directory, "whoever has seen it knows it again");
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn options(dir: &Path) -> Options {
     Options {
         dir: dir.to_owned(),
         cluster: ClusterId(7),
+        founders: [(NodeId(1), "n1".into())].into(),
         cluster_token: "test".into(),
         node: NodeId(1),
         name: "n1".into(),
