@@ -34,7 +34,7 @@ impl<C: Clock> Router<C> {
     }
 }
 
-/// The node that a name or an id means; `None` leaves the choice to the leader.
+/// The node with this name or id; `None` leaves the choice to the leader.
 pub(in crate::api) fn named(to: &str, members: &[Member]) -> Result<Option<NodeId>, Fault> {
     if to.is_empty() {
         return Ok(None);

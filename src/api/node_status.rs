@@ -1,4 +1,4 @@
-//! How a node is, as it sees itself.
+//! The status of a node, as it reports it.
 
 use crate::raft::{FollowerProgress, RoleName};
 use crate::types::{Index, NodeId, Revision, Term};
@@ -10,7 +10,6 @@ pub struct NodeStatus {
     pub node: NodeId,
     /// Its role.
     pub role: RoleName,
-    /// Its term.
     pub term: Term,
     /// The leader that it follows, itself if it leads.
     pub leader: Option<NodeId>,
@@ -22,26 +21,21 @@ pub struct NodeStatus {
     pub last: Index,
     /// The last entry of its log that is on stable storage.
     pub durable: Index,
-    /// Entries up to here are gone from its log.
+    /// Entries up to here were compacted from its log.
     pub compacted: Index,
-    /// Its store's revision.
     pub revision: Revision,
     /// The oldest revision that can be read.
     pub compact_revision: Revision,
-    /// How many keys there are.
     pub keys: u64,
-    /// Bytes on its disk.
     pub disk_bytes: u64,
-    /// How long its process has run.
     pub uptime_seconds: u64,
-    /// Its program's version.
     pub version: String,
-    /// What an acknowledged write is worth there, in words.
+    /// What an acknowledged write is worth there: "fdatasync".
     pub durability: String,
-    /// The hash over all that was applied.
+    /// The hash over everything ever applied.
     pub state_hash: u128,
     /// Why no requests should be sent there; `None` if it is ready.
     pub not_ready: Option<String>,
-    /// On the leader: how far the others are.
+    /// On the leader: the progress of the others.
     pub followers: Vec<FollowerProgress>,
 }

@@ -1,6 +1,5 @@
-//! The other nodes, as the routing of requests sees them: the questions that one
-//! node asks another, and the seam through which it asks. `peers` carries them
-//! over the network, the simulator in virtual time.
+//! The other nodes, as the routing of requests sees them: the questions that one node asks another, and the
+//! interface for asking. `peers` implements it over the network, the simulator in virtual time.
 
 use crate::api::fault::Fault;
 use crate::api::node_status::NodeStatus;
@@ -14,24 +13,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A future behind a trait object.
+/// A boxed future.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What is asked of the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Replicate and apply this command, in its byte form. It was checked.
+    /// Replicate and apply this command, given in its encoding. It has been checked.
     Propose(Bytes),
     /// Which index must a state include for a linearizable read (thesis §6.4)?
     ReadIndex,
-    /// Hand leadership over: to the voter that is furthest, if none is named.
+    /// Hand leadership over: to the most up-to-date voter, if none is named.
     Transfer(Option<NodeId>),
     /// Put this member's URLs into the log.
     Advertise(Member),
 }
 
 impl Question {
-    /// Whether it changes something, so that to ask twice may do harm.
+    /// Whether it changes something, so that asking twice may do harm.
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Propose(_) | Self::Transfer(_) => true,
@@ -41,10 +40,9 @@ impl Question {
     }
 }
 
-/// The leader's answer, of its question's kind.
+/// The leader's answer, of the same kind as the question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The command was applied.
     Applied(Applied),
     /// A state that includes this index is fresh enough.
     ReadIndex(Index),
@@ -59,29 +57,27 @@ pub enum Answer {
 pub enum NoAnswer {
     /// It says why not.
     Refused(Fault),
-    /// It certainly never got the question, for this reason.
+    /// It certainly never received the question, for this reason.
     NotSent(String),
-    /// It may have got the question, but there will be no answer, for this reason.
+    /// It may have received the question, but there will be no answer, for this reason.
     Lost(String),
-    /// As many questions to it are under way as may be.
+    /// The most questions to it are already under way.
     Overloaded,
 }
 
-/// The way to the other nodes. Whoever waits for an answer may stop at any time.
+/// Access to the other nodes. A caller may stop waiting for an answer at any time.
 pub trait OtherNodes: Send + Sync + 'static {
     /// Asks a node, which leads as far as this one knows; it need not work on the
     /// question after `deadline`.
     fn ask(&self, leader: NodeId, question: Question, deadline: Instant) -> Later<Result<Answer, NoAnswer>>;
 
-    /// Asks a node how it is.
     fn status(&self, node: NodeId, deadline: Instant) -> Later<Result<NodeStatus, NoAnswer>>;
 }
 
-/// Answers what other nodes ask.
+/// Answers other nodes' questions.
 pub trait Responder: Send + Sync + 'static {
-    /// The answer within so much time, if this node leads.
+    /// The answer within `time`, if this node leads.
     fn answer(self: Arc<Self>, question: Question, time: Duration) -> Later<Result<Answer, Fault>>;
 
-    /// How this node is.
     fn status(&self) -> NodeStatus;
 }

@@ -1,4 +1,4 @@
-//! The checked configuration, and what follows from it: ids and the fingerprint.
+//! The checked configuration, and what is derived from it: ids and the fingerprint.
 
 use crate::member::Member;
 use crate::settings::{Limits, Timing};
@@ -10,7 +10,6 @@ use xxhash_rust::xxh3::Xxh3;
 /// the settings: the byte form of commands, members and the snapshot.
 const FORMAT: u64 = 3;
 
-/// A server's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeConfig {
     /// The node's name, one of `initial_cluster`.
@@ -31,11 +30,10 @@ pub struct ServeConfig {
     pub cluster_token: String,
     /// How fast the cluster reacts.
     pub timing: Timing,
-    /// The limits of requests.
     pub limits: Limits,
-    /// The most bytes in a second that a snapshot is sent with.
+    /// The most bytes of a snapshot sent per second.
     pub snapshot_rate_bytes: u64,
-    /// Log entries that are kept although the state covers them.
+    /// How many log entries are kept although the state covers them.
     pub log_retain_entries: u64,
     /// About the most bytes of such entries.
     pub log_retain_bytes: usize,
@@ -47,7 +45,6 @@ pub struct ServeConfig {
     pub cache_bytes: u64,
     /// Whether an acknowledged write is on stable storage. False only by `--unsafe-no-fsync`.
     pub fsync: bool,
-    /// What is logged, and how.
     pub log: LogConfig,
 }
 
@@ -79,8 +76,8 @@ impl Default for LogConfig {
 }
 
 impl ServeConfig {
-    /// The cluster's id: made of the token and the names of its first members.
-    /// Never of addresses, which may change under a cluster's feet.
+    /// The cluster's id: derived from the token and the names of its first members, but not from addresses,
+    /// which may change.
     pub fn cluster_id(&self) -> ClusterId {
         let mut names: Vec<&str> = self.initial_cluster.iter().map(|member| member.name.as_str()).collect();
         names.sort_unstable();
@@ -103,16 +100,15 @@ impl ServeConfig {
         }
     }
 
-    /// A hash of all that members must share: timing, and the form of what peers say. Peers
-    /// compare it when they connect.
+    /// A hash of everything that members must share: timing, and the peer protocol. Peers compare it when they connect.
     ///
     /// Limits are not in it: those that decide what is applied are in the state, the others concern
     /// what one node takes from its clients, and may differ while a cluster is restarted node by node.
     pub fn settings_fingerprint(&self) -> u64 {
         let Timing { tick, heartbeat, election_min, election_max } = &self.timing;
         let mut hash = Xxh3::new();
-        // The order of these numbers is part of the format. A leader whose heartbeats are rarer than another's election
-        // timeout would be challenged for ever.
+        // The order of these numbers is part of the format. A leader whose heartbeats are rarer than
+        // another's election timeout would be challenged forever.
         for number in
             [FORMAT, millis(*tick), millis(*heartbeat), millis(*election_min), millis(*election_max)]
         {
@@ -131,8 +127,7 @@ fn millis(duration: std::time::Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// Hashes words so that no two lists of words look alike, and never to 0,
-/// which means "none" on the wire.
+/// Hashes words so that no two lists of words are hashed alike, and never to 0, which means "none" on the wire.
 fn hash_words(words: &[&str]) -> u64 {
     let mut hash = Xxh3::new();
     for word in words {

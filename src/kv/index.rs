@@ -1,12 +1,12 @@
 //! The ordered index over all keys, in memory: one for the writer and all readers.
 //!
-//! A reader fixes a revision, and versions above it are invisible to it: so the index may go on beside it.
-//! It is behind a lock that is held for a short while: a write holds it for one version, a walk over many keys
-//! is cut into chunks, between which everybody else gets in.
+//! A reader fixes a revision, and versions above it are invisible to it: so the index may change meanwhile.
+//! It is behind a lock that is held only briefly: a write holds it for one version, and a walk over many keys
+//! is divided into chunks, between which others get the lock.
 //!
-//! Keys whose newest version is a tombstone stand apart, so that a read of the present never meets what was
-//! deleted long ago. What was deleted a moment ago it may have to see (the newest revision that was published is
-//! a little behind the writer): of the last deletes there is a list.
+//! Keys whose newest version is a tombstone are kept separately, so that a read of the present never meets
+//! what was deleted long ago. What was deleted a moment ago it may have to see (the published revision is a
+//! little behind the writer), so there is a list of the last deletes.
 
 use crate::kv::history::KeyHistory;
 use crate::kv::model::{KeyRange, Order};
@@ -20,10 +20,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Reads at this revision see everything.
 pub(crate) const NEWEST: Revision = Revision(u64::MAX);
 
-/// How many keys a walk looks at before it lets others in: some tens of microseconds.
+/// How many keys a walk visits before it releases the lock: some tens of microseconds.
 pub(crate) const CHUNK_KEYS: usize = 512;
 
-/// Of so many deletes it is known which they were. A read from before them looks at all deleted keys.
+/// How many of the last deletes are remembered. A read from before them looks at all deleted keys.
 const RECENT_DELETES: usize = 32_768;
 
 type Histories = BTreeMap<Box<[u8]>, KeyHistory>;
@@ -42,7 +42,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// An index of keys in order. Which of the deleted ones were deleted last is not known: reads from before `current` look at all.
+    /// An index of keys in order. Which of the deleted ones were deleted last is not known: reads from before
+    /// `current` look at all.
     pub(crate) fn from_sorted(
         present: Vec<(Box<[u8]>, KeyHistory)>,
         deleted: Vec<(Box<[u8]>, KeyHistory)>,
@@ -182,7 +183,8 @@ impl Index {
         self.recent.push_back((revision, key.into()));
     }
 
-    /// The deleted keys of a range of which a read at `revision` may see an older version: without the others where that is known.
+    /// The deleted keys of a range of which a read at `revision` may see an older version: without the others
+    /// where that is known.
     fn deleted_after(&self, revision: Revision, range: &KeyRange) -> Walk<'_> {
         if revision < self.recent_above {
             return Box::new(within(&self.deleted, range));
@@ -283,13 +285,13 @@ impl SharedIndex {
         Self(RwLock::new(index))
     }
 
-    /// For a moment: the writer waits.
+    /// To be held briefly: the writer waits.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Index> {
         // A writer that panicked has ended the node; until then its readers may go on.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For a moment: everybody waits.
+    /// To be held briefly: everybody waits.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Index> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,7 +325,7 @@ mod tests {
         Version::tombstone(Position::first_of(Revision(revision)))
     }
 
-    /// What a walk shows that may look at so many keys, and whether they were enough.
+    /// What a walk shows that may look at this many keys, and whether they were enough.
     fn walk(index: &Index, revision: u64, order: Order, budget: usize) -> (Vec<Vec<u8>>, bool) {
         let (range, revision, mut keys) = (KeyRange::all(), Revision(revision), Vec::new());
         let rest = index.walk(&range, revision, order, budget, &mut |key, _| {

@@ -1,7 +1,7 @@
 //! Builds the index from the records that a table has.
 //!
-//! They come in the order in which they were written, and are sorted by key once: much faster than as many insertions into
-//! a map that does not fit the processor's caches.
+//! They come in the order in which they were written, and are sorted by key once: much faster than as many
+//! insertions into a map that does not fit the processor's caches.
 
 use crate::kv::compaction::Collected;
 use crate::kv::history::KeyHistory;

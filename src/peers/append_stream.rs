@@ -1,9 +1,8 @@
-//! The append stream: what goes out on it, and what comes in, on both ends.
+//! The append stream, at both ends.
 //!
-//! Both ends say `hello` first, and nothing else is said before the other's
-//! was accepted. A message is encoded when the connection has room for it, so
-//! that what waits, waits in the [lane](crate::peers::lane), where
-//! heartbeats overtake.
+//! Both ends send `hello` first, and nothing else before the other's was accepted. A message is encoded when
+//! the connection has room for it, so that messages wait in the [lane](crate::peers::lane), where heartbeats
+//! overtake.
 
 use crate::peers::lane::LaneReceiver;
 use crate::peers::link::{InboundOpen, Link};
@@ -19,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tonic::{Status, Streaming};
 
-/// What we say on a stream that we opened.
+/// The messages that we send on a stream that we opened.
 pub struct Requests {
     hello: Option<pb::Sender>,
     /// Resolves once the peer's hello was accepted.
@@ -57,7 +56,7 @@ impl Stream for Requests {
     }
 }
 
-/// What we answer on a stream that a peer opened.
+/// Our answers on a stream that a peer opened.
 pub struct Replies {
     hello: Option<pb::Sender>,
     lane: LaneReceiver,
@@ -91,8 +90,8 @@ impl Stream for Replies {
     }
 }
 
-/// Takes in a stream that a peer opened: checks its hello, then reads it on a
-/// task of its own and answers with what our core says to the peer.
+/// Accepts a stream that a peer opened: checks its hello, then reads it on a separate task and answers with
+/// our core's messages to the peer.
 pub async fn serve(
     links: &Links,
     mut requests: Streaming<pb::AppendEntriesRequest>,
@@ -119,7 +118,7 @@ fn hello(first: Option<pb::AppendEntriesRequest>) -> Option<pb::Sender> {
     }
 }
 
-/// Delivers what a peer says on its stream, until it ends.
+/// Delivers a peer's messages, until the stream ends.
 async fn read(
     links: Links,
     link: Arc<Link>,
@@ -155,7 +154,7 @@ async fn read(
         links.report_loss(&link);
     }
     if let Some(status) = status {
-        // Where the peer is gone, nobody listens.
+        // If the peer is gone, nobody listens.
         let _ = end.send(status);
     }
 }

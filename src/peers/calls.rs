@@ -1,5 +1,4 @@
-//! The unary calls to a peer, each on a task of its own: elections and
-//! transfers are rare.
+//! The unary calls to a peer, each on its own task: elections and transfers are rare.
 
 use crate::peers::connection;
 use crate::peers::link::Link;
@@ -77,16 +76,15 @@ pub async fn introduce(links: &Links, link: &Link, channel: Channel) -> Result<(
     Ok(())
 }
 
-/// Identities could not be compared, or do not fit.
+/// Identities could not be compared, or do not match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntroduceFailure {
-    /// There was no answer.
     #[error("{0}")]
     Unreachable(String),
-    /// The peer does not listen to us.
+    /// The peer refuses us.
     #[error("it refuses this node: {0}")]
     Refused(PeerRefusal),
-    /// We do not listen to the peer.
+    /// We refuse the peer.
     #[error("refused: {0}")]
     Unacceptable(PeerRefusal),
 }
@@ -100,7 +98,7 @@ impl From<IntroduceFailure> for Status {
     }
 }
 
-/// A client of the peer, whose identity is checked first if it was lost since.
+/// A client of the peer, whose identity is checked first unless it was checked since the last loss.
 async fn client(links: &Links, link: &Link) -> Result<RaftServiceClient<Channel>, Status> {
     let route = link.routes.current().ok_or_else(|| Status::unavailable("its address is not known"))?;
     if !link.is_acquainted() {
@@ -116,7 +114,7 @@ fn timed<T>(message: T, limit: Duration) -> Request<T> {
     request
 }
 
-/// Bounds a call at our end, where also resolving and connecting count.
+/// Bounds a call at our end, including name resolution and connecting.
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     tokio::time::timeout(limit, call)
         .await

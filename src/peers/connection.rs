@@ -15,7 +15,7 @@ const FRAME_BYTES: u32 = 256 << 10;
 /// The most calls at once on one connection: a peer has one stream on it, or a few votes.
 const CALLS_MAX: u32 = 64;
 
-/// An address to connect to. Its name is resolved anew for each connection.
+/// An address to connect to. Its name is resolved again for each connection.
 pub fn endpoint(url: &str, settings: &PeerSettings) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
         .connect_timeout(settings.connect_timeout)
@@ -54,7 +54,7 @@ pub fn client(channel: Channel, settings: &PeerSettings) -> RaftServiceClient<Ch
     RaftServiceClient::new(channel).max_decoding_message_size(settings.message_bytes)
 }
 
-/// Why a call failed, in words: the whole chain of causes, each said once.
+/// Why a call failed, for people: the whole chain of causes, each once.
 pub fn describe_status(status: &Status) -> String {
     let said = match status.message() {
         "" => status.code().description().to_owned(),
@@ -80,7 +80,7 @@ fn describe_chain(mut parts: Vec<String>, mut cause: Option<&(dyn Error + 'stati
         cause = error.source();
     }
     if parts.len() > 1 {
-        // It says nothing that its cause does not.
+        // It adds nothing to its cause.
         parts.retain(|part| part != "transport error");
     }
     parts.join(": ")

@@ -32,11 +32,11 @@ pub async fn run(links: Links, link: Arc<Link>) {
     link.close_requests();
 }
 
-/// Why there is no stream any more, or still none.
+/// Why a stream ended or could not be opened.
 enum Ending {
     /// The peer could not be reached.
     Unreachable(String),
-    /// One of the two does not listen to the other.
+    /// One of the two refuses the other.
     Refused(PeerRefusal),
 }
 

@@ -1,21 +1,20 @@
-//! What the connections tell the replica: the seam that lets tests listen in
-//! its place.
+//! What the connections report to the replica: an interface, so that tests can take its place.
 
 use crate::raft::{Message, SnapshotMeta};
 use crate::replica::{Handle, InstallError, SnapshotError, SnapshotReceiver};
 use crate::types::{Index, NodeId, Term};
 use bytes::Bytes;
 
-/// Takes in what peers say. [`Handle`] is the real one.
+/// Receives what peers send. [`Handle`] is the real one.
 #[tonic::async_trait]
 pub trait PeerEvents: Send + Sync + 'static {
-    /// A checked message of a member. False: too much waits, and it is dropped.
+    /// A checked message from a member. False: the queue is full, and it is dropped.
     fn deliver(&self, from: NodeId, message: Message) -> bool;
 
     /// A connection to or from the peer broke.
     fn peer_lost(&self, peer: NodeId);
 
-    /// A snapshot stream to the peer ended: with the index it has applied now, or without success.
+    /// A snapshot stream to the peer ended: with the index it has applied now, or an error.
     fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>);
 
     /// A peer starts to send a snapshot.
@@ -27,13 +26,13 @@ pub trait PeerEvents: Send + Sync + 'static {
     ) -> Result<Box<dyn SnapshotSink>, InstallError>;
 }
 
-/// Takes in a snapshot file. Dropping it discards what was taken in.
+/// Receives a snapshot file. Dropping it discards what was received.
 #[tonic::async_trait]
 pub trait SnapshotSink: Send {
     /// The next bytes, already checked.
     async fn push(&mut self, data: Bytes) -> Result<(), InstallError>;
 
-    /// The file is complete: installs it, and says the node's term and the index that is applied now.
+    /// The file is complete: installs it, and returns the node's term and the index that is applied now.
     async fn finish(self: Box<Self>) -> Result<(Term, Index), InstallError>;
 }
 

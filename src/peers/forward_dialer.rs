@@ -1,8 +1,8 @@
 //! Keeps a stream of questions to a peer open, from the first question on.
 //!
-//! It has a connection of its own: whatever happens on it, votes and heartbeats
-//! do not notice. There is no pause before another attempt, since each is made for
-//! a question that waits, and whoever asks again pauses.
+//! It has a separate connection, so that nothing that happens on it affects votes and heartbeats. There is no
+//! pause before another attempt, since each is made for a waiting question, and callers pause before asking
+//! again.
 
 use crate::api::remote::NoAnswer;
 use crate::peers::connection;
@@ -34,7 +34,7 @@ pub async fn run(links: Links, link: Arc<Link>) {
     }
 }
 
-/// Holds one stream until it breaks. An error says why there was none: then no question was sent.
+/// Holds one stream until it breaks. An error says why it could not be opened: then no question was sent.
 async fn converse(links: &Links, link: &Link) -> Result<(), String> {
     let sent = Sent::default();
     let _lost = LoseWhenDropped(sent.clone());
@@ -52,7 +52,7 @@ async fn converse(links: &Links, link: &Link) -> Result<(), String> {
     Ok(())
 }
 
-/// A node that stops does not know what became of what it has sent.
+/// A stopping node does not learn what became of the questions it has sent.
 struct LoseWhenDropped(Sent);
 
 impl Drop for LoseWhenDropped {

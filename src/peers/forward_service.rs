@@ -1,9 +1,9 @@
 //! Answers a peer's stream of questions.
 //!
-//! Who asks, and whom it means, is checked before the first question is read
-//! ([`identity`](crate::peers::identity)): a command of another cluster, or one
-//! that was meant for another node, never gets further. Each question is worked on
-//! by a task of its own and answered as soon as it is done; only so many at once.
+//! The sender and the intended recipient are checked before the first question is read
+//! ([`identity`](crate::peers::identity)): a command of another cluster, or one meant for another node, never
+//! gets further. Each question is handled by its own task and answered as soon as it is done; their number is
+//! bounded.
 
 use crate::api::deadline::LONGEST;
 use crate::api::fault::Fault;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tonic::{Status, Streaming};
 
-/// How many answers wait for the connection.
+/// How many answers may wait for the connection.
 const ANSWERS_WAITING: usize = 256;
 
 /// The stream back: `hello`, then answers in any order.
@@ -53,7 +53,7 @@ impl Stream for Answers {
     }
 }
 
-/// Takes in a stream that a peer opened.
+/// Accepts a stream that a peer opened.
 pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) -> Result<Answers, Status> {
     let responder = links.responder()?.clone();
     let first = tokio::time::timeout(links.settings().handshake_timeout, questions.message());
@@ -114,7 +114,7 @@ async fn read(
     }
 }
 
-/// The questions of one stream that are worked on.
+/// The questions of one stream that are being handled.
 struct Work {
     responder: Arc<dyn Responder>,
     answers: mpsc::Sender<pb::ForwardResponse>,
@@ -134,7 +134,7 @@ impl Work {
         let (responder, answers) = (self.responder.clone(), self.answers.clone());
         let (Ok(place), Ok(room)) = (places, room) else {
             let fault = Fault::overloaded("too many requests of that node are in progress on the leader");
-            // A peer that does not read its answers is not read either.
+            // If a peer does not read its answers, its questions are not read either.
             let _ = answers.send(forward::answer(id, Err(fault.not_applied()))).await;
             return Ok(());
         };

@@ -1,15 +1,15 @@
-//! Who speaks, and whether we listen.
+//! Who a peer is, and whether it is admitted.
 //!
-//! Each call opens with a [`pb::Sender`], and each side checks the other's
-//! before a message of it may reach the core. What is compared:
+//! Each call begins with a [`pb::Sender`], and each side checks the other's before any of its messages may
+//! reach the core. What is compared:
 //!
 //! | fact | guards against |
 //! |---|---|
 //! | cluster id | two clusters whose addresses were mixed up |
 //! | recipient | an address that now belongs to another node |
-//! | node id | a node that is no member |
-//! | settings | members with another timing, or another form of what peers say |
-//! | cluster version | a program that does not know what the log may hold ([`machine`](crate::machine)) |
+//! | node id | a node that is not a member |
+//! | settings | members with another timing, or another peer protocol |
+//! | cluster version | a program that does not know everything that the log may hold ([`machine`](crate::machine)) |
 //! | directory id | a member that lost its disk: it forgot its votes and its log, and would break promises |
 
 use crate::machine::ClusterVersion;
@@ -21,16 +21,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster.
     pub cluster: ClusterId,
-    /// This node.
     pub node: NodeId,
-    /// Its data directory.
     pub directory: DirectoryId,
-    /// Its name.
     pub name: String,
     /// Where its peers reach it.
     pub peer_urls: Vec<String>,
@@ -43,7 +38,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// As said to a peer.
+    /// As sent to a peer.
     pub fn sender(&self, recipient: NodeId) -> pb::Sender {
         pb::Sender {
             cluster_id: self.cluster.get(),
@@ -58,8 +53,7 @@ impl Identity {
     }
 }
 
-/// Which data directory each peer had when it was first met. Must outlive a
-/// restart: an answer of `Ok` is a durable fact.
+/// Which data directory each peer presented first. Must survive restarts: `Ok` means that it is durable.
 pub trait KnownDirectories: Send + Sync + 'static {
     /// Compares the directory with the known one, or stores it if there is
     /// none. May block on the disk.
@@ -80,10 +74,9 @@ pub enum RememberError {
     NotStored(String),
 }
 
-/// A peer that was let in.
+/// A peer that was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acquaintance {
-    /// Its id.
     pub node: NodeId,
     /// Its own peer URLs.
     pub peer_urls: Vec<String>,
@@ -91,7 +84,7 @@ pub struct Acquaintance {
     pub supports: ClusterVersion,
 }
 
-/// Decides who is let in.
+/// Decides which peers are admitted.
 pub struct Admission {
     own: Identity,
     known: Arc<dyn KnownDirectories>,
@@ -120,17 +113,16 @@ impl Admission {
         *known = members.into_iter().map(|node| (node, known.get(&node).copied().flatten())).collect();
     }
 
-    /// The cluster has this version: whoever does not know it is not let in any more.
+    /// The cluster has this version: programs that do not support it are not admitted any more.
     pub fn require(&self, version: ClusterVersion) {
         self.required.fetch_max(version.get(), Ordering::Relaxed);
     }
 
-    /// Who this node is.
     pub fn own(&self) -> &Identity {
         &self.own
     }
 
-    /// Checks who speaks. The first time it waits for the disk.
+    /// Checks the sender of a call. The first time it waits for the disk.
     pub async fn admit(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, PeerRefusal> {
         let Some(sender) = sender else {
             return Err(PeerRefusal::new(
@@ -210,7 +202,7 @@ impl Admission {
             return refuse(
                 RefusalKind::SettingsDiffer,
                 format!(
-                    "{:?} and {name:?} differ in settings that all members must share (timing and the form of what peers say); \
+                    "{:?} and {name:?} differ in settings that all members must share (timing and the peer protocol); \
                      compare `kontiki config show` of both",
                     sender.name
                 ),
@@ -221,7 +213,7 @@ impl Admission {
             return refuse(
                 RefusalKind::VersionTooOld,
                 format!(
-                    "{:?} runs a program that knows cluster versions up to {}, but the cluster has version \
+                    "{:?} runs a program that supports cluster versions up to {}, but the cluster has version \
                      {required}; start it with a program that knows that, on the same data directory",
                     sender.name, sender.cluster_version
                 ),
@@ -257,7 +249,7 @@ impl Admission {
                 format!(
                     "{name:?} (node {peer}) comes with data directory {:016x}, but {error}: it lost what it \
                      promised and must not take part as the same member. Bring its old data directory back. \
-                     (Members cannot be replaced yet; a cluster that never held data may be started anew by \
+                     (Members cannot be replaced yet; a cluster that never held data may be started afresh by \
                      removing the data directories of all its nodes)",
                     directory.get()
                 ),

@@ -1,4 +1,4 @@
-//! The first words of a new data directory.
+//! The introduction of a new data directory.
 //!
 //! A node that lost its disk would, as the same member, vote twice in a term
 //! and deny entries that it had acknowledged. The others remember its old
@@ -17,24 +17,18 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// This node may not take part.
+/// Why this node may not take part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntroduceError {
     /// Another member refuses it for good.
     #[error("{peer} refuses this node: {refusal}")]
-    Refused {
-        /// That member's name.
-        peer: String,
-        /// Why.
-        refusal: PeerRefusal,
-    },
-    /// The node is stopping.
+    Refused { peer: String, refusal: PeerRefusal },
     #[error("the node is stopping")]
     Stopping,
 }
 
 /// Introduces this node to the others, and waits until a majority of them
-/// has accepted it, however long that takes. Says in the log for whom it waits.
+/// has accepted it, however long that takes. Logs whom it waits for.
 pub async fn run(links: &Links) -> Result<(), IntroduceError> {
     tokio::select! {
         outcome = introduce_to_majority(links) => outcome,

@@ -1,5 +1,4 @@
-//! A bounded one-way queue of messages to a peer, of which signs of life
-//! overtake everything else.
+//! A bounded one-way queue of messages to a peer, in which heartbeats and their answers overtake everything else.
 
 use crate::raft::Message;
 use arc_swap::ArcSwapOption;
@@ -26,17 +25,15 @@ pub struct LaneReceiver {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The newest heartbeat, or the newest answer to one. Older ones that still
-    /// wait are worth nothing beside it: it carries a later commit index, and
-    /// its round confirms all rounds before.
+    /// The newest heartbeat, or the newest answer to one. It replaces older ones that are still queued: it
+    /// carries a later commit index, and its round confirms all earlier rounds.
     sign_of_life: ArcSwapOption<Message>,
-    /// Who waits for a sign of life.
+    /// Wakes the receiver when there is one.
     waker: AtomicWaker,
-    /// The bytes in the queue.
     bytes: AtomicUsize,
 }
 
-/// A lane that holds at most so many messages, and about so many bytes.
+/// A lane that holds at most `messages` messages, and about `bytes` bytes.
 pub fn lane(messages_max: usize, bytes_max: usize) -> (LaneSender, LaneReceiver) {
     let (sender, receiver) = mpsc::channel(messages_max);
     let shared = Arc::new(Shared::default());
@@ -56,8 +53,7 @@ impl LaneSender {
         }
         let size = size(&message);
         let before = self.shared.bytes.fetch_add(size, Ordering::Relaxed);
-        // A message that is larger than the whole lane passes when it is alone,
-        // or it could never pass at all.
+        // A message that is larger than the whole lane may be queued alone, or it could never be sent.
         let fits = before == 0 || before + size <= self.bytes_max;
         if fits && self.queue.try_send(message).is_ok() {
             return true;

@@ -1,4 +1,4 @@
-//! All that this node holds about one peer: the ways to it and what waits there.
+//! Everything this node holds about one peer: its connections and what is queued for it.
 
 use crate::machine::ClusterVersion;
 use crate::peers::identity::Acquaintance;
@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
 
-/// The most unary consensus calls to a peer, and from it, at once. Elections
-/// need one or two; more pile up only where nobody answers.
+/// The most unary consensus calls to a peer, and from it, at once. Elections need one or two; more pile up
+/// only if nobody answers.
 const CALLS_AT_ONCE: usize = 8;
 
 /// One peer.
@@ -30,7 +30,7 @@ pub struct Link {
     pub outgoing: Arc<Semaphore>,
     /// Bounds the vote requests of the peer that wait for an answer.
     pub incoming: Semaphore,
-    /// The votes that our core casts for the peer; listened to by the calls that ask for one.
+    /// Our core's votes for the peer; the calls that ask for one subscribe to it.
     pub votes: broadcast::Sender<Vote>,
     /// Questions to the peer.
     pub questions: Questions,
@@ -63,7 +63,7 @@ struct InboundStream {
 
 /// What the server of a newly opened inbound append stream works with.
 pub struct InboundOpen {
-    /// Tells the streams of a peer apart.
+    /// Numbers the peer's streams.
     pub number: u64,
     /// The answers that our core gives.
     pub lane: LaneReceiver,
@@ -95,7 +95,6 @@ impl Link {
         }
     }
 
-    /// The peer's id.
     pub fn node(&self) -> NodeId {
         self.node
     }
@@ -110,8 +109,8 @@ impl Link {
         self.replies.load().as_ref().is_some_and(|stream| stream.lane.send(message))
     }
 
-    /// Opens an empty lane for requests. What an older one still held is
-    /// dropped: it was lost, and Raft sends it again.
+    /// Opens an empty lane for requests. What an older one still held is dropped: it counts as lost, and Raft
+    /// sends it again.
     pub fn open_requests(&self) -> LaneReceiver {
         let (sender, receiver) = lane(self.queue.0, self.queue.1);
         self.requests.store(Some(Arc::new(sender)));
@@ -143,7 +142,7 @@ impl Link {
         is_newest
     }
 
-    /// The peer spoke, and was let in.
+    /// The peer was admitted.
     pub fn heard_from(&self, peer: &Acquaintance) {
         self.supports.store(peer.supports.get(), Ordering::Relaxed);
         self.routes.said(&peer.peer_urls, self.is_acquainted());
@@ -160,12 +159,12 @@ impl Link {
         self.acquainted.load(Ordering::Acquire)
     }
 
-    /// A stream was opened: the next loss is news.
+    /// A stream was opened: the next loss is to be reported.
     pub fn opened(&self) {
         self.lost.store(false, Ordering::Release);
     }
 
-    /// A stream broke. True if that is news: a peer that dies breaks both of its streams.
+    /// A stream broke. True if that is to be reported: a peer that dies breaks both of its streams.
     pub fn broke(&self) -> bool {
         self.acquainted.store(false, Ordering::Release);
         !self.lost.swap(true, Ordering::AcqRel)
@@ -200,7 +199,7 @@ impl Link {
     }
 }
 
-/// A lock whose holders only read and assign, so that nobody waits and poison means nothing.
+/// A lock that is only held to read or assign, so nobody waits for long, and poisoning does not matter.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! All links, and what the tasks that work on them share: who this node is, who
-//! is let in, the settings, the way to the replica, and the end.
+//! All links, and what their tasks share: this node's identity, admission, settings, the replica, and the
+//! signal to stop.
 
 use crate::api::remote::Responder;
 use crate::member::Member;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
-/// The links to the other nodes. A clone is the same links.
+/// The links to the other nodes. Clones share them.
 #[derive(Clone)]
 pub struct Links {
     inner: Arc<Inner>,
@@ -39,7 +39,6 @@ struct Replica {
     responder: Arc<dyn Responder>,
 }
 
-/// A member's address cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("a peer address of {name} is no URL: {urls:?}; expected http://host:port")]
 pub struct BadAddress {
@@ -121,7 +120,7 @@ impl Links {
         &self.inner.settings
     }
 
-    /// Where tasks run, for callers that are outside of it.
+    /// The runtime, for callers outside of it.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.inner.runtime
     }
@@ -136,12 +135,12 @@ impl Links {
         self.inner.links.load().values().cloned().collect()
     }
 
-    /// Who is told what peers say, once there is a replica.
+    /// Who receives events, once there is a replica.
     pub fn events(&self) -> Result<&Arc<dyn PeerEvents>, PeerRefusal> {
         self.replica().map(|replica| &replica.events)
     }
 
-    /// Who answers what peers ask, once there is a replica.
+    /// Who answers questions, once there is a replica.
     pub fn responder(&self) -> Result<&Arc<dyn Responder>, PeerRefusal> {
         self.replica().map(|replica| &replica.responder)
     }
@@ -155,14 +154,13 @@ impl Links {
         })
     }
 
-    /// Resolves when the node stops.
     pub async fn stopped(&self) {
         let mut stopping = self.inner.stopping.clone();
         // A sender that is gone means the same.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
-    /// Reports a broken stream, unless the loss is known or this node itself is stopping.
+    /// Reports a broken stream, unless the loss was reported already or this node is stopping.
     pub fn report_loss(&self, link: &Link) {
         if link.broke()
             && !*self.inner.stopping.borrow()

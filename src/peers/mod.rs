@@ -1,16 +1,16 @@
 //! The connections to the other nodes.
 //!
-//! The core speaks in messages that may be lost; gRPC speaks in calls. This
-//! module maps one to the other, for each peer on a [`link`] of its own:
+//! The core sends messages that may be lost; gRPC has calls. This module maps one to the other, with a
+//! [`link`] for each peer:
 //!
-//! | the core says | it travels as |
+//! | the core sends | carried by |
 //! |---|---|
 //! | append, heartbeat | our outbound `AppendEntries` stream to the peer ([`dialer`], [`append_stream`]) |
 //! | accepted, rejected, heartbeat ack | the way back on the peer's newest inbound `AppendEntries` stream |
 //! | request vote, vote | a unary call and its answer ([`calls`], [`votes`]) |
 //! | timeout now | a unary call ([`calls`]) |
 //! | (the api asks the leader) | our outbound `Forward` stream of questions and answers ([`questions`], [`forward_dialer`], [`forward_service`]) |
-//! | a snapshot | a client stream on a connection of its own, at a limited rate ([`snapshot_sender`], [`snapshot_receiver`]) |
+//! | a snapshot | a client stream on a separate connection, at a limited rate ([`snapshot_sender`], [`snapshot_receiver`]) |
 //!
 //! The links are those of the members that the log says ([`follow`]), and so are the addresses that are dialled
 //! ([`routes`]).
@@ -25,15 +25,13 @@
 //! what a broken stream still held is dropped, since the core will send it
 //! again when it learns of the loss. Heartbeats overtake the queue.
 //!
-//! *Losses are news.* A stream that ends is reported at once
-//! ([`PeerEvents::peer_lost`]): a follower whose leader's process was killed
-//! sees the end of its stream within a millisecond and need not wait out the
-//! election timeout. A peer that falls silent without an end is found by the
-//! keepalive of the connection. A loss is reported once, although it breaks
-//! both directions.
+//! *Losses are reported.* A stream that ends is reported at once
+//! ([`PeerEvents::peer_lost`]): a follower whose leader's process was killed sees the end of its stream
+//! within a millisecond and need not wait out the election timeout. A peer that falls silent without closing
+//! is detected by the connection's keepalive. A loss is reported once, although it breaks both directions.
 //!
-//! *Strangers are refused.* Both ends check the other's [`identity`] before a
-//! message may reach the core. A new data directory first [`introduce`]s itself.
+//! *Strangers are refused.* Both ends check the other's [`identity`] before any message may reach the core. A
+//! new data directory first [`introduce`]s itself.
 //!
 //! The listener may be served before there is a replica: until
 //! [`Peers::start`], `Introduce` is answered and everything else refused with

@@ -1,9 +1,9 @@
-//! Trying again: how soon, and how often that is worth a line in the log.
+//! Retries: how soon, and how often one is logged.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Pauses that double, with jitter so that nodes do not try in step.
+/// Pauses that double, with jitter so that nodes do not retry in lockstep.
 #[derive(Debug)]
 pub struct Backoff {
     min: Duration,
@@ -17,7 +17,6 @@ impl Backoff {
         Self { min, max, next: min }
     }
 
-    /// Begins anew.
     pub fn reset(&mut self) {
         self.next = self.min;
     }
@@ -30,7 +29,7 @@ impl Backoff {
     }
 }
 
-/// Keeps a repeated trouble from filling the log.
+/// Keeps a repeated problem from filling the log.
 #[derive(Debug)]
 pub struct LogThrottle {
     interval: Duration,
@@ -43,12 +42,12 @@ impl LogThrottle {
         Self { interval, last: None }
     }
 
-    /// Forgets: whatever comes next is news.
+    /// Forgets the last line: the next one will be logged.
     pub fn reset(&mut self) {
         self.last = None;
     }
 
-    /// Whether the line is news, or old enough to be said again.
+    /// Whether the line is new, or old enough to be logged again.
     pub fn is_due(&mut self, line: &str) -> bool {
         let now = Instant::now();
         match &self.last {

@@ -1,10 +1,9 @@
-//! Questions to one peer, from the moment when they are asked to their answers.
+//! Questions to one peer, from being asked to being answered.
 //!
-//! A question waits in a queue until the stream to the peer takes it: up to then it
-//! certainly was not sent. From then on it is in the stream's table of
-//! [sent](Sent) questions until its answer comes, or the stream breaks and nobody
-//! can say what became of it. Whoever asked may go away at any time: what was not
-//! sent then never is, and an answer that nobody waits for is dropped.
+//! A question waits in a queue until the stream to the peer takes it: until then it was certainly not sent.
+//! From then on it is in the stream's table of [sent](Sent) questions until its answer arrives, or the stream
+//! breaks and nobody knows what became of it. The caller may give up at any time: then a question that was
+//! not sent never will be, and its answer is dropped.
 
 use crate::api::remote::NoAnswer;
 use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
@@ -18,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// The questions to one peer. A clone is the same ones.
+/// The questions to one peer. Clones share them.
 #[derive(Clone)]
 pub struct Questions {
     inner: Arc<Inner>,
@@ -27,22 +26,22 @@ pub struct Questions {
 struct Inner {
     queue: mpsc::Sender<Question>,
     waiting: Mutex<mpsc::Receiver<Question>>,
-    /// That something waits.
+    /// Notified when a question is queued.
     wanted: Notify,
-    /// Bounds those that wait and those that were sent, together…
+    /// Bounds the questions that wait or were sent…
     places: Arc<Semaphore>,
     /// …and the bytes of their commands.
     room: Arc<Semaphore>,
 }
 
-/// One that was not sent yet.
+/// A question that has not been sent yet.
 struct Question {
     asked: PeerQuestion,
     deadline: Instant,
     asker: Asker,
 }
 
-/// Who waits for an answer, with the share of the bounds that it takes up.
+/// The caller, with its share of the bounds.
 struct Asker {
     answer: oneshot::Sender<Result<PeerAnswer, NoAnswer>>,
     _place: OwnedSemaphorePermit,
@@ -51,13 +50,13 @@ struct Asker {
 
 impl Asker {
     fn tell(self, answer: Result<PeerAnswer, NoAnswer>) {
-        // Whoever asked may have gone.
+        // The caller may be gone.
         let _ = self.answer.send(answer);
     }
 }
 
 impl Questions {
-    /// None yet. At most so many at once, with so many bytes of commands.
+    /// An empty queue for at most this many questions at once, with this many bytes of commands.
     pub fn new(at_once: usize, bytes: usize) -> Self {
         let (queue, waiting) = mpsc::channel(at_once);
         let inner = Inner {
@@ -70,7 +69,7 @@ impl Questions {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Asks the peer. Past the deadline the question is no longer sent.
+    /// Asks the peer. After the deadline the question is not sent any more.
     pub fn ask(
         &self,
         asked: PeerQuestion,
@@ -109,14 +108,13 @@ impl Questions {
         queued
     }
 
-    /// Resolves when a question waits.
     pub async fn wanted(&self) {
         while locked(&self.inner.waiting).is_empty() {
             self.inner.wanted.notified().await;
         }
     }
 
-    /// There is no way to the peer: what waits certainly was not sent.
+    /// The peer cannot be reached: what waits was certainly not sent.
     pub fn refuse_waiting(&self, why: &str) {
         let mut waiting = locked(&self.inner.waiting);
         while let Ok(question) = waiting.try_recv() {
@@ -138,7 +136,7 @@ impl Default for Sent {
 }
 
 impl Sent {
-    /// An answer came. One to a question that is not open is ignored.
+    /// An answer arrived. It is ignored if the question is not open.
     pub fn answered(&self, id: u64, answer: Result<PeerAnswer, NoAnswer>) {
         let asker = locked(&self.askers).as_mut().and_then(|askers| askers.remove(&id));
         if let Some(asker) = asker {
@@ -146,7 +144,7 @@ impl Sent {
         }
     }
 
-    /// The stream broke: of what was sent on it nobody knows, and nothing more is.
+    /// The stream broke: the outcome of its questions is unknown, and no more are sent on it.
     pub fn lose(&self, why: &str) {
         for asker in locked(&self.askers).take().into_iter().flatten().map(|(_, asker)| asker) {
             asker.tell(Err(NoAnswer::Lost(why.to_owned())));
@@ -154,7 +152,7 @@ impl Sent {
     }
 }
 
-/// What we say on a stream: `hello`, then, once the peer's was accepted, the questions.
+/// Our messages on a stream: `hello`, then, once the peer's was accepted, the questions.
 pub struct Outgoing {
     hello: Option<pb::Sender>,
     accepted: Option<oneshot::Receiver<()>>,
@@ -170,7 +168,7 @@ impl Outgoing {
     }
 
     fn poll_question(&mut self, context: &mut Context<'_>) -> Poll<Option<pb::ForwardRequest>> {
-        // Held throughout: a stream that is broken takes no question away from the next one.
+        // Held throughout: a broken stream takes no question away from the next one.
         let mut askers = locked(&self.sent.askers);
         let Some(askers) = &mut *askers else { return Poll::Ready(None) };
         let mut waiting = locked(&self.questions.inner.waiting);

@@ -1,5 +1,4 @@
-//! What this node answers its peers. Each call is checked for who makes it and
-//! for form; then it is the replica's.
+//! The service for peers. The sender and the form of each call are checked before it reaches the replica.
 
 use crate::peers::append_stream::{self, Replies};
 use crate::peers::forward_service::{self, Answers};
@@ -23,7 +22,7 @@ impl RaftService {
         Self { links }
     }
 
-    /// Checks who calls, and refuses while there is no replica to ask.
+    /// Checks the caller, and refuses while there is no replica.
     async fn admit(&self, sender: Option<pb::Sender>) -> Result<NodeId, PeerRefusal> {
         let peer = self.links.admission().admit(sender).await?;
         self.links.events()?;

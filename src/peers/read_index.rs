@@ -1,8 +1,7 @@
-//! Asking the leader for a read index, together.
+//! Sharing requests to the leader for a read index.
 //!
-//! A read index is fresh for a read if the leader was asked after the read
-//! began (thesis §6.4). So a read may not join a call that is already under
-//! way, but all reads that wait for it to end share the next one.
+//! A read index is fresh for a read if the leader was asked after the read began (thesis §6.4). So a read may
+//! not join a call that is already under way, but all reads that wait for its end share the next one.
 
 use crate::api::remote::NoAnswer;
 use crate::types::Index;
@@ -11,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// The most reads that wait for one leader.
+/// The most reads that may wait for one leader.
 const WAITING_MAX: usize = 16_384;
 
-/// The reads that wait for a peer's read index. A clone is the same line.
+/// The reads that wait for a peer's read index. Clones share the queue.
 #[derive(Clone, Debug, Default)]
 pub struct ReadIndexLine {
     state: Arc<Mutex<State>>,
@@ -22,15 +21,15 @@ pub struct ReadIndexLine {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether somebody makes calls for the line.
+    /// Whether a task is making calls for the queue.
     running: bool,
-    /// Those who wait for the next call, each with its deadline.
+    /// The readers that wait for the next call, each with its deadline.
     next: Vec<(Instant, oneshot::Sender<Result<Index, NoAnswer>>)>,
 }
 
 impl ReadIndexLine {
-    /// Waits for the answer to a call that starts from now on. `call` makes
-    /// one, given the latest deadline of those who wait for it.
+    /// Waits for the answer to a call that starts after this. `call` makes one, given the latest deadline of
+    /// its readers.
     pub async fn wait<C, F>(&self, deadline: Instant, call: C) -> Result<Index, NoAnswer>
     where
         C: Fn(Instant) -> F + Send + 'static,

@@ -1,4 +1,4 @@
-//! Why a peer is not listened to, on both ends of the wire.
+//! Why a peer is refused, as seen by both sides.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,22 +8,21 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The domain of the reasons in an `ErrorInfo`.
 const DOMAIN: &str = "kontiki";
 
-/// The kind of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The peer is of another cluster.
+    /// The peer belongs to another cluster.
     WrongCluster,
     /// The peer meant another node.
     WrongRecipient,
-    /// The peer is no member.
+    /// The peer is not a member.
     UnknownMember,
-    /// The peer's shared settings are others.
+    /// The peer's shared settings differ.
     SettingsDiffer,
-    /// The peer's program does not know the cluster's version.
+    /// The peer's program does not support the cluster's version.
     VersionTooOld,
     /// The peer is a member whose data directory was replaced.
     MemberWiped,
-    /// Not now: the node is starting, stopping, or cannot note the peer's directory.
+    /// Not now: the node is starting, stopping, or cannot store the peer's directory.
     NotReady,
 }
 
@@ -38,7 +37,6 @@ impl RefusalKind {
         Self::NotReady,
     ];
 
-    /// Its name on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::WrongCluster => "WRONG_CLUSTER",
@@ -59,10 +57,9 @@ impl RefusalKind {
     }
 }
 
-/// A peer is not listened to.
+/// A peer was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct PeerRefusal {
-    /// The kind.
     pub kind: RefusalKind,
     /// What differs, and what to do.
     pub text: String,
@@ -75,12 +72,11 @@ impl fmt::Display for PeerRefusal {
 }
 
 impl PeerRefusal {
-    /// A refusal.
     pub fn new(kind: RefusalKind, text: String) -> Self {
         Self { kind, text }
     }
 
-    /// The refusal that a peer answered, if the status is one.
+    /// The refusal in a peer's answer, if the status is one.
     pub fn of(status: &Status) -> Option<Self> {
         let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
         let kind = RefusalKind::ALL.into_iter().find(|kind| kind.name() == info.reason)?;
@@ -95,7 +91,7 @@ impl From<PeerRefusal> for Status {
     }
 }
 
-/// A status with a reason that no refusal is about.
+/// A status with a reason other than a refusal's.
 pub(in crate::peers) fn status(
     code: Code,
     reason: &str,
@@ -105,7 +101,7 @@ pub(in crate::peers) fn status(
     Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
 }
 
-/// What a client hears that has taken the peer listener for its own.
+/// The answer to a client that uses the peer listener by mistake.
 pub fn wrong_listener(name: &str, client_url: &str) -> Status {
     let text =
         format!("this is where {name} listens for other nodes; it listens for clients at {client_url}");

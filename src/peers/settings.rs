@@ -1,4 +1,4 @@
-//! The numbers that steer the connections to peers.
+//! The settings of the connections to peers.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -6,17 +6,16 @@ use std::time::Duration;
 /// Bounds and times of the connections to peers. Local to a node: members may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
-    /// The most messages that wait for one peer; one more is dropped.
+    /// The most messages that wait for one peer; more are dropped.
     pub queue_messages: usize,
-    /// About the most bytes that wait for one peer; a message beyond is dropped.
+    /// About the most bytes that wait for one peer; more are dropped.
     pub queue_bytes: usize,
-    /// The most questions to one peer, and from one, that may be under way at once; one more is refused.
+    /// The most questions to one peer, and from one, that may be under way at once; more are refused.
     pub questions: usize,
     /// The most bytes of commands among them.
     pub question_bytes: usize,
-    /// The largest message that is accepted from a peer, in bytes. Must exceed
-    /// the core's largest batch plus the largest request by far: a message that
-    /// is refused for its size would be sent again for ever.
+    /// The largest message that is accepted from a peer, in bytes. Must exceed the core's largest batch plus
+    /// the largest request by far: a message that is refused for its size would be sent again forever.
     pub message_bytes: usize,
     /// How long a connection may take, name resolution included.
     pub connect_timeout: Duration,
@@ -36,7 +35,7 @@ pub struct PeerSettings {
     pub call_timeout: Duration,
     /// How fast a snapshot is sent, in bytes per second; none: without limit.
     pub snapshot_bytes_per_second: Option<NonZeroU64>,
-    /// How long a snapshot stream may stand still, at either end.
+    /// How long a snapshot stream may stall, at either end.
     pub snapshot_idle: Duration,
     /// How long the receiver may take to install a snapshot that has arrived.
     pub snapshot_install: Duration,

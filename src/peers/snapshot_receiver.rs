@@ -1,10 +1,9 @@
 //! Receives a snapshot from the leader.
 //!
-//! Nothing is believed: chunks must follow each other without gap, each must
-//! match its checksum, and the trailer must match the whole. Anything else, and
-//! any standstill, ends the call, and what was taken in is discarded by the
-//! [sink](SnapshotSink)'s drop. So is a stream whose sender goes away: tonic
-//! then drops this future.
+//! Nothing is trusted: chunks must follow each other without gaps, each must match its checksum, and the
+//! trailer must match the whole. Anything else, and any stall, ends the call, and dropping the
+//! [sink](SnapshotSink) discards what was received. So is a stream whose sender goes away: tonic then drops
+//! this future.
 
 use crate::peers::events::SnapshotSink;
 use crate::peers::links::Links;
@@ -23,7 +22,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Takes in one snapshot stream and answers when it is installed.
+/// Receives one snapshot stream and returns when it is installed.
 pub async fn serve(
     links: &Links,
     mut pieces: impl Stream<Item = Result<pb::InstallSnapshotRequest, Status>> + Unpin,
@@ -45,8 +44,7 @@ pub async fn serve(
     let sink = taken.inspect_err(|status| {
         tracing::warn!(%node, %last, "the snapshot was discarded: {}", status.message());
     })?;
-    // On a task of its own: from here on it is installed whether or not the
-    // sender still waits for the answer.
+    // On a separate task: from now on it is installed whether or not the sender still waits for the answer.
     let installed = tokio::spawn(sink.finish()).await;
     let (term, applied) = installed
         .map_err(|_| Status::internal("the installation of the snapshot broke off"))?
@@ -55,7 +53,7 @@ pub async fn serve(
     Ok(pb::InstallSnapshotResponse { term: term.get(), applied_index: applied.get() })
 }
 
-/// Pushes all chunks into the sink, and returns it when the trailer proves them.
+/// Pushes all chunks into the sink, and returns it when the trailer matches.
 async fn take_in(
     pieces: &mut (impl Stream<Item = Result<pb::InstallSnapshotRequest, Status>> + Unpin),
     mut sink: Box<dyn SnapshotSink>,
@@ -95,7 +93,7 @@ async fn next(
     }
 }
 
-/// Follows the bytes of a snapshot file.
+/// Checks the bytes of a snapshot file as they arrive.
 #[derive(Default)]
 struct FileCheck {
     length: u64,
@@ -103,7 +101,7 @@ struct FileCheck {
 }
 
 impl FileCheck {
-    /// The next bytes, if they are the next.
+    /// Checks and returns the next bytes.
     fn chunk(&mut self, chunk: pb::SnapshotChunk) -> Result<Bytes, Status> {
         let pb::SnapshotChunk { offset, data, crc32c } = chunk;
         if offset != self.length {

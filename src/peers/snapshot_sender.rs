@@ -1,10 +1,9 @@
 //! Sends a snapshot to a peer that is behind the log.
 //!
-//! It travels on a connection of its own, no faster than the settings allow, so
-//! that heartbeats and commits do not feel it. The pieces come from the replica
-//! while they are read; they are cut to chunks, each with its place and
-//! checksum, and closed by the checksum of the whole. A stream that breaks off
-//! has no trailer, and the receiver discards it; the core starts another.
+//! It is sent on a separate connection, no faster than the settings allow, so that heartbeats and commits are
+//! not affected. The pieces come from the replica while they are read; they are cut into chunks, each with
+//! its offset and checksum, followed by the checksum of the whole. An incomplete stream has no trailer, and
+//! the receiver discards it; the core starts another one.
 
 use crate::peers::calls;
 use crate::peers::connection;
@@ -28,7 +27,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// The most bytes in a chunk.
 pub const CHUNK_BYTES: usize = 256 << 10;
 
-/// How far a sender that was held up may catch up on its rate.
+/// How much a delayed sender may exceed its rate to catch up.
 const BURST: Duration = Duration::from_millis(100);
 
 /// Sends the snapshot and reports the outcome.
@@ -73,7 +72,7 @@ async fn send(links: &Links, link: &Link, term: Term, snapshot: Snapshot) -> Res
     }
 }
 
-/// How far a stream is, shared with whoever watches over it.
+/// The progress of a stream, shared with the check for stalls.
 struct Progress {
     /// When a piece was last handed to the connection.
     moved: Instant,
@@ -93,7 +92,7 @@ fn read(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Resolves when the stream has stood still for too long.
+/// Resolves when the stream has stalled for too long.
 async fn watch(progress: &Mutex<Progress>, settings: &PeerSettings) -> SnapshotError {
     loop {
         let (limit, what, moved) = {
@@ -111,7 +110,7 @@ async fn watch(progress: &Mutex<Progress>, settings: &PeerSettings) -> SnapshotE
     }
 }
 
-/// Makes the stream's messages while they are pulled.
+/// Produces the stream's messages as they are pulled.
 struct Cutter {
     header: Option<pb::SnapshotHeader>,
     source: mpsc::Receiver<Result<Bytes, SnapshotError>>,
@@ -150,7 +149,7 @@ fn pieces(
 }
 
 impl Cutter {
-    /// The next message; `None` after the trailer, or where the file breaks off.
+    /// The next message; `None` after the trailer, or where the file ends early.
     async fn next(&mut self) -> Option<Piece> {
         if let Some(header) = self.header.take() {
             return Some(Piece::Header(header));

@@ -1,5 +1,5 @@
-//! The connections as the rest of the node sees them: where the core's messages
-//! go, what answers the peers, and what is known of the members.
+//! The connections as the rest of the node sees them: the transport for the core's messages, the services for
+//! peers, and what is known of the members.
 
 use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Answer, Later, NoAnswer, OtherNodes, Question, Responder};
@@ -25,7 +25,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-/// The other nodes. A clone is the same connections.
+/// The connections to the other nodes. Clones share them.
 #[derive(Clone)]
 pub struct Peers {
     links: Links,
@@ -46,7 +46,7 @@ impl Peers {
     }
 
     /// Introduces this node to the others, and waits until a majority of them
-    /// has accepted it, however long that takes. Says in the log for whom it waits.
+    /// has accepted it, however long that takes. Logs whom it waits for.
     pub async fn introduce(&self) -> Result<(), IntroduceError> {
         introduce::run(&self.links).await
     }
@@ -70,19 +70,18 @@ impl Peers {
         self.links.runtime().spawn(follow::run(self.links.clone(), members));
     }
 
-    /// The cluster has this version: whoever does not know it is not let in any more.
+    /// The cluster has this version: programs that do not support it are not admitted any more.
     pub fn require(&self, version: ClusterVersion) {
         self.links.admission().require(version);
     }
 
-    /// The newest cluster version that each member's program knows, this node's among them; none: it was not heard yet.
+    /// The newest cluster version that each member's program supports, including this node's; `None`: unknown.
     pub fn supported(&self) -> impl Iterator<Item = Option<ClusterVersion>> {
         let own = self.links.admission().own().supports;
         self.links.all().into_iter().map(|link| link.supports()).chain([Some(own)])
     }
 
-    /// What answers the peers, for the peer listener. A client that came there by
-    /// mistake is told where to go.
+    /// The services of the peer listener. A client that connects there by mistake learns where to go.
     pub fn routes(&self) -> Routes {
         let service = RaftServiceServer::new(RaftService::new(self.links.clone()))
             .max_decoding_message_size(self.links.settings().message_bytes);
@@ -111,7 +110,7 @@ impl Transport for Peers {
                 link.send_reply(message)
             }
             Message::Vote(vote) => {
-                // No listener means that nobody waits for the vote any more, not that the peer is lost.
+                // Without a subscriber nobody waits for the vote any more; the peer is not lost.
                 let _ = link.votes.send(vote);
                 true
             }
@@ -121,7 +120,7 @@ impl Transport for Peers {
             Message::TimeoutNow { term } => {
                 calls::start(runtime, &link, calls::hand_over(links.clone(), link.clone(), term))
             }
-            // Says that a snapshot has arrived, to the node where it did; it never travels.
+            // Local: tells a node that it has received a snapshot. Never sent.
             Message::InstallSnapshot { .. } => false,
         }
     }
@@ -160,7 +159,7 @@ impl OtherNodes for Peers {
     }
 }
 
-/// Reads that wait at the same time share a question.
+/// Concurrent reads share a question.
 async fn read_index(link: Arc<Link>, deadline: Instant) -> Result<Index, NoAnswer> {
     let questions = link.questions.clone();
     let ask = move |latest| {

@@ -1,8 +1,8 @@
-//! Answering a peer that asks for a vote.
+//! Answering a peer's request for a vote.
 //!
-//! The core answers by a message of its own, once its vote is durable (or at
-//! once, if it refuses). The call waits for the next one that fits. Two calls
-//! of the same peer may take the same answer: they ask the same.
+//! The core answers with a separate message, once its vote is durable (or at once, if it refuses). The call
+//! waits for the next one that matches. Two calls from the same peer may take the same answer: they ask the
+//! same.
 
 use crate::peers::link::Link;
 use crate::peers::links::Links;
@@ -11,14 +11,14 @@ use crate::raft::{Message, RequestVote, Vote};
 use tokio::sync::broadcast::error::RecvError;
 use tonic::Status;
 
-/// Delivers the question and waits for the core's answer, for a bounded time.
+/// Delivers the request and waits for the core's answer, for a bounded time.
 pub async fn answer(links: &Links, link: &Link, request: RequestVote) -> Result<Vote, Status> {
     let events = links.events()?;
     let _permit = link
         .incoming
         .try_acquire()
         .map_err(|_| Status::resource_exhausted("too many vote requests of this node are waiting"))?;
-    // Listen first: the core may answer before `deliver` returns.
+    // Subscribe first: the core may answer before `deliver` returns.
     let mut votes = link.votes.subscribe();
     if !events.deliver(link.node(), Message::RequestVote(request)) {
         return Err(

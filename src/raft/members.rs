@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most members of a cluster.
 pub const MEMBERS_MAX: usize = 128;
 
-/// The members of a cluster at a place in the log.
+/// The members of a cluster at some index of the log.
 ///
 /// While a change is under way (`outgoing` is not empty) every decision needs
 /// a majority of both sets of voters: joint consensus, Raft §6.
@@ -143,7 +143,7 @@ impl Members {
         self.nodes.contains_key(&node)
     }
 
-    /// How a vote stands: `answer` says what a voter said, if it did.
+    /// The state of a vote: `answer` is what a voter said, if it did.
     pub fn tally(&self, answer: impl Fn(NodeId) -> Option<bool>) -> Tally {
         let incoming = tally(&self.voters, &answer);
         if self.outgoing.is_empty() {
@@ -171,7 +171,7 @@ impl Members {
     }
 }
 
-/// The smallest number of `n` voters that any other such number overlaps.
+/// The smallest number such that any two sets of that many among `n` voters overlap.
 pub fn majority(n: usize) -> usize {
     n / 2 + 1
 }
@@ -192,7 +192,7 @@ fn tally(voters: &BTreeSet<NodeId>, answer: impl Fn(NodeId) -> Option<bool>) -> 
 fn quorum_index(voters: &BTreeSet<NodeId>, matched: impl Fn(NodeId) -> Index) -> Index {
     let mut reached: Vec<Index> = voters.iter().map(|voter| matched(*voter)).collect();
     reached.sort_unstable_by(|a, b| b.cmp(a));
-    // No voters decide nothing.
+    // Without voters nothing can be decided.
     reached.get(majority(voters.len()) - 1).copied().unwrap_or_default()
 }
 

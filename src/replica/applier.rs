@@ -1,5 +1,5 @@
 //! The one owner of the state machine: a thread that applies committed entries
-//! in order, publishes what readers see, and answers who waited.
+//! in order, publishes what readers see, and answers the waiters.
 
 use crate::kv::TableError;
 use crate::machine::{Budget, Machine, MachineError};
@@ -18,40 +18,36 @@ use tokio::sync::oneshot;
 
 /// The most entries that are applied before readers see them.
 const GROUP_MAX: usize = 1024;
-/// What one step of garbage collection does when nothing else is to be done: about two milliseconds.
+/// The work of one step of garbage collection when there is nothing else to do: about two milliseconds.
 const GARBAGE_IDLE: Budget = Budget { keys: 4096, blocks: 32 };
-/// How long nothing else must have come in before it.
+/// How long the queue must have been empty before such a step.
 const GARBAGE_PAUSE: Duration = Duration::from_millis(5);
 /// How long to wait for a job when there is nothing else to do.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// What the applier does, in order.
 #[derive(Debug)]
 pub(crate) enum ApplyJob {
-    /// Apply these.
     Apply(Vec<Committed>),
-    /// Replace the whole state.
     Install(Box<InstallJob>),
 }
 
-/// A verified state that takes the place of the present one.
+/// A verified state that replaces the current one.
 #[derive(Debug)]
 pub(crate) struct InstallJob {
     pub(crate) meta: SnapshotMeta,
     pub(crate) state: Box<dyn VerifiedState>,
     pub(crate) machine: Machine,
-    /// Given when readers see it.
+    /// The answer, sent when readers see the new state.
     pub(crate) answer: (Term, Index),
     pub(crate) reply: oneshot::Sender<Result<(Term, Index), InstallError>>,
 }
 
-/// See the module.
 pub struct Applier {
     machine: Machine,
     published: Arc<Published>,
     bench: Bench<ApplyJob>,
     facts: UnboundedSender<Fact>,
-    /// Whether there may be garbage.
+    /// Whether there may be garbage to collect.
     garbage: bool,
 }
 
@@ -66,7 +62,7 @@ impl Applier {
         Self { machine, published, bench, facts, garbage: true }
     }
 
-    /// Works until nobody has jobs any more.
+    /// Works until the queue is closed.
     pub(crate) fn run(mut self) -> Result<(), MachineError> {
         loop {
             let patience = if self.garbage { GARBAGE_PAUSE } else { IDLE };
@@ -78,7 +74,7 @@ impl Applier {
         }
     }
 
-    /// Does what waits, or else one step of garbage collection. False: there is nothing to do.
+    /// Does the waiting jobs, or else one step of garbage collection. False: there is nothing to do.
     pub fn poll(&mut self) -> Result<bool, MachineError> {
         match self.bench.queue.try_recv() {
             Ok(job) => self.work(job)?,
@@ -114,7 +110,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what waits as one group: one write to the table, one new view.
+    /// Applies the waiting entries as one group: one write to the table, one new view.
     /// Answers only after readers can see it. Returns a job that ends the group.
     fn apply(&mut self, entries: Vec<Committed>) -> Result<Option<ApplyJob>, MachineError> {
         let mut replies = Vec::with_capacity(entries.len());
@@ -123,7 +119,7 @@ impl Applier {
         let mut count = 0;
         loop {
             for (entry, reply) in waiting {
-                // Per entry: the clock is for a disk that hangs, not for much work.
+                // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
                 self.bench.busy.begin();
                 self.apply_one(entry, reply, &mut replies)?;
                 count += 1;
@@ -145,7 +141,8 @@ impl Applier {
         }
         self.show(&mut replies)?;
         if self.garbage {
-            // Beside all load: for each entry somewhat more than it can leave behind. The next commit has it.
+            // Garbage collection keeps up under load: for each entry it does somewhat more than the entry can
+            // leave. The next commit includes it.
             let budget = Budget { keys: 256 + 16 * count, blocks: 1 + count.min(GROUP_MAX) / 8 };
             self.bench.busy.begin();
             self.machine.collect_garbage(budget)?;
@@ -154,11 +151,11 @@ impl Applier {
         Ok(next)
     }
 
-    /// Lets readers see what was applied, then answers who waited for it.
+    /// Lets readers see what was applied, then answers the waiters.
     fn show(&mut self, replies: &mut Vec<(WriteReply, Applied)>) -> Result<(), MachineError> {
         self.commit()?;
         for (reply, applied) in replies.drain(..) {
-            // Whoever waited may have given up; the write is done all the same.
+            // A waiter may have given up; the write is done all the same.
             let _ = reply.send(Ok(applied));
         }
         Ok(())

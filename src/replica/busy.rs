@@ -1,16 +1,16 @@
-//! For how long a thread has waited for its disk: sled may hang for ever after an
-//! I/O error, and a thread that hangs cannot say so itself.
+//! How long a thread has been waiting for its disk: sled may hang forever after an I/O error, and a hanging
+//! thread cannot report it itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Since when a thread has been at one piece of work.
+/// Since when a thread has been doing one piece of work.
 #[derive(Debug)]
 pub(crate) struct Busy {
     start: Instant,
     /// Milliseconds after `start`, plus one; 0 while idle.
     since: AtomicU64,
-    /// Counts beginnings: tells one piece of work from the next.
+    /// Counts the pieces of work, to distinguish them.
     begun: AtomicU64,
 }
 
@@ -31,7 +31,7 @@ impl Busy {
         self.since.store(0, Ordering::Relaxed);
     }
 
-    /// The piece of work that it is at, by number.
+    /// The number of the current piece of work.
     pub(crate) fn current(&self) -> Option<u64> {
         let is_busy = self.since.load(Ordering::Relaxed) != 0;
         is_busy.then(|| self.begun.load(Ordering::Relaxed))

@@ -1,9 +1,8 @@
 //! The only loop: it owns the node, feeds it what happened, and carries out
 //! what it asks for, once per turn.
 //!
-//! A turn takes everything that waits. What clients propose in a turn becomes
-//! one write to the log and one message per follower: the busier the node, the larger
-//! the groups (group commit).
+//! A turn takes everything that is queued. What clients propose in a turn becomes one write to the log and
+//! one message per follower: the busier the node, the larger the groups (group commit).
 
 use crate::member::Member;
 use crate::raft::{
@@ -35,14 +34,14 @@ use tokio::time::Instant;
 /// The most of each kind that one turn takes, so that turns stay short.
 const TURN_MAX: usize = 4096;
 
-/// Where the loop hears from the world.
+/// The queues that feed the loop.
 pub(crate) struct Inbox {
     pub(crate) facts: mpsc::UnboundedReceiver<Fact>,
     pub(crate) messages: mpsc::Receiver<PeerMessage>,
     pub(crate) requests: mpsc::Receiver<Request>,
 }
 
-/// Those who work for the loop.
+/// The loop's workers.
 pub(crate) struct Workers {
     pub(crate) log_writer: Worker<LogJob>,
     pub(crate) log_storer: Worker<NoJob>,
@@ -63,13 +62,13 @@ impl Workers {
         ]
     }
 
-    /// For how long the disk has kept one of them waiting.
+    /// How long the disk has kept one of them waiting.
     fn disk_silence(&self) -> Duration {
         self.log_writer.busy().max(self.applier.busy()).max(self.state_syncer.busy())
     }
 }
 
-/// However the loop ends, with its runtime or in order, it is no longer watched.
+/// However the loop ends, it is not watched any more.
 pub(crate) struct Running(pub(crate) Arc<Published>);
 
 impl Drop for Running {
@@ -78,7 +77,6 @@ impl Drop for Running {
     }
 }
 
-/// See the module.
 pub struct Driver {
     pub(crate) running: Running,
     pub(crate) inbox: Inbox,
@@ -101,11 +99,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Runs until it is told to stop.
+    /// Runs until a request to stop.
     pub(crate) async fn run(mut self) {
         let mut ticks = tokio::time::interval(self.options.tick);
-        // After a pause of the process time has passed for the others, not for
-        // us: making up for it would start needless elections.
+        // After the process was paused, time has passed for the others, but not for us: making up for the
+        // missed ticks would start needless elections.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while self.stopped.is_none() {
             tokio::select! {
@@ -120,7 +118,7 @@ impl Driver {
         self.end().await;
     }
 
-    /// One turn: takes all that waits and carries out what comes of it.
+    /// One turn: takes everything that is queued and carries out the effects.
     pub fn turn(&mut self, now: Instant) {
         self.drain();
         self.propose(now);
@@ -130,7 +128,7 @@ impl Driver {
         self.published.publish_status(status(&self.node));
     }
 
-    /// A unit of logical time passed. A [`turn`](Self::turn) is to follow.
+    /// A unit of logical time passed. A [`turn`](Self::turn) must follow.
     pub fn tick(&mut self) {
         self.node.tick();
         self.node.set_disk_full(!self.published.has_room_for_entries());
@@ -142,7 +140,7 @@ impl Driver {
         &self.node
     }
 
-    /// Takes what waits.
+    /// Takes what is queued.
     fn drain(&mut self) {
         while let Ok(fact) = self.inbox.facts.try_recv() {
             self.take_fact(fact);
@@ -265,7 +263,7 @@ impl Driver {
 
     fn carry_out(&mut self, effects: Effects) {
         let Effects { persist, messages, committed, reads, install, send_snapshots, read_log } = effects;
-        // Messages first: they need no disk, or they would still be in the node.
+        // Messages first: those that had to wait for the disk are still inside the node.
         for (to, message) in messages {
             if !self.transport.send(to, message) {
                 self.node.unreachable(to);
@@ -309,7 +307,7 @@ impl Driver {
         }
     }
 
-    /// What became of a snapshot that was offered in this turn.
+    /// The fate of a snapshot that was offered in this turn.
     fn finish_install(&mut self, wanted: Option<&crate::raft::SnapshotMeta>) {
         let Some(install) = self.install.take() else { return };
         let Install { meta, state, machine, reply, .. } = install;
@@ -324,7 +322,7 @@ impl Driver {
         self.workers.applier.submit(ApplyJob::Install(Box::new(job)));
     }
 
-    /// Forgets what nobody needs of the log any more.
+    /// Compacts the part of the log that nobody needs any more.
     fn compact(&mut self) {
         let followers = self.node.followers();
         let covered = self.state_durable.min(self.node.handed_out());
@@ -346,7 +344,7 @@ impl Driver {
             let _ = reply.send(Err(ReadError::Stopping));
         }
         let Workers { log_writer, log_storer, log_reading, applier, state_syncer } = self.workers;
-        // On a thread that may wait: a hung disk must not hold up the network's.
+        // On a blocking thread: a hanging disk must not hold up the network's thread.
         let stopped = tokio::task::spawn_blocking(move || {
             log_writer.stop();
             log_storer.stop();
@@ -369,7 +367,6 @@ fn refuse(batch: Vec<Write>, error: &WriteError) {
     }
 }
 
-/// The node's picture of itself.
 pub(crate) fn status(node: &Node) -> Status {
     Status {
         node: node.id(),

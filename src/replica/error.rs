@@ -1,10 +1,9 @@
-//! Why a replica refuses: shaped by what the caller does next.
+//! Why a replica refuses, distinguished by what the caller does next.
 
 use crate::kv::TableError;
 use crate::storage::StorageError;
 use crate::types::{Index, NodeId};
 
-/// A write was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// Certainly not applied: ask the leader, if one is known.
@@ -19,8 +18,8 @@ pub enum WriteError {
     /// Certainly not applied: too much is waiting.
     #[error("too much is waiting: {0}")]
     Overloaded(&'static str),
-    /// Certainly not applied: the disk has less room than is kept in reserve.
-    #[error("the disk of the leader is nearly full: writes are refused until there is room again")]
+    /// Certainly not applied: the disk has less room than the reserve.
+    #[error("the leader's disk is nearly full: writes are refused until there is room again")]
     NoSpace,
     /// Certainly not applied: another leader's entry took the write's place in the log.
     #[error("the write was superseded by a new leader")]
@@ -28,7 +27,7 @@ pub enum WriteError {
     /// Certainly not applied: the deadline passed while it waited to be proposed.
     #[error("the deadline passed before the write was proposed")]
     Expired,
-    /// It may yet be applied, or not.
+    /// It may have been applied, or may still be.
     #[error("{0}")]
     Unknown(&'static str),
     /// Certainly not applied: the node is stopping.
@@ -48,12 +47,10 @@ pub enum ReadError {
     /// Too many reads wait.
     #[error("too many reads are waiting")]
     Overloaded,
-    /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
 }
 
-/// Leadership was not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// Ask the leader, if one is known.
@@ -62,13 +59,12 @@ pub enum TransferError {
         /// The leader that this node follows.
         leader: Option<NodeId>,
     },
-    /// Only a voter can lead, and only another one is a change.
+    /// The target is not another voter.
     #[error("{0}")]
     BadTarget(String),
     /// The target did not take over within an election timeout.
     #[error("the transfer was abandoned: {0} did not take over in time")]
     TimedOut(NodeId),
-    /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
 }
@@ -102,27 +98,22 @@ pub enum InstallError {
     /// Another one is being received.
     #[error("another snapshot is being received; at {0}")]
     Busy(Index),
-    /// The bytes are not what they should be, or could not be stored.
+    /// The bytes are damaged, or could not be stored.
     #[error("snapshot refused: {0}")]
     Refused(String),
-    /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
 }
 
-/// A replica could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The state cannot be read.
     #[error(transparent)]
     State(#[from] TableError),
-    /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] StorageError),
-    /// The state and the log do not fit each other.
+    /// The state and the log contradict each other.
     #[error("the data directory is damaged: {0}; replace this member")]
     Damaged(String),
-    /// A thread could not be started.
     #[error("a worker thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// What clients ask. Bounded by a queue; a full one refuses.
+/// The requests of clients. Bounded by a queue, which refuses when it is full.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Replicate a command.
@@ -29,17 +29,17 @@ pub(crate) enum Request {
     Stop(oneshot::Sender<()>),
 }
 
-/// A command on its way into the log.
+/// A command to be put into the log.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) command: Bytes,
     pub(crate) deadline: Instant,
     pub(crate) reply: WriteReply,
-    /// Until it is proposed; from then on the log's tail bounds it.
+    /// Held until it is proposed; from then on the log's tail bounds it.
     pub(crate) _charge: Charge,
 }
 
-/// A share of a bound in bytes, given back when it is dropped.
+/// A share of a bound in bytes, returned on drop.
 #[derive(Debug)]
 pub(crate) struct Charge {
     used: Arc<AtomicUsize>,
@@ -51,7 +51,7 @@ impl Charge {
     pub(crate) fn take(used: &Arc<AtomicUsize>, bytes: usize, bound: usize) -> Option<Self> {
         let charge = Self { used: used.clone(), bytes };
         let before = used.fetch_add(bytes, Ordering::Relaxed);
-        // Dropped here, it gives back what it took.
+        // Dropping it here returns its share.
         (before + bytes <= bound).then_some(charge)
     }
 }
@@ -62,12 +62,9 @@ impl Drop for Charge {
     }
 }
 
-/// A write was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// Its entry.
     pub id: EntryId,
-    /// Its answer.
     pub reply: Reply,
 }
 
@@ -81,30 +78,29 @@ pub(crate) struct Install {
     pub(crate) term: Term,
     pub(crate) meta: SnapshotMeta,
     pub(crate) state: Box<dyn VerifiedState>,
-    /// The state machine over it, opened and found to be what was announced.
+    /// The state machine on top of it, opened and verified to be what was announced.
     pub(crate) machine: Machine,
     pub(crate) reply: oneshot::Sender<Result<(Term, Index), InstallError>>,
 }
 
-/// What a peer said. Bounded by a queue; a full one drops.
+/// A message from a peer. Bounded by a queue, which drops when it is full.
 #[derive(Debug)]
 pub(crate) struct PeerMessage {
     pub(crate) from: NodeId,
     pub(crate) message: Message,
 }
 
-/// What the workers and the network report. Few, bounded by the work that was given out.
+/// What the workers and the network report. Bounded by the work that they were given.
 #[derive(Debug)]
 pub(crate) enum Fact {
     /// Log writes up to this one are durable.
     Persisted(Mark),
-    /// Log writes before this one can be read from the log's store, and of it the entries up to an index.
+    /// Log writes before this one can be read from the log's store, and its entries up to an index.
     Stored(Mark, Index),
-    /// What was to be read from the log's store; `None` if it has forgotten it.
+    /// Entries read from the log's store; `None` if they were compacted.
     LogRead(LogRead, Option<LogSlice>),
     /// The state up to this entry is durable.
     StateDurable(Index),
-    /// A snapshot was installed.
     Installed(SnapshotMeta),
     /// Messages to or from a peer were lost.
     PeerLost(NodeId),

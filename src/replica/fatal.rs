@@ -1,4 +1,4 @@
-//! The end of a node whose disk or engine broke its word.
+//! The end of a node whose disk or engine broke its promise.
 
 use tokio::sync::watch;
 
@@ -27,8 +27,8 @@ impl Fatal {
         });
     }
 
-    /// Runs a worker to its end. Its failure, or its panic, is that of the node:
-    /// without it the others would go on and serve what can no longer be true.
+    /// Runs a worker to its end. Its failure or panic ends the node: otherwise the other parts would go on
+    /// and serve wrong answers.
     pub(crate) fn guard<E: std::fmt::Display>(&self, what: &str, work: impl FnOnce() -> Result<(), E>) {
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
             Ok(Ok(())) => {}

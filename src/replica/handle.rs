@@ -1,4 +1,4 @@
-//! The way into a replica, for everybody above it.
+//! The interface of a replica for the layers above.
 
 use crate::machine;
 use crate::member::Member;
@@ -21,12 +21,12 @@ use tokio::time::Instant;
 /// A loop or disk that has been silent for longer counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// A snapshot costs both ends much: one that failed is not tried again at once.
+/// A snapshot is expensive at both ends: after a failure the next one waits.
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
 /// The most bytes of commands that may wait for the loop.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 
-/// The way into a replica. Cheap to clone.
+/// The interface of a replica. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) inner: Arc<Inner>,
@@ -46,8 +46,8 @@ pub(crate) struct Inner {
 }
 
 impl Handle {
-    /// Replicates a command (its byte form) and waits until it is applied here;
-    /// only on the leader. Giving up waiting does not undo the write.
+    /// Replicates a command (in its encoding) and waits until it is applied here; only on the leader. Giving
+    /// up waiting does not undo the write.
     pub async fn write(&self, command: Bytes, deadline: Instant) -> Result<Applied, WriteError> {
         let (reply, outcome) = oneshot::channel();
         let charge = Charge::take(&self.inner.waiting_bytes, command.len(), WAITING_BYTES_MAX)
@@ -61,8 +61,8 @@ impl Handle {
         outcome.await.unwrap_or(Err(lost))
     }
 
-    /// Confirms leadership (ReadIndex) and answers the index that a linearizable
-    /// read must have applied; only on the leader.
+    /// Confirms leadership (ReadIndex) and returns the index that a linearizable read must have applied; only
+    /// on the leader.
     pub async fn read_index(&self) -> Result<Index, ReadError> {
         let (reply, outcome) = oneshot::channel();
         self.inner.requests.try_send(Request::Read(reply)).map_err(|error| match error {
@@ -106,7 +106,7 @@ impl Handle {
         self.inner.published.status()
     }
 
-    /// The same, for those who wait for a change of role, term, leader or members.
+    /// The same, changing only with role, term, leader or members.
     pub fn watch_status(&self) -> watch::Receiver<Arc<Status>> {
         self.inner.published.status_changes()
     }
@@ -126,24 +126,24 @@ impl Handle {
         self.inner.published.is_alive(SILENCE_MAX)
     }
 
-    /// A peer spoke; its message was validated. False: too much waits, and it was dropped.
+    /// Delivers a validated message from a peer. False: the queue is full, and it was dropped.
     pub fn deliver(&self, from: NodeId, message: Message) -> bool {
         self.inner.messages.try_send(PeerMessage { from, message }).is_ok()
     }
 
     /// Messages to or from a peer were lost, or its connection broke.
     pub fn peer_lost(&self, peer: NodeId) {
-        // A loop that has ended needs no facts, here and below.
+        // Here and below: if the loop has ended, nobody needs the fact.
         let _ = self.inner.facts.send(Fact::PeerLost(peer));
     }
 
     /// The sending of a snapshot ended, with the index that the peer has
-    /// applied, or without success: then another may be sent at once.
+    /// applied, or `None` after a failure: then another may be sent at once.
     pub fn snapshot_ended(&self, peer: NodeId, applied: Option<Index>) {
         let _ = self.inner.facts.send(Fact::SnapshotSent(peer, applied));
     }
 
-    /// The same; a failure is told after a pause.
+    /// The same; a failure is reported after a pause.
     pub fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
         match outcome {
             Ok(applied) => self.snapshot_ended(peer, Some(applied)),
@@ -158,8 +158,8 @@ impl Handle {
         }
     }
 
-    /// Hands leadership to another voter, to the furthest if none is named, and
-    /// waits until a new leader is known; only on the leader.
+    /// Hands leadership to another voter, the most up-to-date one if none is named, and waits until a new
+    /// leader is known; only on the leader.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, TransferError> {
         let (reply, outcome) = oneshot::channel();
         let request = Request::Transfer { to, reply };
@@ -181,8 +181,7 @@ impl Handle {
         snapshot::of(self.inner.cluster, self.view()).map(Snapshot::stream)
     }
 
-    /// Begins to take in a snapshot, on a thread that may wait for the disk. Refused if another is being received, or
-    /// if it is stale.
+    /// Starts to receive a snapshot, on a blocking thread. Refused if another one is being received, or if it is stale.
     pub fn take_in_snapshot(
         &self,
         from: NodeId,
@@ -205,8 +204,7 @@ impl Handle {
         Ok(SnapshotIntake { cluster, from, term, meta, staged, published, only_one })
     }
 
-    /// Installs what was received. Answers with this node's term and the index
-    /// that its state includes now.
+    /// Installs what was received. Returns this node's term and the index that its state includes now.
     pub async fn install(&self, received: ReceivedSnapshot) -> Result<(Term, Index), InstallError> {
         let (reply, outcome) = oneshot::channel();
         let (install, _only_one) = received.into_request(reply);

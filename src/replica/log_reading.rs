@@ -1,6 +1,8 @@
-//! Reads entries back that are no longer in memory: a thread, since it waits for the disk, and nothing else waits for it.
+//! Reads entries that are no longer in memory: a separate thread, since it waits for the disk, and nothing
+//! else waits for it.
 //!
-//! The core asks for one bounded chunk at a time for each follower, so the queue holds no more than there are followers.
+//! The core asks for one bounded chunk at a time for each follower, so the queue holds no more than there are
+//! followers.
 
 use crate::raft::LogRead;
 use crate::replica::event::Fact;
@@ -9,7 +11,6 @@ use crate::storage::{LogReader, StorageError};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// See the module.
 pub struct LogReading {
     reader: Arc<dyn LogReader>,
     bench: Bench<LogRead>,
@@ -33,7 +34,7 @@ impl LogReading {
         Ok(())
     }
 
-    /// Does one job that waits. False: none does.
+    /// Does one job. False: there is none.
     pub fn poll(&self) -> Result<bool, StorageError> {
         let Ok(read) = self.bench.queue.try_recv() else { return Ok(false) };
         self.work(read).map(|()| true)
@@ -43,7 +44,7 @@ impl LogReading {
         self.bench.busy.begin();
         let slice = self.reader.read(read.from, read.bytes_max)?;
         self.bench.busy.end();
-        // The driver ends before its workers; then nobody waits for it.
+        // The driver ends before its workers; then nobody waits for the result.
         let _ = self.facts.send(Fact::LogRead(read, slice));
         Ok(())
     }

@@ -1,25 +1,24 @@
-//! How much of the log stays although the durable state covers it.
+//! How much of the log is kept although the durable state covers it.
 //!
-//! What is kept on purpose spares followers that lag a whole snapshot (Raft §7), and a node whose state falls back:
-//! a power cut may take the end of what the engine of the state has synced (see [`storage`](crate::storage)),
-//! and then the log must still have what follows. What a peer needs once its snapshot has arrived
-//! is kept as well, or it would need another one, forever.
+//! The kept entries save lagging followers a whole snapshot (Raft §7). They also protect a node whose state
+//! falls back: a power cut may take the end of what the state's engine has synced (see
+//! [`storage`](crate::storage)), and then the log must still have what follows. What a peer needs once its
+//! snapshot has arrived is kept as well, or it would need another one, forever.
 
 use crate::raft::{Entry, FollowerProgress, Persist, ProgressState};
 use crate::replica::options::Retention;
 use crate::types::{EntryId, Index, NodeId};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Into how many pieces the part that is kept is cut, about: the log goes a piece at a time.
+/// Into about how many pieces the kept part is divided: the log is compacted a piece at a time.
 const PIECES: u64 = 32;
-/// For peers that get a snapshot the log may grow to so many times of what is kept otherwise.
+/// While peers receive snapshots the log may grow to this many times its usual size.
 const PATIENCE: u64 = 4;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct LogRetention {
     keep: Retention,
-    /// Places where the log may be cut, rising. The first one is where it begins; never empty.
+    /// Places where the log may be cut, ascending. The first is its beginning; never empty.
     places: VecDeque<Place>,
     /// The size of all entries that were written.
     bytes: u64,
@@ -27,7 +26,7 @@ pub(crate) struct LogRetention {
     needed: BTreeMap<NodeId, Index>,
 }
 
-/// An entry, and the size of all up to it.
+/// An entry, and the total size up to it.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     id: EntryId,
@@ -35,7 +34,7 @@ struct Place {
 }
 
 impl LogRetention {
-    /// For a log that begins behind `base`. The size of what was not loaded is not known, and counts nothing.
+    /// For a log that begins after `base`. The size of what was not loaded is unknown, and counts as 0.
     pub(crate) fn new(keep: Retention, base: EntryId, loaded: &[Entry]) -> Self {
         let places = VecDeque::from([Place { id: base, bytes: 0 }]);
         let mut retention = Self { keep, places, bytes: 0, needed: BTreeMap::new() };
@@ -82,12 +81,13 @@ impl LogRetention {
         self.needed.insert(peer, end);
     }
 
-    /// It did not get it. What it gets next will be newer.
+    /// The peer did not get it. The next one will be newer.
     pub(crate) fn snapshot_failed(&mut self, peer: NodeId) {
         self.needed.remove(&peer);
     }
 
-    /// Up to which entry the log may go now, if that is news. The durable state covers it up to `covered`.
+    /// The entry up to which the log may be compacted now, if it changed. The durable state covers everything
+    /// up to `covered`.
     pub(crate) fn forget(&mut self, covered: Index, followers: &[FollowerProgress]) -> Option<EntryId> {
         let limit = covered.min(self.spared(followers));
         let reached = self.places.iter().take_while(|place| place.id.index <= covered).last()?.bytes;
@@ -105,7 +105,7 @@ impl LogRetention {
         news
     }
 
-    /// Up to where nobody who gets a snapshot needs the log.
+    /// The index up to which no receiver of a snapshot needs the log.
     fn spared(&mut self, followers: &[FollowerProgress]) -> Index {
         self.needed.retain(|peer, end| {
             let waits = |follower: &FollowerProgress| {

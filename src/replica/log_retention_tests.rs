@@ -30,7 +30,7 @@ fn the_number_of_entries_that_was_asked_for_stays() {
     log.wrote(&write(entries(1, 1..=100)));
     assert_eq!(log.forget(Index(9), &[]), None, "fewer are covered than are kept");
     assert_eq!(log.forget(Index(50), &[]), Some(EntryId::new(1, 40)));
-    assert_eq!(log.forget(Index(50), &[]), None, "that is no news");
+    assert_eq!(log.forget(Index(50), &[]), None, "that is not news");
     assert_eq!(log.forget(Index(100), &[]), Some(EntryId::new(1, 90)));
 }
 

@@ -1,5 +1,5 @@
-//! Moves the log from where it is durable to where it can be read: a thread, since it waits for the disk, and nobody
-//! waits for it.
+//! Moves the log from where it is durable to where it can be read: a separate thread, since it waits for the
+//! disk, and nobody waits for it.
 
 use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
@@ -7,7 +7,6 @@ use crate::storage::{LogStorer as Storer, StorageError};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// See the module.
 pub struct LogStorer {
     storer: Box<dyn Storer>,
     busy: Arc<Busy>,
@@ -27,13 +26,13 @@ impl LogStorer {
         Ok(())
     }
 
-    /// Does a little of what there is to do. False: nothing is.
+    /// Does a bounded step. False: there was nothing to do.
     pub fn poll(&mut self) -> Result<bool, StorageError> {
         self.busy.begin();
         let stored = self.storer.step()?;
         self.busy.end();
         if let Some((mark, last)) = stored {
-            // The driver ends before its workers; then nobody waits to be told.
+            // The driver ends before its workers; then nobody waits for the report.
             let _ = self.facts.send(Fact::Stored(mark, last));
         }
         Ok(stored.is_some())

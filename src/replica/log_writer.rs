@@ -1,4 +1,4 @@
-//! The one owner of the log on disk: a thread, since it waits for the disk.
+//! The only owner of the log on disk: a separate thread, since it waits for the disk.
 
 use crate::raft::Persist;
 use crate::replica::event::Fact;
@@ -10,19 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How often the log's size is looked at, while it is written.
+/// How often the log's size is measured while it is written.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the log writer does.
 #[derive(Debug)]
 pub(crate) enum LogJob {
-    /// Make it durable.
     Write(Persist),
-    /// Forget entries up to this one.
     Compact(EntryId),
 }
 
-/// See the module.
 pub struct LogWriter {
     log: Box<dyn LogStore>,
     bench: Bench<LogJob>,
@@ -31,7 +27,7 @@ pub struct LogWriter {
     write_bytes: usize,
     published: Arc<Published>,
     facts: UnboundedSender<Fact>,
-    /// When the log's size was last looked at.
+    /// When the log's size was last measured.
     measured: Instant,
 }
 
@@ -54,7 +50,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Does one job that waits, or one group of them. False: none waits.
+    /// Does one job, or one group of them. False: there is none.
     pub fn poll(&mut self) -> Result<bool, StorageError> {
         let Some(job) = self.next.take().or_else(|| self.bench.queue.try_recv().ok()) else {
             return Ok(false);
@@ -82,7 +78,7 @@ impl LogWriter {
     }
 
     /// Group commit: whatever has queued up while the last write was under way
-    /// becomes durable with one fsync. Answers a job that does not belong to the group.
+    /// becomes durable with one fsync. Returns a job that does not belong to the group.
     fn write(&mut self, first: Persist) -> Result<Option<LogJob>, StorageError> {
         let mut bytes = size(&first);
         let mut group = vec![first];

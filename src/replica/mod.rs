@@ -8,17 +8,16 @@
 //!                                      └─────────────────────┴─────────┘
 //! ```
 //!
-//! One task owns the [`Node`](crate::raft::Node) (`driver.rs`); everybody else sends it events. Two
-//! threads own the disks: the log writer (`log_writer.rs`), which makes groups of entries
-//! durable with one fsync (`log_storer.rs` then moves them to where they can be read), and the applier (`applier.rs`), which applies committed entries in
-//! order and publishes an immutable [`View`](crate::machine::View) that reads run on, beside it and never
-//! behind it. Entries leave for the applier together with whoever waits for
-//! them (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after
-//! which the log that it covers may be forgotten.
+//! One task owns the [`Node`](crate::raft::Node) (`driver.rs`); everybody else sends it events. Two threads
+//! own the disks: the log writer (`log_writer.rs`), which makes groups of entries durable with one fsync
+//! (`log_storer.rs` then moves them to where they can be read), and the applier (`applier.rs`), which applies
+//! committed entries in order and publishes an immutable [`View`](crate::machine::View) for reads, which run
+//! concurrently and never wait for it. Entries are sent to the applier together with their waiters
+//! (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after which
+//! the log that it covers may be forgotten.
 //!
-//! Every queue that the outside can fill is bounded: full, it refuses a
-//! request and drops a message. The queues to the workers hold no more than the
-//! log's tail, which the core bounds.
+//! Every queue that can be filled from outside is bounded: when it is full, requests are refused and messages
+//! dropped. The queues to the workers hold no more than the log's tail, which the core bounds.
 
 mod advertise;
 mod applier;

@@ -1,43 +1,41 @@
-//! The numbers that steer the loop around the core.
+//! The settings of the loop around the core.
 
 use crate::settings::Timing;
 use std::time::Duration;
 
-/// Settings of a replica.
 #[derive(Clone, Debug)]
 pub struct ReplicaOptions {
     /// Settings of the core, in ticks.
     pub raft: crate::raft::Options,
-    /// The length of a tick.
     pub tick: Duration,
-    /// The most client requests that may wait for the loop; one more is refused.
+    /// The most client requests that may wait for the loop; more are refused.
     pub requests_max: usize,
-    /// The most peer messages that may wait for the loop; one more is dropped.
+    /// The most peer messages that may wait for the loop; more are dropped.
     pub messages_max: usize,
     /// The most committed entries that may wait to be applied; beyond, writes are refused.
     pub unapplied_max: u64,
-    /// How much of the log is kept behind the durable state for followers that lag.
+    /// How much of the log that the durable state covers is kept for lagging followers.
     pub retention: Retention,
     /// How often the state is made durable, so that the log can be compacted.
     pub state_sync_interval: Duration,
     /// Writes are refused while the disk has less room than this, in bytes.
     pub disk_reserve: u64,
-    /// The first reading of the whole state may take so long.
+    /// How long the first reading of the whole state may take.
     pub open_timeout: Duration,
-    /// A disk that answers nothing for so long is given up: the process ends.
+    /// A disk that does not answer for this long counts as failed: the process ends.
     pub disk_timeout: Duration,
     /// About the most bytes of entries in one write to the log.
     pub log_write_bytes: usize,
 }
 
-/// How much of the log stays although the state covers it.
+/// How much of the log is kept although the state covers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// At least so many entries…
+    /// At least this many entries…
     pub entries: u64,
     /// …unless they hold more bytes than this.
     pub bytes: usize,
-    /// In any case so many bytes of entries: what a power cut may take from the end of the durable state.
+    /// In any case this many bytes of entries: what a power cut may take from the end of the durable state.
     pub window: u64,
 }
 
@@ -48,7 +46,7 @@ impl Default for Retention {
 }
 
 impl ReplicaOptions {
-    /// Settings that follow from the timing.
+    /// Derives the settings from the timing.
     pub fn new(timing: &Timing, retention: Retention) -> Self {
         let ticks = |time: Duration| {
             u32::try_from(time.as_nanos().div_ceil(timing.tick.as_nanos())).unwrap_or(u32::MAX)

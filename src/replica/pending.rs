@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 /// Writes that were proposed and not yet committed, by their place in the log.
 ///
-/// A place can have several: an entry that this node proposed as leader may
-/// have been overwritten, and another proposed in its place, before either fate is known.
+/// A place can have several: an entry that this node proposed as leader may have been overwritten, and
+/// another one proposed in its place, before the fate of either is known.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     by_place: BTreeMap<(Index, EntryId), WriteReply>,
 }
 
-/// A committed entry with whoever waits for it.
+/// A committed entry with its waiter.
 pub(crate) type Committed = (Entry, Option<WriteReply>);
 
 impl Pending {
@@ -23,8 +23,8 @@ impl Pending {
         self.by_place.insert((id.index, id), reply);
     }
 
-    /// Joins committed entries with their waiters. Whoever waited for another
-    /// entry in one of these places learns, truthfully, that it will never be applied.
+    /// Joins committed entries with their waiters. Waiters for other entries in these places learn that those
+    /// will never be applied.
     pub(crate) fn join(&mut self, entries: Vec<Entry>) -> Vec<Committed> {
         entries.into_iter().map(|entry| self.join_one(entry)).collect()
     }
@@ -40,14 +40,14 @@ impl Pending {
             if id == entry.id {
                 waiter = Some(reply);
             } else {
-                // The waiter may have gone; nobody else needs to know.
+                // If the waiter is gone, nobody else needs to know.
                 let _ = reply.send(Err(WriteError::Superseded));
             }
         }
         (entry, waiter)
     }
 
-    /// A snapshot jumped over these places: what was applied there is not known.
+    /// A snapshot skipped these places: what was applied there is not known.
     pub(crate) fn jump(&mut self, through: Index) {
         while let Some(first) = self.by_place.first_entry() {
             if first.key().0 > through {
@@ -59,7 +59,7 @@ impl Pending {
         }
     }
 
-    /// The node stops.
+    /// Answers all waiters, as the node stops.
     pub(crate) fn abandon(&mut self) {
         for (_, reply) in std::mem::take(&mut self.by_place) {
             let _ = reply.send(Err(WriteError::Unknown("the node stopped before the write was committed")));

@@ -1,4 +1,4 @@
-//! What the loop and the applier let everyone see, without locks.
+//! What the loop and the applier publish, without locks.
 
 use crate::machine::{Saver, View};
 use crate::raft::Members;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// The room left on the disk. Followers take entries for longer than a leader
-/// takes writes, so that what was proposed just before still finds a majority.
+/// The room left on the disk. Followers accept entries for longer than a leader accepts writes, so that the
+/// last proposals still find a majority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// More than the reserve.
@@ -22,13 +22,12 @@ pub(crate) enum Room {
     Gone,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Published {
     view: ArcSwap<View>,
     /// Saves the state that the view is of.
     saver: ArcSwap<Saver>,
-    /// How far the view is: what waiting reads wake up for.
+    /// The progress of the view, which wakes up waiting reads.
     progress: watch::Sender<(Index, Revision)>,
     status: ArcSwap<Status>,
     /// The same, sent only when role, term, leader or members change.
@@ -44,9 +43,9 @@ pub(crate) struct Published {
     start: Instant,
     /// When the loop last turned, in milliseconds after `start`.
     turned: AtomicU64,
-    /// How often it has turned.
+    /// How many turns the loop has taken.
     turns: AtomicU64,
-    /// For how long the log's disk has been silent, in milliseconds.
+    /// How long the log's disk has been silent, in milliseconds.
     disk_silent: AtomicU64,
 }
 
@@ -73,14 +72,14 @@ impl Published {
         }
     }
 
-    /// Readers see this from now on.
+    /// Publishes a view for readers.
     pub(crate) fn publish(&self, view: View) {
         let progress = (view.applied().index, view.revision());
         self.view.store(Arc::new(view));
         self.progress.send_replace(progress);
     }
 
-    /// Readers see another state from now on.
+    /// Publishes another state for readers.
     pub(crate) fn replace(&self, view: View, saver: Saver) {
         self.saver.store(Arc::new(saver));
         self.publish(view);
@@ -144,7 +143,7 @@ impl Published {
         self.log_bytes.load(Ordering::Relaxed) + self.state_bytes.load(Ordering::Relaxed)
     }
 
-    /// Answers whether that is news.
+    /// Returns whether it changed.
     pub(crate) fn set_room(&self, room: Room) -> bool {
         self.room.swap(room as u8, Ordering::Relaxed) != room as u8
     }
@@ -154,12 +153,12 @@ impl Published {
         self.room.load(Ordering::Relaxed) == Room::Enough as u8
     }
 
-    /// Whether entries of any origin are taken.
+    /// Whether entries of any origin are accepted.
     pub(crate) fn has_room_for_entries(&self) -> bool {
         self.room.load(Ordering::Relaxed) != Room::Gone as u8
     }
 
-    /// The loop ends on request and turns no more.
+    /// The loop has ended on request.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -168,7 +167,7 @@ impl Published {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// The loop has turned; the log's disk has been silent for so long.
+    /// The loop has taken a turn; `silent` is how long the log's disk has been silent.
     pub(crate) fn turned(&self, disk_silent: Duration) {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.turned.store(millis(self.start.elapsed()), Ordering::Relaxed);

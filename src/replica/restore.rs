@@ -1,4 +1,4 @@
-//! What the log and the state say, joined, and as much of the log as must be in memory.
+//! Joins the restored log and state, with as much of the log as must be in memory.
 
 use crate::machine::Machine;
 use crate::raft::{Entry, Options, Restored};
@@ -6,7 +6,7 @@ use crate::replica::error::StartError;
 use crate::storage::{LogReader, RestoredLog, decode_members};
 use crate::types::EntryId;
 
-/// Joins them, or says why they cannot both be right.
+/// Joins them, or says why they contradict each other.
 pub(crate) fn join(
     machine: &Machine,
     mut log: RestoredLog,
@@ -19,14 +19,14 @@ pub(crate) fn join(
         // The log is only compacted below what the state holds durably.
         let begin = log.base;
         return Err(StartError::Damaged(format!(
-            "the log begins behind {begin}, but the state ends at {applied}"
+            "the log begins after {begin}, but the state ends at {applied}"
         )));
     }
     load_back_to(applied, &mut log, reader, options)?;
     let holds = applied == log.tail_base || log.entries.iter().any(|entry| entry.id == applied);
     if !holds && installed != Some(applied) {
-        // Entries are applied only when they are durable here. Without a snapshot the
-        // state can be ahead of the log only if the log has lost what was promised.
+        // Entries are applied only when they are durable here. Without a snapshot, the state can be ahead of
+        // the log only if the log has lost something promised.
         return Err(StartError::Damaged(format!(
             "the state includes entry {applied}, but the log ends at {}: its end is lost",
             log.last()
@@ -44,7 +44,7 @@ pub(crate) fn join(
     })
 }
 
-/// What is not applied is handed out from memory, so it must be there: what was not loaded of it is read.
+/// Unapplied entries are handed out from memory, so the missing ones are read.
 fn load_back_to(
     applied: EntryId,
     log: &mut RestoredLog,

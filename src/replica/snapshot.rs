@@ -1,5 +1,5 @@
-//! Snapshots on their way out of and into a replica. The state store *is* the
-//! snapshot: a file is made while it is read, at one index, beside all writes.
+//! Sending and receiving snapshots. The state store *is* the snapshot: a file is encoded while it is read, at
+//! one index, concurrently with writes.
 
 use crate::machine::{Machine, View};
 use crate::raft::SnapshotMeta;
@@ -12,7 +12,7 @@ use crate::types::{ClusterId, Index, NodeId, Term};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Pieces that wait for the reader, about 256 KiB each.
+/// How many pieces may wait for the reader, about 256 KiB each.
 const PIECES_AHEAD: usize = 4;
 
 /// The file of a view. Nothing is read yet.
@@ -21,14 +21,14 @@ pub(crate) fn of(cluster: ClusterId, view: Arc<View>) -> Result<Snapshot, Snapsh
     let last = view.applied();
     let header = SnapshotHeader { cluster, last, members, revision: view.revision() };
     let meta = header.meta();
-    // Looks at every key when it is first called, so not here.
+    // The first call looks at every key, so not here.
     let pieces = std::iter::once(()).flat_map(move |()| -> Box<dyn Iterator<Item = _> + Send> {
         match view.export() {
             Ok(records) => {
                 let pieces = snapshot::encode(&header, records);
                 Box::new(pieces.map(|piece| piece.map_err(|error| SnapshotError(error.to_string()))))
             }
-            // Whoever reads takes a newer view next time.
+            // The next attempt takes a newer view.
             Err(refusal) => Box::new(std::iter::once(Err(SnapshotError(refusal.to_string())))),
         }
     });
@@ -36,7 +36,7 @@ pub(crate) fn of(cluster: ClusterId, view: Arc<View>) -> Result<Snapshot, Snapsh
 }
 
 impl Snapshot {
-    /// Reads it on a thread that may wait for the disk, and for its reader.
+    /// Reads it on a blocking thread, which waits for the disk and for the reader.
     pub fn stream(self) -> SnapshotStream {
         let (sender, chunks) = mpsc::channel(PIECES_AHEAD);
         tokio::task::spawn_blocking(move || {
@@ -51,8 +51,7 @@ impl Snapshot {
     }
 }
 
-/// Takes in a snapshot, one at a time. Its calls wait for the disk. Dropping it
-/// discards what came.
+/// Receives a snapshot, one at a time. Its calls wait for the disk. Dropping it discards what was received.
 #[derive(Debug)]
 pub struct SnapshotIntake {
     pub(crate) cluster: ClusterId,
@@ -64,8 +63,7 @@ pub struct SnapshotIntake {
     pub(crate) only_one: OwnedSemaphorePermit,
 }
 
-/// A snapshot that has arrived in full, was verified and is durable. Dropping it
-/// discards it.
+/// A snapshot that was received in full, verified and made durable. Dropping it discards it.
 #[derive(Debug)]
 pub struct ReceivedSnapshot {
     pub(crate) from: NodeId,
@@ -77,11 +75,11 @@ pub struct ReceivedSnapshot {
 }
 
 impl SnapshotIntake {
-    /// Takes the next piece of the file. After an error only dropping is of use.
+    /// Takes the next piece of the file. After an error it can only be dropped.
     pub fn push(&mut self, data: &[u8]) -> Result<(), InstallError> {
         if !self.published.has_room_for_proposals() {
             return Err(InstallError::Refused(
-                "the disk has no room for a second state beside the reserve".into(),
+                "the disk has no room for a second state in addition to the reserve".into(),
             ));
         }
         self.staged.push(data).map_err(refused)
@@ -96,7 +94,7 @@ impl SnapshotIntake {
             return Err(InstallError::Refused("the file is not what its sender announced".into()));
         }
         let machine = Machine::open(state.table()).map_err(refused)?;
-        // Before the old state is given up: what was announced must be what came.
+        // Before the old state is replaced: what was received must be what was announced.
         if machine.applied() != meta.last || decode_members(machine.members()) != Ok(meta.members.clone()) {
             return Err(InstallError::Refused("the state is not what its sender announced".into()));
         }
@@ -105,7 +103,7 @@ impl SnapshotIntake {
 }
 
 impl ReceivedSnapshot {
-    /// The request to install it; the second half is to be held until it is answered.
+    /// The request to install it; the second half must be kept until it is answered.
     pub(crate) fn into_request(
         self,
         reply: tokio::sync::oneshot::Sender<Result<(Term, Index), InstallError>>,

@@ -1,4 +1,4 @@
-//! Receives a snapshot for those who may not wait for the disk themselves.
+//! Receives a snapshot for async callers.
 
 use crate::raft::SnapshotMeta;
 use crate::replica::error::InstallError;
@@ -7,7 +7,7 @@ use crate::replica::snapshot::{SnapshotIntake, blocking};
 use crate::types::{Index, NodeId, Term};
 use bytes::Bytes;
 
-/// Takes in a snapshot on threads that may wait for the disk.
+/// Receives a snapshot on blocking threads.
 #[derive(Debug)]
 pub struct SnapshotReceiver {
     handle: Handle,

@@ -29,48 +29,35 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// What a replica is made of.
 pub struct Start {
-    /// The cluster.
     pub cluster: ClusterId,
-    /// This node.
     pub node: NodeId,
-    /// The members of a new cluster; later ones come from the log.
+    /// The members of a new cluster; later changes come from the log.
     pub founders: Members,
-    /// Settings.
     pub options: ReplicaOptions,
     /// Makes election timeouts random.
     pub seed: u64,
-    /// The log on disk.
     pub log: Box<dyn LogStore>,
-    /// What moves the log to where it can be read.
+    /// Moves the log to where it can be read.
     pub storer: Box<dyn Storer>,
-    /// What the log held.
     pub restored: RestoredLog,
-    /// The state on disk.
     pub states: Arc<dyn StateStore>,
-    /// The way to the peers.
     pub transport: Arc<dyn Transport>,
-    /// Ends the process.
     pub fatal: Fatal,
 }
 
-/// A replica that is not running: no thread, no clock. Whoever calls its parts
-/// (threads, or a simulator) decides on the order of things.
+/// The parts of a replica that is not running: no thread, no clock. The caller (threads, or a simulator)
+/// decides on the order of events.
 pub struct Parts {
-    /// The way in.
     pub handle: Handle,
     /// The loop's turns.
     pub driver: Driver,
-    /// Owns the log.
     pub log_writer: LogWriter,
     /// Moves it to where it can be read.
     pub log_storer: LogStorer,
-    /// Reads it for followers that lag.
+    /// Reads the log for lagging followers.
     pub log_reading: LogReading,
-    /// Owns the state machine.
     pub applier: Applier,
-    /// Makes the state durable.
     pub state_syncer: StateSyncer,
 }
 
@@ -176,7 +163,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     Ok(Parts { handle, driver, log_writer, log_storer, log_reading, applier, state_syncer })
 }
 
-/// The first reading of everything. The engine may hang or panic over damage.
+/// Reads everything for the first time. The engine may hang or panic because of damage.
 fn open(table: Arc<dyn Table>, timeout: Duration) -> Result<Machine, StartError> {
     match watched("open-state", timeout, move || Machine::open(table)) {
         Ok(machine) => Ok(machine?),

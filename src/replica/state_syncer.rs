@@ -1,6 +1,5 @@
-//! Makes the state durable from time to time, beside the applier, so that the
-//! log that it covers can be forgotten. No write waits for it: what was
-//! acknowledged is durable in the log.
+//! Makes the state durable from time to time, concurrently with the applier, so that the log that it covers
+//! can be compacted. No write waits for it: acknowledged writes are durable in the log.
 
 use crate::kv::TableError;
 use crate::replica::event::Fact;
@@ -12,14 +11,13 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// How often the room on the disk is looked at.
+/// How often the free space on the disk is checked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// It is given no jobs; the end of its queue is its end, after a last sync.
+/// It gets no jobs; when its queue is closed it ends, after a last sync.
 #[derive(Debug)]
 pub(crate) enum NoJob {}
 
-/// See the module.
 pub struct StateSyncer {
     pub(crate) states: Arc<dyn StateStore>,
     pub(crate) published: Arc<Published>,
@@ -54,7 +52,8 @@ impl StateSyncer {
 
     /// Makes the state durable as far as it is published.
     pub fn sync(&mut self) -> Result<(), TableError> {
-        // The order matters: what is saved is in its table. A table that is replaced meanwhile is durable already.
+        // The order matters: what was saved is in this table. If the table was replaced meanwhile, the new
+        // one is durable already.
         let applied = self.published.saver().save()?.index;
         let table = self.states.table();
         if applied > self.durable {
@@ -67,8 +66,8 @@ impl StateSyncer {
         Ok(())
     }
 
-    /// A disk that is really full is the end of the engine, so writes are
-    /// refused while there is room left, and taken again when there is more.
+    /// The engine does not survive a disk that is really full, so writes are refused while there is still
+    /// some room, and accepted again when there is more.
     pub fn look_at_room(&self) {
         match self.states.free_bytes() {
             Ok(free) => {
@@ -81,7 +80,7 @@ impl StateSyncer {
                 if self.published.set_room(room) {
                     match room {
                         Room::Enough => {
-                            tracing::info!(free, reserve, "the disk has room again: writes are taken")
+                            tracing::info!(free, reserve, "the disk has room again: writes are accepted")
                         }
                         Room::Low => tracing::error!(
                             free,
@@ -91,7 +90,7 @@ impl StateSyncer {
                         Room::Gone => tracing::error!(
                             free,
                             reserve,
-                            "the disk is nearly full: no log entries are taken"
+                            "the disk is nearly full: no log entries are accepted"
                         ),
                     }
                 }

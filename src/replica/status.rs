@@ -1,18 +1,14 @@
-//! What a replica knows of itself, published after every turn of the loop.
+//! The status of a replica, published after every turn of the loop.
 
 use crate::raft::{FollowerProgress, Members, RoleName};
 use crate::types::{EntryId, Index, NodeId, Term};
 use std::sync::Arc;
 
-/// A picture of the consensus side of a node. The state's side is in
-/// [`View`](crate::machine::View).
+/// The status of a node's consensus. For that of its state see [`View`](crate::machine::View).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// This node.
     pub node: NodeId,
-    /// Its role.
     pub role: RoleName,
-    /// Its term.
     pub term: Term,
     /// The leader that it follows, itself if it leads.
     pub leader: Option<NodeId>,
@@ -22,7 +18,7 @@ pub struct Status {
     pub last: EntryId,
     /// The last entry of the log that is on stable storage.
     pub durable: Index,
-    /// Entries up to here are gone from the log.
+    /// Entries up to here were compacted.
     pub compacted: Index,
     /// The members in force.
     pub members: Arc<Members>,

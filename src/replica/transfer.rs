@@ -1,11 +1,11 @@
-//! Hand-overs of leadership that someone waits for.
+//! Transfers of leadership, and who waits for them.
 
 use crate::raft::{Node, RoleName, TransferRefused};
 use crate::replica::error::TransferError;
 use crate::types::{NodeId, Term};
 use tokio::sync::oneshot;
 
-/// The one hand-over under way, if any.
+/// The transfer under way, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
     waiting: Option<Waiting>,
@@ -19,7 +19,7 @@ struct Waiting {
 }
 
 impl Transfers {
-    /// Starts a hand-over, to the voter that is furthest if none is named.
+    /// Starts a transfer, to the most up-to-date voter if none is named.
     pub(crate) fn begin(
         &mut self,
         node: &mut Node,
@@ -73,6 +73,6 @@ fn explain(refused: TransferRefused, to: NodeId) -> TransferError {
     match refused {
         TransferRefused::NotLeader(leader) => TransferError::NotLeader { leader },
         TransferRefused::NotVoter => TransferError::BadTarget(format!("node {to} is not another voter")),
-        TransferRefused::Busy => TransferError::BadTarget("another hand-over is under way".into()),
+        TransferRefused::Busy => TransferError::BadTarget("another transfer is under way".into()),
     }
 }

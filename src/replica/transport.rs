@@ -1,4 +1,4 @@
-//! The way to the other nodes: the seam between the loop and the network.
+//! The interface between the loop and the network.
 
 use crate::raft::{Message, SnapshotMeta};
 use crate::types::{NodeId, Term};
@@ -6,27 +6,24 @@ use bytes::Bytes;
 use std::fmt;
 use tokio::sync::mpsc;
 
-/// Carries messages to peers. Real: [`peers`](crate::peers), over gRPC.
+/// Sends messages to peers. The real one is [`peers`](crate::peers), over gRPC.
 ///
-/// What it carries may be lost (Raft repairs that), but what it knows to be
-/// lost it reports through [`Handle::peer_lost`](crate::replica::Handle::peer_lost).
+/// Messages may be lost (Raft repairs that), but losses that it knows of are reported through
+/// [`Handle::peer_lost`](crate::replica::Handle::peer_lost).
 pub trait Transport: Send + Sync + 'static {
     /// Queues a message and returns at once. False: the queue is full or the
     /// peer unknown, and the message is dropped.
     fn send(&self, to: NodeId, message: Message) -> bool;
 
-    /// Starts to send a snapshot to a peer, in the background and on a
-    /// connection of its own, and reports the outcome through
-    /// [`Handle::snapshot_sent`](crate::replica::Handle::snapshot_sent).
+    /// Starts to send a snapshot to a peer, in the background and on a separate connection, and reports the
+    /// outcome through [`Handle::snapshot_sent`](crate::replica::Handle::snapshot_sent).
     fn send_snapshot(&self, to: NodeId, term: Term, snapshot: Snapshot);
 }
 
-/// A snapshot to be sent.
 pub struct Snapshot {
-    /// What it covers.
     pub meta: SnapshotMeta,
-    /// The bytes of its file, in order, made while they are read: each call of
-    /// `next` may wait for the disk. An error means that the file broke off.
+    /// The bytes of its file, in order, encoded while they are read: each call of `next` may wait for the
+    /// disk. An error means that the file is incomplete.
     pub pieces: Box<dyn Iterator<Item = Result<Bytes, SnapshotError>> + Send>,
 }
 
@@ -36,12 +33,11 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// The bytes of a snapshot file, made while they are read. Dropping it ends the making.
+/// The bytes of a snapshot file, encoded while they are read. Dropping it stops the encoding.
 #[derive(Debug)]
 pub struct SnapshotStream {
-    /// What it covers.
     pub meta: SnapshotMeta,
-    /// The file, in order. Ends after the last piece; an error means that it broke off.
+    /// The file, in order. Ends after the last piece; an error means that it is incomplete.
     pub chunks: mpsc::Receiver<Result<Bytes, SnapshotError>>,
 }
 

@@ -1,9 +1,8 @@
 //! A thread that ends a node whose disk hangs.
 //!
-//! A thread of its own: a read may hang on the loop's own thread, and what ends
-//! the process in order may wait for the same disk. It counts its own looks and
-//! trusts no clock, since a process that was stopped for an hour (SIGSTOP, a paused
-//! machine) has a disk that was silent for an hour and is well.
+//! A separate thread, since a read may hang on the loop's own thread, and an orderly end of the process may
+//! wait for the same disk. It counts its own checks and trusts no clock, since a process that was paused for
+//! an hour (SIGSTOP, a paused machine) has a disk that was silent for an hour and is fine.
 
 use crate::replica::busy::Busy;
 use crate::replica::fatal::Fatal;
@@ -11,9 +10,8 @@ use crate::replica::published::Published;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long an orderly end may take after the node is lost.
+/// How long an orderly end may take after a fatal error.
 const GRACE: Duration = Duration::from_secs(3);
 /// The exit code of a process that could not end in order (EX_IOERR).
 const EXIT_CODE: i32 = 74;
@@ -45,7 +43,7 @@ struct Watchdog {
     silence_max: Duration,
 }
 
-/// For how many looks in a row something has been at the same work.
+/// For how many checks in a row something has been at the same piece of work.
 #[derive(Default)]
 struct Stuck {
     at: Option<u64>,
@@ -61,14 +59,14 @@ impl Stuck {
 }
 
 impl Watchdog {
-    /// Looks once. False: there is nothing to watch any more.
+    /// Checks once. False: there is nothing to watch any more.
     fn look(&mut self) -> bool {
         std::thread::sleep(INTERVAL);
         let Some(published) = self.published.upgrade().filter(|published| !published.is_stopping()) else {
             return false; // Whoever stops a replica bounds the time itself.
         };
         if let Some(reason) = self.fatal.reason() {
-            // Not to keep alive what it waits for.
+            // Must not keep alive what it waits for.
             drop(published);
             std::thread::sleep(GRACE);
             if self.published.strong_count() == 0 {
@@ -80,7 +78,7 @@ impl Watchdog {
         for (clock, stuck) in &mut self.workers {
             if stuck.look(clock.current()) >= self.silence_max {
                 self.fatal.fail(format!(
-                    "the disk has not answered for {:?}; what was written last may be lost",
+                    "the disk has not answered for {:?}; the last writes may be lost",
                     self.silence_max
                 ));
             }

@@ -7,8 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// A queue of jobs, and the thread that does them, if it has one. Dropping it
-/// ends the thread once its work is done.
+/// A queue of jobs, and the thread that does them, if any. Dropping it ends the thread once its work is done.
 #[derive(Debug)]
 pub(crate) struct Worker<Job> {
     jobs: mpsc::Sender<Job>,
@@ -16,7 +15,7 @@ pub(crate) struct Worker<Job> {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where the work comes from, for whoever does it.
+/// The receiving end of the queue, for whatever does the work.
 #[derive(Debug)]
 pub(crate) struct Bench<Job> {
     pub(crate) queue: mpsc::Receiver<Job>,
@@ -24,7 +23,7 @@ pub(crate) struct Bench<Job> {
 }
 
 impl<Job> Worker<Job> {
-    /// A queue whose work nobody does yet.
+    /// A queue without a thread.
     pub(crate) fn new() -> (Self, Bench<Job>) {
         let (jobs, queue) = mpsc::channel();
         let busy = Arc::new(Busy::default());
@@ -51,7 +50,7 @@ impl<Job> Worker<Job> {
         let _ = self.jobs.send(job);
     }
 
-    /// For how long the thread has waited for the disk.
+    /// How long the thread has been waiting for the disk.
     pub(crate) fn busy(&self) -> Duration {
         self.busy.elapsed()
     }

@@ -1,4 +1,4 @@
-//! One node as a process: what is started in which order, and how it stops.
+//! One node as a process: the order of its start and stop.
 //!
 //! ```text
 //! start   open the data directory ─▶ bind both listeners ─▶ introduce a new directory to the others
@@ -41,9 +41,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Opening includes the repair of what a crash left; a larger state takes longer.
+/// Opening includes recovery from a crash; a larger state takes longer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-/// A stop takes no longer than the sum of these.
+/// A stop takes at most the sum of these.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
 const END_TIMEOUT: Duration = Duration::from_secs(3);
@@ -66,7 +66,6 @@ struct Server {
     signals: Signals,
 }
 
-/// A listener's task.
 type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
 
 impl Server {
@@ -102,7 +101,7 @@ impl Server {
             transport: Arc::new(peers.clone()),
             fatal: fatal.clone(),
         };
-        // It reads the whole state: not on the network's thread.
+        // It reads the whole state, so not on the network's thread.
         let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
         let handle =
             started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
@@ -173,7 +172,7 @@ impl Server {
     }
 }
 
-/// A listener never ends by itself.
+/// The error for a listener that ended, which it never does by itself.
 fn ended(
     whom: &'static str,
     outcome: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>,
@@ -199,7 +198,7 @@ async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
         open_timeout: OPEN_TIMEOUT,
     };
     if !config.fsync {
-        tracing::warn!("--unsafe-no-fsync: a power cut takes writes that were acknowledged");
+        tracing::warn!("--unsafe-no-fsync: a power cut may lose acknowledged writes");
     }
     match tokio::task::spawn_blocking(move || storage::open(&options)).await {
         Ok(opened) => Ok(opened?),
@@ -271,7 +270,7 @@ fn durability(config: &ServeConfig) -> &'static str {
     if config.fsync { "fdatasync" } else { "UNSAFE: no fsync" }
 }
 
-/// The data directory's memory of the peers, for their connections.
+/// The data directory's record of the peers' directories, for the connections.
 struct Known(Mutex<PeerDirectories>);
 
 impl KnownDirectories for Known {

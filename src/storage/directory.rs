@@ -20,7 +20,6 @@ impl Layout {
         Self { root: root.to_owned() }
     }
 
-    /// The directory itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -50,7 +49,6 @@ impl Layout {
         self.root.join("CURRENT")
     }
 
-    /// A generation of the state.
     pub(crate) fn state(&self, generation: u64) -> PathBuf {
         self.root.join(format!("state-{generation:06}"))
     }

@@ -10,14 +10,11 @@ use std::time::Duration;
 /// and the node must stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
-    /// The file system refused.
     #[error("cannot {action} {}: {reason}", path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
-        /// On what.
         path: PathBuf,
-        /// What the system said.
         reason: String,
     },
     /// sled failed, or panicked.
@@ -29,9 +26,7 @@ pub enum StorageError {
     Engine {
         /// What was tried, as a verb.
         action: &'static str,
-        /// The engine's directory.
         path: PathBuf,
-        /// What it said.
         reason: String,
     },
     /// The data read is not what was written. Nothing is skipped or truncated, since what follows may have
@@ -41,14 +36,7 @@ pub enum StorageError {
          the others have its data",
         path.display()
     )]
-    Damaged {
-        /// The directory or file.
-        path: PathBuf,
-        /// Which record.
-        record: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Damaged { path: PathBuf, record: String, reason: String },
 }
 
 impl StorageError {
@@ -63,7 +51,6 @@ impl StorageError {
         matches!(self, Self::Io { reason, .. } if codes.iter().any(|code| reason.ends_with(code)))
     }
 
-    /// A damaged record.
     pub(crate) fn damaged(path: &Path, record: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), record: record.into(), reason: reason.into() }
     }
@@ -79,7 +66,6 @@ pub enum OpenError {
         dir.display()
     )]
     NotOurs {
-        /// The directory.
         dir: PathBuf,
         /// The name of one of them.
         found: String,
@@ -91,11 +77,8 @@ pub enum OpenError {
         dir.display()
     )]
     OtherCluster {
-        /// The directory.
         dir: PathBuf,
-        /// The cluster in the identity file.
         found: ClusterId,
-        /// Its token.
         found_token: String,
         /// The token of the settings.
         expected_token: String,
@@ -106,18 +89,7 @@ pub enum OpenError {
          Check --data-dir and --name; two nodes never share a directory",
         dir.display()
     )]
-    OtherNode {
-        /// The directory.
-        dir: PathBuf,
-        /// The node in the identity file.
-        found: NodeId,
-        /// Its name.
-        found_name: String,
-        /// The node of the settings.
-        expected: NodeId,
-        /// Its name.
-        expected_name: String,
-    },
+    OtherNode { dir: PathBuf, found: NodeId, found_name: String, expected: NodeId, expected_name: String },
     /// It was written by a later version of Kontiki.
     #[error(
         "{} was written in format {found}, but this version of Kontiki reads up to format {newest}. \
@@ -125,9 +97,7 @@ pub enum OpenError {
         path.display()
     )]
     NewerFormat {
-        /// The identity file.
         path: PathBuf,
-        /// Its format.
         found: u64,
         /// The newest format that this version reads.
         newest: u32,
@@ -139,9 +109,7 @@ pub enum OpenError {
         path.display()
     )]
     OlderFormat {
-        /// The identity file.
         path: PathBuf,
-        /// Its format.
         found: u64,
         /// The oldest format that this version reads.
         oldest: u32,
@@ -154,7 +122,6 @@ pub enum OpenError {
         holder.as_ref().map(|pid| format!(" ({pid})")).unwrap_or_default()
     )]
     Locked {
-        /// The directory.
         dir: PathBuf,
         /// The other process's id, if it left one.
         holder: Option<String>,
@@ -165,30 +132,16 @@ pub enum OpenError {
          member made (its votes, its acknowledgements): restore it, or replace this member with a new one",
         path.display()
     )]
-    Missing {
-        /// What is gone.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// The engine hangs.
     #[error(
         "{}: opening did not end within {timeout:?}. The disk or the engine's files failed; if the disk is merely \
          slow, raise the timeout, else replace this member",
         dir.display()
     )]
-    Hung {
-        /// The directory.
-        dir: PathBuf,
-        /// How long was waited.
-        timeout: Duration,
-    },
-    /// The engine panicked.
+    Hung { dir: PathBuf, timeout: Duration },
     #[error("{}: opening panicked: {reason}. The disk or the engine's files failed; replace this member", dir.display())]
-    Panicked {
-        /// The directory.
-        dir: PathBuf,
-        /// The panic's message.
-        reason: String,
-    },
+    Panicked { dir: PathBuf, reason: String },
     /// Reading or writing it failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -202,13 +155,7 @@ pub enum StageError {
     File(#[from] SnapshotFileError),
     /// The snapshot is of another cluster.
     #[error("the snapshot is of cluster {found}, this node belongs to cluster {expected}")]
-    OtherCluster {
-        /// The cluster in its header.
-        found: ClusterId,
-        /// This node's.
-        expected: ClusterId,
-    },
-    /// The disk failed.
+    OtherCluster { found: ClusterId, expected: ClusterId },
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

@@ -25,9 +25,7 @@ pub struct Identity {
     pub founders: BTreeMap<NodeId, String>,
     /// The token that the cluster's id is derived from.
     pub cluster_token: String,
-    /// The node.
     pub node: NodeId,
-    /// The node's name.
     pub name: String,
     /// A random number, chosen when the directory was created. A member that comes back with another one was
     /// wiped: it has forgotten its votes and acknowledgements.
@@ -53,7 +51,6 @@ struct Content {
     introduced: bool,
 }
 
-/// The identity and its file.
 #[derive(Debug)]
 pub struct IdentityFile {
     path: PathBuf,
@@ -62,7 +59,6 @@ pub struct IdentityFile {
 }
 
 impl IdentityFile {
-    /// What it says.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -102,9 +102,7 @@ use std::sync::Arc;
 /// The page cache of the log's store: it is written in order, and read at the start and for followers that lag.
 const LOG_CACHE_BYTES: u64 = 8 << 20;
 
-/// An open data directory.
 pub struct Storage {
-    /// Whose it is.
     pub identity: IdentityFile,
     /// The directories that the peers presented.
     pub peers: PeerDirectories,
@@ -114,7 +112,6 @@ pub struct Storage {
     pub storer: Box<dyn LogStorer>,
     /// The log's content.
     pub restored: RestoredLog,
-    /// The state.
     pub states: Arc<dyn StateStore>,
 }
 

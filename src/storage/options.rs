@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a data directory is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The directory; created if it does not exist.
@@ -23,7 +22,6 @@ pub struct Options {
     pub name: String,
     /// False (`--unsafe-no-fsync`): a power cut may lose acknowledged writes.
     pub fsync: bool,
-    /// How the log is kept.
     pub log: LogSettings,
     /// The page cache of the state, in bytes.
     pub cache_bytes: u64,

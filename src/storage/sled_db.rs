@@ -1,5 +1,5 @@
-//! One sled database, with what sled 0.34.7 lacks for a promise of durability.
-//! The facts are listed in [`storage`](crate::storage); each cure says which it is for.
+//! One sled database, with what sled 0.34.7 lacks for durability. The facts are listed in
+//! [`storage`](crate::storage); each cure names its fact.
 
 use crate::storage::error::StorageError;
 use crate::storage::fsync;
@@ -12,16 +12,13 @@ use std::time::{Duration, Instant};
 /// How a database is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct SledSettings {
-    /// Where.
     pub dir: PathBuf,
     /// The size of sled's segments, at most 16 MiB and fixed when the database is created.
     ///
-    /// Fact 3: a page larger than a quarter of it leaves the log for a file that is
-    /// never synced. A leaf page holds up to 16 records, and up to 21 for a
-    /// moment (17 before it splits, 3 of a merged neighbour, one more); an index
-    /// page up to 321 keys (257, 63, 1). The users' limits on keys and values follow from that.
+    /// Fact 3: a page larger than a quarter of it leaves the log for a file that is never synced. A leaf page
+    /// holds up to 16 records, and briefly up to 21 (17 before it splits, 3 of a merged neighbour, one more);
+    /// an index page up to 321 keys (257, 63, 1). The users' limits on keys and values follow from that.
     pub segment_bytes: usize,
-    /// The page cache in bytes.
     pub cache_bytes: u64,
     /// How often sled's own thread writes back and, above all, moves live pages
     /// out of half-dead segments so that these can be used again. `None`: never.
@@ -71,7 +68,6 @@ impl SledDb {
         Ok(this)
     }
 
-    /// The database's directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.settings.dir
     }
@@ -93,7 +89,7 @@ impl SledDb {
 
     /// Returns when everything written before the call is on stable storage.
     pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
-        // Fact 1: flush() hands the data to the drive but is no fsync.
+        // Fact 1: flush() hands the data to the drive, but does not fsync.
         self.run("flush", |db| db.flush())?;
         if self.settings.fsync {
             self.log_file
@@ -103,7 +99,6 @@ impl SledDb {
         self.check_no_blobs()
     }
 
-    /// Bytes on disk.
     pub(crate) fn size_on_disk(&self) -> Result<u64, StorageError> {
         self.run("measure itself", |db| db.size_on_disk())
     }
@@ -113,12 +108,12 @@ impl SledDb {
         self.failed.get_or_init(|| error).clone()
     }
 
-    /// The error that it failed with, if it did.
+    /// Fails with the first error, if there was one.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Fact 3: were there a blob, part of what was just called durable would not be.
+    /// Fact 3: if there were a blob, part of what was just reported as durable would not be.
     fn check_no_blobs(&self) -> Result<(), StorageError> {
         let mut blobs = fs::read_dir(&self.blobs)
             .map_err(|error| self.fail(StorageError::io("list", &self.blobs)(error)))?;
@@ -144,8 +139,8 @@ impl std::fmt::Debug for SledDb {
     }
 }
 
-/// The engine itself. Fact 12: it panics when it is dropped after an fsync failed; what failed was told before
-/// that, and must not be hidden by it.
+/// The engine itself. Fact 12: it panics when it is dropped after an fsync failed; the original error was
+/// reported before, and must not be hidden by it.
 struct Engine(Option<sled::Db>);
 
 impl Engine {
@@ -163,8 +158,8 @@ impl Drop for Engine {
     }
 }
 
-/// Fact 5: a crash while sled writes its start-up snapshot leaves a file that every
-/// later open takes for damage. The older, whole one is still there.
+/// Fact 5: a crash while sled writes its start-up snapshot leaves a file that every later open takes for
+/// damage. The older, complete one is still there.
 fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
     for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
         let path = entry.map_err(StorageError::io("list", dir))?.path();
@@ -176,7 +171,8 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
     fsync::sync_dir(dir)
 }
 
-/// Fact 11. (With that, a start-up snapshot of the engine is never durable before the log that it was made of, either.)
+/// Fact 11. (This also ensures that a start-up snapshot of the engine is never durable before the log that it
+/// was made from.)
 fn drop_cache(path: &Path) -> Result<(), StorageError> {
     match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -184,9 +180,8 @@ fn drop_cache(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// sled gives its file lock back a moment after the last handle is gone, by a
-/// thread of its pool. Only this process can hold it, since it holds the
-/// directory's lock; so it comes free, and is waited for.
+/// A thread of sled's pool releases the file lock a moment after the last handle is gone. Only this process
+/// can hold it, since it holds the directory's lock; so the lock will be released, and this waits for it.
 fn open_unlocked(settings: &SledSettings) -> Result<sled::Db, StorageError> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let started = Instant::now();

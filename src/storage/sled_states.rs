@@ -24,14 +24,13 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often sled tidies the state's files up. It does so between its own writes and at
-/// most half of the time.
+/// How often sled cleans up the state's files. It does so between its own writes and at most half of the time.
 const COLLECT_EVERY: Duration = Duration::from_millis(500);
 
-/// Records gathered before they are written; bounds the memory of an incoming snapshot.
+/// How many bytes of records are collected before they are written; bounds the memory of an incoming snapshot.
 const LOAD_BYTES: usize = 1 << 20;
 
-/// What a state's database needs to know.
+/// The settings of a state's database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StateSettings {
     pub cluster: ClusterId,
@@ -64,7 +63,7 @@ struct Shared {
 }
 
 impl SledStates {
-    /// Makes the first, empty state. Durable when it returns.
+    /// Creates the first, empty state. Durable when it returns.
     pub(crate) fn create(layout: &Layout, settings: StateSettings) -> Result<(), StorageError> {
         const FIRST: u64 = 1;
         open_db(layout, FIRST, settings)?.make_durable()?;
@@ -87,7 +86,7 @@ impl SledStates {
         let generation = generations.existing(number);
         let db = open_db(generations.layout(), number, settings)?;
         let table = Arc::new(SledTable::new(db, generation)?);
-        // What was loaded counts as synced from here on, synced before the crash or not.
+        // What was loaded is promised from now on, whether it was synced before the crash or not.
         table.make_durable()?;
         generations.remove_unused()?;
         let shared = Arc::new(Shared { generations, settings, current: Mutex::new(table) });
@@ -128,7 +127,6 @@ impl StateStore for SledStates {
     }
 }
 
-/// A snapshot on its way in.
 #[derive(Debug)]
 struct Staged {
     table: SledTable,
@@ -170,7 +168,7 @@ impl StagedState for Staged {
     }
 }
 
-/// A snapshot that is whole and durable, but not in use.
+/// A snapshot that is complete and durable, but not in use.
 #[derive(Debug)]
 struct Verified {
     table: Arc<SledTable>,
@@ -190,7 +188,7 @@ impl VerifiedState for Verified {
     fn activate(self: Box<Self>) -> Result<(), StorageError> {
         let Self { table, shared, header } = *self;
         let mut current = shared.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // From here on the directory may be named by CURRENT, whatever the next line returns.
+        // From now on CURRENT may name the directory, whatever the next line returns.
         table.generation().keep();
         let installed = Some((header.last.term.get(), header.last.index.get()));
         let pointer = Pointer { generation: table.generation().number(), installed };

@@ -34,7 +34,6 @@ pub trait StagedState: Debug + Send {
 
 /// A snapshot that is whole and durable, but not in use. Dropping it discards it.
 pub trait VerifiedState: Debug + Send {
-    /// What it covers.
     fn header(&self) -> &SnapshotHeader;
 
     /// Its records, to be checked before it is put in place.

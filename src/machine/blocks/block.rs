@@ -8,7 +8,7 @@ use crate::machine::tables::TableId;
 use crate::types::Revision;
 use bytes::Bytes;
 
-/// A block is full when it would have more bytes. One record may be larger.
+/// A block is full when another record would exceed this size. A single record may be larger.
 pub(crate) const BLOCK_BYTES: usize = 4000;
 
 /// The first byte of a block's key.
@@ -25,7 +25,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// What it takes in a block, at most.
+    /// The most bytes it takes in a block.
     pub(crate) fn size(&self) -> usize {
         1 + varint_len(self.at.revision.get()) + varint_len(self.at.sub.into()) + 4 + self.bytes.len()
     }
@@ -39,7 +39,7 @@ pub(crate) fn block_key(first: Position) -> [u8; 13] {
     key
 }
 
-/// The keys of all blocks lie between these.
+/// The keys of all blocks are between these.
 pub(crate) const ALL_KEYS: ([u8; 1], [u8; 1]) = ([PREFIX], [PREFIX + 1]);
 
 /// Reads a block's key.
@@ -91,12 +91,12 @@ pub(crate) fn find(first: Position, bytes: &Bytes, at: Position) -> Result<Optio
     Ok(found)
 }
 
-/// The error for a block that is not as it was written.
+/// The error for a damaged block.
 pub(crate) fn damaged(first: Position, what: impl std::fmt::Display) -> TableError {
     TableError(format!("the block of records from revision {first} on is damaged: {what}"))
 }
 
-/// Shows the records in order as long as `visit` says so.
+/// Visits the records in order as long as `visit` returns true.
 pub(crate) fn each(
     first: Position,
     bytes: &Bytes,

@@ -6,15 +6,15 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::hash::{BuildHasher, Hasher};
 
-/// What a record takes beside its bytes, about.
+/// About what a record takes in addition to its bytes.
 const OVERHEAD_BYTES: usize = 96;
 
-/// Bounded in bytes. What is in it never changes: neither do records.
+/// Bounded in bytes. Entries never become stale, since records never change.
 pub(crate) struct Records(Cache<Position, Bytes, Weight, Mix>);
 
 impl Records {
     pub(crate) fn new(bytes: u64) -> Self {
-        // An estimate; too low a one costs hits, not memory.
+        // An estimate; if it is too low, that costs hits, not memory.
         let records = usize::try_from(bytes / 512).unwrap_or(usize::MAX).max(16);
         Self(Cache::with(records, bytes, Weight, Mix, Default::default()))
     }
@@ -40,7 +40,7 @@ impl Weighter<Position, Bytes> for Weight {
     }
 }
 
-/// Positions are no secret and need no random hash.
+/// Positions are not secret and need no random hash.
 #[derive(Clone)]
 struct Mix;
 

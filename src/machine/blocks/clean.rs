@@ -10,7 +10,7 @@ use crate::machine::blocks::block::{self, BLOCK_BYTES, Stored, block_key};
 use crate::machine::blocks::directory::Info;
 use crate::machine::blocks::store::Store;
 
-/// For each block that is cleaned, so many may be looked at that are not.
+/// For each block that is cleaned, this many others may be examined.
 const LOOKED_AT: usize = 32;
 
 /// What a record is to its table.
@@ -30,7 +30,7 @@ impl Store {
         blocks: usize,
         fate: &dyn Fn(&Stored) -> Result<Fate, TableError>,
     ) -> Result<bool, TableError> {
-        let mut writing = self.desk();
+        let mut writing = self.lock_writing();
         if writing.has_unnamed_garbage() {
             // Or the removal could survive a crash that the naming does not.
             self.save_at(&mut writing)?;
@@ -39,13 +39,13 @@ impl Store {
         while cleaned < blocks && looked_at < LOOKED_AT * blocks {
             looked_at += 1;
             let Some(mut pass) = writing.pass else { return Ok(false) };
-            let Some((first, info)) = self.shelf().directory.dirty_from(pass.next) else {
+            let Some((first, info)) = self.lookup().directory.dirty_from(pass.next) else {
                 writing.pass = None;
                 return Ok(false);
             };
             pass.next = Position { sub: first.sub + 1, ..first };
             writing.pass = Some(pass);
-            let with_tombstones = !self.shelf().directory.is_dirty_below(first);
+            let with_tombstones = !self.lookup().directory.is_dirty_below(first);
             let garbage = if with_tombstones { info.garbage } else { info.garbage - info.tombstones };
             if garbage > 0 && (pass.everything || 2 * garbage >= info.records) {
                 self.clean_block(first, info, with_tombstones, fate)?;
@@ -79,14 +79,14 @@ impl Store {
             return self.remove_block(first);
         }
         let info = Info { garbage: tombstones, tombstones, ..Info::of(&kept) };
-        let below = self.shelf().directory.before(first);
+        let below = self.lookup().directory.before(first);
         match below {
             Some((below, other)) if (other.bytes + info.bytes) as usize <= BLOCK_BYTES => {
                 self.join(below, other, first, info, kept)
             }
             _ => {
                 self.table.set(&block_key(first), &block::encode(first, &kept))?;
-                self.shelf_mut().directory.set(first, info);
+                self.lookup_mut().directory.set(first, info);
                 Ok(())
             }
         }
@@ -109,15 +109,15 @@ impl Store {
             ..Info::of(&records)
         };
         self.table.set(&block_key(below), &block::encode(below, &records))?;
-        let mut shelf = self.shelf_mut();
-        shelf.directory.remove(first);
-        shelf.directory.set(below, joined);
-        drop(shelf);
+        let mut lookup = self.lookup_mut();
+        lookup.directory.remove(first);
+        lookup.directory.set(below, joined);
+        drop(lookup);
         self.table.remove(&block_key(first))
     }
 
     fn remove_block(&self, first: Position) -> Result<(), TableError> {
-        self.shelf_mut().directory.remove(first);
+        self.lookup_mut().directory.remove(first);
         self.table.remove(&block_key(first))
     }
 

@@ -6,7 +6,6 @@ use crate::types::Revision;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// What is known of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Info {
     /// Its last record.
@@ -60,7 +59,7 @@ impl Directory {
         self.blocks.range(..first).next_back().map(|(first, info)| (*first, *info))
     }
 
-    /// Adds a block, or says anew what it is.
+    /// Adds a block, or updates what is known of it.
     pub(crate) fn set(&mut self, first: Position, info: Info) {
         self.remove(first);
         self.records += u64::from(info.records);

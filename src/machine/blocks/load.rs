@@ -18,7 +18,8 @@ pub(crate) struct Loaded {
     directory: Directory,
 }
 
-/// Shows every record that the meta record vouches for, oldest first. An empty table gets the meta record of the empty state.
+/// Shows every record that the meta record vouches for, oldest first. An empty table gets the meta record of
+/// the empty state.
 pub(crate) fn load(
     table: Arc<dyn Table>,
     visit: &mut dyn FnMut(&Stored) -> Result<(), TableError>,

@@ -1,8 +1,8 @@
 //! The records of the state, packed into blocks.
 //!
-//! An engine's cost is per record, so neighbouring records share one: a *block* of about 4 KiB, whose key is the position
-//! of its first record. Records come in the order of all changes and are never changed. So the state is a
-//! list of blocks, of which only the last, the *open* one, still grows.
+//! An engine's cost is per record, so neighbouring records share one: a *block* of about 4 KiB, whose key is
+//! the position of its first record. Records are in the order of all changes and are never modified. So the
+//! state is a list of blocks, of which only the last, the *open* one, still grows.
 //!
 //! ```text
 //! key    = 0x02 revision(8) sub(4)                               of the first record, big-endian
@@ -13,7 +13,8 @@
 //!
 //! # Order instead of batches
 //!
-//! A crash leaves a prefix of what was written. So everything is written in an order in which every prefix is true:
+//! A crash leaves a prefix of what was written. So everything is written in an order in which every prefix is
+//! consistent:
 //!
 //! | what | order |
 //! |---|---|
@@ -22,13 +23,14 @@
 //! | a tombstone | leaves only when no block below its own has garbage: were it gone before an older put of its key, that would come back to life |
 //! | two blocks become one | the lower is written with the records of both, then the upper is removed. Both are there after a crash in between, and the copies are skipped |
 //!
-//! A start counts the live records. Garbage is told by what the meta record says was collected; whether it is still there does not matter.
+//! A start counts the live records. What is garbage follows from how far the meta record says was collected;
+//! whether it is still there does not matter.
 //!
 //! # Who does what
 //!
-//! The applier adds records and writes full blocks, and cleans blocks in small steps ([`Store`]). Saving is a matter of
-//! whoever syncs the state, now and then; nobody waits for it. Readers find a record among the *fresh* ones, which are not in a full
-//! block yet, or else in the block that the directory names.
+//! The applier adds records and writes full blocks, and cleans blocks in small steps ([`Store`]). Saving is a
+//! matter of whoever syncs the state, now and then; nobody waits for it. Readers find a record among the
+//! *fresh* ones, which are not in a full block yet, or else in the block that the directory names.
 
 mod block;
 mod cache;

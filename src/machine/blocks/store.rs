@@ -1,4 +1,4 @@
-//! The store: what the writer, whoever saves, and the readers share.
+//! The store, shared by the writer, the saver and the readers.
 
 use crate::kv::TableError;
 use crate::kv::record;
@@ -13,13 +13,12 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// See the module.
 pub(crate) struct Store {
     pub(super) table: Arc<dyn Table>,
     cache: Records,
-    /// Held while the table is changed; taken before `shelf`.
-    desk: Mutex<Writing>,
-    shelf: RwLock<Shelf>,
+    /// Held while the table is changed; taken before `lookup`.
+    writing: Mutex<Writing>,
+    lookup: RwLock<Lookup>,
 }
 
 /// Where the writing stands.
@@ -41,7 +40,7 @@ pub(super) struct Writing {
 }
 
 /// Where records are found.
-pub(super) struct Shelf {
+pub(super) struct Lookup {
     pub(super) directory: Directory,
     /// What is in no full block yet, oldest first.
     fresh: VecDeque<Stored>,
@@ -63,8 +62,8 @@ impl Store {
         Self {
             table,
             cache: Records::new(cache_bytes),
-            desk: Mutex::new(writing),
-            shelf: RwLock::new(Shelf { directory, fresh: VecDeque::new() }),
+            writing: Mutex::new(writing),
+            lookup: RwLock::new(Lookup { directory, fresh: VecDeque::new() }),
         }
     }
 
@@ -76,11 +75,11 @@ impl Store {
         let mut looked_in = None;
         loop {
             let first = {
-                let shelf = self.shelf();
-                if let Some(fresh) = shelf.fresh_at(at) {
+                let lookup = self.lookup();
+                if let Some(fresh) = lookup.fresh_at(at) {
                     return Ok(fresh.bytes.clone());
                 }
-                shelf.directory.block_of(at).map(|(first, _)| first)
+                lookup.directory.block_of(at).map(|(first, _)| first)
             };
             let missing = || record::damaged(at, "it is missing");
             // The writer may have joined the block with the one below meanwhile: then it is looked for again.
@@ -99,9 +98,9 @@ impl Store {
         let mut looked_in = None;
         loop {
             let (first, info) = {
-                let shelf = self.shelf();
-                match shelf.directory.block_after(at) {
-                    None => return Ok(shelf.fresh_after(at, BLOCK_BYTES)),
+                let lookup = self.lookup();
+                match lookup.directory.block_after(at) {
+                    None => return Ok(lookup.fresh_after(at, BLOCK_BYTES)),
                     Some(block) => block,
                 }
             };
@@ -123,34 +122,37 @@ impl Store {
 
     /// Adds a record of the entry being applied. Readers can find it, but know of no revision that has it.
     pub(crate) fn push(&self, record: Stored) {
-        let mut shelf = self.shelf_mut();
-        debug_assert!(shelf.fresh.back().is_none_or(|last| last.at < record.at), "records are made in order");
-        shelf.fresh.push_back(record);
+        let mut lookup = self.lookup_mut();
+        debug_assert!(
+            lookup.fresh.back().is_none_or(|last| last.at < record.at),
+            "records are made in order"
+        );
+        lookup.fresh.push_back(record);
     }
 
     /// Takes back the last records.
     pub(crate) fn take_back(&self, count: usize) {
-        let mut shelf = self.shelf_mut();
-        let left = shelf.fresh.len() - count;
-        shelf.fresh.truncate(left);
+        let mut lookup = self.lookup_mut();
+        let left = lookup.fresh.len() - count;
+        lookup.fresh.truncate(left);
     }
 
     /// Shows the last records, oldest first.
     pub(crate) fn show_last(&self, count: usize, visit: &mut dyn FnMut(&Stored)) {
-        let shelf = self.shelf();
-        let first = shelf.fresh.len() - count;
-        shelf.fresh.range(first..).for_each(visit);
+        let lookup = self.lookup();
+        let first = lookup.fresh.len() - count;
+        lookup.fresh.range(first..).for_each(visit);
     }
 
-    /// All records so far belong to entries that `meta` includes, and what is `doomed` it counts no longer. Writes the blocks
-    /// that are full.
+    /// All records so far belong to entries that `meta` includes, and what is `doomed` it counts no longer.
+    /// Writes the blocks that are full.
     pub(crate) fn commit(&self, meta: &Meta, doomed: Vec<(Position, bool)>) -> Result<(), TableError> {
-        let mut writing = self.desk();
+        let mut writing = self.lock_writing();
         writing.meta.clone_from(meta);
         writing.doomed.extend(doomed);
-        writing.committed = self.shelf().fresh.len();
+        writing.committed = self.lookup().fresh.len();
         loop {
-            let full = self.shelf().full_block(writing.committed);
+            let full = self.lookup().full_block(writing.committed);
             if full.is_empty() {
                 return Ok(());
             }
@@ -168,15 +170,16 @@ impl Store {
         }
         writing.committed -= records.len();
         writing.open = 0;
-        let mut shelf = self.shelf_mut();
-        shelf.directory.set(first, info);
-        shelf.fresh.drain(..records.len());
+        let mut lookup = self.lookup_mut();
+        lookup.directory.set(first, info);
+        lookup.fresh.drain(..records.len());
         Ok(())
     }
 
-    /// Writes what is committed and not in the table yet: a sync of the table makes it durable. Answers how far that is.
+    /// Writes what is committed and not in the table yet: a sync of the table makes it durable. Answers how far
+    /// that is.
     pub(crate) fn save(&self) -> Result<EntryId, TableError> {
-        self.save_at(&mut self.desk())
+        self.save_at(&mut self.lock_writing())
     }
 
     pub(super) fn save_at(&self, writing: &mut Writing) -> Result<EntryId, TableError> {
@@ -184,7 +187,7 @@ impl Store {
             return Ok(writing.saved.applied);
         }
         if writing.open < writing.committed {
-            let open: Vec<_> = self.shelf().fresh.range(..writing.committed).cloned().collect();
+            let open: Vec<_> = self.lookup().fresh.range(..writing.committed).cloned().collect();
             self.table.set(&block_key(open[0].at), &block::encode(open[0].at, &open))?;
             writing.open = writing.committed;
         }
@@ -199,33 +202,33 @@ impl Store {
         if writing.doomed.is_empty() {
             return;
         }
-        let mut shelf = self.shelf_mut();
+        let mut lookup = self.lookup_mut();
         for (at, tombstone) in std::mem::take(&mut writing.doomed) {
-            if shelf.fresh.front().is_some_and(|first| first.at <= at) {
+            if lookup.fresh.front().is_some_and(|first| first.at <= at) {
                 writing.doomed_fresh.push((at, tombstone));
             } else {
-                shelf.directory.doom(at, tombstone);
+                lookup.directory.doom(at, tombstone);
             }
         }
-        writing.pass = Pass::over(&shelf.directory);
+        writing.pass = Pass::over(&lookup.directory);
     }
 
     /// How much was doomed since the last save.
     pub(crate) fn doomed(&self) -> usize {
-        self.desk().doomed.len()
+        self.lock_writing().doomed.len()
     }
 
-    pub(super) fn desk(&self) -> MutexGuard<'_, Writing> {
+    pub(super) fn lock_writing(&self) -> MutexGuard<'_, Writing> {
         // A writer that panicked has ended the node.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
-        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lookup(&self) -> RwLockReadGuard<'_, Lookup> {
+        self.lookup.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn shelf_mut(&self) -> RwLockWriteGuard<'_, Shelf> {
-        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lookup_mut(&self) -> RwLockWriteGuard<'_, Lookup> {
+        self.lookup.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -236,7 +239,7 @@ impl Writing {
     }
 }
 
-impl Shelf {
+impl Lookup {
     fn fresh_at(&self, at: Position) -> Option<&Stored> {
         let place = self.fresh.binary_search_by_key(&at, |record| record.at).ok()?;
         self.fresh.get(place)

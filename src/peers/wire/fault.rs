@@ -1,4 +1,4 @@
-//! Faults on their way from the leader to the client's node.
+//! The encoding of faults, sent from the leader to the client's node.
 
 use crate::api::fault::{Details, Fault, LeaderHint};
 use crate::proto::raft as pb;
@@ -8,7 +8,6 @@ use std::time::Duration;
 /// The most facts of a fault.
 const FACTS_MAX: usize = 32;
 
-/// A fault as it is sent.
 pub fn fault(fault: Fault) -> pb::Fault {
     let Details { reason, message, outcome, field, retry, leader, facts } = fault.into_details();
     pb::Fault {
@@ -26,15 +25,14 @@ pub fn fault(fault: Fault) -> pb::Fault {
     }
 }
 
-/// A fault as it was sent. One whose reason only a newer version knows still says
-/// what became of the write.
+/// Decodes a fault. If the reason is unknown here, it still says what became of the write.
 pub fn read_fault(wire: pb::Fault) -> Fault {
     let known = |text: String| (!text.is_empty()).then_some(text);
     let message = match Reason::named(&wire.reason) {
         Some(_) => wire.message,
         None => format!("{}: {}", wire.reason, wire.message),
     };
-    // The map has no order, and the same fault shall read the same.
+    // The map has no order, and equal faults must decode equally.
     let mut facts: Vec<_> = wire.facts.into_iter().map(|(name, value)| (name.into(), value)).collect();
     facts.sort_unstable();
     facts.truncate(FACTS_MAX);

@@ -1,4 +1,4 @@
-//! Questions and answers.
+//! The encoding of questions and answers.
 
 use crate::address::NodeUrl;
 use crate::api::fault::Fault;
@@ -17,12 +17,10 @@ use crate::replica::Applied;
 use crate::types::{EntryId, NodeId};
 use std::time::Duration;
 
-/// What a peer is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerQuestion {
     /// Something that only the leader can answer.
     Leader(Question),
-    /// How it is.
     Status,
 }
 
@@ -37,16 +35,13 @@ impl PeerQuestion {
     }
 }
 
-/// What a peer answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerAnswer {
-    /// As the leader.
     Leader(Answer),
-    /// How it is.
     Status(Box<NodeStatus>),
 }
 
-/// A question with its number and the time that is left for it, as it is sent.
+/// Encodes a question with its number and the time left for it.
 pub fn question(id: u64, left: Duration, asked: PeerQuestion) -> pb::ForwardRequest {
     use pb::question::Body;
     let body = match asked {
@@ -62,8 +57,7 @@ pub fn question(id: u64, left: Duration, asked: PeerQuestion) -> pb::ForwardRequ
     pb::ForwardRequest { message: Some(pb::forward_request::Message::Question(question)) }
 }
 
-/// A question as it was sent. A command must be one: what cannot be read must
-/// never get into the log.
+/// Decodes a question. A command must be valid: what cannot be decoded must never get into the log.
 pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuestion), Malformed> {
     use pb::question::Body;
     let asked = match wire.body {
@@ -110,7 +104,6 @@ pub fn answer(id: u64, answer: Result<PeerAnswer, Fault>) -> pb::ForwardResponse
     pb::ForwardResponse { message: Some(pb::forward_response::Message::Answer(answer)) }
 }
 
-/// An answer as it was sent.
 pub fn checked_answer(wire: pb::Answer) -> Result<(u64, Result<PeerAnswer, Fault>), Malformed> {
     use pb::answer::Body;
     let answer = match wire.body {

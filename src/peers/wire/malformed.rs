@@ -1,4 +1,4 @@
-//! What a broken message is answered.
+//! The error for a malformed message.
 
 /// A message from a peer breaks a rule of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +11,6 @@ impl From<Malformed> for tonic::Status {
     }
 }
 
-/// Shorthand.
 pub(in crate::peers) fn malformed<T>(what: impl Into<String>) -> Result<T, Malformed> {
     Err(Malformed(what.into()))
 }

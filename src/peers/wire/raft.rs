@@ -1,4 +1,4 @@
-//! What the cores say to each other.
+//! The encoding of the cores' messages.
 
 use crate::member::Member;
 use crate::peers::wire::malformed::{Malformed, malformed};
@@ -16,7 +16,7 @@ pub const ENTRIES_MAX: usize = 1 << 16;
 /// Terms and indexes stay below this, so that counting on can never overflow.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
-// Outward.
+// To the wire.
 
 /// An append or a heartbeat as a message of the stream; `None` for any other.
 pub fn append_request(message: Message) -> Option<pb::AppendEntriesRequest> {
@@ -31,7 +31,7 @@ pub fn append_request(message: Message) -> Option<pb::AppendEntriesRequest> {
     Some(pb::AppendEntriesRequest { message: Some(wire) })
 }
 
-/// An answer to an append or a heartbeat as a message of the stream back; `None` for any other.
+/// An answer to an append or a heartbeat as a message of the reply stream; `None` for any other.
 pub fn append_response(message: Message) -> Option<pb::AppendEntriesResponse> {
     use pb::append_entries_response::Message as Wire;
     let wire = match message {
@@ -51,7 +51,6 @@ pub fn append_response(message: Message) -> Option<pb::AppendEntriesResponse> {
     Some(pb::AppendEntriesResponse { message: Some(wire) })
 }
 
-/// A candidate's question.
 pub fn vote_request(request: RequestVote, sender: pb::Sender) -> pb::RequestVoteRequest {
     pb::RequestVoteRequest {
         sender: Some(sender),
@@ -62,7 +61,6 @@ pub fn vote_request(request: RequestVote, sender: pb::Sender) -> pb::RequestVote
     }
 }
 
-/// A voter's answer.
 pub fn vote_response(vote: Vote) -> pb::RequestVoteResponse {
     pb::RequestVoteResponse { term: vote.term.get(), granted: vote.granted, pre_vote: vote.pre }
 }
@@ -96,7 +94,6 @@ fn entry_to_wire(entry: Entry) -> pb::Entry {
     pb::Entry { term: entry.id.term.get(), payload: Some(payload) }
 }
 
-/// The id of an entry.
 pub fn entry_id_to_wire(id: EntryId) -> pb::EntryId {
     pb::EntryId { term: id.term.get(), index: id.index.get() }
 }
@@ -133,7 +130,7 @@ pub fn checked_append_request(request: pb::AppendEntriesRequest) -> Result<Messa
     }
 }
 
-/// A message of the stream back after its `hello`.
+/// A message of the reply stream after its `hello`.
 pub fn checked_append_response(response: pb::AppendEntriesResponse) -> Result<Message, Malformed> {
     use pb::append_entries_response::Message as Wire;
     match response.message {
@@ -153,7 +150,7 @@ pub fn checked_append_response(response: pb::AppendEntriesResponse) -> Result<Me
     }
 }
 
-/// A candidate's question. Its sender is checked apart.
+/// A candidate's request. Its sender is checked separately.
 pub fn checked_vote_request(request: &pb::RequestVoteRequest) -> Result<RequestVote, Malformed> {
     let term = leader_term(request.term)?;
     let last = entry_id(request.last, "the end of a candidate's log")?;
@@ -180,7 +177,7 @@ pub fn checked_vote_response(
     Ok(Vote { term, granted: response.granted, pre: response.pre_vote })
 }
 
-/// The opening of a snapshot stream. Its sender is checked apart.
+/// The header of a snapshot stream. Its sender is checked separately.
 pub fn checked_snapshot_header(header: pb::SnapshotHeader) -> Result<(Term, SnapshotMeta), Malformed> {
     let term = leader_term(header.term)?;
     let last = entry_id(header.last, "the last entry of a snapshot")?;
@@ -198,17 +195,14 @@ pub fn checked_timeout_now(request: &pb::TimeoutNowRequest) -> Result<Term, Malf
     leader_term(request.term)
 }
 
-/// An index that a peer names.
 pub fn checked_index(number: u64) -> Result<Index, Malformed> {
     index(number)
 }
 
-/// A term that a peer names.
 pub fn checked_term(number: u64) -> Result<Term, Malformed> {
     term(number)
 }
 
-/// The id of an entry.
 pub fn checked_entry_id(wire: Option<pb::EntryId>, what: &str) -> Result<EntryId, Malformed> {
     entry_id(wire, what)
 }
@@ -297,7 +291,7 @@ fn entry_id(wire: Option<pb::EntryId>, what: &str) -> Result<EntryId, Malformed>
     Ok(id)
 }
 
-/// A term in which somebody leads or stands.
+/// A term with a leader or candidate: not 0.
 fn leader_term(number: u64) -> Result<Term, Malformed> {
     match term(number)? {
         Term(0) => malformed("term 0 is before the first election"),

@@ -1,4 +1,4 @@
-//! How a node is, on its way to the one that shows it.
+//! The encoding of a node's status.
 
 use crate::api::node_status::NodeStatus;
 use crate::peers::wire::malformed::{Malformed, malformed};
@@ -8,10 +8,9 @@ use crate::raft::{FollowerProgress, ProgressState, RoleName};
 use crate::types::{NodeId, Revision};
 use bytes::Bytes;
 
-/// The most followers that a leader may speak of.
+/// The most followers in a leader's status.
 const FOLLOWERS_MAX: usize = 1024;
 
-/// A status as it is sent.
 pub fn status(status: NodeStatus) -> pb::NodeStatus {
     pb::NodeStatus {
         node_id: status.node.get(),
@@ -63,7 +62,6 @@ fn role(role: RoleName) -> pb::Role {
     }
 }
 
-/// A status as it was sent.
 pub fn checked_status(wire: pb::NodeStatus) -> Result<NodeStatus, Malformed> {
     let role = checked_role(wire.role())?;
     if wire.followers.len() > FOLLOWERS_MAX {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 const DRAFT: &str = "segment.tmp";
 
-/// See the module.
 #[derive(Debug)]
 pub struct DiskFiles {
     dir: PathBuf,

@@ -7,7 +7,6 @@ use crate::types::ClusterId;
 use bytes::Bytes;
 use std::ops::Range;
 
-/// A segment as it was read.
 pub(crate) struct Image {
     pub number: u32,
     pub content: Vec<u8>,
@@ -29,9 +28,7 @@ pub(crate) struct Contents {
     pub end: Option<(u32, usize)>,
     /// The generation of the segment in use.
     pub generation: u64,
-    /// The last record.
     pub number: u64,
-    /// Its checksum.
     pub chain: u32,
     /// The complete groups after what the store holds, each with the number of its last record.
     pub groups: Vec<(u64, Bytes)>,
@@ -43,7 +40,6 @@ pub(crate) struct Contents {
     pub torn: Vec<(u32, Range<usize>)>,
 }
 
-/// A segment in use.
 struct Used<'a> {
     number: u32,
     content: &'a [u8],

@@ -38,7 +38,6 @@ impl Salt {
 }
 
 impl Header {
-    /// One sector.
     pub(crate) fn encode(&self, cluster: ClusterId, out: &mut Vec<u8>) {
         let start = out.len();
         out.put_u32(MAGIC);

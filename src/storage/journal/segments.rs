@@ -8,13 +8,11 @@ use crate::storage::journal::settings::JournalSettings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// An open segment.
 pub(crate) struct Segment {
     pub file: Box<dyn SegmentFile>,
     pub bytes: usize,
 }
 
-/// See the module.
 pub(crate) struct Segments {
     files: Arc<dyn JournalFiles>,
     settings: JournalSettings,
@@ -97,7 +95,6 @@ impl Segments {
         Ok(true)
     }
 
-    /// Bytes on disk.
     pub(crate) fn bytes(&self) -> u64 {
         u64::from(self.state().count) * self.settings.segment_bytes as u64
     }

@@ -1,6 +1,5 @@
 //! The size of a journal.
 
-/// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalSettings {
     /// The size of a segment in bytes; a multiple of the sector size.

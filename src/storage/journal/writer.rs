@@ -32,7 +32,6 @@ pub struct Journal {
     pub(crate) active: Option<(Segment, usize)>,
     /// The generation of the segment in use, or of the previous one.
     pub(crate) generation: u64,
-    /// The last record.
     pub(crate) number: u64,
     /// The last record that is durable.
     pub(crate) synced: u64,

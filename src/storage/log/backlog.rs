@@ -13,11 +13,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub(crate) enum Item {
     /// A durable group, with the number of its last record.
     Group(u64, Vec<Persist>),
-    /// Forget entries up to this one.
     Compact(EntryId),
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Backlog {
     /// The store takes over once this many bytes are waiting: large runs cost less.

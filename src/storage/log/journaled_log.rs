@@ -72,7 +72,6 @@ pub fn open<R: RecordStore + 'static>(
     Ok(OpenLog { log: Box::new(log), storer: Box::new(handle), restored })
 }
 
-/// See the module.
 struct JournaledLog<R> {
     journal: Journal,
     segments: Arc<Segments>,

@@ -1,4 +1,4 @@
-//! Reading the store back, and telling what a crash leaves from what damage leaves.
+//! Reading the store back, and distinguishing what a crash leaves from damage.
 
 use crate::raft::{Entry, HardState};
 use crate::storage::codec::Malformed;
@@ -9,18 +9,16 @@ use crate::types::{ClusterId, EntryId, Index};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// Where a run lies and where it ends.
+/// The place of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The entry before the run.
     pub previous: EntryId,
-    /// Its last entry.
     pub last: EntryId,
-    /// Its parts.
     pub parts: u16,
 }
 
-/// A store as it was found.
+/// A loaded store.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub hard_state: HardState,
@@ -87,7 +85,7 @@ pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Load
     Ok(loaded)
 }
 
-/// Cuts a run's record into what one sled record may hold.
+/// Cuts a run's record into parts that fit into one sled record.
 pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u16, Vec<u8>)> {
     let total = u16::try_from(record.len().div_ceil(part_bytes)).expect("an entry is far below 256 MiB");
     (0..).zip(record.chunks(part_bytes)).map(move |(number, bytes)| {
@@ -98,7 +96,7 @@ pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u
     })
 }
 
-/// Reads one run back.
+/// Reads one run.
 pub(crate) fn read_run(
     records: &dyn RecordStore,
     cluster: ClusterId,
@@ -155,7 +153,7 @@ impl Loader<'_> {
                     self.damaged(run_name(first), "parts of it are missing, although later runs are there")
                 );
             }
-            // Whether it is missed, the journal says.
+            // The journal shows whether it is missing.
             loaded.leftovers.extend(keys);
             return Ok(());
         }

@@ -38,7 +38,6 @@ pub trait LogStorer: Send {
     fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError>;
 }
 
-/// An open log.
 pub struct OpenLog {
     /// For the thread that writes the log.
     pub log: Box<dyn LogStore>,
@@ -48,10 +47,8 @@ pub struct OpenLog {
     pub restored: RestoredLog,
 }
 
-/// How the log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The journal.
     pub journal: JournalSettings,
     /// The store takes over once this many bytes are waiting.
     pub due_bytes: usize,

@@ -5,13 +5,9 @@ use crate::storage::codec::{self, Malformed};
 use crate::types::{ClusterId, EntryId, Index, NodeId, Term};
 use bytes::{Buf as _, BufMut as _, Bytes};
 
-/// The key of the base record.
 pub(crate) const BASE_KEY: &[u8] = b"b";
-/// The key of the hard state.
 pub(crate) const HARD_STATE_KEY: &[u8] = b"h";
-/// The key of the mark.
 pub(crate) const MARK_KEY: &[u8] = b"j";
-/// The key of padding.
 pub(crate) const PADDING_KEY: &[u8] = b"p";
 /// The prefix of the keys of runs.
 pub(crate) const RUN_PREFIX: &[u8] = b"r";

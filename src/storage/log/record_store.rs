@@ -10,16 +10,13 @@ use std::path::Path;
 ///
 /// Two implementations: sled, and the simulator's disk. The first error is final.
 pub trait RecordStore: Send + Sync {
-    /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
     /// Visits the records whose keys begin with `prefix`, in key order.
     fn scan(&self, prefix: &[u8], each: Visitor<'_>) -> Result<(), StorageError>;
 
-    /// Sets a key.
     fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StorageError>;
 
-    /// Removes a key.
     fn remove(&self, key: &[u8]) -> Result<(), StorageError>;
 
     /// Returns when all operations before the call are on stable storage.

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// few changes.
 const BYTES_BETWEEN_SYNCS: usize = 128 << 10;
 
-/// See the module.
 #[derive(Debug)]
 pub struct SledRecords {
     db: SledDb,

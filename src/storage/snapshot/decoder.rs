@@ -9,17 +9,13 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use std::io::Read;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A key and its value.
 type Record = (Bytes, Bytes);
 
 /// What a whole file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// What it covers.
     pub header: SnapshotHeader,
-    /// The number of its records.
     pub records: u64,
-    /// Its length in bytes.
     pub bytes: u64,
     /// The xxh3-128 of everything before its trailer.
     pub hash: u128,

@@ -26,7 +26,6 @@ pub(crate) const TRAILER: u8 = 3;
 /// What a snapshot covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotHeader {
-    /// The cluster that it is of.
     pub cluster: ClusterId,
     /// The last entry whose effect it includes.
     pub last: EntryId,
@@ -72,24 +71,17 @@ pub enum SnapshotFileError {
         "the snapshot file has format {found}, but this version of Kontiki reads only format {VERSION}; use the \
          version that wrote it"
     )]
-    OtherFormat {
-        /// Its format.
-        found: u32,
-    },
+    OtherFormat { found: u32 },
     /// It is damaged.
     #[error("the snapshot file is damaged at byte {offset}: {reason}")]
     Damaged {
         /// The offset in the file of the frame that is wrong, in bytes.
         offset: u64,
-        /// What is wrong.
         reason: String,
     },
     /// It ends too early.
     #[error("the snapshot file is cut short: it ends at byte {offset} without its trailer")]
-    Truncated {
-        /// Its length in bytes.
-        offset: u64,
-    },
+    Truncated { offset: u64 },
     /// The file could not be read.
     #[error("the snapshot file cannot be read: {0}")]
     Io(String),
