@@ -67,8 +67,7 @@ pub enum NoAnswer {
 
 /// Access to the other nodes. A caller may stop waiting for an answer at any time.
 pub trait OtherNodes: Send + Sync + 'static {
-    /// Asks a node, which leads as far as this one knows; it need not work on the
-    /// question after `deadline`.
+    /// Asks a node that leads as far as this one knows; it need not work on the question after `deadline`.
     fn ask(&self, leader: NodeId, question: Question, deadline: Instant) -> Later<Result<Answer, NoAnswer>>;
 
     fn status(&self, node: NodeId, deadline: Instant) -> Later<Result<NodeStatus, NoAnswer>>;

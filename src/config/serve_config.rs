@@ -26,7 +26,7 @@ pub struct ServeConfig {
     pub advertise_peer: String,
     /// All voters that the cluster starts with, this one included, ordered by name.
     pub initial_cluster: Vec<Member>,
-    /// Tells clusters apart that were given the same names.
+    /// Distinguishes clusters whose nodes have the same names.
     pub cluster_token: String,
     /// How fast the cluster reacts.
     pub timing: Timing,

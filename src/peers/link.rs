@@ -46,7 +46,7 @@ pub struct Link {
     acquainted: AtomicBool,
     /// Whether a loss was reported since a stream was last opened.
     lost: AtomicBool,
-    /// The newest cluster version that the peer's program knows; 0: not heard yet.
+    /// The newest cluster version that the peer's program supports; 0: unknown.
     supports: AtomicU32,
     /// The snapshot that is being sent.
     snapshot: Mutex<Option<AbortHandle>>,

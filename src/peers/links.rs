@@ -105,7 +105,7 @@ impl Links {
         new
     }
 
-    /// Names who is told and asked from now on. False: they are known already.
+    /// Sets who receives events and answers questions from now on. False: that was set already.
     pub fn open(&self, events: Arc<dyn PeerEvents>, responder: Arc<dyn Responder>) -> bool {
         self.inner.replica.set(Replica { events, responder }).is_ok()
     }
@@ -130,7 +130,7 @@ impl Links {
         self.inner.links.load().get(&node).cloned()
     }
 
-    /// All of them, in order of id.
+    /// All links, in order of id.
     pub fn all(&self) -> Vec<Arc<Link>> {
         self.inner.links.load().values().cloned().collect()
     }

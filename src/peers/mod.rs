@@ -15,10 +15,9 @@
 //! The links are those of the members that the log says ([`follow`]), and so are the addresses that are dialled
 //! ([`routes`]).
 //!
-//! A peer has up to four connections, so that nothing small waits behind
-//! something large, and no crowd of clients can hurt what keeps the cluster
-//! together: one for the append stream, one for votes and transfers, one for
-//! questions, and one for a snapshot while it is sent.
+//! A peer has up to four connections, so that nothing small waits behind something large, and no load by
+//! clients can affect consensus: one for the append stream, one for votes and transfers, one for questions,
+//! and one for a snapshot while it is sent.
 //!
 //! *Nothing waits in the loop.* [`Transport::send`](crate::replica::Transport::send) queues or drops. Each
 //! [`lane`] is bounded in messages and bytes and lives as long as its stream:

@@ -51,7 +51,7 @@ async fn send(links: &Links, link: &Link, term: Term, snapshot: Snapshot) -> Res
     let settings = links.settings();
     let route = link.routes.current().ok_or_else(|| SnapshotError("its address is not known".into()))?;
     let channel = connection::connect(&route.endpoint, settings).await.map_err(SnapshotError)?;
-    // Nothing of the state goes to a stranger.
+    // No part of the state is sent to a stranger.
     calls::introduce(links, link, channel.clone()).await.map_err(|error| SnapshotError(error.to_string()))?;
 
     let snapshot = snapshot.stream();

@@ -176,7 +176,7 @@ impl Handle {
         outcome.await.unwrap_or(Err(AdvertiseError::Stopping))
     }
 
-    /// The newest state as a snapshot file, made while it is read.
+    /// The newest state as a snapshot file, encoded while it is read.
     pub async fn snapshot(&self) -> Result<SnapshotStream, SnapshotError> {
         snapshot::of(self.inner.cluster, self.view()).map(Snapshot::stream)
     }

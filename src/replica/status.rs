@@ -22,7 +22,7 @@ pub struct Status {
     pub compacted: Index,
     /// The members in force.
     pub members: Arc<Members>,
-    /// On the leader: how far the others are.
+    /// On the leader: the progress of the others.
     pub followers: Vec<FollowerProgress>,
     /// Whether this node's own disk has kept up; if not, since how long it has been waited for.
     pub disk_stalled: bool,

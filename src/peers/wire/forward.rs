@@ -87,7 +87,7 @@ fn checked_advertised(wire: pb::Member) -> Result<Member, Malformed> {
     Ok(member)
 }
 
-/// An answer with its question's number, as it is sent.
+/// Encodes an answer with its question's number.
 pub fn answer(id: u64, answer: Result<PeerAnswer, Fault>) -> pb::ForwardResponse {
     use pb::answer::Body;
     let body = match answer {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// memory that a message of empty entries could take once it is decoded.
 pub const ENTRIES_MAX: usize = 1 << 16;
 
-/// Terms and indexes stay below this, so that counting on can never overflow.
+/// Terms and indexes stay below this, so that incrementing can never overflow.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
 // To the wire.
@@ -113,7 +113,7 @@ pub fn member_to_wire(member: Member) -> pb::Member {
     pb::Member { id: id.get(), name, peer_urls, client_urls, learner }
 }
 
-// Inward.
+// From the wire.
 
 /// A message of an append stream after its `hello`.
 pub fn checked_append_request(request: pb::AppendEntriesRequest) -> Result<Message, Malformed> {
