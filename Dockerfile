@@ -1,7 +1,7 @@
 # The image of a Kontiki node. Builds with the classic builder and with BuildKit.
 #   docker build -t kontiki .
 # Where no registry is reached, tests/containers/base-images makes stand-ins for the two base images first.
-ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG RUST_IMAGE=rust:1.95-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${RUST_IMAGE} AS build
@@ -13,6 +13,7 @@ ARG CARGO_PROFILE=release
 # The dependencies alone, so that this layer is reused until the manifests change. The empty build script is
 # there because cargo compiles build dependencies only for a package that has one.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN mkdir -p src tests \
     && touch src/lib.rs \
     && for main in src/main.rs tests/main.rs build.rs; do echo 'fn main() {}' > "$main"; done \

@@ -53,7 +53,7 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The allocator uses huge pages of 2 MiB where it can. A node's allocations are small and scattered, so each
+/// The kernel may back memory with huge pages of 2 MiB. A node's allocations are small and scattered, so each
 /// such page holds little: they were a quarter of an idle node's memory. A kernel without huge pages needs no
 /// telling.
 fn use_small_pages() {

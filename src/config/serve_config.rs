@@ -41,7 +41,7 @@ pub struct ServeConfig {
     pub disk_reserve_bytes: u64,
     /// The threads of the network runtime. One is fastest where nodes share a machine.
     pub worker_threads: usize,
-    /// The bytes of memory that the storage engine may use as a cache.
+    /// The bytes of memory for caches: of whole records, and of the storage engine's pages.
     pub cache_bytes: u64,
     /// Whether an acknowledged write is on stable storage. False only by `--unsafe-no-fsync`.
     pub fsync: bool,

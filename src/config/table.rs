@@ -82,7 +82,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("log-retain-size", "SIZE", "64MiB", "About the most bytes of these entries"),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
     setting("worker-threads", "N", "1", "The threads of the network runtime"),
-    setting("cache-mib", "MIB", "64", "The storage engine's cache"),
+    setting(
+        "cache-mib",
+        "MIB",
+        "64",
+        "Memory for caches: 16 MiB of whole records, the rest for the engine's pages",
+    ),
     setting(
         "log-level",
         "FILTER",

@@ -24,8 +24,8 @@ use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The default size of the cache of whole records.
-const CACHE_BYTES: u64 = 16 << 20;
+/// What the cache of whole records may take, unless something else is asked for.
+pub const RECORD_CACHE_BYTES: u64 = 16 << 20;
 
 /// How many records may be garbage that no written meta record names yet: until then they are kept in a list.
 const DOOMED_MAX: usize = 1 << 16;
@@ -59,7 +59,7 @@ pub struct Budget {
 impl Machine {
     /// Loads the state from the table, reading all of it once to build the index. An empty table makes an empty store.
     pub fn open(table: Arc<dyn Table>) -> Result<Self, TableError> {
-        Self::open_with(table, CACHE_BYTES)
+        Self::open_with(table, RECORD_CACHE_BYTES)
     }
 
     /// The same, with a cache of `cache_bytes` for whole records.

@@ -55,7 +55,7 @@ pub use command::{Command, CommandResult, Raise, Reply};
 pub use compatibility::{ClusterVersion, MachineError};
 pub use export::Export;
 pub use live::StateHash;
-pub use machine::{Budget, Machine};
+pub use machine::{Budget, Machine, RECORD_CACHE_BYTES};
 pub use memory_table::MemoryTable;
 pub use saver::Saver;
 pub use table::{Scan, Table};

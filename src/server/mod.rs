@@ -25,7 +25,7 @@ use crate::api::context::{Api, Bounds};
 use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::grpc::listener;
-use crate::machine::ClusterVersion;
+use crate::machine::{ClusterVersion, RECORD_CACHE_BYTES};
 use crate::peers::{Identity, KnownDirectories, PeerSettings, Peers, RememberError};
 use crate::raft::RoleName;
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
@@ -194,7 +194,7 @@ async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
         name: config.name.clone(),
         fsync: config.fsync,
         log: storage::LogSettings::default(),
-        cache_bytes: config.cache_bytes,
+        cache_bytes: config.cache_bytes.saturating_sub(RECORD_CACHE_BYTES),
         open_timeout: OPEN_TIMEOUT,
     };
     if !config.fsync {

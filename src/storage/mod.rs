@@ -28,6 +28,7 @@
 //! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 512 KiB; and the [`journal`] keeps what the store did not sync two segments ago |
 //! | 11 | (Linux) pages whose fsync failed count as clean: the next process to open the file reads what was lost | the file is synced and dropped from the page cache before it is opened |
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught, so that the original error is reported |
+//! | 13 | its cache counts what was accessed only after 64 accesses in one of its 256 shards: until then pages stay beyond its capacity, hundreds of MiB of them after one pass over all records | a record that was written or scanned is read again a few times |
 //!
 //! # The directory
 //!
@@ -100,7 +101,7 @@ use crate::storage::sled_states::StateSettings;
 use std::sync::Arc;
 
 /// The page cache of the log's store: it is written in order, and read at the start and for followers that lag.
-const LOG_CACHE_BYTES: u64 = 8 << 20;
+const LOG_CACHE_BYTES: u64 = 2 << 20;
 
 pub struct Storage {
     pub identity: IdentityFile,

@@ -140,7 +140,9 @@ impl Records {
     /// Syncs first if too much would be unsynced otherwise.
     fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<IVec>, StorageError> {
         self.make_room(CHANGE_BYTES + key.len() + value.len())?;
-        self.db.run("write", |db| db.insert(key, value))
+        let old = self.db.run("write", |db| db.insert(key, value))?;
+        self.db.count_page(key)?;
+        Ok(old)
     }
 
     /// A removal rewrites a page just like an insertion.
@@ -283,6 +285,7 @@ impl Records {
         let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else {
             return Ok(None);
         };
+        self.db.count_page(&key)?;
         let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
         let value = self.value(&key, &record)?;
         Ok(Some((key, value)))

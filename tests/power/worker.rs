@@ -169,7 +169,7 @@ fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> 
 /// A small journal, so that its segments are used many times.
 fn log_settings() -> LogSettings {
     let journal = JournalSettings { segment_bytes: 128 << 10, segments_min: 2, segments_max: 24 };
-    LogSettings { journal, due_bytes: 0, sync_bytes: 256 << 10 }
+    LogSettings { journal, due_bytes: 0, sync_bytes: 256 << 10, ..Default::default() }
 }
 
 fn options(task: &Task) -> Options {

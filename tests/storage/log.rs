@@ -1,9 +1,9 @@
 //! The log store against a model: a plain vector that keeps everything.
 
 use crate::storage::snapshot::members;
-use crate::storage::{append, entries, entry, job, names, open, store_all};
+use crate::storage::{append, entries, entry, job, names, open, options, store_all};
 use kontiki::raft::{Entry, HardState, Mark, Payload, Persist};
-use kontiki::storage::{RestoredLog, Storage};
+use kontiki::storage::{self, RestoredLog, Storage};
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -71,6 +71,33 @@ fn compaction_frees_the_disk() {
     drop(storage);
     let restored = open(dir.path()).restored;
     assert_eq!((restored.base, restored.entries.len()), (EntryId::new(1, index - 20), 20));
+}
+
+#[test]
+fn only_the_end_of_a_long_log_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open(dir.path());
+    let written: Vec<Entry> = (1..=1000).map(|index| entry(1, index, vec![7; 1000])).collect();
+    storage.log.write(&[append(1, []), job(None, written.clone())]).unwrap();
+    store_all(&mut storage);
+    drop(storage);
+
+    let mut few = options(dir.path());
+    few.log.tail_bytes = 100 << 10;
+    let mut storage = storage::open(&few).unwrap();
+    let (tail_base, loaded) = (storage.restored.tail_base, &storage.restored.entries);
+    assert_eq!(storage.restored.base, EntryId::ZERO);
+    assert!((90..=110).contains(&loaded.len()), "{} entries", loaded.len());
+    assert_eq!((tail_base, &loaded[..]), (written[999 - loaded.len()].id, &written[1000 - loaded.len()..]));
+    let rest = storage.log.reader().read(Index(1), usize::MAX).unwrap().unwrap();
+    assert_eq!(rest.entries[0], written[0]);
+
+    // A leader that replaces entries below them: what comes before is loaded then.
+    storage.log.write(&[append(2, [500])]).unwrap();
+    drop(storage);
+    let restored = storage::open(&few).unwrap().restored;
+    assert_eq!((restored.tail_base, restored.entries.len()), (EntryId::ZERO, 500));
+    assert_eq!(restored.last(), EntryId::new(2, 500));
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn options(dir: &Path) -> Options {
         name: "n1".into(),
         fsync: true,
         // The store takes over what there is, whenever it is asked to.
-        log: LogSettings { due_bytes: 0, ..LogSettings::default() },
+        // At a start all of it is loaded.
+        log: LogSettings { due_bytes: 0, tail_bytes: usize::MAX, ..LogSettings::default() },
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(60),
     }

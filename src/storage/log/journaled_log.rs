@@ -37,12 +37,15 @@ pub fn open<R: RecordStore + 'static>(
     settings: LogSettings,
     secret: u64,
 ) -> Result<OpenLog, StorageError> {
-    let mut loaded = load::load(&records, cluster)?;
+    let mut loaded = load::load(&records, cluster, settings.tail_bytes)?;
     let number = loaded.mark.number;
     let Recovered { journal, groups } = journal::recover(files, settings.journal, cluster, secret, number)?;
     let recovered = groups.last().map(|(number, _)| *number);
     let damaged = |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
     let job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
+    if loaded.tail.base != loaded.base.id && overlay::begins_below(&loaded.tail, &job) {
+        loaded = load::load(&records, cluster, usize::MAX)?;
+    }
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
     let backlog = Arc::new(Backlog::new(settings.due_bytes));

@@ -26,10 +26,49 @@ pub(crate) struct Loaded {
     pub mark: StoredMark,
     /// The runs of the log by their first index.
     pub runs: BTreeMap<Index, Extent>,
-    /// All entries, without gaps.
-    pub entries: Vec<Entry>,
+    /// The end of the log.
+    pub tail: Tail,
     /// Keys that a crash left over, in the order in which to remove them.
     pub leftovers: Vec<[u8; 11]>,
+}
+
+/// The end of a log, without gaps.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// The entry before the first one.
+    pub base: EntryId,
+    pub entries: Vec<Entry>,
+    /// The size of the entries.
+    bytes: usize,
+    /// About so many bytes of entries stay; what comes before can be read when it is needed.
+    bytes_max: usize,
+}
+
+impl Tail {
+    fn extend(&mut self, entries: impl Iterator<Item = Entry>) {
+        for entry in entries {
+            self.bytes += entry.size();
+            self.entries.push(entry);
+        }
+        // Many at a time, since what stays has to move.
+        if self.bytes > self.bytes_max.saturating_mul(2) {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        let (mut left, mut count) = (self.bytes, 0);
+        for entry in &self.entries {
+            left -= entry.size();
+            if left < self.bytes_max {
+                break;
+            }
+            (count, self.bytes) = (count + 1, left);
+        }
+        if let Some(last) = self.entries.drain(..count).next_back() {
+            self.base = last.id;
+        }
+    }
 }
 
 impl Loaded {
@@ -45,11 +84,16 @@ struct Part {
     bytes: Bytes,
 }
 
-/// Loads the log, or names what is damaged. Changes nothing.
-pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Loaded, StorageError> {
+/// Reads the whole log, or names what is damaged, and keeps about `tail_bytes` of its entries. Changes nothing.
+pub(crate) fn load(
+    records: &dyn RecordStore,
+    cluster: ClusterId,
+    tail_bytes: usize,
+) -> Result<Loaded, StorageError> {
     let loader = Loader { records, cluster };
+    let base = loader.single("the base record", record::BASE_KEY, record::decode_base)?;
     let mut loaded = Loaded {
-        base: loader.single("the base record", record::BASE_KEY, record::decode_base)?,
+        base,
         hard_state: loader.single(
             "the record of term and vote",
             record::HARD_STATE_KEY,
@@ -57,7 +101,7 @@ pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Load
         )?,
         mark: loader.single("the mark of the journal", record::MARK_KEY, record::decode_mark)?,
         runs: BTreeMap::new(),
-        entries: Vec::new(),
+        tail: Tail { base: base.id, entries: Vec::new(), bytes: 0, bytes_max: tail_bytes },
         leftovers: Vec::new(),
     };
     let mut pending: Option<(Index, Vec<Part>)> = None;
@@ -79,6 +123,7 @@ pub(crate) fn load(records: &dyn RecordStore, cluster: ClusterId) -> Result<Load
     if let Some((first, parts)) = pending {
         loader.take_run(&mut loaded, first, parts, true)?;
     }
+    loaded.tail.trim();
     // A run goes from its last part to its first, the last run first.
     loaded.leftovers.sort_unstable();
     loaded.leftovers.reverse();
@@ -170,7 +215,7 @@ impl Loader<'_> {
         self.check_place(loaded, first, &run)?;
         loaded.runs.insert(first, Extent { previous: run.previous, last, parts: count });
         let base = loaded.base.id.index;
-        loaded.entries.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
+        loaded.tail.extend(run.entries.into_iter().filter(|entry| entry.id.index > base));
         Ok(())
     }
 

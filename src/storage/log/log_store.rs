@@ -54,11 +54,18 @@ pub struct LogSettings {
     pub due_bytes: usize,
     /// The store is synced after this many bytes.
     pub sync_bytes: u64,
+    /// About how many bytes of the newest entries are loaded at a start.
+    pub tail_bytes: usize,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { journal: JournalSettings::default(), due_bytes: 256 << 10, sync_bytes: 1 << 20 }
+        Self {
+            journal: JournalSettings::default(),
+            due_bytes: 256 << 10,
+            sync_bytes: 1 << 20,
+            tail_bytes: 16 << 20,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::raft::{Entry, HardState, Mark, Persist};
 use crate::storage::codec::Malformed;
-use crate::storage::log::load::Loaded;
+use crate::storage::log::load::{Loaded, Tail};
 use crate::storage::log::log_store::RestoredLog;
 use crate::types::{EntryId, Index};
 
@@ -37,14 +37,20 @@ fn extend(all: &mut Persist, entries: Vec<Entry>) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// Whether the journal goes on below the tail that was loaded of the store, so that more of the store is needed.
+pub(crate) fn begins_below(tail: &Tail, journal: &Persist) -> bool {
+    let first = journal.entries.first().map(|entry| entry.id.index);
+    journal.reset.is_none() && first.is_some_and(|first| first <= tail.base.index)
+}
+
 /// Joins store and journal into one log. Takes the store's entries.
 pub(crate) fn join(store: &mut Loaded, journal: &Persist) -> Result<RestoredLog, Malformed> {
     let mut log = RestoredLog {
         hard_state: journal.hard_state.unwrap_or(store.hard_state),
         base: journal.reset.unwrap_or(store.base.id),
-        tail_base: journal.reset.unwrap_or(store.base.id),
+        tail_base: journal.reset.unwrap_or(store.tail.base),
         stored: Index(0),
-        entries: if journal.reset.is_some() { Vec::new() } else { std::mem::take(&mut store.entries) },
+        entries: if journal.reset.is_some() { Vec::new() } else { std::mem::take(&mut store.tail.entries) },
     };
     log.stored = log.last().index;
     match journal.entries.first() {
