@@ -19,6 +19,8 @@ pub mod bench;
 pub mod cli;
 #[warn(missing_docs)]
 pub mod client;
+pub mod coalescing;
+pub mod codec;
 pub mod config;
 pub mod dev;
 pub mod grpc;

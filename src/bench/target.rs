@@ -4,6 +4,7 @@ use crate::bench::args::Api;
 use crate::bench::cluster::Cluster;
 use crate::bench::error::BenchError;
 use crate::bench::{etcd, kontiki};
+use crate::coalescing;
 use std::error::Error as _;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
@@ -32,7 +33,10 @@ pub async fn ask(api: Api, endpoints: &[String]) -> Result<Cluster, BenchError> 
 
 async fn ask_one(api: Api, url: &str) -> Result<Cluster, String> {
     let question = async {
-        let channel = endpoint(url)?.connect().await.map_err(|error| causes(&error))?;
+        let channel = endpoint(url)?
+            .connect_with_connector(coalescing::connector(CONNECT_PATIENCE))
+            .await
+            .map_err(|error| causes(&error))?;
         let answer = match api {
             Api::Native => kontiki::describe(channel).await,
             Api::Etcd => etcd::describe(channel).await,
@@ -51,15 +55,17 @@ async fn ask_one(api: Api, url: &str) -> Result<Cluster, String> {
 /// [`BenchError::Connect`].
 pub async fn connect(url: &str) -> Result<Channel, BenchError> {
     let failed = |reason| BenchError::Connect { url: url.to_owned(), reason };
-    endpoint(url).map_err(failed)?.connect().await.map_err(|error| failed(causes(&error)))
+    endpoint(url)
+        .map_err(failed)?
+        .connect_with_connector(coalescing::connector(CONNECT_PATIENCE))
+        .await
+        .map_err(|error| failed(causes(&error)))
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, String> {
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| causes(&error))?;
     Ok(endpoint
         .connect_timeout(CONNECT_PATIENCE)
-        // Nagle's algorithm would add 40 ms to what it delays, and nothing else would be measured.
-        .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW))
 }

@@ -2,6 +2,7 @@
 
 use crate::address::NodeUrl;
 use crate::client::error::Failure;
+use crate::coalescing;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -71,10 +72,9 @@ impl Nodes {
         let endpoint = Endpoint::from_shared(node.to_string())
             .map_err(|error| Failure::Usage(format!("{node} is not an endpoint: {error}")))?
             .connect_timeout(self.connect_timeout)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-        let channel = endpoint.connect_lazy();
+        let channel = endpoint.connect_with_connector_lazy(coalescing::connector(self.connect_timeout));
         state.channels.insert(node.clone(), channel.clone());
         Ok(channel)
     }

@@ -2,6 +2,7 @@
 
 use crate::api::context::Api;
 use crate::api::deadline::LONGEST;
+use crate::coalescing::Coalescing;
 use crate::grpc::cluster_service::Cluster;
 use crate::grpc::kv_service::Kv;
 use crate::grpc::layers::{InFlightLimit, explain};
@@ -15,7 +16,7 @@ use crate::proto::v1::maintenance_service_server::MaintenanceServiceServer;
 use crate::settings::Limits;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Server;
@@ -112,7 +113,7 @@ fn builder(limits: &Limits) -> Server {
 }
 
 /// Accepts forever. Running out of file descriptors must neither end the listener nor make it spin.
-pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
+pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<Coalescing>> {
     futures_util::stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
@@ -121,7 +122,7 @@ pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<
                     if let Err(error) = connection.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY");
                     }
-                    return Some((Ok(connection), listener));
+                    return Some((Ok(Coalescing::new(connection)), listener));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
