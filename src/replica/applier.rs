@@ -1,11 +1,12 @@
 //! The one owner of the state machine: a thread that applies committed entries
-//! in order, publishes what readers see, and answers the waiters.
+//! in order and publishes what readers see. The loop answers the waiters, a group at a
+//! time: one wake-up per group instead of one per write.
 
 use crate::kv::TableError;
 use crate::machine::{Budget, Machine, MachineError};
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
-use crate::replica::event::{Applied, Fact, WriteReply};
+use crate::replica::event::{Answer, Applied, Fact, WriteReply};
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
 use crate::replica::worker::Bench;
@@ -18,6 +19,8 @@ use tokio::sync::oneshot;
 
 /// The most entries that are applied before readers see them.
 const GROUP_MAX: usize = 1024;
+/// And about the most bytes of entries.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The work of one step of garbage collection when there is nothing else to do: about two milliseconds.
 const GARBAGE_IDLE: Budget = Budget { keys: 4096, blocks: 32 };
 /// How long the queue must have been empty before such a step.
@@ -105,7 +108,7 @@ impl Applier {
         if self.garbage {
             self.bench.busy.begin();
             self.garbage = self.machine.collect_garbage(GARBAGE_IDLE)?;
-            self.commit()?;
+            self.show(&mut Vec::new())?;
         }
         Ok(())
     }
@@ -113,18 +116,20 @@ impl Applier {
     /// Applies the waiting entries as one group: one write to the table, one new view.
     /// Answers only after readers can see it. Returns a job that ends the group.
     fn apply(&mut self, entries: Vec<Committed>) -> Result<Option<ApplyJob>, MachineError> {
-        let mut replies = Vec::with_capacity(entries.len());
+        let mut answers = Vec::with_capacity(entries.len());
         let mut next = None;
         let mut waiting = entries;
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         loop {
             for (entry, reply) in waiting {
                 // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
                 self.bench.busy.begin();
-                self.apply_one(entry, reply, &mut replies)?;
+                bytes += entry.size();
+                self.apply_one(entry, reply, &mut answers)?;
                 count += 1;
-                if count % GROUP_MAX == 0 {
-                    self.show(&mut replies)?;
+                if count % GROUP_MAX == 0 || bytes >= GROUP_BYTES_MAX {
+                    self.show(&mut answers)?;
+                    bytes = 0;
                 }
             }
             if count >= GROUP_MAX {
@@ -139,7 +144,7 @@ impl Applier {
                 Err(_) => break,
             }
         }
-        self.show(&mut replies)?;
+        self.show(&mut answers)?;
         if self.garbage {
             // Garbage collection keeps up under load: for each entry it does somewhat more than the entry can
             // leave. The next commit includes it.
@@ -151,29 +156,29 @@ impl Applier {
         Ok(next)
     }
 
-    /// Lets readers see what was applied, then answers the waiters.
-    fn show(&mut self, replies: &mut Vec<(WriteReply, Applied)>) -> Result<(), MachineError> {
-        self.commit()?;
-        for (reply, applied) in replies.drain(..) {
-            // A waiter may have given up; the write is done all the same.
-            let _ = reply.send(Ok(applied));
+    /// Lets readers see what was applied, then has the waiters answered.
+    fn show(&mut self, answers: &mut Vec<Answer>) -> Result<(), MachineError> {
+        let is_awaited = self.commit()?;
+        if is_awaited || !answers.is_empty() {
+            // A loop that has ended needs no facts; its end tells those who wait.
+            let _ = self.facts.send(Fact::Applied(std::mem::take(answers)));
         }
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), MachineError> {
+    /// Answers whether readers may wait for what was applied.
+    fn commit(&mut self) -> Result<bool, MachineError> {
         self.bench.busy.begin();
         let view = self.machine.commit()?;
         self.bench.busy.end();
-        self.published.publish(view);
-        Ok(())
+        Ok(self.published.publish(view))
     }
 
     fn apply_one(
         &mut self,
         entry: Entry,
         reply: Option<WriteReply>,
-        replies: &mut Vec<(WriteReply, Applied)>,
+        answers: &mut Vec<Answer>,
     ) -> Result<(), MachineError> {
         match entry.payload {
             Payload::Noop => self.machine.apply_noop(entry.id),
@@ -181,7 +186,7 @@ impl Applier {
             Payload::Command(command) => {
                 let answer = self.machine.apply(entry.id, &command)?;
                 if let Some(reply) = reply {
-                    replies.push((reply, Applied { id: entry.id, reply: answer }));
+                    answers.push((reply, Applied { id: entry.id, reply: answer }));
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::replica::advertise::advertise;
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
-use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
+use crate::replica::event::{Answer, Fact, Install, PeerMessage, Request, Write};
 use crate::replica::log_retention::LogRetention;
 use crate::replica::log_writer::LogJob;
 use crate::replica::options::ReplicaOptions;
@@ -160,12 +160,17 @@ impl Driver {
             Fact::Persisted(mark) => self.node.persisted(mark),
             Fact::Stored(mark, last) => self.node.stored(mark, last),
             Fact::LogRead(read, slice) => self.node.log_read(read, slice),
+            Fact::Applied(answers) => {
+                self.published.wake_readers();
+                answer_writes(answers);
+            }
             Fact::StateDurable(index) => {
                 self.state_durable = self.state_durable.max(index);
                 self.compact();
             }
             Fact::Installed(meta) => {
                 self.node.snapshot_installed(&meta);
+                self.published.wake_readers();
                 self.pending.jump(meta.last.index);
                 self.state_durable = self.state_durable.max(meta.last.index);
             }
@@ -355,9 +360,20 @@ impl Driver {
         if stopped.await.is_err() {
             tracing::error!("the workers could not be stopped");
         }
+        while let Ok(fact) = self.inbox.facts.try_recv() {
+            if let Fact::Applied(answers) = fact {
+                answer_writes(answers);
+            }
+        }
         if let Some(done) = self.stopped {
             let _ = done.send(());
         }
+    }
+}
+
+fn answer_writes(answers: Vec<Answer>) {
+    for (reply, applied) in answers {
+        let _ = reply.send(Ok(applied)); // Whoever waited may have given up; the write is done.
     }
 }
 

@@ -71,6 +71,9 @@ pub struct Applied {
 /// Where a write's outcome goes.
 pub(crate) type WriteReply = oneshot::Sender<Result<Applied, WriteError>>;
 
+/// A write that was applied, and who waits for it.
+pub(crate) type Answer = (WriteReply, Applied);
+
 /// A snapshot that arrived in full, was verified and is durable.
 #[derive(Debug)]
 pub(crate) struct Install {
@@ -99,6 +102,8 @@ pub(crate) enum Fact {
     Stored(Mark, Index),
     /// Entries read from the log's store; `None` if they were compacted.
     LogRead(LogRead, Option<LogSlice>),
+    /// Readers can see what these writes did.
+    Applied(Vec<Answer>),
     /// The state up to this entry is durable.
     StateDurable(Index),
     Installed(SnapshotMeta),

@@ -84,8 +84,12 @@ impl Handle {
 
     async fn wait(
         &self,
-        is_there: impl FnMut(&(Index, Revision)) -> bool,
+        mut is_there: impl FnMut(&(Index, Revision)) -> bool,
     ) -> Result<Arc<machine::View>, ReadError> {
+        let view = self.view();
+        if is_there(&(view.applied().index, view.revision())) {
+            return Ok(view);
+        }
         let mut progress = self.inner.published.progress();
         progress.wait_for(is_there).await.map_err(|_| ReadError::Stopping)?;
         Ok(self.view())

@@ -72,11 +72,23 @@ impl Published {
         }
     }
 
-    /// Publishes a view for readers.
-    pub(crate) fn publish(&self, view: View) {
-        let progress = (view.applied().index, view.revision());
+    /// Publishes a view for readers. Returns whether some may be waiting for it: then
+    /// [`wake_readers`](Self::wake_readers) must follow.
+    pub(crate) fn publish(&self, view: View) -> bool {
+        let reached = (view.applied().index, view.revision());
         self.view.store(Arc::new(view));
-        self.progress.send_replace(progress);
+        self.progress.send_if_modified(|progress| {
+            *progress = reached;
+            false
+        });
+        // A reader that saw the old progress is counted: it subscribed before it looked.
+        self.progress.receiver_count() > 0
+    }
+
+    /// Lets waiting readers look at what was published. Call it on the network's thread: from any other, each
+    /// reader would cost a system call.
+    pub(crate) fn wake_readers(&self) {
+        self.progress.send_modify(|_| {});
     }
 
     /// Publishes another state for readers.
