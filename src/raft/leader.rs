@@ -81,6 +81,8 @@ impl Leader {
         self.heartbeat_elapsed += 1;
         if self.heartbeat_elapsed >= core.options.heartbeat_ticks {
             self.heartbeat(core);
+        } else {
+            self.send_commit_index(core);
         }
         self.tick_transfer(core);
         // A leader whose disk hangs can hardly commit anything, but its heartbeats would keep others from taking over.
@@ -119,7 +121,17 @@ impl Leader {
     fn heartbeat(&mut self, core: &mut Core) {
         self.heartbeat_elapsed = 0;
         for (peer, progress) in &mut self.progress {
-            tell_commit(core, *peer, progress, self.reads.round());
+            send_heartbeat(core, *peer, progress, self.reads.round());
+        }
+    }
+
+    /// To the followers that no append has told of it. One that is asked for a linearizable read needs not wait for
+    /// this: the round that confirms the read tells it too.
+    fn send_commit_index(&mut self, core: &mut Core) {
+        for (peer, progress) in &mut self.progress {
+            if is_behind(core, progress) {
+                send_heartbeat(core, *peer, progress, self.reads.round());
+            }
         }
     }
 
@@ -267,9 +279,8 @@ impl Leader {
         let round = self.reads.round();
         for (peer, progress) in &mut self.progress {
             replicate(core, *peer, progress);
-            let news = core.log.commit().min(progress.matched) > progress.commit_sent;
-            if begins || news {
-                tell_commit(core, *peer, progress, round);
+            if begins || core.options.commit_at_once && is_behind(core, progress) {
+                send_heartbeat(core, *peer, progress, round);
             }
         }
         if begins {
@@ -278,8 +289,13 @@ impl Leader {
     }
 }
 
+/// Whether there is a later commit index to send than the one that was sent.
+fn is_behind(core: &Core, progress: &Progress) -> bool {
+    core.log.commit().min(progress.matched) > progress.commit_sent
+}
+
 /// Sends a heartbeat to one peer.
-fn tell_commit(core: &mut Core, peer: NodeId, progress: &mut Progress, round: Round) {
+fn send_heartbeat(core: &mut Core, peer: NodeId, progress: &mut Progress, round: Round) {
     // Not above what the follower is known to hold: it could not check the rest.
     let commit = core.log.commit().min(progress.matched);
     progress.commit_sent = progress.commit_sent.max(commit);

@@ -9,6 +9,9 @@ pub struct Options {
     pub election_ticks_min: u32,
     /// …and this asks for an election. The randomness breaks ties (Raft §5.2).
     pub election_ticks_max: u32,
+    /// Whether a new commit index is sent at once. Else it goes along with the next append, which costs nothing,
+    /// or with a heartbeat at the next tick.
+    pub commit_at_once: bool,
 
     /// About the most bytes of entries in one append. One entry may be larger.
     pub append_bytes_max: usize,
@@ -40,6 +43,7 @@ impl Default for Options {
             heartbeat_ticks: 5,
             election_ticks_min: 30,
             election_ticks_max: 60,
+            commit_at_once: false,
             append_bytes_max: 1 << 20,
             append_entries_max: 4096,
             inflight_appends_max: 256,

@@ -73,6 +73,7 @@ impl Chance {
             election_ticks_min: 8,
             election_ticks_max: 16,
             disk_stall_ticks: 60,
+            commit_at_once: rng.bool(),
             append_entries_max: rng.usize(1..5),
             inflight_appends_max: rng.usize(1..4),
             tail_entries: rng.choice([0, 2, 1000]).expect("not empty"),

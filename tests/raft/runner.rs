@@ -111,6 +111,9 @@ enum Command {
         /// The most reads that may wait.
         #[arg(key)]
         reads: Option<usize>,
+        /// Whether a new commit index is sent at once.
+        #[arg(key)]
+        commit_at_once: Option<bool>,
     },
     /// server n1 log=1/1/2 term=3 — the server begins with entries of these terms.
     Server {
@@ -372,6 +375,8 @@ fn options() -> Options {
         election_ticks_min: 10,
         election_ticks_max: 20,
         disk_stall_ticks: 40,
+        // Scripts that are about something else need no tick for it.
+        commit_at_once: true,
         ..Options::default()
     }
 }
@@ -413,7 +418,17 @@ impl goldenscript::Runner for Runner {
 impl Runner {
     fn carry_out(&mut self, command: &Command) -> Result<(), Box<dyn Error>> {
         match command {
-            Command::Cluster { voters, learners, appends, bytes, entries, tail, memory, reads } => {
+            Command::Cluster {
+                voters,
+                learners,
+                appends,
+                bytes,
+                entries,
+                tail,
+                memory,
+                reads,
+                commit_at_once,
+            } => {
                 let mut options = options();
                 options.inflight_appends_max = appends.unwrap_or(options.inflight_appends_max);
                 options.inflight_bytes_max = bytes.unwrap_or(options.inflight_bytes_max);
@@ -421,6 +436,7 @@ impl Runner {
                 options.tail_entries_max = tail.unwrap_or(options.tail_entries_max);
                 options.tail_entries = memory.unwrap_or(options.tail_entries);
                 options.reads_max = reads.unwrap_or(options.reads_max);
+                options.commit_at_once = commit_at_once.unwrap_or(options.commit_at_once);
                 self.world = World::new(options, *voters, *learners);
                 for server in self.world.servers.values_mut() {
                     server.disk.loads_little = memory.is_some();
