@@ -53,54 +53,47 @@ pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
         return line.extend_from_slice(hex::encode(bytes).as_bytes());
     }
     line.reserve(bytes.len());
-    let mut rest = bytes;
-    while let Some(first) = rest.first() {
-        let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
-        if plain > 0 {
-            line.extend_from_slice(&rest[..plain]);
-            rest = &rest[plain..];
-            continue;
+    for chunk in bytes.utf8_chunks() {
+        show_text(line, chunk.valid());
+        for byte in chunk.invalid() {
+            line.extend_from_slice(&[b'\\', b'x', high_digit(*byte), low_digit(*byte)]);
         }
-        let length = match first_char(rest) {
-            Some('\n') => extend(line, br"\n", 1),
-            Some('\t') => extend(line, br"\t", 1),
-            Some('\\') => extend(line, br"\\", 1),
-            Some(c) if c.is_control() => {
-                extend(line, c.escape_unicode().to_string().as_bytes(), c.len_utf8())
-            }
-            Some(c) => extend(line, &rest[..c.len_utf8()], c.len_utf8()),
-            None => {
-                let digit = |nibble: u8| HEX_DIGITS[usize::from(nibble)];
-                extend(line, &[b'\\', b'x', digit(first >> 4), digit(first & 15)], 1)
-            }
-        };
-        rest = &rest[length..];
+    }
+}
+
+fn show_text(line: &mut Vec<u8>, mut text: &str) {
+    let is_escaped = |c: char| c == '\\' || c.is_control();
+    while let Some(plain) = text.find(is_escaped) {
+        let (shown, rest) = text.split_at(plain);
+        line.extend_from_slice(shown.as_bytes());
+        let mut rest = rest.chars();
+        if let Some(c) = rest.next() {
+            escape(line, c);
+        }
+        text = rest.as_str();
+    }
+    line.extend_from_slice(text.as_bytes());
+}
+
+fn escape(line: &mut Vec<u8>, c: char) {
+    match c {
+        '\n' => line.extend_from_slice(br"\n"),
+        '\t' => line.extend_from_slice(br"\t"),
+        '\\' => line.extend_from_slice(br"\\"),
+        // A control character is below U+0100.
+        '\0'..'\x10' => line.extend_from_slice(&[b'\\', b'u', b'{', low_digit(c as u8), b'}']),
+        _ => line.extend_from_slice(&[b'\\', b'u', b'{', high_digit(c as u8), low_digit(c as u8), b'}']),
     }
 }
 
 const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
-/// Whether a byte is a character by itself that needs no escape, as most are.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'\\'
+fn high_digit(byte: u8) -> u8 {
+    HEX_DIGITS[usize::from(byte >> 4)]
 }
 
-/// The character at the beginning, if there is a whole one.
-fn first_char(bytes: &[u8]) -> Option<char> {
-    let length = match bytes[0] {
-        0..=0x7f => 1,
-        0xc2..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xf4 => 4,
-        _ => return None,
-    };
-    std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
-}
-
-/// Appends what `bytes` bytes are shown as, and returns their number.
-fn extend(line: &mut Vec<u8>, shown: &[u8], bytes: usize) -> usize {
-    line.extend_from_slice(shown);
-    bytes
+fn low_digit(byte: u8) -> u8 {
+    HEX_DIGITS[usize::from(byte & 15)]
 }
 
 /// A version of a key as JSON.
@@ -222,6 +215,7 @@ mod tests {
         assert_eq!(shown("grüß".as_bytes(), false), "grüß");
         assert_eq!(shown(b"a\tb\n\x1b[2J\xff\\", false), "a\\tb\\n\\u{1b}[2J\\xff\\\\");
         assert_eq!(shown(b"\xe2\x82|\xe2\x82\xac|\xc2\x85|\xf5", false), "\\xe2\\x82|€|\\u{85}|\\xf5");
+        assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\u{0}\\u{f}\\u{10}\\u{7f}");
         assert_eq!(shown(b"ab", true), "6162");
     }
 

@@ -79,7 +79,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "50000",
         "How many log entries to keep for followers that lag, although the state covers them",
     ),
-    setting("log-retain-size", "SIZE", "64MiB", "About the most bytes of these entries"),
+    setting("log-retain-size", "SIZE", "32MiB", "About the most bytes of these entries"),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
     setting("worker-threads", "N", "1", "The threads of the network runtime"),
     setting(

@@ -4,6 +4,7 @@
 //! an encoding that nobody writes, and equal commands have equal bytes on every node.
 
 use bytes::Bytes;
+use std::ops::Range;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,14 +111,24 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn raw(&mut self, length: u64) -> Result<Bytes, DecodeError> {
+        Ok(self.input.slice(self.pass(length)?))
+    }
+
+    /// What [`bytes`](Self::bytes) reads, borrowed.
+    pub(crate) fn borrowed(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = self.varint()?;
+        Ok(&self.input[self.pass(length)?])
+    }
+
+    /// The place of the next bytes.
+    fn pass(&mut self, length: u64) -> Result<Range<usize>, DecodeError> {
         let left = self.input.len() - self.at;
         if length > left as u64 {
             return Err(self.refuse("a length exceeds the bytes that are left"));
         }
-        let end = self.at + length as usize;
-        let bytes = self.input.slice(self.at..end);
-        self.at = end;
-        Ok(bytes)
+        let start = self.at;
+        self.at += length as usize;
+        Ok(start..self.at)
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {

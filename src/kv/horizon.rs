@@ -36,4 +36,9 @@ impl Horizon<'_> {
 pub(crate) trait Values {
     /// The record at a position that the index names.
     fn record(&self, at: Position) -> Result<Record, ReadError>;
+
+    /// The records at several such positions, in that order.
+    fn records(&self, at: &[Position]) -> Result<Vec<Record>, ReadError> {
+        at.iter().map(|at| self.record(*at)).collect()
+    }
 }

@@ -1,7 +1,7 @@
 //! Builds the index from the records that a table has.
 //!
-//! They come in the order in which they were written, and are sorted by key once: much faster than as many
-//! insertions into a map that does not fit the processor's caches.
+//! They come in any order, and are sorted once by key: much faster than as many insertions into a map that does
+//! not fit the processor's caches.
 
 use crate::kv::compaction::Collected;
 use crate::kv::history::KeyHistory;
@@ -9,8 +9,10 @@ use crate::kv::index::Index;
 use crate::kv::version::{Position, Version};
 use crate::types::Revision;
 
-/// Takes the records of a table, oldest first.
-#[derive(Default)]
+/// Up to this many records get room in advance, whatever number is announced.
+const RECORDS_AHEAD_MAX: u64 = 1 << 24;
+
+/// Takes the records of a table.
 pub(crate) struct IndexBuilder {
     versions: Vec<(Box<[u8]>, Version)>,
 }
@@ -23,6 +25,12 @@ pub(crate) struct Built {
 }
 
 impl IndexBuilder {
+    /// For about so many records: a list of millions is costly to move.
+    pub(crate) fn with_capacity(records: u64) -> Self {
+        let records = usize::try_from(records.min(RECORDS_AHEAD_MAX)).unwrap_or_default();
+        Self { versions: Vec::with_capacity(records) }
+    }
+
     /// Takes the next record.
     pub(crate) fn push(&mut self, key: &[u8], version: Version) {
         self.versions.push((key.into(), version));
@@ -35,10 +43,12 @@ impl IndexBuilder {
         current: Revision,
         live: &mut dyn FnMut(&Version),
     ) -> Built {
-        // Stable, so that the versions of a key stay in their order.
-        self.versions.sort_by(|(left, _), (right, _)| left.cmp(right));
+        // Not stable: that would need as much memory again.
+        self.versions.sort_unstable_by(|(left, old), (right, new)| {
+            left.cmp(right).then_with(|| old.position().cmp(&new.position()))
+        });
         let mut built = Built { index: Index::default(), garbage: Vec::new() };
-        let (mut present, mut deleted) = (Vec::new(), Vec::new());
+        let (mut present, mut deleted) = (Vec::with_capacity(self.versions.len()), Vec::new());
         let mut versions = self.versions.into_iter().peekable();
         while let Some((key, first)) = versions.next() {
             let through = collected.of_key(&key);

@@ -4,7 +4,7 @@ use crate::kv::horizon::{Horizon, Values};
 use crate::kv::index::CHUNK_KEYS;
 use crate::kv::model::{Compare, KeyRange, KeyValue, Order, Range, RangeResult, Refusal, Relation, Target};
 use crate::kv::read_error::ReadError;
-use crate::kv::record::damaged;
+use crate::kv::record::{Record, damaged};
 use crate::kv::version::Version;
 use crate::types::Revision;
 use bytes::Bytes;
@@ -51,15 +51,13 @@ pub(crate) fn range(
     if let Some(refusal) = refused {
         return Err(refusal.into());
     }
-    let kvs = chosen.into_iter().map(|(key, version)| {
-        if query.keys_only {
-            Ok(key_value(key, Bytes::new(), &version))
-        } else {
-            fetch(values, key, &version)
-        }
-    });
+    let kvs = if query.keys_only {
+        chosen.into_iter().map(|(key, version)| key_value(key, Bytes::new(), &version)).collect()
+    } else {
+        fetch_all(values, chosen)?
+    };
     let count = (query.with_count || query.count_only).then_some(count);
-    Ok(RangeResult { kvs: kvs.collect::<Result<_, _>>()?, more, count })
+    Ok(RangeResult { kvs, more, count })
 }
 
 /// Visits the versions of a range that are visible at a revision.
@@ -120,8 +118,18 @@ impl<'a> Selection<'a> {
     }
 }
 
+fn fetch_all(values: &impl Values, chosen: Vec<(Bytes, Version)>) -> Result<Vec<KeyValue>, ReadError> {
+    let positions: Vec<_> = chosen.iter().map(|(_, version)| version.position()).collect();
+    let records = values.records(&positions)?;
+    chosen.into_iter().zip(records).map(|((key, version), record)| joined(key, &version, record)).collect()
+}
+
 pub(crate) fn fetch(values: &impl Values, key: Bytes, version: &Version) -> Result<KeyValue, ReadError> {
-    let record = values.record(version.position())?;
+    joined(key, version, values.record(version.position())?)
+}
+
+/// The index's part of a version with the table's, which must agree.
+fn joined(key: Bytes, version: &Version, record: Record) -> Result<KeyValue, ReadError> {
     if record.key != key || record.version != *version {
         return Err(damaged(version.position(), "it is not what was read when the node started").into());
     }

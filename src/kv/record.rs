@@ -46,23 +46,39 @@ pub(crate) fn decode(at: Position, bytes: &Bytes) -> Result<Record, TableError> 
     read(at, bytes).map_err(|error| damaged(at, error))
 }
 
+/// Decodes the version at `at` without its value: key and version.
+pub(crate) fn decode_version(at: Position, bytes: &Bytes) -> Result<(&[u8], Version), TableError> {
+    let mut from = Reader::new(bytes);
+    let read = read_with(at, &mut from, Reader::borrowed);
+    read.map(|(key, _, version)| (key, version)).map_err(|error| damaged(at, error))
+}
+
 /// The error for a record that was damaged.
 pub(crate) fn damaged(at: Position, what: impl fmt::Display) -> TableError {
     TableError(format!("the record of revision {at} is damaged: {what}"))
 }
 
 fn read(at: Position, bytes: &Bytes) -> Result<Record, DecodeError> {
-    let mut from = Reader::new(bytes);
+    let (key, value, version) = read_with(at, &mut Reader::new(bytes), Reader::bytes)?;
+    Ok(Record { key, value, version })
+}
+
+/// Key, value and version; `read_bytes` reads the first two.
+fn read_with<'a, B: AsRef<[u8]>>(
+    at: Position,
+    from: &mut Reader<'a>,
+    read_bytes: impl Fn(&mut Reader<'a>) -> Result<B, DecodeError>,
+) -> Result<(B, B, Version), DecodeError> {
     if from.varint()? != NO_LEASE {
         return Err(from.refuse("a lease, which this program does not know"));
     }
     let create_revision = Revision(from.varint()?);
     let version = from.varint()?;
-    let (key, value) = (from.bytes()?, from.bytes()?);
+    let (key, value) = (read_bytes(from)?, read_bytes(from)?);
     from.end()?;
-    let value_bytes = u32::try_from(value.len()).map_err(|_| from.refuse("a value above 4 GiB"))?;
+    let value_bytes = u32::try_from(value.as_ref().len()).map_err(|_| from.refuse("a value above 4 GiB"))?;
     let version = Version { revision: at.revision, sub: at.sub, value_bytes, create_revision, version };
-    Ok(Record { key, value, version })
+    Ok((key, value, version))
 }
 
 #[cfg(test)]
@@ -79,6 +95,7 @@ mod tests {
             let bytes = encode(b"hello", value, &version);
             let record = decode(AT, &bytes).unwrap();
             assert_eq!((&record.key[..], &record.value[..], record.version), (&b"hello"[..], value, version));
+            assert_eq!(decode_version(AT, &bytes), Ok((&b"hello"[..], version)));
             for length in 0..bytes.len() {
                 assert!(decode(AT, &bytes.slice(..length)).is_err());
             }

@@ -64,12 +64,12 @@ impl Machine {
 
     /// The same, with a cache of `cache_bytes` for whole records.
     pub fn open_with(table: Arc<dyn Table>, cache_bytes: u64) -> Result<Self, TableError> {
-        // The versions come before it is known which of them were collected, and have to be sorted first in any case.
-        let mut versions = IndexBuilder::default();
-        let (loaded, meta) = blocks::load(table, &mut |stored| match stored.table {
+        let meta = blocks::load_meta(&*table)?;
+        let mut versions = IndexBuilder::with_capacity(meta.inventory.records);
+        let loaded = blocks::load(table, meta.clone(), &mut |stored| match stored.table {
             TableId::Versions => {
-                let record = record::decode(stored.at, &stored.bytes)?;
-                versions.push(&record.key, record.version);
+                let (key, version) = record::decode_version(stored.at, &stored.bytes)?;
+                versions.push(key, version);
                 Ok(())
             }
         })?;

@@ -123,6 +123,11 @@ impl Values for View {
     fn record(&self, at: Position) -> Result<Record, ReadError> {
         Ok(record::decode(at, &self.store.read(at)?)?)
     }
+
+    fn records(&self, at: &[Position]) -> Result<Vec<Record>, ReadError> {
+        let bytes = self.store.read_many(at)?;
+        at.iter().zip(bytes).map(|(at, bytes)| Ok(record::decode(*at, &bytes)?)).collect()
+    }
 }
 
 impl fmt::Debug for View {

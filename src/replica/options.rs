@@ -41,7 +41,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { entries: 50_000, bytes: 64 << 20, window: crate::storage::STATE_WINDOW_BYTES }
+        Self { entries: 50_000, bytes: 32 << 20, window: crate::storage::STATE_WINDOW_BYTES }
     }
 }
 

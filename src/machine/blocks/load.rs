@@ -14,17 +14,16 @@ use std::sync::Arc;
 /// The blocks of a table. Their garbage is named by whoever knows it.
 pub(crate) struct Loaded {
     table: Arc<dyn Table>,
-    pub(crate) meta: Meta,
+    meta: Meta,
     directory: Directory,
 }
 
-/// Shows every record that the meta record vouches for, oldest first. An empty table gets the meta record of
-/// the empty state.
+/// Shows every record that the meta record vouches for, oldest first.
 pub(crate) fn load(
     table: Arc<dyn Table>,
+    meta: Meta,
     visit: &mut dyn FnMut(&Stored) -> Result<(), TableError>,
-) -> Result<(Loaded, Meta), TableError> {
-    let meta = load_meta(&*table)?;
+) -> Result<Loaded, TableError> {
     let mut directory = Directory::default();
     let mut last = Position::first_of(Revision(0));
     // What is above the meta record, or there twice, goes: key, and what stays of the block.
@@ -58,8 +57,7 @@ pub(crate) fn load(
             false => table.set(&block_key(first), &block::encode(first, &records))?,
         }
     }
-    let copy = meta.clone();
-    Ok((Loaded { table, meta, directory }, copy))
+    Ok(Loaded { table, meta, directory })
 }
 
 impl Loaded {
@@ -72,8 +70,9 @@ impl Loaded {
     }
 }
 
-/// It is the first that is ever written, so that it can be missing only together with everything else.
-fn load_meta(table: &dyn Table) -> Result<Meta, TableError> {
+/// The meta record. It is the first that is ever written, so that it can be missing only together with everything
+/// else: an empty table gets that of the empty state.
+pub(crate) fn load_meta(table: &dyn Table) -> Result<Meta, TableError> {
     if let Some(bytes) = table.get(&Meta::TABLE_KEY)? {
         return Meta::decode(&bytes);
     }

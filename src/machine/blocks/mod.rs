@@ -41,5 +41,5 @@ mod store;
 
 pub(crate) use block::{BLOCK_BYTES, Stored, block_key, encode};
 pub(crate) use clean::Fate;
-pub(crate) use load::load;
+pub(crate) use load::{load, load_meta};
 pub(crate) use store::Store;

@@ -13,6 +13,9 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+/// From this many on, records are read block by block and not kept in the cache: such a read is hardly repeated.
+const MANY_RECORDS: usize = 64;
+
 pub(crate) struct Store {
     pub(super) table: Arc<dyn Table>,
     cache: Records,
@@ -91,6 +94,37 @@ impl Store {
             }
             looked_in = Some(first);
         }
+    }
+
+    /// The same for many positions: each block is read once, however its records are scattered over them.
+    pub(crate) fn read_many(&self, positions: &[Position]) -> Result<Vec<Bytes>, TableError> {
+        if positions.len() < MANY_RECORDS {
+            return positions.iter().map(|at| self.read(*at)).collect();
+        }
+        let mut in_order: Vec<_> = (0..positions.len()).collect();
+        in_order.sort_unstable_by_key(|place| positions[*place]);
+        let mut found = vec![Bytes::new(); positions.len()];
+        let mut block = Vec::new();
+        for place in in_order {
+            let at = positions[place];
+            if block.last().is_none_or(|last: &Stored| last.at < at) {
+                block = self.block_of(at)?;
+            }
+            found[place] = match block.binary_search_by_key(&at, |record| record.at) {
+                // A copy: a slice would keep the whole block in memory.
+                Ok(found) => Bytes::copy_from_slice(&block[found].bytes),
+                // It is fresh, or was moved meanwhile.
+                Err(_) => self.read(at)?,
+            };
+        }
+        Ok(found)
+    }
+
+    /// The records of the block that has a position; none if there is no such block any more, or not yet.
+    fn block_of(&self, at: Position) -> Result<Vec<Stored>, TableError> {
+        let Some((first, _)) = self.lookup().directory.block_of(at) else { return Ok(Vec::new()) };
+        let bytes = self.table.get(&block_key(first))?;
+        bytes.map_or(Ok(Vec::new()), |bytes| block::decode(first, &bytes))
     }
 
     /// The records of the next block behind a position, or those that are in no block yet; none at the end.
