@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Fact 13: as often a record is read again once it was written or scanned, so that the cache counts its page about
-/// as soon as the next page of the same shard comes. Some microseconds for a record of 4 KiB.
-const COUNTING_READS: usize = 3;
+/// Fact 13: as often a record is read again once it was written, so that the cache counts its page about as soon as the
+/// next page of the same shard comes. Some microseconds for a record of 4 KiB.
+const READS_PER_WRITE: usize = 3;
 
 /// How a database is opened.
 #[derive(Clone, Debug)]
@@ -91,9 +91,14 @@ impl SledDb {
         Err(self.fail(StorageError::Engine { action, path: self.dir().to_owned(), reason }))
     }
 
-    /// Has the cache count the page of a record that was just written or scanned (fact 13).
-    pub(crate) fn count_page(&self, key: &[u8]) -> Result<(), StorageError> {
-        self.run("read", |db| (0..COUNTING_READS).try_for_each(|_| db.get(key).map(drop)))
+    /// Has the cache count the page of a record that was just written (fact 13).
+    pub(crate) fn count_written(&self, key: &[u8]) -> Result<(), StorageError> {
+        self.run("read", |db| (0..READS_PER_WRITE).try_for_each(|_| db.get(key).map(drop)))
+    }
+
+    /// Has the cache count the page of a record that was just scanned. Once is enough: all of its records come.
+    pub(crate) fn count_scanned(&self, key: &[u8]) -> Result<(), StorageError> {
+        self.run("read", |db| db.get(key).map(drop))
     }
 
     /// Returns when everything written before the call is on stable storage.

@@ -141,7 +141,7 @@ impl Records {
     fn insert(&self, key: &[u8], value: &[u8]) -> Result<Option<IVec>, StorageError> {
         self.make_room(CHANGE_BYTES + key.len() + value.len())?;
         let old = self.db.run("write", |db| db.insert(key, value))?;
-        self.db.count_page(key)?;
+        self.db.count_written(key)?;
         Ok(old)
     }
 
@@ -228,7 +228,8 @@ impl Records {
     /// The value that a record stands for.
     fn value(&self, key: &[u8], record: &IVec) -> Result<Option<Bytes>, StorageError> {
         match record.split_first() {
-            Some((&INLINE, value)) => Ok(Some(Bytes::copy_from_slice(value))),
+            // Not a copy: sled allocates each record by itself.
+            Some((&INLINE, _)) => Ok(Some(Bytes::from_owner(record.clone()).slice(1..))),
             Some((&PIECEWISE, _)) => self.large_value(key, record.clone()),
             _ => Err(self.damaged(key, "it has no known form")),
         }
@@ -285,7 +286,7 @@ impl Records {
         let Some((key, record)) = self.db.run("scan", |_| records.next().transpose())? else {
             return Ok(None);
         };
-        self.db.count_page(&key)?;
+        self.db.count_scanned(&key)?;
         let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
         let value = self.value(&key, &record)?;
         Ok(Some((key, value)))

@@ -277,7 +277,7 @@ fn is_complete(parts: &[Part]) -> bool {
 fn join(parts: Vec<Part>) -> Bytes {
     match <[Part; 1]>::try_from(parts) {
         Ok([part]) => part.bytes,
-        Err(parts) => parts.iter().flat_map(|part| part.bytes.iter().copied()).collect(),
+        Err(parts) => parts.iter().map(|part| &part.bytes[..]).collect::<Vec<_>>().concat().into(),
     }
 }
 

@@ -44,7 +44,7 @@ impl RecordStore for SledRecords {
     fn scan(&self, prefix: &[u8], each: Visitor<'_>) -> Result<(), StorageError> {
         let mut records = self.db.run("scan", |db| Ok(db.scan_prefix(prefix)))?;
         while let Some((key, value)) = self.db.run("scan", |_| records.next().transpose())? {
-            self.db.count_page(&key)?;
+            self.db.count_scanned(&key)?;
             each(&key, &value)?;
         }
         Ok(())
@@ -53,7 +53,7 @@ impl RecordStore for SledRecords {
     fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<(), StorageError> {
         let bytes = value.len();
         self.db.run("write", |db| db.insert(key, value))?;
-        self.db.count_page(key)?;
+        self.db.count_written(key)?;
         self.changed(bytes)
     }
 
