@@ -67,7 +67,10 @@ impl Collected {
         while left > 0 && self.is_behind(target) {
             let (target, next) = match self.running.take() {
                 Some(running) => (running.target, running.next),
-                None => (target, Box::default()),
+                None => {
+                    index.write().compact(target);
+                    (target, Box::default())
+                }
             };
             match sweep(index, target, &next, self.through, &mut left, &mut garbage) {
                 Some((next, of_next)) => self.running = Some(Running { target, next, of_next }),

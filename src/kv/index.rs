@@ -6,14 +6,16 @@
 //!
 //! Keys whose newest version is a tombstone are kept separately, so that a read of the present never meets
 //! what was deleted long ago. What was deleted a moment ago it may have to see (the published revision is a
-//! little behind the writer), so there is a list of the last deletes.
+//! little behind the writer), so there is a short list of the [last deletes](RecentDeletes). A read from before
+//! them walks over all deleted keys.
 
 use crate::kv::history::KeyHistory;
 use crate::kv::model::{KeyRange, Order};
+use crate::kv::recent_deletes::RecentDeletes;
 use crate::kv::version::Version;
 use crate::types::Revision;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -22,9 +24,6 @@ pub(crate) const NEWEST: Revision = Revision(u64::MAX);
 
 /// How many keys a walk visits before it releases the lock: some tens of microseconds.
 pub(crate) const CHUNK_KEYS: usize = 512;
-
-/// How many of the last deletes are remembered. A read from before them looks at all deleted keys.
-const RECENT_DELETES: usize = 32_768;
 
 type Histories = BTreeMap<Box<[u8]>, KeyHistory>;
 
@@ -35,10 +34,8 @@ pub(crate) struct Index {
     present: Histories,
     /// Keys whose newest version is a tombstone, as long as their past can be read.
     deleted: Histories,
-    /// The keys of the last deletes, oldest first; some may be present again.
-    recent: VecDeque<(Revision, Box<[u8]>)>,
-    /// All deletes above this revision are among them.
-    recent_above: Revision,
+    /// The last that were added to them.
+    recent: RecentDeletes,
 }
 
 impl Index {
@@ -50,7 +47,7 @@ impl Index {
         current: Revision,
     ) -> Self {
         let (present, deleted) = (present.into_iter().collect(), deleted.into_iter().collect());
-        Self { present, deleted, recent: VecDeque::new(), recent_above: current }
+        Self { present, deleted, recent: RecentDeletes::none_above(current) }
     }
 
     /// The number of keys that are present.
@@ -129,7 +126,7 @@ impl Index {
         if version.is_tombstone() {
             let (key, mut history) = self.present.remove_entry(key).expect("only what is present is deleted");
             history.push(version);
-            self.remember_delete(version.revision, &key);
+            self.recent.push(version.revision, &key);
             self.deleted.insert(key, history);
         } else if let Some(history) = self.present.get_mut(key) {
             history.push(version);
@@ -149,12 +146,17 @@ impl Index {
             return;
         };
         if history.newest().is_tombstone() {
-            self.recent.pop_back();
+            self.recent.pop();
         }
         if history.pop() {
             let home = if history.newest().is_tombstone() { &mut self.deleted } else { &mut self.present };
             home.insert(key, history);
         }
+    }
+
+    /// There will be no more reads below this revision.
+    pub(crate) fn compact(&mut self, revision: Revision) {
+        self.recent.compact(revision);
     }
 
     /// Forgets the `count` oldest versions of a key, and the key with the last.
@@ -174,30 +176,17 @@ impl Index {
         if self.deleted.is_empty() { None } else { self.deleted.remove_entry(key) }
     }
 
-    fn remember_delete(&mut self, revision: Revision, key: &[u8]) {
-        if self.recent.len() == RECENT_DELETES
-            && let Some((oldest, _)) = self.recent.pop_front()
-        {
-            self.recent_above = oldest;
-        }
-        self.recent.push_back((revision, key.into()));
-    }
-
     /// The deleted keys of a range of which a read at `revision` may see an older version: without the others
     /// where that is known.
     fn deleted_after(&self, revision: Revision, range: &KeyRange) -> Walk<'_> {
-        if revision < self.recent_above {
+        let Some(recent) = self.recent.above(revision) else {
             return Box::new(within(&self.deleted, range));
-        }
-        let first = self.recent.partition_point(|(deleted, _)| *deleted <= revision);
-        let mut found: Vec<_> = (self.recent.range(first..))
-            .filter(|(_, key)| range.contains(key))
-            .filter_map(|(_, key)| self.deleted.get_key_value(key))
-            .map(|(key, history)| (&key[..], history))
-            .collect();
-        found.sort_unstable_by_key(|(key, _)| *key);
-        found.dedup_by_key(|(key, _)| *key);
-        Box::new(found.into_iter())
+        };
+        let mut keys: Vec<&[u8]> = recent.filter(|key| range.contains(key)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let found = keys.into_iter().filter_map(|key| self.deleted.get_key_value(key));
+        Box::new(found.map(|(key, history)| (&key[..], history)))
     }
 }
 
@@ -314,7 +303,10 @@ impl SharedIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv::compaction::Collected;
+    use crate::kv::recent_deletes::{RECENT_DELETES, RECENT_KEY_BYTES};
     use crate::kv::version::Position;
+    use proptest::prelude::*;
 
     fn put(revision: u64) -> Version {
         let (revision, create_revision) = (Revision(revision), Revision(revision));
@@ -382,7 +374,136 @@ mod tests {
             let shown = |index| walk(index, revision, Order::Ascending, usize::MAX);
             assert_eq!(shown(&changed), shown(&expected));
         }
-        assert_eq!(changed.recent.len(), expected.recent.len());
+        assert_eq!(changed.recent.size(), expected.recent.size());
+    }
+
+    /// A chunk of a walk looks at what it visits and at the recent deletes: at few, whatever was deleted since.
+    #[test]
+    fn a_chunk_looks_at_few_deletes() {
+        let index = index(30_000, 30_000);
+        for revision in (30_000..=60_000).step_by(500) {
+            let looked_at = index.recent.above(Revision(revision)).map_or(0, Iterator::count);
+            assert!(looked_at <= RECENT_DELETES, "{looked_at} at {revision}");
+            let (keys, _) = walk(&index, revision, Order::Ascending, CHUNK_KEYS);
+            assert!(keys.len() <= CHUNK_KEYS);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        /// Puts the key if it is absent and deletes it if it is present, so many times.
+        Toggle(u8, u64),
+        Put(u8),
+        /// Takes back the newest version.
+        TakeBack,
+        /// Compacts at this many hundredths of the current revision.
+        Compact(u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            4 => (0..24_u8, 1..400_u64).prop_map(|(key, times)| Change::Toggle(key, times)),
+            4 => (0..24_u8).prop_map(Change::Put),
+            2 => Just(Change::TakeBack),
+            1 => (0..=100_u64).prop_map(Change::Compact),
+        ]
+    }
+
+    /// An index, and beside it what was done to it.
+    #[derive(Default)]
+    struct Compared {
+        index: SharedIndex,
+        /// The key of each revision, from 1 on, and whether it was put.
+        changes: Vec<(u8, bool)>,
+        compacted: u64,
+    }
+
+    impl Compared {
+        /// Every fourth is long, so that the bytes of some thirty recent deletes are too many.
+        fn key(key: u8) -> Vec<u8> {
+            vec![key; if key.is_multiple_of(4) { 32 << 10 } else { 1 }]
+        }
+
+        fn is_present(&self, key: u8, revision: u64) -> bool {
+            let until = &self.changes[..revision as usize];
+            until.iter().rev().find(|(other, _)| *other == key).is_some_and(|(_, put)| *put)
+        }
+
+        fn current(&self) -> u64 {
+            self.changes.len() as u64
+        }
+
+        fn push(&mut self, key: u8, is_put: bool) {
+            self.changes.push((key, is_put));
+            let version = if is_put { put(self.current()) } else { tombstone(self.current()) };
+            self.index.write().push(&Self::key(key), version);
+        }
+
+        fn change(&mut self, change: &Change) {
+            match *change {
+                Change::Toggle(key, times) => {
+                    (0..times).for_each(|_| self.push(key, !self.is_present(key, self.current())));
+                }
+                Change::Put(key) => self.push(key, true),
+                Change::TakeBack if self.current() > self.compacted => {
+                    let (key, _) = self.changes.pop().expect("above what was compacted");
+                    self.index.write().pop(&Self::key(key));
+                }
+                Change::TakeBack => {}
+                Change::Compact(hundredths) => {
+                    self.compacted = self.compacted.max(self.current() * hundredths / 100);
+                    Collected::default().step(&self.index, Revision(self.compacted), usize::MAX);
+                }
+            }
+        }
+
+        fn check(&self, revision: u64) -> Result<(), TestCaseError> {
+            let mut expected: Vec<_> =
+                (0..24).filter(|key| self.is_present(*key, revision)).map(Self::key).collect();
+            for order in [Order::Ascending, Order::Descending] {
+                let (mut keys, mut left) = (Vec::new(), Some(KeyRange::all()));
+                while let Some(range) = left {
+                    left = self.index.read().walk(&range, Revision(revision), order, 5, &mut |key, _| {
+                        keys.push(key.to_vec());
+                        ControlFlow::Continue(())
+                    });
+                }
+                prop_assert!(keys == expected, "at revision {revision}, {order:?}");
+                expected.reverse();
+            }
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Near or far, before and after a compaction; and what is remembered of deletes stays small.
+        #[test]
+        fn a_walk_shows_what_was_present(changes in prop::collection::vec(change(), 0..40)) {
+            let mut compared = Compared::default();
+            for change in &changes {
+                compared.change(change);
+                let (deletes, bytes) = compared.index.read().recent.size();
+                prop_assert!(deletes <= RECENT_DELETES && bytes <= RECENT_KEY_BYTES, "{deletes}, {bytes} bytes");
+            }
+            let (oldest, newest) = (compared.compacted, compared.current());
+            let evenly = (0..=20).map(|part| oldest + (newest - oldest) * part / 20);
+            let last = oldest.max(newest.saturating_sub(10))..=newest;
+            for revision in evenly.chain(last) {
+                compared.check(revision)?;
+            }
+        }
+    }
+
+    #[test]
+    fn a_compaction_forgets_the_deletes_before_it() {
+        let index = SharedIndex::new(index(100, 100));
+        let of_recent = |index: &SharedIndex| index.read().recent.size().0;
+        for (compacted, left) in [(100, 100), (150, 50), (200, 0)] {
+            Collected::default().step(&index, Revision(compacted), usize::MAX);
+            assert_eq!(of_recent(&index), left);
+        }
     }
 
     /// The promise is 100 bytes a key beside the key itself and its first version. A node of the standard library's

@@ -53,6 +53,7 @@ mod model;
 pub(crate) mod read;
 mod read_error;
 pub(crate) mod readers;
+mod recent_deletes;
 pub(crate) mod record;
 pub(crate) mod revisions;
 mod table_error;
