@@ -1,13 +1,6 @@
 //! Kontiki: a distributed key-value store.
 //!
-//! A folder imports only folders below it:
-//!
-//! ```text
-//! cli ─▶ server ─▶ grpc, peers ─▶ api ─▶ replica ─▶ storage ─▶ machine ─▶ raft, kv ─▶ types, member, settings, reason, proto
-//!  ├───▶ client ─▶ proto, reason, types
-//!  ├───▶ bench, dev: programs of their own behind a command
-//!  └───▶ verify (knows nothing of the others)
-//! ```
+//! A folder imports only folders below it: `DESIGN.md` has the picture, and `tests/tidy/` checks it.
 //!
 //! Everything is public because the tests are a crate of their own. Other programs should need only [`client`] and
 //! [`verify`], and the types that these speak of; there every public item is documented.

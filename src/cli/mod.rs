@@ -36,7 +36,8 @@ mod verify;
 pub use exit::{CliError, Exit};
 pub use output::Format;
 
-use crate::{bench, dev};
+use crate::bench;
+use crate::dev;
 use clap::{CommandFactory, Parser, Subcommand};
 use global::{Context, GlobalArgs};
 use std::process::ExitCode;

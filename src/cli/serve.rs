@@ -3,7 +3,8 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::config::{ServeArgs, ServeConfig};
 use crate::dev::parent_gone;
-use crate::{server, telemetry};
+use crate::server;
+use crate::telemetry;
 use std::io;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};

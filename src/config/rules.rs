@@ -12,8 +12,8 @@ const MOST_MEMBERS: usize = 15;
 /// A key is in every index entry and page token.
 const MOST_KEY_BYTES: u64 = 64 << 10;
 
-/// What a request puts is written to the state in one piece, which the engine triples, and the engine must
-/// never have 16 MiB unsynced.
+/// A command is one entry of the log, which is sent, written and applied as a whole; everything else waits
+/// for it.
 const MOST_REQUEST_BYTES: u64 = 4 << 20;
 
 /// Clients accept no larger answer.
@@ -123,7 +123,7 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
             "max-request-size",
             limits.request_bytes as u64,
             MOST_REQUEST_BYTES,
-            "what a request puts is written to the state in one piece",
+            "it is one entry of the log, which is written and applied as a whole",
         ),
         ("max-page-size", limits.page_bytes, MOST_PAGE_BYTES, "a page is built in memory; a scan streams"),
         (

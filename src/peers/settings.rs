@@ -59,7 +59,7 @@ impl Default for PeerSettings {
             refused_pause: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(1),
-            snapshot_bytes_per_second: NonZeroU64::new(100 << 20),
+            snapshot_bytes_per_second: NonZeroU64::new(64 << 20),
             snapshot_idle: Duration::from_secs(10),
             snapshot_install: Duration::from_secs(120),
             log_interval: Duration::from_secs(10),

@@ -1,5 +1,6 @@
-//! The messages between peers. Local events (from the disk, the clock, a client) have their own methods on
-//! [`Node`](crate::raft::Node) and never appear here.
+//! The messages between peers. Events of the node itself (from the disk, the clock, a client) have their own
+//! methods on [`Node`](crate::raft::Node). One message is never sent as such: a snapshot travels on a stream of
+//! its own, and `InstallSnapshot` is how its receiver tells the core that it is complete.
 
 use crate::raft::entry::Entry;
 use crate::raft::snapshot::SnapshotMeta;

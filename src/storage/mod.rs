@@ -48,11 +48,12 @@
 //! |---|---|---|
 //! | the directory is made | an identity that is not `complete` | creates the rest again: nothing was promised yet |
 //! | a small file is replaced | `*.tmp` beside the old one | ignores and later overwrites it |
-//! | the log is written | some sectors of the write | drops it as torn (see [`journal`]) |
-//! | the log's store is filled | a prefix of the operations | reads the rest from the journal (see [`log`]) |
+//! | the log is written | some sectors of the write | drops it as torn (see [`journal`]): it was never acknowledged |
+//! | the log's store is filled | a prefix of the operations | reads the rest from the journal, whose segment was not reused yet (see [`log`]) |
 //! | the state is written | a prefix of its operations | removes what the meta record does not vouch for, and applies the rest of the log again |
+//! | garbage is removed from the state | a meta record that names it, and some of it | removes it again |
 //! | a snapshot comes in | a directory that `CURRENT` does not name | removes it |
-//! | a snapshot is activated | `CURRENT` old or new | opens that one; the log is reset after it if the state is ahead |
+//! | a snapshot is activated | `CURRENT` old or new | opens that one; if it is a snapshot ahead of the log, the log is reset after it. A state ahead of the log that did not come from a snapshot: the log has lost its end, and the node does not start |
 //! | an old state is removed | part of a directory that `CURRENT` does not name | removes it |
 //!
 //! # Interfaces

@@ -116,7 +116,7 @@ fn limits_have_limits_that_say_why() {
         ),
         (
             ["--max-request-size", "20MiB"],
-            "max-request-size: 20971520 B is more than 4194304 B: what a request puts is written to the state in one piece",
+            "max-request-size: 20971520 B is more than 4194304 B: it is one entry of the log, which is written and applied as a whole",
         ),
         (
             ["--max-page-size", "65MiB"],

@@ -1,9 +1,9 @@
 //! A second, independent note of how far the log was durable.
 //!
-//! sled cannot tell a flipped bit near the end of its file from a torn write: it silently drops everything
-//! after it, including acknowledged entries and votes. So after each durable write the number of its last
-//! record is written to a small file beside the database. If the log comes back without a record of that
-//! number or a higher one, it has lost data, and the node must not start.
+//! A flipped bit in the journal's last group looks like a torn write, and would be dropped with the acknowledged
+//! entries and votes in it: nothing after it says that it was synced. So after each durable write the number of
+//! its last record is written to a small file beside the segments. If the journal comes back without a record of
+//! that number or a higher one, it has lost data, and the node must not start.
 //!
 //! The note is written *after* the log is durable, so it never claims too much, and is itself not synced, so
 //! nobody waits for it: a killed process leaves it exact; a power cut may leave an older one, which claims

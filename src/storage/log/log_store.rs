@@ -52,7 +52,8 @@ pub struct LogSettings {
     pub journal: JournalSettings,
     /// The store takes over once this many bytes are waiting.
     pub due_bytes: usize,
-    /// The store is synced after this many bytes.
+    /// The store is synced after this many bytes at the latest, so that the journal can release segments.
+    /// [`SledRecords`](crate::storage::log::SledRecords) sync themselves more often, for a reason of sled's.
     pub sync_bytes: u64,
     /// About how many bytes of the newest entries are loaded at a start.
     pub tail_bytes: usize,
