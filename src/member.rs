@@ -6,7 +6,7 @@ use crate::types::NodeId;
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// The longest URL, in bytes.
-const URL_BYTES_MAX: usize = 512;
+pub const URL_BYTES_MAX: usize = 512;
 /// The most URLs of each kind.
 const URLS_MAX: usize = 8;
 

@@ -50,6 +50,7 @@ impl From<AdvertiseError> for Fault {
         match error {
             AdvertiseError::NotLeader { .. } => Self::new(Reason::NotLeader, message),
             AdvertiseError::NotMember(_) => Self::new(Reason::MemberUnknown, message),
+            AdvertiseError::Invalid(_) => Self::new(Reason::Malformed, message),
             AdvertiseError::Busy(_) => Self::new(Reason::MembersBusy, message),
             AdvertiseError::Stopping => Self::new(Reason::Stopping, message),
         }

@@ -2,6 +2,7 @@
 
 use crate::address::{HostPort, NodeUrl};
 use crate::config::serve_config::LogFormat;
+use crate::member::URL_BYTES_MAX;
 use crate::settings::Timing;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -30,8 +31,13 @@ pub(super) fn host_port(text: &str) -> Result<String, String> {
     HostPort::parse(text).map(|address| address.to_string())
 }
 
+/// A URL that fits into the members.
 pub(super) fn url(text: &str) -> Result<String, String> {
-    NodeUrl::parse(text).map(|url| url.to_string())
+    let url = NodeUrl::parse(text)?.to_string();
+    if url.len() > URL_BYTES_MAX {
+        return Err(format!("a URL of {} bytes is too long; the limit is {URL_BYTES_MAX}", url.len()));
+    }
+    Ok(url)
 }
 
 /// Names with URLs, in order of name.

@@ -91,11 +91,15 @@ impl Members {
     }
 
     /// The same members, but the URLs of one of them replaced. `None` if it is not a member.
-    pub fn with_urls_of(&self, said: &Member) -> Option<Self> {
+    pub fn with_urls_of(&self, said: &Member) -> Result<Self, InvalidMember> {
+        // What goes into the log must be readable by everybody.
+        said.check()?;
         let mut members = self.clone();
-        let member = members.nodes.get_mut(&said.id)?;
+        let Some(member) = members.nodes.get_mut(&said.id) else {
+            return Err(InvalidMember(format!("node {} is not a member", said.id)));
+        };
         (member.peer_urls, member.client_urls) = (said.peer_urls.clone(), said.client_urls.clone());
-        Some(members)
+        Ok(members)
     }
 
     /// Nodes with a vote.
@@ -231,6 +235,8 @@ mod tests {
         let changed = members.with_urls_of(&said).unwrap();
         assert_eq!(changed.get(NodeId(2)).unwrap().peer_url(), Some("http://b:2380"));
         assert_eq!((changed.learners().count(), changed.voters()), (0, members.voters()));
-        assert_eq!(members.with_urls_of(&member(3, false)), None);
+        assert!(members.with_urls_of(&member(3, false)).unwrap_err().0.contains("not a member"));
+        let endless = Member { client_urls: vec!["x".repeat(513)], ..said };
+        assert!(members.with_urls_of(&endless).unwrap_err().0.contains("limit 512"));
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn advertise(node: &mut Node, said: &Member) -> Result<(), AdvertiseE
     if node.leader() == Some(node.id()) && known.has_urls_of(said) {
         return Ok(());
     }
-    let members = members.with_urls_of(said).ok_or(AdvertiseError::NotMember(said.id))?;
+    let members = members.with_urls_of(said).map_err(AdvertiseError::Invalid)?;
     match node.propose_members(members) {
         Ok(_) => Ok(()),
         Err(MembersRefused::Proposal(ProposeError::NotLeader(leader))) => {

@@ -1,6 +1,7 @@
 //! Why a replica refuses, distinguished by what the caller does next.
 
 use crate::kv::TableError;
+use crate::member::InvalidMember;
 use crate::storage::StorageError;
 use crate::types::{Index, NodeId};
 
@@ -81,6 +82,9 @@ pub enum AdvertiseError {
     /// Only members can advertise.
     #[error("node {0} is not a member")]
     NotMember(NodeId),
+    /// What is advertised could not be read by the members.
+    #[error("{0}")]
+    Invalid(InvalidMember),
     /// The members cannot be changed at the moment.
     #[error("the members cannot be changed yet: {0}")]
     Busy(String),

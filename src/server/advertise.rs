@@ -19,6 +19,8 @@ use tokio::sync::watch;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pauses between attempts: several nodes may advertise at once, and the log takes one change at a time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// So many failures that pass are usual, while a cluster elects a leader or others advertise.
+const FAILURES_AS_A_RULE: u32 = 5;
 /// How often the same failure is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -34,6 +36,7 @@ pub(super) async fn keep(api: Arc<Api>, own: Member, stopping: impl Future<Outpu
 async fn advertise(api: &Api, own: &Member, mut members: watch::Receiver<Arc<Members>>) {
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     let mut log_throttle = LogThrottle::new(LOG_INTERVAL);
+    let mut failures = 0;
     let differs = |members: &Arc<Members>| members.get(own.id).is_some_and(|known| !known.has_urls_of(own));
     loop {
         if members.wait_for(differs).await.is_err() {
@@ -43,7 +46,8 @@ async fn advertise(api: &Api, own: &Member, mut members: watch::Receiver<Arc<Mem
         if let Err(fault) = api.router.advertise(&call, own.clone()).await {
             let passes = fault.reason().is_passing() || fault.reason() == Reason::MembersBusy;
             let line = fault.to_string();
-            if !passes && log_throttle.is_due(&line) {
+            failures += 1;
+            if (!passes || failures > FAILURES_AS_A_RULE) && log_throttle.is_due(&line) {
                 tracing::warn!("this node's URLs could not be advertised: {line}");
             }
         }
@@ -53,6 +57,7 @@ async fn advertise(api: &Api, own: &Member, mut members: watch::Receiver<Arc<Mem
             tracing::info!(peer = ?own.peer_urls, clients = ?own.client_urls, "advertised");
             backoff.reset();
             log_throttle.reset();
+            failures = 0;
         }
     }
 }

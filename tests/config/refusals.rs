@@ -7,6 +7,19 @@ fn refusal(flags: &[&str]) -> String {
     Sources::flags(flags).load().unwrap_err().to_string()
 }
 
+/// The members hold it, and what they cannot hold must not get into the log.
+#[test]
+fn a_url_is_as_long_as_the_members_can_hold() {
+    let url = |length: usize| format!("http://{}:1", "y".repeat(length - "http://:1".len()));
+    assert!(Sources::flags(&["--advertise-client", &url(512)]).load().is_ok());
+    let (long, member) = (url(513), format!("n1={}", url(513)));
+    for flags in [["--advertise-client", &long], ["--advertise-peer", &long], ["--initial-cluster", &member]]
+    {
+        let message = refusal(&flags);
+        assert!(message.contains("a URL of 513 bytes is too long; the limit is 512"), "{message}");
+    }
+}
+
 #[test]
 fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
     for (flags, expected) in [

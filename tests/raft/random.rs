@@ -185,7 +185,7 @@ impl Chance {
         self.proposals += 1;
         let peer_urls = vec![self.proposals.to_string()];
         let said = Member { peer_urls, ..Member::named(id, "") };
-        let members = self.world.node(leader).and_then(|node| node.members().with_urls_of(&said));
+        let members = self.world.node(leader).and_then(|node| node.members().with_urls_of(&said).ok());
         if let Some(members) = members {
             drop(self.world.propose_members(leader, members)); // Refused: nothing to do.
         }
