@@ -19,19 +19,27 @@ pub(super) async fn keep(handle: Handle, peers: Peers, stopping: impl Future<Out
         let version = handle.view().version();
         peers.require(version);
         let leads = handle.status().role == RoleName::Leader;
-        if let Some(higher) = version.raisable(peers.supported()).filter(|_| leads) {
-            raise(&handle, higher).await;
-        }
+        let step = async {
+            if let Some(higher) = version.raisable(peers.supported()).filter(|_| leads) {
+                raise(&handle, higher).await;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        };
         tokio::select! {
             () = &mut stopping => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = step => {}
         }
     }
 }
 
 async fn raise(handle: &Handle, version: ClusterVersion) {
     let command = Command::Raise(Raise { version }).encode();
-    match handle.write(command, Instant::now() + PATIENCE).await {
+    let deadline = Instant::now() + PATIENCE;
+    // A write has no deadline once it is proposed; whether this one is applied is seen in the state.
+    let Ok(outcome) = tokio::time::timeout_at(deadline, handle.write(command, deadline)).await else {
+        return;
+    };
+    match outcome {
         Ok(applied) => tracing::info!(%version, entry = %applied.id, "the cluster's version is raised"),
         Err(error) => tracing::warn!(%version, %error, "the cluster's version could not be raised yet"),
     }

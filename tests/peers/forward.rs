@@ -4,7 +4,7 @@ use crate::peers::node::{Node, Plan, applied, status};
 use bytes::Bytes;
 use kontiki::api::remote::{Answer, NoAnswer, OtherNodes as _, Question};
 use kontiki::kv::Put;
-use kontiki::machine::Command;
+use kontiki::machine::{ClusterVersion, Command, Raise};
 use kontiki::proto::v1;
 use kontiki::proto::v1::kv_service_client::KvServiceClient;
 use kontiki::reason::{Outcome, Reason};
@@ -172,6 +172,10 @@ fn what_is_no_command_is_not_proposed() {
     let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
     let answer = ask(&one, Question::Propose(Bytes::from_static(b"\x63\x63")));
     assert!(matches!(&answer, Err(NoAnswer::Lost(why)) if why.contains("not a command")), "{answer:?}");
+    // A command, but only a leader proposes it by itself: every node would end that does not know the version.
+    let raise = Command::Raise(Raise { version: ClusterVersion(999) }).encode();
+    let answer = ask(&one, Question::Propose(raise));
+    assert!(matches!(&answer, Err(NoAnswer::Lost(why)) if why.contains("is to be raised")), "{answer:?}");
     assert!(two.listener.proposed.lock().unwrap().is_empty());
 }
 

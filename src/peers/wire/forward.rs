@@ -62,6 +62,10 @@ pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuesti
     use pb::question::Body;
     let asked = match wire.body {
         Some(Body::Propose(command)) => match Command::decode(&command) {
+            // Only a leader raises the version, of its own accord. One that no program knows would end every node.
+            Ok(Command::Raise(_)) => {
+                return malformed("a version is to be raised by another node than the leader");
+            }
             Ok(_) => PeerQuestion::Leader(Question::Propose(command)),
             Err(error) => return malformed(format!("what is to be proposed is not a command: {error}")),
         },
