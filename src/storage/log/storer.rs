@@ -104,9 +104,16 @@ impl<R: RecordStore> Storer<R> {
     }
 
     /// Makes sure that the journal has a segment to continue with: one that is no longer needed, or a new
-    /// one, or one that padding the store makes superfluous.
+    /// one, or one that padding the store makes superfluous. Does no more than that: a write may be waiting.
     pub(crate) fn relieve(&mut self) -> Result<(), StorageError> {
-        while self.take_over()? {}
+        while self.take_over()? {
+            if self.log.put_bytes() - self.synced_bytes >= self.sync_bytes {
+                self.sync()?;
+                if !self.segments.are_short() {
+                    return Ok(());
+                }
+            }
+        }
         self.sync()?;
         if !self.segments.grow()? {
             self.log.pad(self.log.window())?;
