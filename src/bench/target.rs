@@ -6,7 +6,7 @@ use crate::bench::error::BenchError;
 use crate::bench::{etcd, kontiki};
 use crate::coalescing;
 use std::error::Error as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
@@ -16,11 +16,28 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// Asks the endpoints about their cluster, in turn until one answers.
+/// How long the leader of a new cluster may take to advertise where clients reach it, and how often to look.
+const ADVERTISING_PATIENCE: Duration = Duration::from_secs(3);
+const ADVERTISING_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Asks the endpoints about their cluster, in turn until one answers, and again while a leader has not
+/// advertised its URL yet.
 ///
 /// # Errors
 /// [`BenchError::Unreachable`] with each endpoint's reason.
 pub async fn ask(api: Api, endpoints: &[String]) -> Result<Cluster, BenchError> {
+    let patience = Instant::now() + ADVERTISING_PATIENCE;
+    loop {
+        let cluster = ask_each(api, endpoints).await?;
+        let is_known = cluster.leader.as_ref().is_none_or(|leader| !leader.url.is_empty());
+        if is_known || Instant::now() >= patience {
+            return Ok(cluster);
+        }
+        tokio::time::sleep(ADVERTISING_INTERVAL).await;
+    }
+}
+
+async fn ask_each(api: Api, endpoints: &[String]) -> Result<Cluster, BenchError> {
     let mut reasons = String::new();
     for url in endpoints {
         match ask_one(api, url).await {
