@@ -23,6 +23,8 @@ pub(crate) struct Leader {
     first: Index,
     heartbeat_elapsed: u32,
     quorum_elapsed: u32,
+    /// Whether a round has confirmed reads since the last tick.
+    reads_lately: bool,
 }
 
 /// A transfer of leadership under way.
@@ -47,6 +49,7 @@ impl Leader {
             first,
             heartbeat_elapsed: 0,
             quorum_elapsed: 0,
+            reads_lately: false,
         };
         leader.heartbeat(core);
         leader
@@ -59,8 +62,8 @@ impl Leader {
 
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
     pub(crate) fn fingerprint<H: Hasher>(&self, options: &Options, to: &mut H) {
-        let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed } = self;
-        (reads, transfer, first, heartbeat_elapsed, quorum_elapsed).hash(to);
+        let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed, reads_lately } = self;
+        (reads, transfer, first, heartbeat_elapsed, quorum_elapsed, reads_lately).hash(to);
         for (peer, progress) in progress {
             let Progress { matched, next, state, active, round, commit_sent, quiet_ticks, reading } =
                 progress;
@@ -79,6 +82,7 @@ impl Leader {
             progress.quiet_ticks = progress.quiet_ticks.saturating_add(1);
         }
         self.heartbeat_elapsed += 1;
+        self.reads_lately = false;
         if self.heartbeat_elapsed >= core.options.heartbeat_ticks {
             self.heartbeat(core);
         } else {
@@ -125,8 +129,7 @@ impl Leader {
         }
     }
 
-    /// To the followers that no append has told of it. One that is asked for a linearizable read needs not wait for
-    /// this: the round that confirms the read tells it too.
+    /// To the followers that no append has told of it.
     fn send_commit_index(&mut self, core: &mut Core) {
         for (peer, progress) in &mut self.progress {
             if is_behind(core, progress) {
@@ -277,9 +280,12 @@ impl Leader {
         let knows_all = self.has_committed(core);
         let begins = knows_all && self.reads.begin(core.log.commit());
         let round = self.reads.round();
+        self.reads_lately |= begins;
+        // A read on a follower waits until the commit index that was confirmed for it arrives there.
+        let at_once = core.options.commit_at_once || self.reads_lately;
         for (peer, progress) in &mut self.progress {
             replicate(core, *peer, progress);
-            if begins || core.options.commit_at_once && is_behind(core, progress) {
+            if begins || at_once && is_behind(core, progress) {
                 send_heartbeat(core, *peer, progress, round);
             }
         }

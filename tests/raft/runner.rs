@@ -466,7 +466,7 @@ impl Runner {
                 "hold" => self.world.hold_disk(id.0),
                 "step" => self.world.finish_write(id.0),
                 "release" => self.world.release_disk(id.0),
-                "full" | "roomy" => drop(self.world.act(id.0, |node| node.set_disk_full(what == "full"))),
+                "full" | "roomy" => drop(self.world.act(id.0, |node| node.set_full(what == "full"))),
                 other => return Err(format!("a disk cannot '{other}'").into()),
             },
             Command::Store { id, what } => match what.as_str() {
