@@ -177,6 +177,37 @@ pub enum OpResult {
     Txn(TxnResult),
 }
 
+impl KeyValue {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.value.len()
+    }
+}
+
+impl PutResult {
+    pub(crate) fn size(&self) -> usize {
+        self.previous.as_ref().map_or(0, KeyValue::size)
+    }
+}
+
+impl DeleteResult {
+    pub(crate) fn size(&self) -> usize {
+        self.previous.iter().map(KeyValue::size).sum()
+    }
+}
+
+impl TxnResult {
+    pub(crate) fn size(&self) -> usize {
+        let size = |result: &OpResult| match result {
+            OpResult::Range(range) => range.kvs.iter().map(KeyValue::size).sum(),
+            OpResult::Put(put) => put.size(),
+            OpResult::Delete(delete) => delete.size(),
+            OpResult::Txn(txn) => txn.size(),
+        };
+        self.results.iter().map(size).sum()
+    }
+}
+
 /// Why a read or command was refused. Depends on the replicated state alone,
 /// so that every node decides the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

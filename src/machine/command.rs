@@ -31,6 +31,18 @@ pub struct Reply {
     pub result: CommandResult,
 }
 
+impl CommandResult {
+    /// About how many bytes the keys and values in it hold.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Put(put) => put.size(),
+            Self::Delete(delete) => delete.size(),
+            Self::Txn(txn) => txn.size(),
+            Self::Compact | Self::Raised | Self::Refused(_) => 0,
+        }
+    }
+}
+
 /// The result of a command, by its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandResult {

@@ -23,7 +23,7 @@ pub(crate) struct Core {
     /// The effects since the last `take_effects`.
     pub(crate) effects: Effects,
     /// Whether the disk has no room for more entries.
-    pub(crate) disk_full: bool,
+    pub(crate) full: bool,
     /// A snapshot that is being installed; until that is done the log does not change.
     pub(crate) installing: Option<SnapshotMeta>,
     hard_state: HardState,
@@ -56,7 +56,7 @@ impl Core {
             rng: fastrand::Rng::with_seed(seed),
             log,
             effects: Effects::default(),
-            disk_full: false,
+            full: false,
             installing: None,
             hard_state,
             reset: None,
@@ -173,7 +173,7 @@ impl Core {
 
     /// Whether there is no room for more proposals, on the disk or in the tail.
     pub(crate) fn is_log_full(&self) -> bool {
-        self.disk_full
+        self.full
             || self.log.bytes() >= self.options.tail_bytes_max
             || self.log.len() >= self.options.tail_entries_max
     }
@@ -194,8 +194,8 @@ impl Core {
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
     pub(crate) fn fingerprint<H: Hasher>(&self, to: &mut H) {
         let Self { id, options: _, rng: _, log, effects, .. } = self;
-        let Self { disk_full, installing, hard_state, reset, disk, held, .. } = self;
-        (id, effects, disk_full, installing, hard_state, reset).hash(to);
+        let Self { full, installing, hard_state, reset, disk, held, .. } = self;
+        (id, effects, full, installing, hard_state, reset).hash(to);
         let Disk { issued, persisted, hard_state, hard_state_changed, silent_ticks: _ } = disk;
         (issued.since(*persisted), hard_state.since(*persisted), hard_state_changed).hash(to);
         // Hearing a statement twice, or in another order, tells nothing new.

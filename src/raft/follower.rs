@@ -57,7 +57,7 @@ impl Follower {
         let known = known.map_or(prev, |entry| entry.id);
         // Without room we still acknowledge what we hold: that is how we learn how much of it is committed
         // and may be trimmed. Replacing entries needs no room.
-        if core.disk_full || known == core.log.last() && core.must_trim_first() {
+        if core.full || known == core.log.last() && core.must_trim_first() {
             return Some(known.index);
         }
         core.log.merge(entries);

@@ -220,10 +220,10 @@ impl Node {
         self.check();
     }
 
-    /// Tells whether the disk has room for entries. Without room a leader refuses proposals and a follower
-    /// takes no appends; otherwise both go on.
-    pub fn set_disk_full(&mut self, full: bool) {
-        self.core.disk_full = full;
+    /// Tells whether there is no room for entries, on the disk or before the state machine. Then a leader refuses
+    /// proposals and a follower takes no appends; otherwise both go on.
+    pub fn set_full(&mut self, full: bool) {
+        self.core.full = full;
     }
 
     /// The log's store holds all writes before `mark`, and that one up to the entry at `last`. What was in the log

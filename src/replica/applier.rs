@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 /// The most entries that are applied before readers see them.
 const GROUP_MAX: usize = 1024;
-/// And about the most bytes of entries.
+/// And about the most bytes of entries and of their replies.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The work of one step of garbage collection when there is nothing else to do: about two milliseconds.
 const GARBAGE_IDLE: Budget = Budget { keys: 4096, blocks: 32 };
@@ -124,8 +124,9 @@ impl Applier {
             for (entry, reply) in waiting {
                 // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
                 self.bench.busy.begin();
-                bytes += entry.size();
-                self.apply_one(entry, reply, &mut answers)?;
+                let size = entry.size();
+                bytes += size + self.apply_one(entry, reply, &mut answers)?;
+                self.published.sub_unapplied(size);
                 count += 1;
                 if count % GROUP_MAX == 0 || bytes >= GROUP_BYTES_MAX {
                     self.show(&mut answers)?;
@@ -174,23 +175,26 @@ impl Applier {
         Ok(self.published.publish(view))
     }
 
+    /// Returns about how many bytes it added to the answers.
     fn apply_one(
         &mut self,
         entry: Entry,
         reply: Option<WriteReply>,
         answers: &mut Vec<Answer>,
-    ) -> Result<(), MachineError> {
+    ) -> Result<usize, MachineError> {
         match entry.payload {
             Payload::Noop => self.machine.apply_noop(entry.id),
             Payload::Members(members) => self.machine.apply_members(entry.id, encode_members(&members)),
             Payload::Command(command) => {
                 let answer = self.machine.apply(entry.id, &command)?;
                 if let Some(reply) = reply {
+                    let size = answer.result.size();
                     answers.push((reply, Applied { id: entry.id, reply: answer }));
+                    return Ok(size);
                 }
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     fn install(

@@ -6,7 +6,7 @@
 
 use crate::member::Member;
 use crate::raft::{
-    Effects, LogRead, Message, Node, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
+    Effects, Entry, LogRead, Message, Node, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
 };
 use crate::replica::advertise::advertise;
 use crate::replica::applier::{ApplyJob, InstallJob};
@@ -120,6 +120,7 @@ impl Driver {
 
     /// One turn: takes everything that is queued and carries out the effects.
     pub fn turn(&mut self, now: Instant) {
+        self.node.set_full(!self.published.has_room_for_entries() || self.is_applier_behind());
         self.drain();
         self.propose(now);
         let effects = self.node.take_effects();
@@ -131,7 +132,8 @@ impl Driver {
     /// A unit of logical time passed. A [`turn`](Self::turn) must follow.
     pub fn tick(&mut self) {
         self.node.tick();
-        self.node.set_disk_full(!self.published.has_room_for_entries());
+        // Who held the log back may be gone, and nothing else happen for long.
+        self.compact();
         self.published.turned(self.workers.disk_silence());
     }
 
@@ -240,7 +242,7 @@ impl Driver {
         if leads && !self.published.has_room_for_proposals() {
             return refuse(batch, &WriteError::NoSpace);
         }
-        if leads && unapplied > self.options.unapplied_max {
+        if leads && (unapplied > self.options.unapplied_max || self.is_applier_behind()) {
             return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
         }
         match self.node.propose(batch.iter().map(|write| write.command.clone())) {
@@ -251,6 +253,17 @@ impl Driver {
                 refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
             }
         }
+    }
+
+    /// Entries that were handed out no longer count as the log's tail: this bounds them.
+    fn is_applier_behind(&self) -> bool {
+        let (bytes, bound) = (self.published.unapplied_bytes(), self.options.unapplied_bytes_max);
+        // What was in the tail when the bound was met may still be handed out.
+        debug_assert!(
+            bytes <= bound + 2 * self.options.raft.tail_bytes_max,
+            "{bytes} bytes wait to be applied"
+        );
+        bytes > bound
     }
 
     fn advertise(&mut self, member: &Member) -> Result<(), AdvertiseError> {
@@ -282,6 +295,7 @@ impl Driver {
             self.workers.log_writer.submit(LogJob::Write(persist));
         }
         if !committed.is_empty() {
+            self.published.add_unapplied(committed.iter().map(Entry::size).sum());
             self.workers.applier.submit(ApplyJob::Apply(self.pending.join(committed)));
         }
         for outcome in reads {

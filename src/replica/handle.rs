@@ -90,9 +90,15 @@ impl Handle {
         if is_there(&(view.applied().index, view.revision())) {
             return Ok(view);
         }
-        let mut progress = self.inner.published.progress();
-        progress.wait_for(is_there).await.map_err(|_| ReadError::Stopping)?;
-        Ok(self.view())
+        let published = &self.inner.published;
+        let mut progress = published.progress();
+        let mut reached = false;
+        let awaited = progress.wait_for(|progress| {
+            reached = is_there(progress);
+            reached || published.is_stopping()
+        });
+        let ended = awaited.await.is_err();
+        if ended || !reached { Err(ReadError::Stopping) } else { Ok(self.view()) }
     }
 
     /// How many requests wait for the loop.

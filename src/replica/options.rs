@@ -14,6 +14,9 @@ pub struct ReplicaOptions {
     pub messages_max: usize,
     /// The most committed entries that may wait to be applied; beyond, writes are refused.
     pub unapplied_max: u64,
+    /// About the most bytes of committed entries that may wait to be applied; beyond, writes are refused and a
+    /// follower accepts no entries.
+    pub unapplied_bytes_max: usize,
     /// How much of the log that the durable state covers is kept for lagging followers.
     pub retention: Retention,
     /// How often the state is made durable, so that the log can be compacted.
@@ -64,6 +67,7 @@ impl ReplicaOptions {
             requests_max: 16_384,
             messages_max: 8192,
             unapplied_max: 65_536,
+            unapplied_bytes_max: 64 << 20,
             retention,
             state_sync_interval: Duration::from_secs(1),
             disk_reserve: 64 << 20,

@@ -6,7 +6,7 @@ use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -34,6 +34,8 @@ pub(crate) struct Published {
     changes: watch::Sender<Arc<Status>>,
     /// The members in force, sent only when they change.
     members: watch::Sender<Arc<Members>>,
+    /// The bytes of committed entries that wait to be applied.
+    unapplied_bytes: AtomicUsize,
     log_bytes: AtomicU64,
     state_bytes: AtomicU64,
     /// The room left on the disk, see [`Room`].
@@ -61,6 +63,7 @@ impl Published {
             status: ArcSwap::new(status.clone()),
             changes: watch::Sender::new(status),
             members,
+            unapplied_bytes: AtomicUsize::new(0),
             log_bytes: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
             room: AtomicU8::new(Room::Enough as u8),
@@ -143,6 +146,20 @@ impl Published {
         self.members.subscribe()
     }
 
+    /// Entries of so many bytes were given to the applier.
+    pub(crate) fn add_unapplied(&self, bytes: usize) {
+        self.unapplied_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An entry of so many bytes was applied.
+    pub(crate) fn sub_unapplied(&self, bytes: usize) {
+        self.unapplied_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unapplied_bytes(&self) -> usize {
+        self.unapplied_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_log_bytes(&self, bytes: u64) {
         self.log_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -173,6 +190,7 @@ impl Published {
     /// The loop has ended on request.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.wake_readers();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -44,7 +44,7 @@ impl<Job> Worker<Job> {
         Ok(())
     }
 
-    /// Queues a job. The queue holds no more than the log's tail in memory, which is bounded.
+    /// Queues a job. The core bounds what waits to be written, the loop what waits to be applied.
     pub(crate) fn submit(&self, job: Job) {
         // The thread ends early only when it has failed, and then the node ends.
         let _ = self.jobs.send(job);

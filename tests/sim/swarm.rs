@@ -211,6 +211,7 @@ fn options(random: &mut Random, timing: &Timing) -> ReplicaOptions {
     options.requests_max = random.one_of(&[4, 1000]);
     options.messages_max = random.one_of(&[16, 1000]);
     options.unapplied_max = random.one_of(&[4, 1000]);
+    options.unapplied_bytes_max = if options.unapplied_max == 4 { 1 << 10 } else { 64 << 20 };
     options.disk_reserve = DISK_RESERVE;
     options.log_write_bytes = random.one_of(&[256, 8 << 20]);
     options
