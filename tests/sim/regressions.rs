@@ -5,11 +5,18 @@
 use crate::sim::runner::{RunOptions, run_seed};
 
 /// Each seed with what it found.
-const SEEDS: &[(u64, &str)] = &[(
-    1881,
-    "damage to a file of the state took records with it, and the node started with what was left: \
-     the meta record did not say which records there are (planted as InventoryNotChecked)",
-)];
+const SEEDS: &[(u64, &str)] = &[
+    (
+        1881,
+        "damage to a file of the state took records with it, and the node started with what was left: \
+         the meta record did not say which records there are (planted as InventoryNotChecked)",
+    ),
+    (
+        18555,
+        "a leader's log stayed full forever: a snapshot for a follower held back its compaction, which was not \
+         tried again when the follower had it, since nothing else could happen",
+    ),
+];
 
 #[test]
 fn old_bugs_stay_away() {
