@@ -60,7 +60,7 @@ mod tests {
             last: EntryId::new(3, 5_000),
             durable: Index(5_000),
             compacted: Index(0),
-            members: Members::of_voters([NodeId(1), NodeId(2), NodeId(3)]).into(),
+            members: Members::of([NodeId(1), NodeId(2), NodeId(3)], [], []).into(),
             followers: Vec::new(),
             disk_stalled: false,
         }

@@ -14,7 +14,9 @@
 //! Generic retry policies repeat UNAVAILABLE, so an unknown outcome always says that it is one.
 
 use crate::api::fault::{Details, Fault};
-use crate::reason::{FailureKind, Outcome, Reason};
+#[cfg(test)]
+use crate::reason::Reason;
+use crate::reason::{FailureKind, Outcome};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use tonic::metadata::MetadataValue;
@@ -107,7 +109,8 @@ fn shortened(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 /// The reason in a status, if it is one of ours.
-pub fn reason_of(status: &Status) -> Option<Reason> {
+#[cfg(test)]
+pub(crate) fn reason_of(status: &Status) -> Option<Reason> {
     let reason = status.metadata().get(REASON_TRAILER)?.to_str().ok()?;
     Reason::named(reason)
 }

@@ -83,14 +83,6 @@ impl Command {
         Ok(command)
     }
 
-    /// Whether it may change the state, and therefore has to go through the log.
-    pub fn writes(&self) -> bool {
-        match self {
-            Self::Put(_) | Self::Delete(_) | Self::Compact(_) | Self::Raise(_) => true,
-            Self::Txn(txn) => !txn.is_read_only(),
-        }
-    }
-
     /// The approximate size of the encoding, for the most common command.
     fn payload_bytes(&self) -> usize {
         match self {

@@ -7,11 +7,12 @@ use crate::peers::questions::Questions;
 use crate::peers::read_index::ReadIndexLine;
 use crate::peers::routes::Routes;
 use crate::peers::settings::PeerSettings;
+use crate::peers::short_lock::locked;
 use crate::raft::{Message, Vote};
 use crate::types::NodeId;
 use arc_swap::ArcSwapOption;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -197,9 +198,4 @@ impl Link {
             older.abort();
         }
     }
-}
-
-/// A lock that is only held to read or assign, so nobody waits for long, and poisoning does not matter.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

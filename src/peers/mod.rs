@@ -56,6 +56,7 @@ pub mod read_index;
 pub mod refusal;
 pub mod routes;
 pub mod settings;
+mod short_lock;
 pub mod snapshot_receiver;
 pub mod snapshot_sender;
 pub mod transport;

@@ -6,13 +6,14 @@
 //! not sent never will be, and its answer is dropped.
 
 use crate::api::remote::NoAnswer;
+use crate::peers::short_lock::locked;
 use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::proto::raft as pb;
 use futures_util::Stream;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -205,8 +206,4 @@ impl Stream for Outgoing {
         }
         self.poll_question(context)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

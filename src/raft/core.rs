@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The most statements that may wait for the disk. They are small, and any of them may be lost.
-const HELD_MAX: usize = 1024;
+const STATEMENTS_MAX: usize = 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
@@ -31,7 +31,7 @@ pub(crate) struct Core {
     reset: Option<EntryId>,
     disk: Disk,
     /// Statements that wait for a mark, in ascending order.
-    held: VecDeque<(Mark, NodeId, Message)>,
+    statements: VecDeque<(Mark, NodeId, Message)>,
 }
 
 /// What the disk was given to write and what it has finished.
@@ -61,7 +61,7 @@ impl Core {
             hard_state,
             reset: None,
             disk: Disk::default(),
-            held: VecDeque::new(),
+            statements: VecDeque::new(),
         }
     }
 
@@ -108,11 +108,11 @@ impl Core {
         if !message.rests_on_hard_state() || self.is_hard_state_durable() {
             return self.effects.messages.push((to, message));
         }
-        if self.held.len() == HELD_MAX {
-            self.held.pop_front();
+        if self.statements.len() == STATEMENTS_MAX {
+            self.statements.pop_front();
         }
         let mark = if self.disk.hard_state_changed { self.next_mark() } else { self.disk.hard_state };
-        self.held.push_back((mark, to, message));
+        self.statements.push_back((mark, to, message));
     }
 
     pub(crate) fn is_hard_state_durable(&self) -> bool {
@@ -144,7 +144,7 @@ impl Core {
         self.disk.persisted = mark;
         self.disk.silent_ticks = 0;
         self.log.persisted(mark);
-        while let Some((_, to, message)) = self.held.pop_front_if(|(needed, ..)| *needed <= mark) {
+        while let Some((_, to, message)) = self.statements.pop_front_if(|(needed, ..)| *needed <= mark) {
             self.effects.messages.push((to, message));
         }
     }
@@ -194,7 +194,7 @@ impl Core {
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
     pub(crate) fn fingerprint<H: Hasher>(&self, to: &mut H) {
         let Self { id, options: _, rng: _, log, effects, .. } = self;
-        let Self { full, installing, hard_state, reset, disk, held, .. } = self;
+        let Self { full, installing, hard_state, reset, disk, statements, .. } = self;
         (id, effects, full, installing, hard_state, reset).hash(to);
         let Disk { issued, persisted, hard_state, hard_state_changed, silent_ticks: _ } = disk;
         (issued.since(*persisted), hard_state.since(*persisted), hard_state_changed).hash(to);
@@ -204,11 +204,13 @@ impl Core {
             (node, message).hash(&mut hasher);
             hasher.finish()
         };
-        let held = held.iter().map(|(mark, node, message)| (hash_of(node, message), mark.since(*persisted)));
-        let mut held: Vec<_> = held.collect();
-        held.sort_unstable();
-        held.dedup_by_key(|(statement, _)| *statement);
-        held.hash(to);
+        let mut waiting: Vec<_> = statements
+            .iter()
+            .map(|(mark, node, message)| (hash_of(node, message), mark.since(*persisted)))
+            .collect();
+        waiting.sort_unstable();
+        waiting.dedup_by_key(|(statement, _)| *statement);
+        waiting.hash(to);
         log.fingerprint(*persisted, to);
     }
 
@@ -217,7 +219,7 @@ impl Core {
         self.log.assert_consistent();
         assert!(self.log.last().term <= self.term(), "no entry is from a future term");
         assert!(self.disk.persisted <= self.disk.issued);
-        let waiting = self.held.iter().map(|(mark, ..)| *mark);
+        let waiting = self.statements.iter().map(|(mark, ..)| *mark);
         assert!(waiting.clone().is_sorted() && waiting.clone().all(|mark| mark > self.disk.persisted));
     }
 }

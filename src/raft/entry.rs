@@ -39,6 +39,16 @@ impl Entry {
     pub fn size(&self) -> usize {
         self.payload.size()
     }
+
+    /// How many of these entries, from the first on, fit into so many bytes.
+    pub fn fitting<'a>(entries: impl IntoIterator<Item = &'a Self>, bytes_max: usize) -> usize {
+        let mut bytes = 0;
+        let fits = |entry: &&Self| {
+            bytes += entry.size();
+            bytes <= bytes_max
+        };
+        entries.into_iter().take_while(fits).count()
+    }
 }
 
 /// What a node must never forget (Raft figure 2): both fields are one record,

@@ -314,8 +314,9 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress) {
     while progress.is_open(appends_max, bytes_max) {
         let caught_up = progress.next > core.log.last().index;
         if caught_up && matches!(progress.state, State::Replicate(_)) {
-            progress.quiet_ticks =
-                if progress.matched.next() == progress.next { 0 } else { progress.quiet_ticks };
+            if progress.matched.next() == progress.next {
+                progress.quiet_ticks = 0;
+            }
             return;
         }
         match core.log.place_of(progress.next) {

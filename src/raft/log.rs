@@ -215,12 +215,9 @@ impl Log {
     /// Entries from `from` on, up to about `bytes_max` and `count_max`; at least one if there is one.
     pub(crate) fn slice(&self, from: Index, bytes_max: usize, count_max: usize) -> Vec<Entry> {
         let Some(start) = self.position(from) else { return Vec::new() };
-        let mut bytes = 0;
-        let fits = |entry: &&Entry| {
-            bytes += entry.size();
-            bytes <= bytes_max || bytes == entry.size()
-        };
-        self.entries.range(start..).take(count_max).take_while(fits).cloned().collect()
+        let rest = self.entries.range(start..).take(count_max);
+        let count = Entry::fitting(rest.clone(), bytes_max).max(1);
+        rest.take(count).cloned().collect()
     }
 
     /// Appends an entry of our own term.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 /// An entry's content follows from its id, as in a real cluster. Some set members.
 fn entry(index: u64, term: u64) -> Entry {
     let payload = match (index + term) % 4 {
-        0 => Payload::Members(Members::of_voters([NodeId(index), NodeId(term + 100)])),
+        0 => Payload::Members(Members::of([NodeId(index), NodeId(term + 100)], [], [])),
         1 => Payload::Noop,
         _ => Payload::Command(vec![b'x'; usize::try_from(index % 7).expect("small")].into()),
     };
@@ -19,7 +19,7 @@ fn entry(index: u64, term: u64) -> Entry {
 }
 
 fn founding() -> Members {
-    Members::of_voters([NodeId(1)])
+    Members::of([NodeId(1)], [], [])
 }
 
 #[derive(Clone, Debug)]

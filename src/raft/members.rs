@@ -85,11 +85,6 @@ impl Members {
         Self { voters, outgoing, nodes }
     }
 
-    /// Voters without names and URLs.
-    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
-        Self::of(voters, [], [])
-    }
-
     /// The same members, but the URLs of one of them replaced. `None` if it is not a member.
     pub fn with_urls_of(&self, said: &Member) -> Result<Self, InvalidMember> {
         // What goes into the log must be readable by everybody.

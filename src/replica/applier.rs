@@ -9,7 +9,7 @@ use crate::replica::error::InstallError;
 use crate::replica::event::{Answer, Applied, Fact, WriteReply};
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
-use crate::replica::worker::Bench;
+use crate::replica::worker::Inbox;
 use crate::storage::{VerifiedState, encode_members};
 use crate::types::{Index, Term};
 use std::sync::{Arc, mpsc};
@@ -48,7 +48,7 @@ pub(crate) struct InstallJob {
 pub struct Applier {
     machine: Machine,
     published: Arc<Published>,
-    bench: Bench<ApplyJob>,
+    inbox: Inbox<ApplyJob>,
     facts: UnboundedSender<Fact>,
     /// Whether there may be garbage to collect.
     garbage: bool,
@@ -58,18 +58,18 @@ impl Applier {
     pub(crate) fn new(
         machine: Machine,
         published: Arc<Published>,
-        bench: Bench<ApplyJob>,
+        inbox: Inbox<ApplyJob>,
         facts: UnboundedSender<Fact>,
     ) -> Self {
         // What a compaction before the last restart made unreachable may still be there.
-        Self { machine, published, bench, facts, garbage: true }
+        Self { machine, published, inbox, facts, garbage: true }
     }
 
     /// Works until the queue is closed.
     pub(crate) fn run(mut self) -> Result<(), MachineError> {
         loop {
             let patience = if self.garbage { GARBAGE_PAUSE } else { IDLE };
-            match self.bench.queue.recv_timeout(patience) {
+            match self.inbox.queue.recv_timeout(patience) {
                 Ok(job) => self.work(job)?,
                 Err(mpsc::RecvTimeoutError::Timeout) => self.collect_garbage()?,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
@@ -79,7 +79,7 @@ impl Applier {
 
     /// Does the waiting jobs, or else one step of garbage collection. False: there is nothing to do.
     pub fn poll(&mut self) -> Result<bool, MachineError> {
-        match self.bench.queue.try_recv() {
+        match self.inbox.queue.try_recv() {
             Ok(job) => self.work(job)?,
             Err(_) if self.garbage => self.collect_garbage()?,
             Err(_) => return Ok(false),
@@ -106,7 +106,7 @@ impl Applier {
 
     fn collect_garbage(&mut self) -> Result<(), MachineError> {
         if self.garbage {
-            self.bench.busy.begin();
+            self.inbox.busy.begin();
             self.garbage = self.machine.collect_garbage(GARBAGE_IDLE)?;
             self.show(&mut Vec::new())?;
         }
@@ -123,7 +123,7 @@ impl Applier {
         loop {
             for (entry, reply) in waiting {
                 // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
-                self.bench.busy.begin();
+                self.inbox.busy.begin();
                 let size = entry.size();
                 bytes += size + self.apply_one(entry, reply, &mut answers)?;
                 self.published.sub_unapplied(size);
@@ -136,7 +136,7 @@ impl Applier {
             if count >= GROUP_MAX {
                 break;
             }
-            match self.bench.queue.try_recv() {
+            match self.inbox.queue.try_recv() {
                 Ok(ApplyJob::Apply(more)) => waiting = more,
                 Ok(job) => {
                     next = Some(job);
@@ -150,9 +150,9 @@ impl Applier {
             // Garbage collection keeps up under load: for each entry it does somewhat more than the entry can
             // leave. The next commit includes it.
             let budget = Budget { keys: 256 + 16 * count, blocks: 1 + count.min(GROUP_MAX) / 8 };
-            self.bench.busy.begin();
+            self.inbox.busy.begin();
             self.machine.collect_garbage(budget)?;
-            self.bench.busy.end();
+            self.inbox.busy.end();
         }
         Ok(next)
     }
@@ -169,9 +169,9 @@ impl Applier {
 
     /// Answers whether readers may wait for what was applied.
     fn commit(&mut self) -> Result<bool, MachineError> {
-        self.bench.busy.begin();
+        self.inbox.busy.begin();
         let view = self.machine.commit()?;
-        self.bench.busy.end();
+        self.inbox.busy.end();
         Ok(self.published.publish(view))
     }
 
@@ -201,11 +201,11 @@ impl Applier {
         &mut self,
         InstallJob { meta, state, machine, answer, reply }: InstallJob,
     ) -> Result<(), MachineError> {
-        self.bench.busy.begin();
+        self.inbox.busy.begin();
         state
             .activate()
             .map_err(|error| TableError(format!("the received state cannot be put in place: {error}")))?;
-        self.bench.busy.end();
+        self.inbox.busy.end();
         self.machine = machine;
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
         self.published.replace(self.machine.view(), self.machine.saver());

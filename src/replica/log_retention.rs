@@ -1,9 +1,7 @@
 //! How much of the log is kept although the durable state covers it.
 //!
-//! The kept entries save lagging followers a whole snapshot (Raft §7). They also protect a node whose state
-//! falls back: a power cut may take the end of what the state's engine has synced (see
-//! [`storage`](crate::storage)), and then the log must still have what follows. What a peer needs once its
-//! snapshot has arrived is kept as well, or it would need another one, forever.
+//! The kept entries save lagging followers a whole snapshot (Raft §7). What a peer needs once its snapshot has
+//! arrived is kept as well, or it would need another one, forever.
 
 use crate::raft::{Entry, FollowerProgress, Persist, ProgressState};
 use crate::replica::options::Retention;
@@ -58,7 +56,7 @@ impl LogRetention {
     }
 
     fn append(&mut self, entries: &[Entry]) {
-        let (bytes, count) = (self.goal() / PIECES, self.keep.entries / PIECES);
+        let (bytes, count) = (self.keep.bytes as u64 / PIECES, self.keep.entries / PIECES);
         for entry in entries {
             self.bytes += entry.size() as u64;
             let last = self.last();
@@ -70,10 +68,6 @@ impl LogRetention {
 
     fn last(&self) -> Place {
         *self.places.back().expect("never empty")
-    }
-
-    fn goal(&self) -> u64 {
-        (self.keep.bytes as u64).max(self.keep.window)
     }
 
     /// A peer is getting a snapshot that ends there.
@@ -96,7 +90,7 @@ impl LogRetention {
             let (entries, bytes) =
                 (covered.0.saturating_sub(next.id.index.0), reached.saturating_sub(next.bytes));
             let is_enough = entries >= self.keep.entries || bytes >= self.keep.bytes as u64;
-            if next.id.index > limit || !is_enough || bytes < self.keep.window {
+            if next.id.index > limit || !is_enough {
                 break;
             }
             self.places.pop_front();
@@ -115,6 +109,6 @@ impl LogRetention {
         });
         let held = self.bytes - self.places.front().map_or(0, |place| place.bytes);
         let needed = self.needed.values().min().copied();
-        needed.filter(|_| held < PATIENCE * self.goal()).unwrap_or(Index(u64::MAX))
+        needed.filter(|_| held < PATIENCE * self.keep.bytes as u64).unwrap_or(Index(u64::MAX))
     }
 }

@@ -16,8 +16,8 @@ fn write(entries: Vec<Entry>) -> Persist {
     Persist { mark: Mark(1), hard_state: None, reset: None, entries }
 }
 
-fn retention(entries: u64, bytes: usize, window: u64) -> LogRetention {
-    LogRetention::new(Retention { entries, bytes, window }, EntryId::ZERO, &[])
+fn retention(entries: u64, bytes: usize) -> LogRetention {
+    LogRetention::new(Retention { entries, bytes }, EntryId::ZERO, &[])
 }
 
 fn follower(state: ProgressState, matched: u64) -> FollowerProgress {
@@ -26,7 +26,7 @@ fn follower(state: ProgressState, matched: u64) -> FollowerProgress {
 
 #[test]
 fn the_number_of_entries_that_was_asked_for_stays() {
-    let mut log = retention(10, 1 << 20, 0);
+    let mut log = retention(10, 1 << 20);
     log.wrote(&write(entries(1, 1..=100)));
     assert_eq!(log.forget(Index(9), &[]), None, "fewer are covered than are kept");
     assert_eq!(log.forget(Index(50), &[]), Some(EntryId::new(1, 40)));
@@ -36,22 +36,14 @@ fn the_number_of_entries_that_was_asked_for_stays() {
 
 #[test]
 fn fewer_stay_if_they_are_large() {
-    let mut log = retention(1000, 2000, 0);
+    let mut log = retention(1000, 2000);
     log.wrote(&write(entries(1, 1..=100)));
     assert_eq!(log.forget(Index(100), &[]), Some(EntryId::new(1, 80)), "20 entries are 2,000 bytes");
 }
 
 #[test]
-fn what_a_power_cut_may_take_from_the_state_stays_in_any_case() {
-    let mut log = retention(1, 1, 3000);
-    log.wrote(&write(entries(1, 1..=100)));
-    assert_eq!(log.forget(Index(29), &[]), None, "29 entries are less than the window of 3,000 bytes");
-    assert_eq!(log.forget(Index(100), &[]), Some(EntryId::new(1, 70)));
-}
-
-#[test]
 fn only_what_the_durable_state_covers_may_go() {
-    let mut log = retention(0, 0, 0);
+    let mut log = retention(0, 0);
     log.wrote(&write(entries(1, 1..=100)));
     assert_eq!(log.forget(Index(0), &[]), None);
     assert_eq!(log.forget(Index(30), &[]), Some(EntryId::new(1, 30)));
@@ -59,7 +51,7 @@ fn only_what_the_durable_state_covers_may_go() {
 
 #[test]
 fn a_cut_is_never_at_an_entry_that_was_overwritten() {
-    let mut log = retention(0, 0, 0);
+    let mut log = retention(0, 0);
     log.wrote(&write(entries(1, 1..=100)));
     log.wrote(&write(entries(2, 50..=60)));
     assert_eq!(log.forget(Index(49), &[]), Some(EntryId::new(1, 49)));
@@ -68,7 +60,7 @@ fn a_cut_is_never_at_an_entry_that_was_overwritten() {
 
 #[test]
 fn a_snapshot_that_was_installed_is_where_the_log_begins() {
-    let mut log = retention(0, 0, 0);
+    let mut log = retention(0, 0);
     log.wrote(&write(entries(1, 1..=10)));
     let reset = Persist { reset: Some(EntryId::new(3, 90)), ..write(entries(3, 91..=95)) };
     log.wrote(&reset);
@@ -78,7 +70,7 @@ fn a_snapshot_that_was_installed_is_where_the_log_begins() {
 
 #[test]
 fn what_follows_a_snapshot_stays_until_its_receiver_has_caught_up() {
-    let mut log = retention(0, 10_000, 0);
+    let mut log = retention(0, 10_000);
     log.wrote(&write(entries(1, 1..=200)));
     log.snapshot_begins(NodeId(2), Index(20));
     let waiting = [follower(ProgressState::Snapshot, 5)];
@@ -89,7 +81,7 @@ fn what_follows_a_snapshot_stays_until_its_receiver_has_caught_up() {
 
 #[test]
 fn a_snapshot_that_failed_holds_nothing_back() {
-    let mut log = retention(0, 10_000, 0);
+    let mut log = retention(0, 10_000);
     log.wrote(&write(entries(1, 1..=200)));
     log.snapshot_begins(NodeId(2), Index(20));
     log.snapshot_failed(NodeId(2));
@@ -99,7 +91,7 @@ fn a_snapshot_that_failed_holds_nothing_back() {
 
 #[test]
 fn a_receiver_that_never_ends_is_not_waited_for_without_bound() {
-    let mut log = retention(0, 1000, 0);
+    let mut log = retention(0, 1000);
     log.wrote(&write(entries(1, 1..=200)));
     log.snapshot_begins(NodeId(2), Index(20));
     let waiting = [follower(ProgressState::Snapshot, 5)];

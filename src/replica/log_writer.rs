@@ -3,7 +3,7 @@
 use crate::raft::Persist;
 use crate::replica::event::Fact;
 use crate::replica::published::Published;
-use crate::replica::worker::Bench;
+use crate::replica::worker::Inbox;
 use crate::storage::{LogStore, StorageError};
 use crate::types::EntryId;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) enum LogJob {
 
 pub struct LogWriter {
     log: Box<dyn LogStore>,
-    bench: Bench<LogJob>,
+    inbox: Inbox<LogJob>,
     /// A job that ended the last group.
     next: Option<LogJob>,
     write_bytes: usize,
@@ -34,17 +34,17 @@ pub struct LogWriter {
 impl LogWriter {
     pub(crate) fn new(
         log: Box<dyn LogStore>,
-        bench: Bench<LogJob>,
+        inbox: Inbox<LogJob>,
         write_bytes: usize,
         published: Arc<Published>,
         facts: UnboundedSender<Fact>,
     ) -> Self {
-        Self { log, bench, next: None, write_bytes, published, facts, measured: Instant::now() }
+        Self { log, inbox, next: None, write_bytes, published, facts, measured: Instant::now() }
     }
 
     /// Works until nobody has jobs any more.
     pub(crate) fn run(mut self) -> Result<(), StorageError> {
-        while let Some(job) = self.next.take().or_else(|| self.bench.queue.recv().ok()) {
+        while let Some(job) = self.next.take().or_else(|| self.inbox.queue.recv().ok()) {
             self.work(job)?;
         }
         Ok(())
@@ -52,20 +52,20 @@ impl LogWriter {
 
     /// Does one job, or one group of them. False: there is none.
     pub fn poll(&mut self) -> Result<bool, StorageError> {
-        let Some(job) = self.next.take().or_else(|| self.bench.queue.try_recv().ok()) else {
+        let Some(job) = self.next.take().or_else(|| self.inbox.queue.try_recv().ok()) else {
             return Ok(false);
         };
         self.work(job).map(|()| true)
     }
 
     fn work(&mut self, job: LogJob) -> Result<(), StorageError> {
-        self.bench.busy.begin();
+        self.inbox.busy.begin();
         match job {
             LogJob::Compact(through) => self.log.compact(through)?,
             LogJob::Write(first) => self.next = self.write(first)?,
         }
         self.measure()?;
-        self.bench.busy.end();
+        self.inbox.busy.end();
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl LogWriter {
         let mut group = vec![first];
         let mut next = None;
         while bytes < self.write_bytes {
-            match self.bench.queue.try_recv() {
+            match self.inbox.queue.try_recv() {
                 Ok(LogJob::Write(job)) => {
                     bytes += size(&job);
                     group.push(job);

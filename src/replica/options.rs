@@ -38,13 +38,11 @@ pub struct Retention {
     pub entries: u64,
     /// …unless they hold more bytes than this.
     pub bytes: usize,
-    /// In any case this many bytes of entries: what a power cut may take from the end of the durable state.
-    pub window: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { entries: 50_000, bytes: 32 << 20, window: crate::storage::STATE_WINDOW_BYTES }
+        Self { entries: 50_000, bytes: 32 << 20 }
     }
 }
 

@@ -112,22 +112,22 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     let (facts, facts_queue) = mpsc::unbounded_channel();
     let (messages, messages_queue) = mpsc::channel(options.messages_max);
     let (requests, requests_queue) = mpsc::channel(options.requests_max);
-    let (log_worker, log_bench) = Worker::new();
-    let (store_worker, store_bench) = Worker::new();
-    let (reading_worker, reading_bench) = Worker::new();
-    let (apply_worker, apply_bench) = Worker::new();
-    let (sync_worker, sync_bench) = Worker::new();
+    let (log_worker, log_inbox) = Worker::new();
+    let (store_worker, store_inbox) = Worker::new();
+    let (reading_worker, reading_inbox) = Worker::new();
+    let (apply_worker, apply_inbox) = Worker::new();
+    let (sync_worker, sync_inbox) = Worker::new();
     let log_writer =
-        LogWriter::new(log, log_bench, options.log_write_bytes, published.clone(), facts.clone());
-    let log_storer = LogStorer::new(storer, store_bench.busy, facts.clone());
-    let log_reading = LogReading::new(reader, reading_bench, facts.clone());
-    let applier = Applier::new(machine, published.clone(), apply_bench, facts.clone());
+        LogWriter::new(log, log_inbox, options.log_write_bytes, published.clone(), facts.clone());
+    let log_storer = LogStorer::new(storer, store_inbox.busy, facts.clone());
+    let log_reading = LogReading::new(reader, reading_inbox, facts.clone());
+    let applier = Applier::new(machine, published.clone(), apply_inbox, facts.clone());
     let state_syncer = StateSyncer {
         states: states.clone(),
         published: published.clone(),
         interval: options.state_sync_interval,
         disk_reserve: options.disk_reserve,
-        bench: sync_bench,
+        inbox: sync_inbox,
         facts: facts.clone(),
         durable: Index(0),
     };

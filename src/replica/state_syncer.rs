@@ -4,7 +4,7 @@
 use crate::kv::TableError;
 use crate::replica::event::Fact;
 use crate::replica::published::{Published, Room};
-use crate::replica::worker::Bench;
+use crate::replica::worker::Inbox;
 use crate::storage::StateStore;
 use crate::types::Index;
 use std::sync::{Arc, mpsc};
@@ -23,7 +23,7 @@ pub struct StateSyncer {
     pub(crate) published: Arc<Published>,
     pub(crate) interval: Duration,
     pub(crate) disk_reserve: u64,
-    pub(crate) bench: Bench<NoJob>,
+    pub(crate) inbox: Inbox<NoJob>,
     pub(crate) facts: UnboundedSender<Fact>,
     /// How far the state is durable.
     pub(crate) durable: Index,
@@ -36,14 +36,14 @@ impl StateSyncer {
         loop {
             let pause = LOOK_INTERVAL.min(self.interval);
             let last =
-                matches!(self.bench.queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
-            self.bench.busy.begin();
+                matches!(self.inbox.queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
+            self.inbox.busy.begin();
             self.look_at_room();
             if last || last_sync.elapsed() >= self.interval {
                 self.sync()?;
                 last_sync = Instant::now();
             }
-            self.bench.busy.end();
+            self.inbox.busy.end();
             if last {
                 return Ok(());
             }

@@ -17,18 +17,18 @@ pub(crate) struct Worker<Job> {
 
 /// The receiving end of the queue, for whatever does the work.
 #[derive(Debug)]
-pub(crate) struct Bench<Job> {
+pub(crate) struct Inbox<Job> {
     pub(crate) queue: mpsc::Receiver<Job>,
     pub(crate) busy: Arc<Busy>,
 }
 
 impl<Job> Worker<Job> {
     /// A queue without a thread.
-    pub(crate) fn new() -> (Self, Bench<Job>) {
+    pub(crate) fn new() -> (Self, Inbox<Job>) {
         let (jobs, queue) = mpsc::channel();
         let busy = Arc::new(Busy::default());
         let clock = busy.clone();
-        (Self { jobs, busy, thread: None }, Bench { queue, busy: clock })
+        (Self { jobs, busy, thread: None }, Inbox { queue, busy: clock })
     }
 
     /// Starts the thread that does it. Its failure, or its panic, is `failure` and ends the node.

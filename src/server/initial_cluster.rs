@@ -28,10 +28,11 @@ fn contradictions(listed: &[Member], members: &Members, own: &Member) -> Vec<Str
     let absent = members.iter().filter(|member| !listed.iter().any(|listed| listed.id == member.id));
     let absent = absent.map(|member| format!("does not name {}", member.name));
     let elsewhere = listed.iter().filter_map(|listed| {
-        let (known, told) = (members.get(listed.id)?.peer_url()?, listed.peer_url()?);
+        let (logged_url, listed_url) = (members.get(listed.id)?.peer_url()?, listed.peer_url()?);
         // This node's own URL is about to be advertised.
-        let differs = listed.id != own.id && known != told;
-        differs.then(|| format!("says that {} is at {told}, but the log says {known}", listed.name))
+        let differs = listed.id != own.id && logged_url != listed_url;
+        differs
+            .then(|| format!("says that {} is at {listed_url}, but the log says {logged_url}", listed.name))
     });
     strangers.chain(absent).chain(elsewhere).collect()
 }

@@ -81,11 +81,7 @@ impl Server {
         let peer_socket = introduction::introduce(&peers, peer_socket, identity).await?;
 
         let fatal = Fatal::default();
-        let retention = Retention {
-            entries: config.log_retain_entries,
-            bytes: config.log_retain_bytes,
-            ..Retention::default()
-        };
+        let retention = Retention { entries: config.log_retain_entries, bytes: config.log_retain_bytes };
         let mut options = ReplicaOptions::new(&config.timing, retention);
         options.disk_reserve = config.disk_reserve_bytes;
         let parts = Start {

@@ -91,7 +91,6 @@ pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
 pub use state_store::{StagedState, StateStore, VerifiedState};
-pub use table::STATE_WINDOW_BYTES;
 pub use watchdog::{Unfinished, watched};
 
 use crate::storage::directory::DataDirectory;

@@ -35,11 +35,6 @@ const PIECEWISE: u8 = 1;
 /// sled keeps a few segments in memory, and an empty state takes one on disk.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 
-/// How much of the state's last writes a power cut may take away although they were synced; the log must keep
-/// that much. It is nothing as long as less than a segment is ever unsynced (fact 10 in
-/// [`storage`](crate::storage)).
-pub const STATE_WINDOW_BYTES: u64 = 0;
-
 /// The most bytes of a value in one record: 21 of them with their keys (a full page) stay below a quarter of
 /// a segment, since sled rewrites a page as a whole.
 const PIECE_BYTES: usize = 8 << 10;

@@ -13,7 +13,7 @@ fn pieces() -> Vec<Bytes> {
     let header = SnapshotHeader {
         cluster: ClusterId(7),
         last: EntryId::new(3, 40),
-        members: Members::of_voters([NodeId(1), NodeId(2), NodeId(3)]),
+        members: Members::of([NodeId(1), NodeId(2), NodeId(3)], [], []),
         revision: Revision(39),
     };
     let records = (0..100).map(|n: u32| Ok((Bytes::copy_from_slice(&n.to_be_bytes()), Bytes::from("value"))));

@@ -37,7 +37,7 @@ pub struct Placed {
 
 impl World {
     pub fn new(rules: Rules) -> Self {
-        let members = Members::of_voters(IDS);
+        let members = Members::of(IDS, [], []);
         let place = |id| {
             let server = Server::new(id, &members, rules);
             let fingerprint = server.fingerprint();

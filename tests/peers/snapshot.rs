@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 fn meta(index: u64) -> SnapshotMeta {
-    SnapshotMeta { last: EntryId::new(1, index), members: Members::of_voters([NodeId(1), NodeId(2)]) }
+    SnapshotMeta { last: EntryId::new(1, index), members: Members::of([NodeId(1), NodeId(2)], [], []) }
 }
 
 /// A snapshot of these pieces, which then ends with `end`.

@@ -118,7 +118,7 @@ fn assert_below(limit: u64, measured: &[(&str, u64)]) {
 
 /// A received snapshot of some 20 MB.
 fn install(storage: &Storage) {
-    let members = Members::of_voters([NodeId(1)]);
+    let members = Members::of([NodeId(1)], [], []);
     let header =
         SnapshotHeader { cluster: ClusterId(7), last: EntryId::new(1, 1), members, revision: Revision(1) };
     let records =

@@ -154,7 +154,7 @@ fn store(storage: &mut Storage, number: u64) -> Result<(), String> {
 }
 
 fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> {
-    let members = Members::of_voters([NodeId(1)]);
+    let members = Members::of([NodeId(1)], [], []);
     let header =
         SnapshotHeader { cluster: ClusterId(7), last: EntryId::new(1, 1), members, revision: Revision(1) };
     let mut staged = storage.states.stage().map_err(|error| error.to_string())?;

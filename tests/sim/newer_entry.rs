@@ -23,7 +23,7 @@ fn begin(disk: &SimDisk) -> (Handle, Fatal) {
     let parts = Start {
         cluster: CLUSTER,
         node: NODE,
-        founders: Members::of_voters([NODE]),
+        founders: Members::of([NODE], [], []),
         options: ReplicaOptions::new(&Timing::fast(), Retention::default()),
         seed: 1,
         log,

@@ -192,7 +192,7 @@ fn timing(random: &mut Random) -> Timing {
 /// Small, so that limits are met and logs are compacted within a minute.
 fn options(random: &mut Random, timing: &Timing) -> ReplicaOptions {
     let entries = random.one_of(&[3, 10, 30, 100]);
-    let retention = Retention { entries, bytes: random.one_of(&[2 << 10, 64 << 10]), window: 0 };
+    let retention = Retention { entries, bytes: random.one_of(&[2 << 10, 64 << 10]) };
     let mut options = ReplicaOptions::new(timing, retention);
     let size = |number: u64| usize::try_from(number).expect("small");
     options.raft = raft::Options {

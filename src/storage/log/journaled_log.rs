@@ -199,8 +199,9 @@ fn groups_of(jobs: &[Persist]) -> Vec<Vec<Persist>> {
     for job in jobs.iter().filter(|job| !is_empty(job)) {
         let mut rest = job.clone();
         loop {
-            let fits = fitting(&rest.entries, GROUP_BYTES.saturating_sub(bytes), group.is_empty());
-            let tail = rest.entries.split_off(fits);
+            let fits = Entry::fitting(&rest.entries, GROUP_BYTES.saturating_sub(bytes));
+            let least = usize::from(group.is_empty()).min(rest.entries.len());
+            let tail = rest.entries.split_off(fits.max(least));
             bytes += rest.entries.iter().map(Entry::size).sum::<usize>();
             let mark = rest.mark;
             if !is_empty(&rest) {
@@ -222,14 +223,4 @@ fn groups_of(jobs: &[Persist]) -> Vec<Vec<Persist>> {
 
 fn is_empty(job: &Persist) -> bool {
     job.hard_state.is_none() && job.reset.is_none() && job.entries.is_empty()
-}
-
-/// How many entries fit; at least one if the group is empty.
-fn fitting(entries: &[Entry], room: usize, alone: bool) -> usize {
-    let mut bytes = 0;
-    let fitting = entries.iter().take_while(|entry| {
-        bytes += entry.size();
-        bytes <= room
-    });
-    fitting.count().max(usize::from(alone)).min(entries.len())
 }

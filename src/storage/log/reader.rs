@@ -101,7 +101,8 @@ impl<R: RecordStore> LogReader for Shared<R> {
             bytes += run.entries.iter().map(Entry::size).sum::<usize>();
             slice.entries.extend(run.entries);
         }
-        cut(&mut slice.entries, bytes_max);
+        let fitting = Entry::fitting(&slice.entries, bytes_max);
+        slice.entries.truncate(fitting.max(1));
         Ok(Some(slice))
     }
 }
@@ -112,17 +113,6 @@ fn slice_from(run: Run, from: Index) -> Option<LogSlice> {
     let rest = entries.split_off(entries.partition_point(|entry| entry.id.index < from));
     let prev = entries.last().map_or(run.previous, |entry| entry.id);
     (!rest.is_empty()).then_some(LogSlice { prev, entries: rest })
-}
-
-/// Keeps as many as fit, at least one.
-fn cut(entries: &mut Vec<Entry>, bytes_max: usize) {
-    let mut bytes = 0;
-    let fitting = entries.iter().take_while(|entry| {
-        bytes += entry.size();
-        bytes <= bytes_max
-    });
-    let count = fitting.count().max(1);
-    entries.truncate(count);
 }
 
 impl<R> fmt::Debug for Shared<R> {

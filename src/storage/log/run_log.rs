@@ -250,13 +250,8 @@ impl<R: RecordStore> RunLog<R> {
 /// Cuts entries into runs: as many as fit, at least one.
 fn runs_of<'a, 'b>(mut entries: &'a [&'b Entry]) -> impl Iterator<Item = &'a [&'b Entry]> {
     std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fitting = entries.iter().take_while(|entry| {
-            bytes += entry.size();
-            bytes <= RUN_BYTES
-        });
-        let count = fitting.count().max(1).min(entries.len());
-        let (run, rest) = entries.split_at(count);
+        let fitting = Entry::fitting(entries.iter().copied(), RUN_BYTES);
+        let (run, rest) = entries.split_at(fitting.max(1).min(entries.len()));
         entries = rest;
         (!run.is_empty()).then_some(run)
     })
