@@ -178,7 +178,9 @@ reasons! {
     SlowReader = "SLOW_READER", ResourceExhausted;
     /// The deadline passed.
     Deadline = "DEADLINE", DeadlineExceeded;
-    /// The target of a leadership transfer did not take over in time.
+    /// The target of a leadership transfer does not follow the leader at the moment: leadership stays where it is.
+    TransferTargetAway = "TRANSFER_TARGET_AWAY", FailedPrecondition;
+    /// The target of a leadership transfer did not take over in time. The outcome says whether it still may.
     TransferTimedOut = "TRANSFER_TIMED_OUT", Aborted;
 
     // Failures of the server.

@@ -38,7 +38,13 @@ impl From<TransferError> for Fault {
         match error {
             TransferError::NotLeader { .. } => Self::new(Reason::NotLeader, message).not_applied(),
             TransferError::BadTarget(_) => Self::field(Reason::BadTransferTarget, "to", message),
-            TransferError::TimedOut(_) => Self::new(Reason::TransferTimedOut, message),
+            TransferError::NotFollowing { .. } => {
+                Self::new(Reason::TransferTargetAway, message).not_applied()
+            }
+            TransferError::NotCaughtUp { .. } => Self::new(Reason::TransferTimedOut, message).not_applied(),
+            TransferError::NotTakenOver { .. } | TransferError::TakenByAnother { .. } => {
+                Self::new(Reason::TransferTimedOut, message).unknown()
+            }
             TransferError::Stopping => Self::new(Reason::Stopping, message).not_applied(),
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct Leader {
 pub(crate) struct Transfer {
     pub(crate) to: NodeId,
     elapsed: u32,
-    sent: bool,
+    pub(crate) sent: bool,
 }
 
 impl Leader {

@@ -357,6 +357,11 @@ impl Node {
         }
     }
 
+    /// Whether that node has been told to take over. From then on it may do so, even after the transfer was given up.
+    pub fn has_told_successor(&self) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.transfer.is_some_and(|transfer| transfer.sent))
+    }
+
     /// Hashes everything that determines what the node will do: nodes with equal hashes count as the same,
     /// which keeps the number of states that a model checker visits finite.
     ///

@@ -63,9 +63,20 @@ pub enum TransferError {
     /// The target is not another voter.
     #[error("{0}")]
     BadTarget(String),
-    /// The target did not take over within an election timeout.
-    #[error("the transfer was abandoned: {0} did not take over in time")]
-    TimedOut(NodeId),
+    /// Nothing was begun: the target is away, or not yet known to have the leader's log.
+    #[error(
+        "{to} does not follow {leader} (it is down, cut off or just connecting); leadership stays with {leader}"
+    )]
+    NotFollowing { to: String, leader: String },
+    /// The target was not told to take over, since it lacked entries for an election timeout.
+    #[error("{to} did not catch up in time; leadership stays with {leader}")]
+    NotCaughtUp { to: String, leader: String },
+    /// The target was told to take over, and did not within an election timeout. It still may.
+    #[error("{to} was told to take over from {leader} and did not do so in time; it may yet")]
+    NotTakenOver { to: String, leader: String },
+    /// The leadership went elsewhere.
+    #[error("{leader} took over instead of {to}")]
+    TakenByAnother { to: String, leader: String },
     #[error("the node is stopping")]
     Stopping,
 }
@@ -116,7 +127,7 @@ pub enum StartError {
     #[error(transparent)]
     Log(#[from] StorageError),
     /// The state and the log contradict each other.
-    #[error("the data directory is damaged: {0}; replace this member")]
+    #[error("the data directory is damaged: {0}; see \"A member has lost its data\" in docs/operations.md")]
     Damaged(String),
     #[error("a worker thread could not be started: {0}")]
     Thread(#[from] std::io::Error),

@@ -158,7 +158,7 @@ impl Handle {
         match outcome {
             Ok(applied) => self.snapshot_ended(peer, Some(applied)),
             Err(error) => {
-                tracing::warn!(%peer, %error, again_in = ?SNAPSHOT_PAUSE, "a snapshot was not delivered");
+                tracing::warn!(peer = self.status().name_of(peer), %error, again_in = ?SNAPSHOT_PAUSE, "a snapshot was not delivered");
                 let this = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(SNAPSHOT_PAUSE).await;

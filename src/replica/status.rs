@@ -27,3 +27,10 @@ pub struct Status {
     /// Whether this node's own disk has kept up; if not, since how long it has been waited for.
     pub disk_stalled: bool,
 }
+
+impl Status {
+    /// A node's name, or its id if it is no member.
+    pub fn name_of(&self, node: NodeId) -> String {
+        self.members.get(node).map_or_else(|| node.to_string(), |member| member.name.clone())
+    }
+}

@@ -1,6 +1,6 @@
 //! Transfers of leadership, and who waits for them.
 
-use crate::raft::{Node, RoleName, TransferRefused};
+use crate::raft::{FollowerProgress, Node, ProgressState, RoleName, TransferRefused};
 use crate::replica::error::TransferError;
 use crate::types::{NodeId, Term};
 use tokio::sync::oneshot;
@@ -15,6 +15,8 @@ pub(crate) struct Transfers {
 struct Waiting {
     to: NodeId,
     term: Term,
+    /// Whether it has been told to take over.
+    told: bool,
     reply: oneshot::Sender<Result<NodeId, TransferError>>,
 }
 
@@ -28,14 +30,20 @@ impl Transfers {
     ) {
         let chosen = to.or_else(|| furthest(node));
         let outcome = match chosen {
-            Some(to) => node.transfer_leadership(to).map(|()| to).map_err(|refused| explain(refused, to)),
+            Some(to) if does_not_follow(node, to) => {
+                Err(TransferError::NotFollowing { to: name(node, to), leader: own_name(node) })
+            }
+            Some(to) => {
+                let begun = node.transfer_leadership(to);
+                begun.map(|()| to).map_err(|refused| explain(refused, &name(node, to)))
+            }
             None if node.role() == RoleName::Leader => {
                 Err(TransferError::BadTarget("there is no other voter to hand over to".into()))
             }
             None => Err(TransferError::NotLeader { leader: node.leader() }),
         };
         match outcome {
-            Ok(to) => self.waiting = Some(Waiting { to, term: node.hard_state().term, reply }),
+            Ok(to) => self.waiting = Some(Waiting { to, term: node.hard_state().term, told: false, reply }),
             Err(error) => {
                 let _ = reply.send(Err(error)); // Whoever asked may have gone.
             }
@@ -44,17 +52,26 @@ impl Transfers {
 
     /// Answers when the outcome is known: a new leader, or the old one going on.
     pub(crate) fn watch(&mut self, node: &Node) {
-        let Some(waiting) = &self.waiting else { return };
+        let Some(waiting) = &mut self.waiting else { return };
+        waiting.told |= node.has_told_successor();
         let same_term = node.hard_state().term == waiting.term;
         let outcome = if same_term && node.role() == RoleName::Leader {
             if node.transferring().is_some() {
                 return;
             }
-            Err(TransferError::TimedOut(waiting.to))
+            let (to, leader) = (name(node, waiting.to), own_name(node));
+            Err(if waiting.told {
+                TransferError::NotTakenOver { to, leader }
+            } else {
+                TransferError::NotCaughtUp { to, leader }
+            })
         } else {
             match node.leader() {
                 Some(leader) if leader == waiting.to => Ok(leader),
-                Some(_) => Err(TransferError::TimedOut(waiting.to)),
+                Some(leader) => Err(TransferError::TakenByAnother {
+                    to: name(node, waiting.to),
+                    leader: name(node, leader),
+                }),
                 None => return,
             }
         };
@@ -66,13 +83,33 @@ impl Transfers {
 
 fn furthest(node: &Node) -> Option<NodeId> {
     let voters = node.followers().into_iter().filter(|follower| node.members().is_voter(follower.node));
-    voters.max_by_key(|follower| follower.matched).map(|follower| follower.node)
+    voters.max_by_key(|follower| (is_followed_by(follower), follower.matched)).map(|follower| follower.node)
 }
 
-fn explain(refused: TransferRefused, to: NodeId) -> TransferError {
+/// Whether a voter that this leader knows is away, or has yet to show how far its log agrees: it could not take over.
+fn does_not_follow(node: &Node, to: NodeId) -> bool {
+    node.followers().iter().any(|follower| follower.node == to && !is_followed_by(follower))
+}
+
+fn is_followed_by(follower: &FollowerProgress) -> bool {
+    follower.state != ProgressState::Probe
+}
+
+fn own_name(node: &Node) -> String {
+    name(node, node.id())
+}
+
+fn name(node: &Node, of: NodeId) -> String {
+    match node.members().get(of) {
+        Some(member) if !member.name.is_empty() => member.name.clone(),
+        _ => format!("node {of}"),
+    }
+}
+
+fn explain(refused: TransferRefused, to: &str) -> TransferError {
     match refused {
         TransferRefused::NotLeader(leader) => TransferError::NotLeader { leader },
-        TransferRefused::NotVoter => TransferError::BadTarget(format!("node {to} is not another voter")),
+        TransferRefused::NotVoter => TransferError::BadTarget(format!("{to} is not another voter")),
         TransferRefused::Busy => TransferError::BadTarget("another transfer is under way".into()),
     }
 }

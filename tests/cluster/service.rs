@@ -114,6 +114,29 @@ async fn leadership_moves_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn leadership_stays_where_it_is_if_the_target_is_down() {
+    let mut cluster = Cluster::start().await;
+    let dead = cluster.other_than(cluster.leader().await);
+    cluster.nodes[dead].kill();
+    let leader = cluster.leader().await;
+    let (dead, leader_name) = (cluster.nodes[dead].name.clone(), cluster.nodes[leader].name.clone());
+    for asked in [leader, cluster.other_than(leader)] {
+        let refused = loop {
+            let request = v1::TransferLeadershipRequest { to: dead.clone() };
+            let refused = cluster.nodes[asked].cluster().transfer_leadership(request).await.unwrap_err();
+            // Until the leader has noticed.
+            if refused.get_details_error_info().unwrap().reason != "TRANSFER_TIMED_OUT" {
+                break refused;
+            }
+        };
+        let info = refused.get_details_error_info().unwrap();
+        assert_eq!((&*info.reason, &*info.metadata["outcome"]), ("TRANSFER_TARGET_AWAY", "NOT_APPLIED"));
+        assert!(refused.message().contains(&format!("{dead} does not follow {leader_name}")), "{refused:?}");
+        assert!(refused.message().contains(&format!("leadership stays with {leader_name}")), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_whole_cluster_is_seen_from_any_node() {
     let mut cluster = Cluster::start().await;
     let dead = cluster.other_than(cluster.leader().await);
