@@ -20,7 +20,8 @@ pub enum StorageError {
     /// sled failed, or panicked.
     #[error(
         "the storage engine at {} could not {action}: {reason}. If the disk is full, make \
-         room and start again; otherwise the disk or the engine's files failed: replace this member",
+         room and start again; otherwise the disk or the engine's files failed: see \"A member has lost its \
+         data\" in docs/operations.md",
         path.display()
     )]
     Engine {
@@ -32,8 +33,8 @@ pub enum StorageError {
     /// The data read is not what was written. Nothing is skipped or truncated, since what follows may have
     /// been acknowledged.
     #[error(
-        "{} is damaged: {record}: {reason}. Nothing was changed; keep a copy for analysis and replace this member, \
-         the others have its data",
+        "{} is damaged: {record}: {reason}. Nothing was changed; keep a copy for analysis, and see \"When something is \
+         wrong\" in docs/operations.md; the others have its data",
         path.display()
     )]
     Damaged { path: PathBuf, record: String, reason: String },
@@ -129,18 +130,19 @@ pub enum OpenError {
     /// Part of it is missing. A fresh start would forget votes and acknowledged writes that the others still count on.
     #[error(
         "{} is missing, although the directory was in use before. Starting afresh would break promises that this \
-         member made (its votes, its acknowledgements): restore it, or replace this member with a new one",
+         member made (its votes, its acknowledgements): restore it as it was, or see \"A member has lost its data\" in \
+         docs/operations.md",
         path.display()
     )]
     Missing { path: PathBuf },
     /// The engine hangs.
     #[error(
         "{}: opening did not end within {timeout:?}. The disk or the engine's files failed; if the disk is merely \
-         slow, raise the timeout, else replace this member",
+         slow, start it again, else see \"A member has lost its data\" in docs/operations.md",
         dir.display()
     )]
     Hung { dir: PathBuf, timeout: Duration },
-    #[error("{}: opening panicked: {reason}. The disk or the engine's files failed; replace this member", dir.display())]
+    #[error("{}: opening panicked: {reason}. The disk or the engine's files failed; see \"A member has lost its data\" in docs/operations.md", dir.display())]
     Panicked { dir: PathBuf, reason: String },
     /// Reading or writing it failed.
     #[error(transparent)]

@@ -20,7 +20,7 @@ pub(crate) struct SledSettings {
     /// The size of sled's segments, at most 16 MiB and fixed when the database is created.
     ///
     /// Fact 3: a page larger than a quarter of it leaves the log for a file that is never synced. A leaf page
-    /// holds up to 16 records, and briefly up to 21 (17 before it splits, 3 of a merged neighbour, one more);
+    /// holds up to 16 records, and briefly up to 21 (17 before it splits, 3 of a merged neighbor, one more);
     /// an index page up to 321 keys (257, 63, 1). The users' limits on keys and values follow from that.
     pub segment_bytes: usize,
     pub cache_bytes: u64,

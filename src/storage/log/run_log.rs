@@ -99,7 +99,7 @@ impl<R: RecordStore> RunLog<R> {
     }
 
     /// Removes the parts from the last to the first: so a crash leaves the beginning of a run, which [`load`]
-    /// recognises as left over.
+    /// recognizes as left over.
     fn remove_parts(&self, first: Index, parts: u16) -> Result<(), StorageError> {
         for part in (0..parts).rev() {
             self.records().remove(&record::run_key(first, part))?;
