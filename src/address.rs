@@ -18,9 +18,18 @@ pub struct HostPort {
 impl HostPort {
     /// Reads `host:port`. The error says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some((_, rest)) = text.split_once("://") {
+            let here = Self::parse(rest.trim_end_matches('/')).map(|address| format!(", here {address}"));
+            return Err(format!("`{text}` is a URL; write HOST:PORT{}", here.unwrap_or_default()));
+        }
+        Self::parse_as(text, "HOST:PORT")
+    }
+
+    /// `form` is what to write instead of a wrong text.
+    fn parse_as(text: &str, form: &str) -> Result<Self, String> {
         let (host, port) =
-            text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port; write HOST:PORT"))?;
-        let host = parse_host(host, text)?;
+            text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port; write {form}"))?;
+        let host = parse_host(host, text, form)?;
         match port.parse::<u16>() {
             Ok(0) => Err(format!("`{text}` has port 0, which nobody could connect to; choose a port")),
             Ok(port) => Ok(Self { host, port }),
@@ -35,7 +44,7 @@ impl HostPort {
     }
 }
 
-fn parse_host(host: &str, whole: &str) -> Result<String, String> {
+fn parse_host(host: &str, whole: &str, form: &str) -> Result<String, String> {
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match inner.parse::<std::net::Ipv6Addr>() {
             Ok(_) => Ok(inner.to_owned()),
@@ -44,7 +53,7 @@ fn parse_host(host: &str, whole: &str) -> Result<String, String> {
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if host.is_empty() {
-        return Err(format!("`{whole}` has no host; write HOST:PORT"));
+        return Err(format!("`{whole}` has no host; write {form}"));
     }
     if host.contains(':') {
         return Err(format!("an IPv6 address needs brackets, as in `[::1]:2379`; got `{whole}`"));
@@ -75,7 +84,8 @@ impl NodeUrl {
     /// says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(format!("`{text}` is not a URL; write http://HOST:PORT"));
+            let here = HostPort::parse(text).map(|address| format!(", here http://{address}"));
+            return Err(format!("`{text}` is not a URL; write http://HOST:PORT{}", here.unwrap_or_default()));
         };
         match scheme {
             "http" => {}
@@ -90,7 +100,7 @@ impl NodeUrl {
         if rest.contains(['/', '?', '#', '@']) {
             return Err(format!("`{text}` has more than a host and a port; write http://HOST:PORT"));
         }
-        HostPort::parse(rest).map(Self)
+        HostPort::parse_as(rest, "http://HOST:PORT").map(Self)
     }
 }
 
@@ -122,6 +132,8 @@ mod tests {
             ("h:0", "port 0"),
             ("h:65536", "is not a port"),
             ("::1:2379", "needs brackets"),
+            ("http://127.0.0.1:6379", "is a URL; write HOST:PORT, here 127.0.0.1:6379"),
+            ("http://n1", "is a URL; write HOST:PORT"),
             ("[::g]:1", "not an IPv6 address"),
             ("a b:1", "is not a host name"),
         ] {
@@ -129,12 +141,12 @@ mod tests {
             assert!(error.contains(fragment), "{text}: {error}");
         }
         for (text, fragment) in [
-            ("n1:2380", "is not a URL"),
+            ("n1:2380", "is not a URL; write http://HOST:PORT, here http://n1:2380"),
             ("ftp://n1:2380", "scheme `ftp`"),
             ("https://n1:2380", "does not have yet"),
             ("http://n1:2380/x", "more than a host and a port"),
             ("http://me@n1:2380", "more than a host and a port"),
-            ("http://n1", "has no port"),
+            ("http://n1", "has no port; write http://HOST:PORT"),
         ] {
             let error = NodeUrl::parse(text).unwrap_err();
             assert!(error.contains(fragment), "{text}: {error}");

@@ -3,7 +3,7 @@
 
 use crate::config::error::{ConfigError, Problem};
 use crate::config::origin::{Given, Origin};
-use crate::config::table::{self, SETTINGS};
+use crate::config::table::{self, SETTINGS, Setting};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Spanned;
@@ -24,7 +24,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigE
         let origin = Origin::File { path: path.to_owned(), line };
         let word = key.get_ref().as_ref();
         let read = match table::find(word) {
-            Some(setting) => text_of(value, setting.key).map(|text| (setting.key, text)),
+            Some(setting) => text_of(value, setting).map(|text| (setting.key, text)),
             None => Err(unknown(word)),
         };
         match read {
@@ -43,12 +43,13 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigE
     Err(ConfigError::Invalid(problems.into_iter().map(|(_, problem)| problem).collect()))
 }
 
-fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
+fn text_of(value: &Spanned<DeValue<'_>>, setting: &Setting) -> Result<String, String> {
     match value.get_ref() {
+        DeValue::Boolean(truth) if setting.is_switch() => Ok(truth.to_string()),
+        _ if setting.is_switch() => Err("must be true or false, without quotes".to_owned()),
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
-        DeValue::Boolean(truth) => Ok(truth.to_string()),
-        DeValue::Table(members) if key == "initial-cluster" => members
+        DeValue::Table(members) if setting.key == "initial-cluster" => members
             .iter()
             .map(|(name, url)| match url.get_ref() {
                 DeValue::String(url) => Ok(format!("{}={url}", name.get_ref())),
@@ -56,7 +57,7 @@ fn text_of(value: &Spanned<DeValue<'_>>, key: &str) -> Result<String, String> {
             })
             .collect::<Result<Vec<String>, String>>()
             .map(|members| members.join(",")),
-        _ => Err("must be a string, a whole number, true or false".to_owned()),
+        _ => Err("must be a string or a whole number".to_owned()),
     }
 }
 

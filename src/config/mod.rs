@@ -26,7 +26,7 @@
 //!
 //! | preset | heartbeat | election timeout | for |
 //! |---|---|---|---|
-//! | `lan` (default) | 50 ms | 300–600 ms | one data centre |
+//! | `lan` (default) | 50 ms | 300–600 ms | one data center |
 //! | `fast` | 20 ms | 100–200 ms | one rack with idle machines and fast disks |
 //! | `wan` | 250 ms | 1.5–3 s | between regions, round trips up to about 200 ms |
 

@@ -76,7 +76,10 @@ pub(super) fn count<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, S
     match text.replace('_', "").parse::<T>() {
         Ok(number) if number != T::default() => Ok(number),
         Ok(_) => Err("must be at least 1".to_owned()),
-        Err(_) => Err(format!("`{text}` is not a whole number in range")),
+        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') && !text.is_empty() => {
+            Err(format!("`{text}` is too large"))
+        }
+        Err(_) => Err(format!("`{text}` is not a whole number; write one from 1 up")),
     }
 }
 
@@ -108,12 +111,21 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => {
-            Err(format!("`{text}` is not a log filter ({error}); write info, or info,kontiki::raft=debug"))
-        }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(text) {
+        return Err(format!("`{text}` is not a log filter ({error}); {LOG_FILTERS}"));
     }
+    // The filter takes a bare word for the name of a module, and a misspelled level would silence everything.
+    match text.split(',').map(str::trim).find(|part| !part.contains(['=', '[', ']']) && !is_level(part)) {
+        Some(word) => Err(format!("`{word}` is not a level; {LOG_FILTERS}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+const LOG_FILTERS: &str =
+    "write off, error, warn, info, debug or trace, or levels of modules, as in info,kontiki::raft=debug";
+
+fn is_level(text: &str) -> bool {
+    ["off", "error", "warn", "info", "debug", "trace"].iter().any(|level| text.eq_ignore_ascii_case(level))
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -22,6 +22,9 @@ const MOST_PAGE_BYTES: u64 = 64 << 20;
 /// A chunk is what a stream holds in memory at a time.
 const MOST_CHUNK_BYTES: u64 = 4 << 20;
 
+/// Room for the records, and the least with which the engine runs.
+const LEAST_CACHE_BYTES: u64 = 17 << 20;
+
 /// The broken rules, each with the key of the setting to change.
 type Broken = Vec<(&'static str, String)>;
 
@@ -148,6 +151,13 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
             limits.scan_chunk_bytes, limits.page_bytes
         );
         broken.push(("max-scan-chunk-size", message));
+    }
+    if config.cache_bytes < LEAST_CACHE_BYTES {
+        let (given, least) = (config.cache_bytes >> 20, LEAST_CACHE_BYTES >> 20);
+        broken.push((
+            "cache-mib",
+            format!("{given} is less than {least}: 16 are for records, the rest for the engine"),
+        ));
     }
     if config.worker_threads > 256 {
         broken.push(("worker-threads", format!("{} is more than 256", config.worker_threads)));

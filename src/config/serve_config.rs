@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn the_fingerprint_covers_timing_and_nothing_local() {
         let one = config(&[]);
-        for local in [["--cache-mib", "8"], ["--data-dir", "elsewhere"], ["--max-key-size", "9KiB"]] {
+        for local in [["--cache-mib", "32"], ["--data-dir", "elsewhere"], ["--max-key-size", "9KiB"]] {
             assert_eq!(one.settings_fingerprint(), config(&local).settings_fingerprint(), "{local:?}");
         }
         for shared in [["--timing", "wan"], ["--heartbeat-ms", "51"]] {

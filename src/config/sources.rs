@@ -43,7 +43,7 @@ impl ServeArgs {
         resolve(self, environment)
     }
 
-    /// Which of the variables `names` look like settings but are not, such as misspelt ones: worth a warning,
+    /// Which of the variables `names` look like settings but are not, such as misspelled ones: worth a warning,
     /// but not an error, since they may have been set for other purposes.
     pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         unknown_variables(names)

@@ -86,7 +86,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "cache-mib",
         "MIB",
         "64",
-        "Memory for caches: 16 MiB of whole records, the rest for the engine's pages",
+        "Memory for caches, at least 17: 16 MiB of whole records, the rest for the engine's pages",
     ),
     setting(
         "log-level",

@@ -43,7 +43,7 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
         (["--initial-cluster", ","], "initial-cluster: names no node"),
         (["--initial-cluster", "n1=ftp://a:1"], "initial-cluster: `ftp://a:1` has the scheme `ftp`"),
         (["--timing", "moon"], "timing: `moon` is not a preset; choose lan, fast or wan"),
-        (["--heartbeat-ms", "fifty"], "heartbeat-ms: `fifty` is not a whole number in range"),
+        (["--heartbeat-ms", "fifty"], "heartbeat-ms: `fifty` is not a whole number; write one from 1 up"),
         (["--heartbeat-ms", "0"], "heartbeat-ms: must be at least 1"),
         (
             ["--election-max-ms", "600001"],
@@ -57,8 +57,18 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
             ["--max-page-size", "99999999999GiB"],
             "max-page-size: `99999999999GiB` is too large for this machine",
         ),
-        (["--max-streams", "4294967296"], "max-streams: `4294967296` is not a whole number in range"),
+        (["--max-streams", "4294967296"], "max-streams: `4294967296` is too large"),
         (["--log-format", "xml"], "log-format: `xml` is not a log format; choose auto, plain or json"),
+        (
+            ["--log-level", "noisy"],
+            "log-level: `noisy` is not a level; write off, error, warn, info, debug or trace",
+        ),
+        (["--log-level", "kontiki=debug,inof"], "log-level: `inof` is not a level"),
+        (
+            ["--listen-client", "http://127.0.0.1:6379"],
+            "listen-client: `http://127.0.0.1:6379` is a URL; write HOST:PORT, here 127.0.0.1:6379",
+        ),
+        (["--cache-mib", "16"], "cache-mib: 16 is less than 17"),
         (["--log-level", "info,=,"], "log-level: `info,=,` is not a log filter"),
     ] {
         let error = refusal(&flags);
@@ -67,6 +77,18 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
     }
     let error = refusal(&["--unsafe-no-fsync=perhaps"]);
     assert_eq!(error, "unsafe-no-fsync: `perhaps` is neither true nor false (flag --unsafe-no-fsync)");
+}
+
+/// Text would have to be interpreted, and `"no"` must never switch durability off.
+#[test]
+fn a_switch_in_the_file_is_a_boolean() {
+    for wrong in ["\"yes\"", "\"false\"", "1"] {
+        let error =
+            Sources::default().file(&format!("unsafe-no-fsync = {wrong}")).load().unwrap_err().to_string();
+        assert!(error.starts_with("unsafe-no-fsync: must be true or false, without quotes"), "{error}");
+    }
+    assert!(!Sources::default().file("unsafe-no-fsync = true").load().unwrap().fsync);
+    assert!(Sources::default().file("name = true").load().is_err());
 }
 
 #[test]
@@ -168,7 +190,7 @@ fn the_file_names_its_line_and_key() {
     let path = sources.path().display().to_string();
     let expected = format!(
         "listen-cleint: there is no such setting; did you mean `listen-client`? ({path} line 2)\n\
-         timing: must be a string, a whole number, true or false ({path} line 3)"
+         timing: must be a string or a whole number ({path} line 3)"
     );
     assert_eq!(sources.load().unwrap_err().to_string(), expected);
     let sources = Sources::default().file("\n\nheartbeat-ms = \"soon\"");
