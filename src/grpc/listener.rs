@@ -17,6 +17,7 @@ use crate::settings::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Server;
@@ -58,12 +59,13 @@ pub async fn serve_clients(
 /// [`Reason::Starting`]: crate::reason::Reason::Starting
 pub async fn serve_starting(
     name: &str,
+    waiting_for: watch::Receiver<String>,
     limits: &Limits,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
     let health = StartingHealth::new().await;
-    let routes = with_reflection(starting::refusing(name).add_service(health.service()));
+    let routes = with_reflection(starting::refusing(name, waiting_for).add_service(health.service()));
     let shutdown = async move {
         shutdown.await;
         health.end().await;

@@ -9,6 +9,7 @@ use crate::api::fault::Fault;
 use crate::grpc::health::{LIVENESS, READINESS, publish};
 use crate::reason::Reason;
 use std::time::Duration;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -45,19 +46,21 @@ impl StartingHealth {
     }
 }
 
-/// Routes that refuse every method except those of services added later.
-pub fn refusing(name: &str) -> Routes {
-    let refusal = Status::from(refusal(name));
+/// Routes that refuse every method except those of services added later. `waiting_for` says for whom the node waits.
+pub fn refusing(name: &str, waiting_for: watch::Receiver<String>) -> Routes {
+    let name = name.to_owned();
     let refuse = move || {
-        let refusal = refusal.clone();
+        let refusal = Status::from(refusal(&name, &waiting_for.borrow()));
         async move { refusal.into_http::<Body>() }
     };
     Routes::from(Routes::default().into_axum_router().fallback(refuse))
 }
 
-fn refusal(name: &str) -> Fault {
-    let message = format!(
-        "{name} is starting: it reads its state, or it is new and waits for the other members to accept it; ask another node, or try again in a moment"
-    );
+fn refusal(name: &str, waiting_for: &str) -> Fault {
+    let doing = match waiting_for {
+        "" => "it reads its state, or it is new and waits for the other members to accept it",
+        others => others,
+    };
+    let message = format!("{name} is starting: {doing}; ask another node, or try again in a moment");
     Fault::new(Reason::Starting, message).not_applied().retry_after(ASK_AGAIN)
 }

@@ -144,7 +144,7 @@ impl Dialer {
         let pause = match ending {
             Ending::Unreachable(why) => {
                 if throttle.is_due(&why) {
-                    tracing::info!(peer, url, "waiting for {peer} ({url}): {why}");
+                    tracing::info!(peer, url, "not connected: {why}");
                 }
                 None
             }

@@ -18,7 +18,7 @@ use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::proto::raft as pb;
 use crate::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub struct Admission {
     members: Mutex<BTreeMap<NodeId, Option<DirectoryId>>>,
     /// The cluster's version, as far as this node knows.
     required: AtomicU32,
+    /// Whether a member has called this node.
+    reached: AtomicBool,
 }
 
 impl Admission {
@@ -104,7 +106,7 @@ impl Admission {
     ) -> Self {
         let members = Mutex::new(members.into_iter().map(|node| (node, None)).collect());
         let required = AtomicU32::new(ClusterVersion::FOUNDING.get());
-        Self { own, known, members, required }
+        Self { own, known, members, required, reached: AtomicBool::new(false) }
     }
 
     /// These are the other members from now on.
@@ -122,8 +124,21 @@ impl Admission {
         &self.own
     }
 
+    /// Whether a member has called this node since its start.
+    pub fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
     /// Checks the sender of a call. The first time it waits for the disk.
     pub async fn admit(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, PeerRefusal> {
+        let admitted = self.check(sender).await;
+        if admitted.is_ok() {
+            self.reached.store(true, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    async fn check(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, PeerRefusal> {
         let Some(sender) = sender else {
             return Err(PeerRefusal::new(
                 RefusalKind::UnknownMember,
@@ -153,7 +168,7 @@ impl Admission {
             );
             return Err(PeerRefusal::new(RefusalKind::WrongRecipient, text));
         }
-        self.admit(sender).await
+        self.check(sender).await
     }
 
     fn compare(&self, sender: &pb::Sender) -> Result<(), PeerRefusal> {

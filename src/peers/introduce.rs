@@ -74,6 +74,7 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
                 if log_throttle.is_due(&line) {
                     tracing::info!("{line}");
                 }
+                links.waiting_for().send_replace(line);
             }
         }
     }

@@ -29,6 +29,8 @@ struct Inner {
     given: BTreeMap<NodeId, Vec<String>>,
     settings: PeerSettings,
     replica: OnceLock<Replica>,
+    /// Whom this new node waits for, in words; empty if for nobody.
+    waiting_for: watch::Sender<String>,
     stopping: watch::Receiver<bool>,
     runtime: tokio::runtime::Handle,
 }
@@ -72,6 +74,7 @@ impl Links {
             given: given.into_iter().map(|member| (member.id, member.peer_urls)).collect(),
             settings,
             replica: OnceLock::new(),
+            waiting_for: watch::Sender::default(),
             stopping,
             runtime: tokio::runtime::Handle::current(),
         };
@@ -113,6 +116,11 @@ impl Links {
     /// Who is let in.
     pub fn admission(&self) -> &Admission {
         &self.inner.admission
+    }
+
+    /// Whom this new node waits for, in words; empty if for nobody.
+    pub fn waiting_for(&self) -> &watch::Sender<String> {
+        &self.inner.waiting_for
     }
 
     /// Bounds and times.

@@ -51,6 +51,21 @@ impl Peers {
         introduce::run(&self.links).await
     }
 
+    /// Whom an [introduction](Self::introduce) waits for, in words; empty if for nobody yet.
+    pub fn watch_waiting_for(&self) -> watch::Receiver<String> {
+        self.links.waiting_for().subscribe()
+    }
+
+    /// Whether there are other members at all.
+    pub fn has_others(&self) -> bool {
+        !self.links.all().is_empty()
+    }
+
+    /// Whether any other member has reached this node since its start.
+    pub fn is_reached(&self) -> bool {
+        self.links.admission().is_reached()
+    }
+
     /// Connects to all members and delivers what they say and ask from now on; the members are those that are watched.
     /// Only the first call counts.
     pub fn start(

@@ -54,7 +54,11 @@ async fn advertise(api: &Api, own: &Member, mut members: watch::Receiver<Arc<Mem
         // The entry takes a moment to arrive here.
         tokio::time::sleep(backoff.pause()).await;
         if !differs(&members.borrow()) {
-            tracing::info!(peer = ?own.peer_urls, clients = ?own.client_urls, "advertised");
+            tracing::info!(
+                peers = own.peer_urls.join(","),
+                clients = own.client_urls.join(","),
+                "advertised"
+            );
             backoff.reset();
             log_throttle.reset();
             failures = 0;

@@ -12,7 +12,7 @@ pub enum ServeError {
     /// A file of the data directory cannot be written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("cannot listen on {address} for {whom}: {source}; is another process using it?")]
+    #[error("cannot listen on {address} for {whom}: {source}{}", hint(source))]
     Listen { address: String, whom: &'static str, source: std::io::Error },
     /// A member's address is not a URL.
     #[error(transparent)]
@@ -25,7 +25,16 @@ pub enum ServeError {
     Listener { whom: &'static str, source: tonic::transport::Error },
     /// The disk or the engine broke its promise.
     #[error(
-        "{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else replace it"
+        "{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else see \
+         \"A member has lost its data\" in docs/operations.md"
     )]
     Fatal(String),
+}
+
+fn hint(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => "; stop the other process, or choose another port",
+        std::io::ErrorKind::AddrNotAvailable => "; it is not an address of this machine",
+        _ => "",
+    }
 }

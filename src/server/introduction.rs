@@ -23,14 +23,19 @@ pub(super) struct EarlyClients {
 }
 
 impl EarlyClients {
-    pub(super) fn serve(config: &ServeConfig, socket: TcpListener) -> Result<Self, ServeError> {
+    pub(super) fn serve(
+        config: &ServeConfig,
+        socket: TcpListener,
+        waiting_for: watch::Receiver<String>,
+    ) -> Result<Self, ServeError> {
         let failed =
             |source| ServeError::Listen { address: config.listen_client.clone(), whom: "clients", source };
         let (socket, early) = duplicated(socket).map_err(failed)?;
         let (end, ended) = watch::channel(false);
         let (name, limits) = (config.name.clone(), config.limits.clone());
-        let task =
-            tokio::spawn(async move { listener::serve_starting(&name, &limits, early, given(ended)).await });
+        let task = tokio::spawn(async move {
+            listener::serve_starting(&name, waiting_for, &limits, early, given(ended)).await
+        });
         Ok(Self { socket, task, end })
     }
 

@@ -26,9 +26,7 @@ fn say(status: &Status) {
     match status.leader {
         Some(leader) if leader == status.node => tracing::info!(term, "this node leads"),
         Some(leader) => {
-            let name = status.members.get(leader).map(|member| member.name.clone());
-            let leader = name.unwrap_or_else(|| leader.to_string());
-            tracing::info!(term, leader, "following");
+            tracing::info!(term, leader = status.name_of(leader), "following");
         }
         None => tracing::info!(term, "no leader is known"),
     }

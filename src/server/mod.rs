@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `introduction` is what a node says before it can take part, `initial_cluster` the list in its settings, `advertise`
-//! puts its URLs into the log, `leaders` logs who leads, `signals` are what the parts wait for when it stops.
+//! puts its URLs into the log, `reachability` warns if nobody
+//! can reach it there, `leaders` logs who leads, `signals` are what the parts wait for when it stops.
 
 mod advertise;
 mod cluster_version;
@@ -16,6 +17,7 @@ mod error;
 mod initial_cluster;
 mod introduction;
 mod leaders;
+mod reachability;
 mod signals;
 
 pub use error::ServeError;
@@ -77,7 +79,13 @@ impl Server {
         let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
         let signals = Signals::default();
         let peers = peers(&config, &identity, known, signals.close_peers.subscribe())?;
-        let early = EarlyClients::serve(&config, client_socket)?;
+        let early = EarlyClients::serve(&config, client_socket, peers.watch_waiting_for())?;
+        reachability::warn_of_ports(&config);
+        tokio::spawn(reachability::watch(
+            peers.clone(),
+            config.advertise_peer.clone(),
+            given(signals.stopping.subscribe()),
+        ));
         let peer_socket = introduction::introduce(&peers, peer_socket, identity).await?;
 
         let fatal = Fatal::default();
@@ -150,7 +158,12 @@ impl Server {
         self.signals.stopping.send_replace(true);
         if self.handle.status().role == RoleName::Leader {
             match tokio::time::timeout(HAND_OVER_TIMEOUT, self.handle.transfer_leadership(None)).await {
-                Ok(Ok(leader)) => tracing::info!(%leader, "leadership is handed over"),
+                Ok(Ok(leader)) => {
+                    tracing::info!(
+                        leader = self.handle.status().name_of(leader),
+                        "leadership is handed over"
+                    );
+                }
                 Ok(Err(error)) => tracing::warn!(%error, "leadership could not be handed over"),
                 Err(_) => tracing::warn!("leadership could not be handed over in time"),
             }

@@ -8,7 +8,7 @@ use kontiki::proto::v1::kv_service_client::KvServiceClient;
 use kontiki::settings::Limits;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -29,7 +29,8 @@ async fn starting() -> Starting {
     let (accepted, shutdown) = oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let shutdown = async move { drop(shutdown.await) };
-        serve_starting("n1", &Limits::default(), listener, shutdown).await.unwrap();
+        let (_waits, waiting_for) = watch::channel("waiting for 1 of 2 other members: n2".to_owned());
+        serve_starting("n1", waiting_for, &Limits::default(), listener, shutdown).await.unwrap();
     });
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
     Starting { channel, accepted, serving }
@@ -52,7 +53,11 @@ async fn it_is_alive_but_not_ready() {
 
 fn assert_refused(refused: &Status) {
     assert_eq!(refused.code(), Code::Unavailable);
-    assert!(refused.message().contains("n1 is starting"), "{}", refused.message());
+    assert!(
+        refused.message().contains("n1 is starting: waiting for 1 of 2 other members: n2;"),
+        "{}",
+        refused.message()
+    );
     let info = refused.get_details_error_info().unwrap();
     assert_eq!((&*info.reason, &*info.metadata["outcome"]), ("STARTING", "NOT_APPLIED"));
     assert!(refused.get_details_retry_info().unwrap().retry_delay.is_some());
