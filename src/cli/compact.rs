@@ -15,7 +15,7 @@ Examples:
 ///
 /// The newest version of each key stays. This cannot be undone.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct CompactArgs {
     /// The oldest revision that stays readable
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]

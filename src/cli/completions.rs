@@ -1,6 +1,7 @@
 //! `kontiki completions`
 
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::output::Output;
 use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
@@ -12,13 +13,19 @@ Examples:
 
 /// Write the completion script for a shell
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct CompletionsArgs {
     /// The shell
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs, program: &mut clap::Command) -> Result<Exit, CliError> {
-    clap_complete::generate(args.shell, program, "kontiki", &mut std::io::stdout());
+pub(super) fn run(
+    args: &CompletionsArgs,
+    program: &mut clap::Command,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, program, "kontiki", &mut script);
+    output.bytes(&script)?;
     Ok(Exit::Ok)
 }

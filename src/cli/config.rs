@@ -19,7 +19,7 @@ pub(super) enum ConfigCommand {
     ///
     /// Takes the flags of `kontiki serve`. A flag wins over the environment, the environment over the file,
     /// the file over the default.
-    #[command(before_long_help = EXAMPLES)]
+    #[command(after_long_help = EXAMPLES)]
     Show(ServeArgs),
 }
 
@@ -29,6 +29,11 @@ pub(super) fn run(command: &ConfigCommand, output: &Output) -> Result<Exit, CliE
     match output.format() {
         Format::Json => output.json(&as_json(&settings))?,
         format => output.line(as_grid(&settings).render(format, false))?,
+    }
+    for variable in
+        ServeArgs::unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+    {
+        eprintln!("warning: {variable} is not a setting and has no effect; see `kontiki serve --help`");
     }
     // Shown first, so that a wrong value can be seen with its origin.
     settings.check()?;

@@ -19,7 +19,7 @@ Examples:
 ///
 /// All at one revision. Exits with 1 if there was nothing to remove.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 #[group(skip)]
 #[command(group = ArgGroup::new("selection").required(true).multiple(true))]
 pub(super) struct DeleteArgs {

@@ -10,8 +10,8 @@ use tonic::Code;
 pub(super) const HELP: &str = "\
 Exit codes:
   0  done
-  1  the answer is no: key absent, cluster unhealthy, hashes differ, history not
-     linearizable; or a local failure (of verify: 2)
+  1  the answer is no: key absent, the cluster cannot serve, hashes differ,
+     history not linearizable; or a local failure (of verify: 2)
   2  wrong usage or configuration
   3  no node could be reached, or the cluster has no leader; nothing was done
   4  no answer in time, the outcome of a write is unknown, or verify is undecided
@@ -96,8 +96,6 @@ fn exit_of(error: &client::Error) -> Exit {
         Failure::Refused(refusal) => match refusal.code {
             Code::Unavailable => Exit::Unreachable,
             Code::DeadlineExceeded | Code::Cancelled => Exit::Unknown,
-            // The transfer timed out, and leadership stayed where it was.
-            Code::Aborted => Exit::Unknown,
             Code::AlreadyExists => Exit::Conflict,
             _ => Exit::Refused,
         },

@@ -21,7 +21,7 @@ Examples:
 ///
 /// Exits with 1 if it is absent.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct GetArgs {
     /// The key
     key: String,

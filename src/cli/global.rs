@@ -11,6 +11,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// Flags of all commands.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub(super) struct GlobalArgs {
     /// The nodes to ask, separated by commas; unreachable ones are skipped
     #[arg(
@@ -23,6 +24,10 @@ pub(super) struct GlobalArgs {
         default_value = "http://127.0.0.1:2379,http://127.0.0.1:2381,http://127.0.0.1:2383"
     )]
     pub endpoints: Vec<String>,
+
+    /// Where the endpoints come from, for errors.
+    #[arg(skip = "--endpoints")]
+    pub endpoints_from: &'static str,
 
     /// How long a call may take, such as 500ms, 5s or 1m
     #[arg(
@@ -64,7 +69,9 @@ impl GlobalArgs {
         let options = Options { timeout: self.timeout, ..Options::default() };
         let endpoints: Vec<&str> =
             self.endpoints.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
-        Ok(Context { client: Client::connect(&endpoints, options)?, output })
+        let client = Client::connect(&endpoints, options)
+            .map_err(|error| CliError::Usage(format!("{}: {}", self.endpoints_from, error.failure)))?;
+        Ok(Context { client, output })
     }
 }
 

@@ -18,7 +18,7 @@ Examples:
 ///
 /// Each node reads it from its disk. Exits with 1 if they differ, or if one cannot be asked.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct HashArgs {
     /// Hash up to this revision [default: the newest]
     #[arg(long = "rev", value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
@@ -144,7 +144,7 @@ fn show(rows: &[Row], comparison: Comparison, output: &Output) -> Result<(), Cli
         Comparison::NotComparable => "Not comparable: a compaction came in between. Try again.",
         Comparison::Incomplete => "Not all nodes could be asked.",
     };
-    output.line(format!("{sentence}\n{}", grid.render(output.format(), output.colour())))
+    output.line(format!("{sentence}\n{}", grid.render(output.format(), output.color())))
 }
 
 #[cfg(test)]

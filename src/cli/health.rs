@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// Exits with 0 if so, with 1 if not. Without --local, one such node is enough.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct HealthArgs {
     /// Ask the node on this machine, at the port of KONTIKI_LISTEN_CLIENT, else 2379
     #[arg(long)]

@@ -38,7 +38,8 @@ pub use output::Format;
 
 use crate::bench;
 use crate::dev;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use global::{Context, GlobalArgs};
 use std::process::ExitCode;
 
@@ -48,9 +49,7 @@ use std::process::ExitCode;
     name = "kontiki",
     version,
     infer_subcommands = true,
-    before_long_help = EXAMPLES,
-    after_long_help = exit::HELP,
-    disable_help_subcommand = true
+    after_long_help = format!("{EXAMPLES}\n{}", exit::HELP)
 )]
 struct Program {
     #[command(flatten)]
@@ -94,7 +93,14 @@ enum Command {
 
 /// Runs the program with the process's arguments; returns its exit code.
 pub fn main() -> ExitCode {
-    let Program { global, command } = Program::parse();
+    let matches = Program::command().get_matches();
+    let Program { mut global, command } = match Program::from_arg_matches(&matches) {
+        Ok(program) => program,
+        Err(error) => error.exit(),
+    };
+    if matches.value_source("endpoints") == Some(ValueSource::EnvVariable) {
+        global.endpoints_from = "KONTIKI_ENDPOINTS";
+    }
     let output = global.output();
     let result = match command {
         // These have processes and runtimes of their own.
@@ -107,7 +113,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(&command),
         Command::Config(command) => config::run(&command, &output),
         Command::Verify(args) => verify::run(&args, &output),
-        Command::Completions(args) => completions::run(&args, &mut Program::command()),
+        Command::Completions(args) => completions::run(&args, &mut Program::command(), &output),
         Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
         command => global.context(output).and_then(|context| on_runtime(command, &context)),
     };
@@ -167,7 +173,7 @@ mod tests {
     fn every_command_shows_examples_in_its_help() {
         let mut program = Program::command();
         program.build();
-        let own = ["dev", "bench", "serve", "config", "completions", "snapshot"];
+        let own = ["dev", "bench", "serve", "config", "completions", "snapshot", "help"];
         for command in program.get_subcommands_mut().filter(|command| !own.contains(&command.get_name())) {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:"), "{}", command.get_name());

@@ -13,7 +13,7 @@ pub enum Format {
     Table,
     /// For programs: the fields keep their names and meaning between versions.
     Json,
-    /// For shells: no frames, no colour, tabs between columns.
+    /// For shells: no frames, no color, tabs between columns.
     Plain,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Output {
     /// The format asked for with `-o`.
     pub asked: Option<Format>,
     terminal: bool,
-    colour: bool,
+    color: bool,
 }
 
 impl Output {
@@ -31,7 +31,7 @@ impl Output {
         let terminal = io::stdout().is_terminal();
         // https://no-color.org: any value but the empty one.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { asked, terminal, colour: terminal && !no_color }
+        Self { asked, terminal, color: terminal && !no_color }
     }
 
     /// The format to write in.
@@ -48,9 +48,9 @@ impl Output {
         self.asked == Some(Format::Json)
     }
 
-    /// Whether to use colour.
-    pub(super) fn colour(&self) -> bool {
-        self.colour && self.format() == Format::Table
+    /// Whether to use color.
+    pub(super) fn color(&self) -> bool {
+        self.color && self.format() == Format::Table
     }
 
     /// Writes one line.
@@ -76,7 +76,7 @@ impl Output {
     }
 }
 
-/// How a cell is meant, shown by colour.
+/// How a cell is meant, shown by color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tone {
     #[default]
@@ -106,10 +106,10 @@ impl Grid {
     }
 
     /// The text, without a line end after the last row.
-    pub(super) fn render(&self, format: Format, colour: bool) -> String {
+    pub(super) fn render(&self, format: Format, color: bool) -> String {
         match format {
             Format::Plain | Format::Json => self.plain(),
-            Format::Table => self.table(colour),
+            Format::Table => self.table(color),
         }
     }
 
@@ -122,10 +122,10 @@ impl Grid {
         lines.join("\n")
     }
 
-    fn table(&self, colour: bool) -> String {
+    fn table(&self, color: bool) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING);
-        if colour {
+        if color {
             table.enforce_styling();
         } else {
             table.force_no_tty();

@@ -12,8 +12,8 @@ const EXAMPLES: &str = "\
 Examples:
   kontiki put hello world
   kontiki put config - < config.json           the value from standard input
-  kontiki put --if-absent lock me              only if nobody has it; exit code 6 if so
-  kontiki put --if-revision 7 counter 2        only if unchanged since revision 7
+  kontiki put --if-absent lock me              only if nobody has it; else exit code 6
+  kontiki put --if-revision 7 counter 2        only if unchanged since revision 7; else exit code 6
   kontiki put --hex 00ff cafe                  bytes
 ";
 
@@ -21,7 +21,7 @@ Examples:
 ///
 /// Returns once a majority of the nodes has it on disk.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct PutArgs {
     /// The key
     key: String,

@@ -36,7 +36,7 @@ fn words(error: &CliError) -> String {
         lines.push(format!("  facts:   {revisions}"));
     }
     if let Some(outcome) = error.outcome().filter(|_| !error.failure.before_sending()) {
-        lines.push(format!("  outcome: {}", in_words(outcome)));
+        lines.push(format!("  outcome: {}", in_words(error.action, outcome)));
     }
     let (cause, next) = advice(error);
     if !cause.is_empty() {
@@ -48,8 +48,12 @@ fn words(error: &CliError) -> String {
     lines.join("\n")
 }
 
-fn in_words(outcome: Outcome) -> &'static str {
+fn in_words(action: &str, outcome: Outcome) -> &'static str {
     match outcome {
+        Outcome::NotApplied if action == "transfer leadership" => "leadership stays where it was",
+        Outcome::Unknown if action == "transfer leadership" => {
+            "unknown: leadership may have moved, or may yet move"
+        }
         Outcome::NotApplied => "certainly not applied",
         Outcome::Unknown => "unknown: it may have been applied, or may yet be; read before you write again",
     }
@@ -78,7 +82,35 @@ fn json(error: &CliError) -> Value {
 }
 
 /// The likely cause and the next command to try.
-fn advice(error: &Error) -> (&'static str, &'static str) {
+fn advice(error: &Error) -> (&'static str, String) {
+    let (cause, next) = general_advice(error);
+    let next = match (error.action, next) {
+        (_, COMMANDS_HELP) => format!("kontiki {} --help", command(error.action)),
+        // Not the command that has just failed.
+        ("status" | "members", next) if next.starts_with("kontiki status") => {
+            "kontiki health   (asks each node by itself), and the nodes' logs".to_owned()
+        }
+        ("compact", "a newer --rev, or none") => "a newer revision".to_owned(),
+        (_, next) => next.to_owned(),
+    };
+    (cause, next)
+}
+
+/// Stands for the `--help` of the command that failed.
+const COMMANDS_HELP: &str = "--help";
+
+/// The command that does `action`.
+fn command(action: &str) -> &str {
+    match action {
+        "transfer leadership" => "transfer-leader",
+        "range" => "scan",
+        "members" => "status",
+        "snapshot" => "snapshot save",
+        action => action,
+    }
+}
+
+fn general_advice(error: &Error) -> (&'static str, &'static str) {
     match &*error.failure {
         Failure::Usage(_) => ("", "kontiki --help"),
         Failure::Tls(_) => ("an https:// endpoint", "the same with http://, on a network that you trust"),
@@ -131,20 +163,26 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
         }
         Reason::NoSpace => ("a node's disk is full", "kontiki status   (DISK), then make room"),
         Reason::Compacted => ("that part of the history was compacted", "a newer --rev, or none"),
-        Reason::FutureRevision => {
-            ("a revision of another cluster, or of none", "kontiki status   (REVISION)")
-        }
+        Reason::FutureRevision => ("not written yet, or a typo", "kontiki status   (REVISION)"),
         Reason::Deadline => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
         }
-        Reason::TransferTimedOut => ("the other node is slow, or behind", "kontiki status   (BEHIND)"),
+        Reason::TransferTargetAway => ("", "kontiki status, then another node"),
+        Reason::TransferTimedOut => {
+            ("the other node is slow, behind, or cut off from the leader", "kontiki status   (ROLE, BEHIND)")
+        }
+        Reason::Starting => ("", "another node (--endpoints), or again in a moment"),
+        Reason::Stopping => ("", "another node (--endpoints)"),
+        Reason::LeaderUnreachable => {
+            ("the leader is down, or cut off from the node that was asked", "kontiki status")
+        }
         reason => by_kind(reason.kind()),
     }
 }
 
 fn by_kind(kind: FailureKind) -> (&'static str, &'static str) {
     match kind {
-        FailureKind::InvalidArgument => ("", "the command's --help"),
+        FailureKind::InvalidArgument => ("", COMMANDS_HELP),
         FailureKind::Unimplemented => {
             ("the server is an older kontiki, or it is a port for peers", "kontiki status")
         }

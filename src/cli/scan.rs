@@ -20,7 +20,7 @@ Examples:
 ///
 /// All at one revision, however many keys there are and whatever is written meanwhile.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct ScanArgs {
     /// Every key with this prefix
     #[arg(conflicts_with_all = ["from", "to", "all"])]

@@ -22,14 +22,14 @@ Each flag may also be set by its environment variable, or in the file by its nam
   timing = \"wan\"
 A flag wins over the environment, that over the file. `kontiki config show` tells what comes from where.
 Presets of --timing (heartbeat, election timeout):
-  lan   50 ms, 300 to 600 ms     one data centre
+  lan   50 ms, 300 to 600 ms     one data center
   fast  20 ms, 100 to 200 ms     one rack with idle machines and fast disks
   wan   250 ms, 1.5 to 3 s       between regions
 ";
 
 /// Run one node of a cluster.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct ServeCommand {
     #[command(flatten)]
     args: ServeArgs,

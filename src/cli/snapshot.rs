@@ -26,10 +26,10 @@ Examples:
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum SnapshotCommand {
     /// Save the whole state, consistent at one revision, while writes go on
-    #[command(before_long_help = SAVE_EXAMPLES)]
+    #[command(after_long_help = SAVE_EXAMPLES)]
     Save(SaveArgs),
     /// Check a snapshot file from end to end and say what it holds
-    #[command(before_long_help = INSPECT_EXAMPLES)]
+    #[command(after_long_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     let mut stream = context.client.snapshot(level).await?;
     // An interrupted snapshot must never look like a whole one.
     let partial = Partial(PathBuf::from(format!("{}.partial", args.file.display())));
-    let doing = || format!("write {}", partial.0.display());
+    let doing = || format!("write {}", args.file.display());
     let mut file = File::create(&partial.0).map_err(|error| CliError::local(doing(), error))?;
     let mut bytes = 0_u64;
     while let Some(data) = stream.next().await? {
@@ -141,7 +141,6 @@ pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<Exit, CliEr
         text::size(bytes),
         format!("{hash:032x}"),
     ]);
-    output
-        .line(format!("The file is whole and sound.\n{}", grid.render(output.format(), output.colour())))?;
+    output.line(format!("The file is whole and sound.\n{}", grid.render(output.format(), output.color())))?;
     Ok(Exit::Ok)
 }

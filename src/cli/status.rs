@@ -18,7 +18,7 @@ Examples:
 ///
 /// Exits with 1 if it has no leader or no majority.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct StatusArgs {
     /// Show only the asked node
     #[arg(long)]
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
         Format::Json => {
             output.json(&text::answered(&answer.meta, as_json(&answer.value, &cluster_health)))?
         }
-        format => output.line(render(&answer.value, &cluster_health, args.local, format, output.colour()))?,
+        format => output.line(render(&answer.value, &cluster_health, args.local, format, output.color()))?,
     }
     let healthy =
         if args.local { answer.value.nodes.iter().all(|node| node.ready) } else { cluster_health.serves() };
@@ -122,7 +122,7 @@ fn render(
     cluster_health: &ClusterHealth,
     local: bool,
     format: Format,
-    colour: bool,
+    color: bool,
 ) -> String {
     const HEADINGS: [&str; 12] = [
         "NODE", "ROLE", "TERM", "COMMIT", "APPLIED", "BEHIND", "REVISION", "KEYS", "DISK", "UPTIME",
@@ -133,7 +133,7 @@ fn render(
     for node in &status.nodes {
         grid.toned_row(row(node, commit));
     }
-    let table = grid.render(format, colour);
+    let table = grid.render(format, color);
     // One node alone says nothing about the whole.
     let shown = if local { table } else { format!("{}\n{table}", cluster_health.headline()) };
     match limits(&status.limits) {

@@ -72,7 +72,7 @@ fn the_limits_follow_in_one_line() {
 }
 
 #[test]
-fn plain_output_has_tabs_and_no_colour() {
+fn plain_output_has_tabs_and_no_color() {
     let mut status = three();
     status.nodes[2] = down("n3");
     let shown = render(&status, &ClusterHealth::of(&status), false, Format::Plain, false);
@@ -82,7 +82,7 @@ fn plain_output_has_tabs_and_no_colour() {
 }
 
 #[test]
-fn colour_marks_health_only_where_wanted() {
+fn color_marks_health_only_where_wanted() {
     let status = three();
     let shown = render(&status, &ClusterHealth::of(&status), false, Format::Table, true);
     assert!(shown.contains('\u{1b}'));

@@ -56,7 +56,7 @@ pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
     for chunk in bytes.utf8_chunks() {
         show_text(line, chunk.valid());
         for byte in chunk.invalid() {
-            line.extend_from_slice(&[b'\\', b'x', high_digit(*byte), low_digit(*byte)]);
+            escape_byte(line, *byte);
         }
     }
 }
@@ -80,10 +80,13 @@ fn escape(line: &mut Vec<u8>, c: char) {
         '\n' => line.extend_from_slice(br"\n"),
         '\t' => line.extend_from_slice(br"\t"),
         '\\' => line.extend_from_slice(br"\\"),
-        // A control character is below U+0100.
-        '\0'..'\x10' => line.extend_from_slice(&[b'\\', b'u', b'{', low_digit(c as u8), b'}']),
-        _ => line.extend_from_slice(&[b'\\', b'u', b'{', high_digit(c as u8), low_digit(c as u8), b'}']),
+        // As the grammar of `txn` reads it back.
+        _ => c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| escape_byte(line, byte)),
     }
+}
+
+fn escape_byte(line: &mut Vec<u8>, byte: u8) {
+    line.extend_from_slice(&[b'\\', b'x', high_digit(byte), low_digit(byte)]);
 }
 
 const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
@@ -144,8 +147,13 @@ pub(super) fn answered(meta: &Meta, rest: Value) -> Value {
 
 /// `OK  revision 2  (n2, 1.8 ms)`, with `what` between.
 pub(super) fn ok(meta: &Meta, what: &str) -> String {
-    let what = if what.is_empty() { String::new() } else { format!("{what}  ") };
-    format!("OK  {what}revision {}  {}", meta.revision, by(meta))
+    let what = if what.is_empty() { "OK".to_owned() } else { format!("OK  {what}") };
+    answer(meta, &what)
+}
+
+/// `what  revision 2  (n2, 1.8 ms)`
+pub(super) fn answer(meta: &Meta, what: &str) -> String {
+    format!("{what}  revision {}  {}", meta.revision, by(meta))
 }
 
 /// `(n2, 1.8 ms)`
@@ -213,9 +221,9 @@ mod tests {
     #[test]
     fn what_is_shown_keeps_to_one_line_and_cannot_steer_a_terminal() {
         assert_eq!(shown("grüß".as_bytes(), false), "grüß");
-        assert_eq!(shown(b"a\tb\n\x1b[2J\xff\\", false), "a\\tb\\n\\u{1b}[2J\\xff\\\\");
-        assert_eq!(shown(b"\xe2\x82|\xe2\x82\xac|\xc2\x85|\xf5", false), "\\xe2\\x82|€|\\u{85}|\\xf5");
-        assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\u{0}\\u{f}\\u{10}\\u{7f}");
+        assert_eq!(shown(b"a\tb\n\x1b[2J\xff\\", false), "a\\tb\\n\\x1b[2J\\xff\\\\");
+        assert_eq!(shown(b"\xe2\x82|\xe2\x82\xac|\xc2\x85|\xf5", false), "\\xe2\\x82|€|\\xc2\\x85|\\xf5");
+        assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\x00\\x0f\\x10\\x7f");
         assert_eq!(shown(b"ab", true), "6162");
     }
 

@@ -15,7 +15,7 @@ Examples:
 ///
 /// For example before maintenance. Writes wait a few milliseconds.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct TransferLeaderArgs {
     /// The name or id of the node that should lead [default: the most up-to-date voter]
     to: Option<String>,

@@ -66,7 +66,7 @@ Exit codes:
 ///
 /// If not, names the shortest window of operations that contradict each other, and draws it with --picture.
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES, after_long_help = MANUAL)]
+#[command(after_long_help = format!("{EXAMPLES}\n{MANUAL}"))]
 pub(super) struct VerifyArgs {
     /// The history, as JSON lines; `-` for standard input
     file: PathBuf,

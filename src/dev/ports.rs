@@ -45,7 +45,7 @@ impl fmt::Display for Taken {
             }
             None => {}
         }
-        write!(f, " Stop it, or choose other ports with --base-port.")
+        Ok(())
     }
 }
 
@@ -88,8 +88,18 @@ fn holder_of(port: u16) -> Option<Holder> {
 
 fn command_of(process: &Process) -> String {
     let words = process.cmdline().unwrap_or_default();
-    let line: String = words.join(" ").chars().take(80).collect();
-    if line.is_empty() { "(name unknown)".to_owned() } else { line }
+    match words.join(" ") {
+        line if line.is_empty() => "(name unknown)".to_owned(),
+        line => shortened(&line),
+    }
+}
+
+/// At most 80 characters; an ellipsis shows where it was cut.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(80) {
+        None => line.to_owned(),
+        Some(_) => line.chars().take(79).chain(['…']).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +116,12 @@ mod tests {
         assert!(taken.to_string().contains(&format!("port {port} on 127.0.0.1")), "{taken}");
         drop(listener);
         check([port]).unwrap();
+    }
+
+    #[test]
+    fn a_long_command_line_shows_that_it_was_cut() {
+        assert_eq!(shortened(&"a".repeat(80)), "a".repeat(80));
+        assert_eq!(shortened(&"a".repeat(81)), "a".repeat(79) + "…");
     }
 
     #[test]

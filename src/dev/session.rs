@@ -33,8 +33,12 @@ pub enum DevError {
     Runtime(#[source] io::Error),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("{0}")]
-    Port(ports::Taken),
+    #[error("{taken} {}", if *resumed {
+        "Stop it: a cluster that is resumed keeps its ports."
+    } else {
+        "Stop it, or choose other ports with --base-port."
+    })]
+    Port { taken: ports::Taken, resumed: bool },
     /// A node could not be started.
     #[error("cannot start {name}: {source}")]
     Start { name: String, source: io::Error },
@@ -85,7 +89,7 @@ impl Session {
         let directory = Directory::open(args.data_dir.as_deref(), args.nodes, args.base_port)?;
         let plans = layout::plan(&directory.marker, &directory.path);
         ports::check(plans.iter().flat_map(|plan| [plan.client_port, plan.peer_port]))
-            .map_err(DevError::Port)?;
+            .map_err(|taken| DevError::Port { taken, resumed: directory.resumed })?;
         say(words::opening(&directory));
         let called = words::call_name(&program);
         let mut session = Self {

@@ -223,7 +223,10 @@ pub enum Refusal {
     #[error("revision {requested} is in the future; the store is at {current}")]
     FutureRevision { requested: Revision, current: Revision },
     /// A transaction puts a key twice, or puts and deletes it, in one branch.
-    #[error("a transaction may change a key only once, but {key:?} is changed twice")]
+    #[error(
+        "a transaction may change a key only once, but {:?} is changed twice",
+        String::from_utf8_lossy(key)
+    )]
     DuplicateKey { key: Bytes },
     /// A command would remove too many keys at once. All nodes apply it in one
     /// piece, and everything else waits meanwhile.

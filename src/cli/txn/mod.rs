@@ -43,7 +43,7 @@ JSON (input that begins with {): {\"compares\": [...], \"success\": [...], \"fai
 ///
 /// All at one revision. Exits with 6 if a condition did not hold (then the else branch, if any, was done).
 #[derive(Debug, clap::Args)]
-#[command(before_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct TxnArgs {
     /// The transaction; read from standard input if omitted or `-`
     #[arg(value_name = "TXN", allow_hyphen_values = true)]
@@ -71,8 +71,16 @@ pub(super) async fn run(args: TxnArgs, context: &Context) -> Result<Exit, CliErr
     if context.output.is_json() {
         context.output.json(&text::answered(&answer.meta, print::json(&answer.value, args.hex)))?;
     } else {
-        let how = if answer.value.succeeded { "succeeded" } else { "a condition did not hold" };
-        context.output.line(text::ok(&answer.meta, how))?;
+        let line = match (answer.value.succeeded, shape.failure.is_empty()) {
+            (true, _) => text::ok(&answer.meta, "succeeded"),
+            (false, true) => {
+                text::answer(&answer.meta, "conflict: a condition did not hold; nothing was done")
+            }
+            (false, false) => {
+                text::answer(&answer.meta, "conflict: a condition did not hold; the else branch was done")
+            }
+        };
+        context.output.line(line)?;
         for line in print::lines(&shape, &answer.value, args.hex) {
             context.output.line(line)?;
         }
