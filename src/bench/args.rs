@@ -96,7 +96,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     pub read_share: f64,
 
-    /// Puts per request, as one transaction on neighbouring keys
+    /// Puts per request, as one transaction on neighboring keys
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
 

@@ -1,7 +1,7 @@
 //! The versions of one key, without their values, in as few bytes as they need.
 //!
 //! Most keys have one version, and most reads want the newest: it is stored in full, in the index itself.
-//! Older versions omit what follows from their neighbours: within a *life* (from a creation to the next
+//! Older versions omit what follows from their neighbors: within a *life* (from a creation to the next
 //! tombstone) the puts are numbered without gaps and share a create revision, which is that of the life's
 //! first put. It has to be stored only where a compaction removed that put.
 

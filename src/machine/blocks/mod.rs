@@ -1,6 +1,6 @@
 //! The records of the state, packed into blocks.
 //!
-//! An engine's cost is per record, so neighbouring records share one: a *block* of about 4 KiB, whose key is
+//! An engine's cost is per record, so neighboring records share one: a *block* of about 4 KiB, whose key is
 //! the position of its first record. Records are in the order of all changes and are never modified. So the
 //! state is a list of blocks, of which only the last, the *open* one, still grows.
 //!

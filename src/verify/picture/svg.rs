@@ -38,11 +38,11 @@ pub(super) fn draw(violation: &Violation) -> String {
          height=\"{height:.0}\" font-family=\"system-ui,'Segoe UI','DejaVu Sans',sans-serif\" font-size=\"13\">\n\
          <style>{STYLE}</style>\n<defs>"
     );
-    for (name, colour) in [("read", "#54aeff"), ("write", "#4ac26b"), ("cas", "#c297ff")] {
+    for (name, color) in [("read", "#54aeff"), ("write", "#4ac26b"), ("cas", "#c297ff")] {
         let _ = write!(
             out,
-            "<linearGradient id=\"{name}\"><stop offset=\"0\" stop-color=\"{colour}\" stop-opacity=\".55\"/>\
-             <stop offset=\"1\" stop-color=\"{colour}\" stop-opacity=\"0\"/></linearGradient>"
+            "<linearGradient id=\"{name}\"><stop offset=\"0\" stop-color=\"{color}\" stop-opacity=\".55\"/>\
+             <stop offset=\"1\" stop-color=\"{color}\" stop-opacity=\"0\"/></linearGradient>"
         );
     }
     let _ = writeln!(out, "</defs>\n<rect class=\"paper\" width=\"100%\" height=\"100%\"/>");
@@ -177,7 +177,7 @@ fn badge(x: f64, y: f64) -> String {
     )
 }
 
-/// What the colours mean: class, shape and label of those that occur.
+/// What the colors mean: class, shape and label of those that occur.
 fn legend(layout: &Layout<'_>) -> Vec<(&'static str, &'static str, &'static str)> {
     let any = |is_it: &dyn Fn(&Bar<'_>) -> bool| layout.bars.iter().any(is_it);
     let plain = |kind: &'static str| {
