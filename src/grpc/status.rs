@@ -2,7 +2,7 @@
 //!
 //! Besides code and message, every status carries:
 //!
-//! * `google.rpc.ErrorInfo` with the [`Reason`], the domain `kontiki`, and facts
+//! * `google.rpc.ErrorInfo` with the [`Reason`](crate::reason::Reason), the domain `kontiki`, and facts
 //!   as metadata: `outcome`, `leader_id`, `leader_name`, `leader_url`, `limit`,
 //!   `actual`, `requested_revision`, `current_revision`, `compact_revision`,
 //!   `client_url`;
