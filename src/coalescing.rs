@@ -27,7 +27,7 @@ pin_project! {
 }
 
 impl Coalescing {
-    /// Of an open connection.
+    /// Wraps an open connection.
     pub fn new(inner: TcpStream) -> Self {
         Self { inner }
     }

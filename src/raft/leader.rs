@@ -129,7 +129,7 @@ impl Leader {
         }
     }
 
-    /// To the followers that no append has told of it.
+    /// Sends the commit index to the followers that no append has brought it to.
     fn send_commit_index(&mut self, core: &mut Core) {
         for (peer, progress) in &mut self.progress {
             if is_behind(core, progress) {

@@ -358,7 +358,7 @@ impl Node {
     }
 
     /// Whether that node has been told to take over. From then on it may do so, even after the transfer was given up.
-    pub fn has_told_successor(&self) -> bool {
+    pub fn has_sent_timeout_now(&self) -> bool {
         matches!(&self.role, Role::Leader(leader) if leader.transfer.is_some_and(|transfer| transfer.sent))
     }
 

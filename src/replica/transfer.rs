@@ -15,8 +15,8 @@ pub(crate) struct Transfers {
 struct Waiting {
     to: NodeId,
     term: Term,
-    /// Whether it has been told to take over.
-    told: bool,
+    /// Whether it was sent the order to take over (TimeoutNow).
+    ordered: bool,
     reply: oneshot::Sender<Result<NodeId, TransferError>>,
 }
 
@@ -43,7 +43,9 @@ impl Transfers {
             None => Err(TransferError::NotLeader { leader: node.leader() }),
         };
         match outcome {
-            Ok(to) => self.waiting = Some(Waiting { to, term: node.hard_state().term, told: false, reply }),
+            Ok(to) => {
+                self.waiting = Some(Waiting { to, term: node.hard_state().term, ordered: false, reply })
+            }
             Err(error) => {
                 let _ = reply.send(Err(error)); // Whoever asked may have gone.
             }
@@ -53,14 +55,14 @@ impl Transfers {
     /// Answers when the outcome is known: a new leader, or the old one going on.
     pub(crate) fn watch(&mut self, node: &Node) {
         let Some(waiting) = &mut self.waiting else { return };
-        waiting.told |= node.has_told_successor();
+        waiting.ordered |= node.has_sent_timeout_now();
         let same_term = node.hard_state().term == waiting.term;
         let outcome = if same_term && node.role() == RoleName::Leader {
             if node.transferring().is_some() {
                 return;
             }
             let (to, leader) = (name(node, waiting.to), own_name(node));
-            Err(if waiting.told {
+            Err(if waiting.ordered {
                 TransferError::NotTakenOver { to, leader }
             } else {
                 TransferError::NotCaughtUp { to, leader }
