@@ -113,7 +113,8 @@ chaos: ## real processes under faults: MINUTES=n [SEED=n] [NODES=3|5]; all kinds
 histories: ## the checker itself: how long a million operations take it
 	VERIFY_OPERATIONS=1000000 $(SUITE) verify::speed -- --nocapture
 
-# In a copy that has all of the bugs; it shares what was built of other crates.
+# In a copy that has all of the bugs. It shares what was built of other crates; its own package has another
+# version, or a later build of the real one would take the planted one for it.
 PLANTED := target/calibration/copy
 CALIBRATE = cd $(PLANTED) && CARGO_TARGET_DIR=$(CURDIR)/target $(SUITE) calibration::
 

@@ -37,7 +37,24 @@ fn assemble(root: &Path, copy: &Path) -> Result<(), String> {
     content.insert("src/planted.rs".into(), switch(&plants).into_bytes());
     let choice = "//! Chooses the planted bug of this thread.\n\npub use kontiki::planted::choose;\n";
     content.insert("tests/calibration/choice.rs".into(), choice.into());
+    rename_version(&mut content)?;
     write(copy, &content)
+}
+
+/// Cargo names what it builds by package and version, not by folder: with the version of the original, a later build
+/// of that one would find the copy's programs and take them for its own.
+fn rename_version(content: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<(), String> {
+    let clean = "name = \"kontiki\"\nversion = \"";
+    let planted = format!("{clean}0.0.0-planted+");
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        let bytes = content.get_mut(Path::new(file)).ok_or_else(|| format!("there is no {file}"))?;
+        let text = String::from_utf8_lossy(bytes);
+        if text.matches(clean).count() != 1 {
+            return Err(format!("{file} does not give the package's version as expected"));
+        }
+        *bytes = text.replacen(clean, &planted, 1).into_bytes();
+    }
+    Ok(())
 }
 
 /// Reads a file, or all files of a folder.

@@ -54,7 +54,7 @@ impl Log {
     pub fn of(restored: &RestoredLog) -> Self {
         let mut log =
             Self { hard_state: restored.hard_state, base: restored.base, entries: BTreeMap::default() };
-        log.append(&restored.entries);
+        log.add(&restored.entries);
         log
     }
 
@@ -78,7 +78,7 @@ impl Log {
             if let Some(first) = job.entries.first() {
                 self.entries.split_off(&first.id.index.get());
             }
-            self.append(&job.entries);
+            self.add(&job.entries);
         }
     }
 
@@ -87,7 +87,8 @@ impl Log {
         self.entries = self.entries.split_off(&(through.index.get() + 1));
     }
 
-    fn append(&mut self, entries: &[Entry]) {
+    /// Adds entries where there are none.
+    pub fn add<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
         for Entry { id, payload } in entries {
             let Payload::Command(bytes) = payload else { panic!("only commands were written") };
             self.entries.insert(id.index.get(), (id.term.get(), digest(bytes)));

@@ -103,7 +103,7 @@ fn run(task: &Task, report: &mut Report) -> Result<std::convert::Infallible, Str
         let (key, value) = record.map_err(|error| error.to_string())?;
         records.push((key.to_vec(), digest(&value)));
     }
-    let mut known = Known { log: Log::of(&storage.restored), changes: changes(&storage)? };
+    let mut known = Known { log: whole_log(&storage)?, changes: changes(&storage)? };
     report.tell(&Line::Opened { milliseconds, busy_milliseconds, log: FoundLog::of(&known.log), records });
     let mut rng = Rng::with_seed(task.seed);
     for number in 0..task.steps {
@@ -117,6 +117,22 @@ fn run(task: &Task, report: &mut Report) -> Result<std::convert::Infallible, Str
     loop {
         std::thread::sleep(Duration::from_secs(60));
     }
+}
+
+/// The log: the end of it was loaded, the rest is read as it would be for a follower.
+fn whole_log(storage: &Storage) -> Result<Log, String> {
+    let restored = &storage.restored;
+    let mut log = Log::of(restored);
+    let reader = storage.log.reader();
+    let mut next = restored.base.index.next();
+    while next <= restored.tail_base.index {
+        let slice = reader.read(next, 1 << 20).map_err(|error| error.to_string())?;
+        let entries = slice.map(|slice| slice.entries).unwrap_or_default();
+        let last = entries.last().ok_or_else(|| format!("entry {next} is not in the store"))?;
+        next = last.id.index.next();
+        log.add(entries.iter().filter(|entry| entry.id.index <= restored.tail_base.index));
+    }
+    Ok(log)
 }
 
 /// The counter in the table.
@@ -166,10 +182,10 @@ fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> 
     verified.activate().map_err(|error| error.to_string())
 }
 
-/// A small journal, so that its segments are used many times.
+/// A small journal, so that its segments are used many times, and a short tail, so that most logs are longer.
 fn log_settings() -> LogSettings {
     let journal = JournalSettings { segment_bytes: 128 << 10, segments_min: 2, segments_max: 24 };
-    LogSettings { journal, due_bytes: 0, sync_bytes: 256 << 10, ..Default::default() }
+    LogSettings { journal, due_bytes: 0, sync_bytes: 256 << 10, tail_bytes: 256 << 10 }
 }
 
 fn options(task: &Task) -> Options {
