@@ -26,7 +26,7 @@ COPY proto proto
 COPY src src
 RUN find build.rs proto src -type f -exec touch {} + \
     && cargo build --locked --profile "$CARGO_PROFILE" --bin kontiki \
-    && mkdir -p /out/data \
+    && mkdir -p /out/data /out/secret \
     && mv "target/$CARGO_PROFILE/kontiki" /out/kontiki \
     && strip --strip-debug /out/kontiki
 
@@ -47,6 +47,7 @@ COPY LICENSE /licenses/LICENSE
 COPY --from=build /out/kontiki /usr/local/bin/kontiki
 # A named volume takes its owner from the folder in the image: without this, a non-root node could not write.
 COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build --chown=65532:65532 /out/secret /secret
 
 # Each of them is a flag of `kontiki serve` too; what differs between nodes is left to whoever runs it.
 ENV KONTIKI_DATA_DIR=/data \

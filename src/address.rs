@@ -42,6 +42,12 @@ impl HostPort {
     pub fn is_wildcard(&self) -> bool {
         self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
+
+    /// Whether only this machine reaches it.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
 }
 
 fn parse_host(host: &str, whole: &str, form: &str) -> Result<String, String> {

@@ -75,7 +75,8 @@ pub fn connector(
     Response = TokioIo<Coalescing>,
     Error = impl std::error::Error + Send + Sync + 'static,
     Future = impl Future<Output: Send> + Send,
-> + Send
+> + Clone
++ Send
 + 'static {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);

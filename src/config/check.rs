@@ -72,6 +72,8 @@ impl ValueReader<'_> {
             advertise_peer: self.read("advertise-peer", parse::url),
             initial_cluster: self.members(&cluster_token),
             cluster_token,
+            cluster_secret_file: self.read("cluster-secret-file", parse::optional_file),
+            create_cluster_secret: self.read("create-cluster-secret", parse::truth),
             timing: self.timing(),
             limits: self.limits(),
             snapshot_rate_bytes: self.read("snapshot-rate", parse::size),

@@ -23,6 +23,10 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
+pub(super) fn optional_file(text: &str) -> Result<Option<PathBuf>, String> {
+    if text == "none" { Ok(None) } else { directory(text).map(Some) }
+}
+
 pub(super) fn token(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -1,6 +1,6 @@
 //! The rules between settings.
 
-use crate::address::NodeUrl;
+use crate::address::{HostPort, NodeUrl};
 use crate::config::serve_config::ServeConfig;
 use crate::member::Member;
 use crate::settings::Timing;
@@ -33,6 +33,7 @@ pub(super) fn broken(config: &ServeConfig) -> Broken {
     let mut broken = Vec::new();
     cluster_rules(config, &mut broken);
     address_rules(config, &mut broken);
+    secret_rules(config, &mut broken);
     timing_rules(&config.timing, &mut broken);
     limit_rules(config, &mut broken);
     broken
@@ -85,6 +86,26 @@ fn address_rules(config: &ServeConfig, broken: &mut Broken) {
     if config.listen_client == config.listen_peer {
         let message = format!("is {}, as is listen-client; they need a port each", config.listen_peer);
         broken.push(("listen-peer", message));
+    }
+}
+
+/// Whoever reaches a peer listener without a secret can take part in the consensus by a forged message.
+fn secret_rules(config: &ServeConfig, broken: &mut Broken) {
+    let is_remote = |address: Result<HostPort, String>| address.is_ok_and(|address| !address.is_loopback());
+    let urls = config.initial_cluster.iter().flat_map(|member| &member.peer_urls);
+    let remote = urls.clone().find(|url| is_remote(NodeUrl::parse(url).map(|url| url.0)));
+    let exposed = Some(&config.listen_peer).filter(|address| is_remote(HostPort::parse(address)));
+    if let (None, Some(address)) = (&config.cluster_secret_file, remote.or(exposed))
+        && config.initial_cluster.len() > 1
+    {
+        let message = format!(
+            "is required, since {address} is not only reached from this machine: give all nodes the same file, made by \
+             `openssl rand -hex 32`"
+        );
+        broken.push(("cluster-secret-file", message));
+    }
+    if config.cluster_secret_file.is_none() && config.create_cluster_secret {
+        broken.push(("create-cluster-secret", "needs cluster-secret-file, the file to make".into()));
     }
 }
 

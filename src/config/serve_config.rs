@@ -28,6 +28,10 @@ pub struct ServeConfig {
     pub initial_cluster: Vec<Member>,
     /// Distinguishes clusters whose nodes have the same names.
     pub cluster_token: String,
+    /// The file with the secret that all nodes share.
+    pub cluster_secret_file: Option<PathBuf>,
+    /// Whether to make that file if it is not there.
+    pub create_cluster_secret: bool,
     /// How fast the cluster reacts.
     pub timing: Timing,
     pub limits: Limits,
@@ -148,12 +152,17 @@ mod tests {
 
     #[test]
     fn ids_depend_on_token_and_names_and_never_on_urls() {
-        let one = config(&["--initial-cluster", "n1=http://a:1,n2=http://b:1"]);
-        let moved = config(&["--initial-cluster", "n2=http://z:9,n1=http://y:9"]);
+        let one = config(&["--initial-cluster", "n1=http://127.0.0.1:1,n2=http://127.0.0.1:2"]);
+        let moved = config(&["--initial-cluster", "n2=http://127.0.0.9:9,n1=http://127.0.0.8:9"]);
         assert_eq!(one.cluster_id(), moved.cluster_id());
         assert_eq!(one.node_id("n1"), moved.node_id("n1"));
         assert_ne!(one.node_id("n1"), one.node_id("n2"));
-        let other = config(&["--initial-cluster", "n1=http://a:1,n2=http://b:1", "--cluster-token", "t2"]);
+        let other = config(&[
+            "--initial-cluster",
+            "n1=http://127.0.0.1:1,n2=http://127.0.0.1:2",
+            "--cluster-token",
+            "t2",
+        ]);
         assert_ne!(one.cluster_id(), other.cluster_id());
         assert_ne!(one.node_id("n1"), other.node_id("n1"));
     }

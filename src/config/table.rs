@@ -54,6 +54,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("cluster-token", "TEXT", "kontiki", "Distinguishes clusters whose nodes have the same names"),
     setting(
+        "cluster-secret-file",
+        "FILE",
+        "none",
+        "A secret that all nodes share, proven on each connection between them; required unless all are on this machine",
+    ),
+    setting(
+        "create-cluster-secret",
+        "BOOL",
+        "false",
+        "Make that file if it is not there: for nodes that share its folder",
+    ),
+    setting(
         "timing",
         "PRESET",
         "lan",

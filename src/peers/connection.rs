@@ -1,10 +1,15 @@
 //! How connections between peers are made, on both ends.
 
+use crate::coalescing::{self, Coalescing};
+use crate::peers::handshake::{self, HandshakeError};
 use crate::peers::settings::PeerSettings;
 use crate::proto::raft::raft_service_client::RaftServiceClient;
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use std::error::Error;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Server};
+use tower::{BoxError, Service, ServiceExt as _};
 
 /// The window of a connection. At 100 MB/s it lasts for a round trip of 160 ms.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -30,11 +35,38 @@ pub fn endpoint(url: &str, settings: &PeerSettings) -> Result<Endpoint, tonic::t
 
 /// Connects, or says why not. Resolving the name counts, which the timeout of the endpoint leaves out.
 pub async fn connect(endpoint: &Endpoint, settings: &PeerSettings) -> Result<Channel, String> {
-    match tokio::time::timeout(settings.connect_timeout, endpoint.connect()).await {
+    let connecting = endpoint.connect_with_connector(connector(settings));
+    match tokio::time::timeout(settings.connect_timeout, connecting).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(describe(&error)),
         Err(_) => Err(format!("no connection within {:?}", settings.connect_timeout)),
     }
+}
+
+/// Connects when there is something to send.
+pub fn connect_lazy(endpoint: &Endpoint, settings: &PeerSettings) -> Channel {
+    endpoint.connect_with_connector_lazy(connector(settings))
+}
+
+/// Makes the connections of a channel, with the handshake that a cluster with a secret begins them with.
+fn connector(
+    settings: &PeerSettings,
+) -> impl Service<Uri, Response = TokioIo<Coalescing>, Error = BoxError, Future = impl Future<Output: Send> + Send>
++ Send
++ 'static {
+    let (timeout, secret) = (settings.connect_timeout, settings.cluster_secret.clone());
+    let connector = coalescing::connector(timeout);
+    tower::service_fn(move |address: Uri| {
+        let (connector, secret) = (connector.clone(), secret.clone());
+        async move {
+            let mut connection = connector.oneshot(address).await?.into_inner();
+            if let Some(secret) = secret {
+                let handshake = handshake::dial(&mut connection, &secret);
+                tokio::time::timeout(timeout, handshake).await.map_err(|_| HandshakeError::Silent)??;
+            }
+            Ok::<_, BoxError>(TokioIo::new(connection))
+        }
+    })
 }
 
 /// The other end: a server for the peer listener, to which services are added.
@@ -73,6 +105,11 @@ fn describe_chain(mut parts: Vec<String>, mut cause: Option<&(dyn Error + 'stati
         let part = error.to_string();
         if part == "dns error" {
             return "its name does not resolve yet".into();
+        }
+        // RFC 9113 §7, INADEQUATE_SECURITY: a node with a secret says so to one without.
+        if part.contains("security properties do not meet minimum requirements") {
+            return "it asks for the cluster's secret: start this node with the same --cluster-secret-file"
+                .into();
         }
         if !parts.iter().any(|said| said.contains(&part)) {
             parts.push(part);

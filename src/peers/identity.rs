@@ -185,11 +185,9 @@ impl Admission {
             return refuse(
                 RefusalKind::WrongCluster,
                 format!(
-                    "{:?} is of cluster {:016x}, {name:?} is of cluster {:016x}; \
+                    "{:?} is of another cluster than {name:?}; \
                      check --data-dir of both, and --initial-cluster and --cluster-token with which they were made",
-                    sender.name,
-                    sender.cluster_id,
-                    cluster.get()
+                    sender.name
                 ),
             );
         }
@@ -259,14 +257,13 @@ impl Admission {
                 }
                 Ok(())
             }
-            Ok(Err(error @ RememberError::Differs { .. })) => Err(PeerRefusal::new(
+            Ok(Err(RememberError::Differs { .. })) => Err(PeerRefusal::new(
                 RefusalKind::MemberWiped,
                 format!(
-                    "{name:?} (node {peer}) comes with data directory {:016x}, but {error}: it lost what it \
+                    "{name:?} (node {peer}) comes with another data directory than before: it lost what it \
                      promised and must not take part as the same member. Bring its old data directory back. \
                      (Members cannot be replaced yet; a cluster that never held data may be started afresh by \
-                     removing the data directories of all its nodes)",
-                    directory.get()
+                     removing the data directories of all its nodes)"
                 ),
             )),
             Ok(Err(error @ RememberError::NotStored(_))) => {

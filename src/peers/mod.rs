@@ -29,7 +29,8 @@
 //! within a millisecond and need not wait out the election timeout. A peer that falls silent without closing
 //! is detected by the connection's keepalive. A loss is reported once, although it breaks both directions.
 //!
-//! *Strangers are refused.* Both ends check the other's [`identity`] before any message may reach the core. A
+//! *Strangers are refused.* Where the cluster has a [`secret`], both ends prove that they know it before anything else is
+//! said on a connection ([`handshake`], [`gate`]). Then both ends check the other's [`identity`] before any message may reach the core. A
 //! new data directory first [`introduce`]s itself.
 //!
 //! The listener may be served before there is a replica: until
@@ -44,6 +45,8 @@ pub mod events;
 pub mod follow;
 pub mod forward_dialer;
 pub mod forward_service;
+pub mod gate;
+mod handshake;
 pub mod identity;
 pub mod introduce;
 pub mod lane;
@@ -55,6 +58,7 @@ pub mod raft_service;
 pub mod read_index;
 pub mod refusal;
 pub mod routes;
+pub mod secret;
 pub mod settings;
 mod short_lock;
 pub mod snapshot_receiver;

@@ -20,7 +20,11 @@ pub struct Route {
 impl Route {
     fn new(url: &str, settings: &PeerSettings) -> Result<Arc<Self>, Error> {
         let endpoint = connection::endpoint(url, settings)?;
-        Ok(Arc::new(Self { url: url.to_owned(), calls: endpoint.connect_lazy(), endpoint }))
+        Ok(Arc::new(Self {
+            url: url.to_owned(),
+            calls: connection::connect_lazy(&endpoint, settings),
+            endpoint,
+        }))
     }
 }
 

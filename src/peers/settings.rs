@@ -1,11 +1,14 @@
 //! The settings of the connections to peers.
 
+use crate::peers::secret::ClusterSecret;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Bounds and times of the connections to peers. Local to a node: members may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
+    /// What every connection begins with a proof of, if the cluster has one.
+    pub cluster_secret: Option<ClusterSecret>,
     /// The most messages that wait for one peer; more are dropped.
     pub queue_messages: usize,
     /// About the most bytes that wait for one peer; more are dropped.
@@ -46,6 +49,7 @@ pub struct PeerSettings {
 impl Default for PeerSettings {
     fn default() -> Self {
         Self {
+            cluster_secret: None,
             queue_messages: 4096,
             queue_bytes: 32 << 20,
             questions: 16_384,

@@ -13,17 +13,20 @@ use crate::peers::links::{BadAddress, Links};
 use crate::peers::raft_service::RaftService;
 use crate::peers::settings::PeerSettings;
 use crate::peers::wire::forward::{PeerAnswer, PeerQuestion};
-use crate::peers::{calls, connection, follow, refusal, snapshot_sender};
+use crate::peers::{calls, connection, follow, gate, refusal, snapshot_sender};
 use crate::proto::raft::raft_service_server::RaftServiceServer;
 use crate::raft::{Members, Message};
 use crate::replica::{Snapshot, Transport};
 use crate::types::{Index, NodeId, Term};
+use futures_util::{Stream, StreamExt as _};
+use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::Server;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// The connections to the other nodes. Clones share them.
 #[derive(Clone)]
@@ -97,7 +100,7 @@ impl Peers {
     }
 
     /// The services of the peer listener. A client that connects there by mistake learns where to go.
-    pub fn routes(&self) -> Routes {
+    fn routes(&self) -> Routes {
         let service = RaftServiceServer::new(RaftService::new(self.links.clone()))
             .max_decoding_message_size(self.links.settings().message_bytes);
         let own = self.links.admission().own();
@@ -109,9 +112,23 @@ impl Peers {
         Routes::from(Routes::default().into_axum_router().fallback(refuse)).add_service(service)
     }
 
-    /// A server for the peer listener, with the settings that its connections need.
-    pub fn server(&self) -> Server {
-        connection::server(self.links.settings())
+    /// Serves the peer listener's `connections` until the `shutdown`, as the only one who does: those of strangers end
+    /// at the [`gate`] of a cluster that has a secret.
+    pub async fn serve<C>(
+        &self,
+        connections: impl Stream<Item = io::Result<C>> + Send + 'static,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), tonic::transport::Error>
+    where
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo = TcpConnectInfo> + Send + Unpin + 'static,
+    {
+        let settings = self.links.settings();
+        let connections = match &settings.cluster_secret {
+            Some(secret) => gate::admitted(connections, secret.clone(), settings).left_stream(),
+            None => connections.right_stream(),
+        };
+        let server = connection::server(settings).add_routes(self.routes());
+        server.serve_with_incoming_shutdown(connections, shutdown).await
     }
 }
 

@@ -21,6 +21,10 @@ use bytes::Bytes;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+/// A message whose term is further ahead is ignored. No history of elections leads there (at one a second it would take
+/// 136 years), so it is forged or damaged; and once entered, the highest term of all would leave none for another leader.
+const TERM_LEAP_MAX: u64 = 1 << 32;
+
 /// One member's consensus state: a value without clock, disk, socket or thread.
 ///
 /// Call any methods, then carry out [`take_effects`](Node::take_effects) in full.
@@ -404,6 +408,9 @@ impl Node {
         }
         if term <= self.core.term() {
             return true;
+        }
+        if term.get() - self.core.term().get() > TERM_LEAP_MAX {
+            return false;
         }
         match message {
             // A pre-vote and its approval are about a term that nobody has entered.

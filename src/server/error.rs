@@ -1,5 +1,6 @@
 //! Why a node could not be started, or had to end.
 
+use crate::peers::secret::SecretError;
 use crate::peers::{BadAddress, IntroduceError};
 use crate::replica::StartError;
 use crate::storage::{OpenError, StorageError};
@@ -14,6 +15,8 @@ pub enum ServeError {
     Storage(#[from] StorageError),
     #[error("cannot listen on {address} for {whom}: {source}{}", hint(source))]
     Listen { address: String, whom: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A member's address is not a URL.
     #[error(transparent)]
     Address(#[from] BadAddress),

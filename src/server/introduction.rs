@@ -63,9 +63,8 @@ pub(super) async fn introduce(
         |source| ServeError::Listen { address: "the peer address".into(), whom: "the other nodes", source };
     let (socket, early) = duplicated(socket).map_err(failed)?;
     let (end, ended) = watch::channel(false);
-    let server = peers.server().add_routes(peers.routes());
-    let server = server.serve_with_incoming_shutdown(listener::connections(early), given(ended));
-    let task = tokio::spawn(server);
+    let serving = peers.clone();
+    let task = tokio::spawn(async move { serving.serve(listener::connections(early), given(ended)).await });
     peers.introduce().await?;
     // Connected peers are made to reconnect, to the listener that has all services.
     end.send_replace(true);

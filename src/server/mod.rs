@@ -28,6 +28,7 @@ use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::grpc::listener;
 use crate::machine::{ClusterVersion, RECORD_CACHE_BYTES};
+use crate::peers::secret::ClusterSecret;
 use crate::peers::{Identity, KnownDirectories, PeerSettings, Peers, RememberError};
 use crate::raft::RoleName;
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
@@ -73,12 +74,13 @@ type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
 impl Server {
     async fn start(config: ServeConfig) -> Result<Self, ServeError> {
         let started = Instant::now();
+        let secret = cluster_secret(&config)?;
         let Storage { identity, peers: known, log, storer, restored, states } = open(&config).await?;
         let founding = identity.identity().clone();
         let client_socket = listen(&config.listen_client, "clients").await?;
         let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
         let signals = Signals::default();
-        let peers = peers(&config, &identity, known, signals.close_peers.subscribe())?;
+        let peers = peers(&config, secret, &identity, known, signals.close_peers.subscribe())?;
         let early = EarlyClients::serve(&config, client_socket, peers.watch_waiting_for())?;
         reachability::warn_of_ports(&config);
         tokio::spawn(reachability::watch(
@@ -111,10 +113,11 @@ impl Server {
             started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
         let api = Arc::new(api(&config, &founding, &handle, &peers, started, &signals));
         peers.start(Arc::new(handle.clone()), api.clone(), handle.watch_members());
-        let peer_listener = peers.server().add_routes(peers.routes()).serve_with_incoming_shutdown(
-            listener::connections(peer_socket),
-            given(signals.close_peers.subscribe()),
-        );
+        let closing = given(signals.close_peers.subscribe());
+        let peer_listener = {
+            let peers = peers.clone();
+            async move { peers.serve(listener::connections(peer_socket), closing).await }
+        };
         let client_socket = early.end().await?;
         let closing = given(signals.close_clients.subscribe());
         let client_listener = listener::serve_clients(api.clone(), client_socket, closing);
@@ -225,6 +228,7 @@ async fn listen(address: &str, whom: &'static str) -> Result<TcpListener, ServeE
 
 fn peers(
     config: &ServeConfig,
+    cluster_secret: Option<ClusterSecret>,
     identity: &IdentityFile,
     known: PeerDirectories,
     stopping: watch::Receiver<bool>,
@@ -241,11 +245,20 @@ fn peers(
         supports: ClusterVersion::SUPPORTED,
     };
     let settings = PeerSettings {
+        cluster_secret,
         snapshot_bytes_per_second: NonZeroU64::new(config.snapshot_rate_bytes),
         ..PeerSettings::default()
     };
     let known = Arc::new(Known(Mutex::new(known)));
     Ok(Peers::new(own, config.initial_cluster.clone(), known, settings, stopping)?)
+}
+
+fn cluster_secret(config: &ServeConfig) -> Result<Option<ClusterSecret>, ServeError> {
+    let Some(path) = &config.cluster_secret_file else { return Ok(None) };
+    if config.create_cluster_secret {
+        ClusterSecret::create_if_absent(path)?;
+    }
+    Ok(Some(ClusterSecret::read(path)?))
 }
 
 fn api(

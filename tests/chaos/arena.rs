@@ -60,6 +60,8 @@ impl Arena {
         let links = links(&seats, namespaces.as_ref(), seed).await;
         drop(held);
         let disks = disks(size, seed, &mut lacks);
+        let secret = directory.join("secret");
+        std::fs::write(&secret, "of this arena, known to all of its nodes").unwrap();
         let mut nodes = Vec::new();
         for place in 0..size {
             let name = name(place);
@@ -69,7 +71,7 @@ impl Arena {
                 .ok();
             let mut words = namespaces.as_ref().map_or_else(Vec::new, |spaces| spaces.prefix(place));
             let data = disks.get(place).map_or_else(|| directory.join(&name), |disk| disk.join("data"));
-            words.extend(command_line(place, &seats, &links, &data));
+            words.extend(command_line(place, &seats, &links, &data, &secret));
             let url = format!("http://{}", seats[place].client);
             nodes.push(Node::new(name.clone(), url, directory.join(format!("{name}.log")), words, clock));
         }
@@ -231,7 +233,7 @@ async fn links(seats: &[Seat], namespaces: Option<&Namespaces>, seed: u64) -> Ve
 }
 
 /// Every node has its own map of the cluster: itself, and the links that lead to the others.
-fn command_line(place: usize, seats: &[Seat], links: &[Link], data: &Path) -> Vec<String> {
+fn command_line(place: usize, seats: &[Seat], links: &[Link], data: &Path, secret: &Path) -> Vec<String> {
     let members = (0..seats.len()).map(|other| {
         let address = if other == place {
             seats[place].peer
@@ -250,6 +252,7 @@ fn command_line(place: usize, seats: &[Seat], links: &[Link], data: &Path) -> Ve
     flag("--listen-peer", peer.to_string());
     flag("--advertise-peer", format!("http://{peer}"));
     flag("--initial-cluster", members.collect::<Vec<_>>().join(","));
+    flag("--cluster-secret-file", secret.display().to_string());
     words.extend(ARGUMENTS.map(str::to_owned));
     words
 }

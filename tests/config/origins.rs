@@ -70,8 +70,8 @@ fn every_kind_of_value_can_stand_in_the_file() {
         unsafe-no-fsync = true
         log-format = "json"
         [initial-cluster]
-        n1 = "http://a:2380"
-        n2 = "http://b:2380"
+        n1 = "http://127.0.0.1:2380"
+        n2 = "http://127.0.0.2:2380"
         "#,
     );
     let config = sources.load().unwrap();
@@ -80,7 +80,7 @@ fn every_kind_of_value_can_stand_in_the_file() {
     assert_eq!(config.limits.request_bytes, 3_000_000);
     assert!(!config.fsync);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(config.advertise_peer, "http://b:2380", "as the cluster's list says");
+    assert_eq!(config.advertise_peer, "http://127.0.0.2:2380", "as the cluster's list says");
     assert_eq!(given(&sources, "advertise-peer").1, Origin::Derived("initial-cluster".to_owned()));
 }
 

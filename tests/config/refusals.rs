@@ -93,7 +93,8 @@ fn a_switch_in_the_file_is_a_boolean() {
 
 #[test]
 fn rules_between_settings_are_told_with_both_sides() {
-    let two = "n1=http://a:2380,n2=http://b:2380";
+    let two = "n1=http://127.0.0.1:2380,n2=http://127.0.0.2:2380";
+    let apart = "n1=http://127.0.0.1:2380,n2=http://b:2380";
     for (flags, expected) in [
         (
             vec!["--name", "n3", "--initial-cluster", two],
@@ -101,15 +102,15 @@ fn rules_between_settings_are_told_with_both_sides() {
         ),
         (
             vec!["--initial-cluster", two, "--advertise-peer", "http://c:2380"],
-            "advertise-peer: is http://c:2380, but initial-cluster says that n1 is at http://a:2380 (flag --advertise-peer)",
+            "advertise-peer: is http://c:2380, but initial-cluster says that n1 is at http://127.0.0.1:2380 (flag --advertise-peer)",
         ),
         (
-            vec!["--initial-cluster", "n1=http://a:1,n1=http://b:1"],
+            vec!["--initial-cluster", "n1=http://127.0.0.1:1,n1=http://127.0.0.1:2"],
             "initial-cluster: names `n1` twice (flag --initial-cluster)",
         ),
         (
-            vec!["--initial-cluster", "n1=http://a:1,n2=http://a:1"],
-            "initial-cluster: has two nodes at http://a:1 (flag --initial-cluster)",
+            vec!["--initial-cluster", "n1=http://127.0.0.1:1,n2=http://127.0.0.1:1"],
+            "initial-cluster: has two nodes at http://127.0.0.1:1 (flag --initial-cluster)",
         ),
         (
             vec!["--listen-client", "0.0.0.0:2379"],
@@ -118,6 +119,25 @@ fn rules_between_settings_are_told_with_both_sides() {
         (
             vec!["--listen-peer", "127.0.0.1:2379"],
             "listen-peer: is 127.0.0.1:2379, as is listen-client; they need a port each (flag --listen-peer)",
+        ),
+        (
+            vec!["--initial-cluster", apart],
+            "cluster-secret-file: is required, since http://b:2380 is not only reached from this machine: give all nodes the same file, made by `openssl rand -hex 32` (default)",
+        ),
+        (
+            vec![
+                "--initial-cluster",
+                two,
+                "--listen-peer",
+                "0.0.0.0:2380",
+                "--advertise-peer",
+                "http://127.0.0.1:2380",
+            ],
+            "cluster-secret-file: is required, since 0.0.0.0:2380 is not only reached from this machine: give all nodes the same file, made by `openssl rand -hex 32` (default)",
+        ),
+        (
+            vec!["--create-cluster-secret"],
+            "create-cluster-secret: needs cluster-secret-file, the file to make (flag --create-cluster-secret)",
         ),
         (vec!["--tick-ms", "51"], "tick-ms: 51 ms is longer than the heartbeat of 50 ms (flag --tick-ms)"),
         (
@@ -172,7 +192,7 @@ fn limits_have_limits_that_say_why() {
 
 #[test]
 fn more_voters_than_help_are_refused() {
-    let list: Vec<String> = (1..=16).map(|n| format!("n{n}=http://h{n}:1")).collect();
+    let list: Vec<String> = (1..=16).map(|n| format!("n{n}=http://127.0.0.{n}:1")).collect();
     let error = refusal(&["--initial-cluster", &list.join(",")]);
     assert_eq!(error, "initial-cluster: has 16 nodes; at most 15 may vote (flag --initial-cluster)");
 }

@@ -26,7 +26,11 @@ fn each_difference_has_its_own_reason() {
     assert_eq!(answer.sender, Some(plan.identity(1).sender(NodeId(2))), "both say who they are");
 
     let cases = [
-        (differ(|sender| sender.cluster_id = 8), RefusalKind::WrongCluster, "is of cluster 0000000000000008"),
+        (
+            differ(|sender| sender.cluster_id = 8),
+            RefusalKind::WrongCluster,
+            "is of another cluster than \"n1\"",
+        ),
         (differ(|sender| sender.recipient_id = 2), RefusalKind::WrongRecipient, "this is node 1 (\"n1\")"),
         (differ(|sender| sender.node_id = 9), RefusalKind::UnknownMember, "node 9"),
         (differ(|sender| sender.node_id = 1), RefusalKind::UnknownMember, "no other member"),

@@ -7,6 +7,7 @@ mod identity;
 mod introduce;
 mod members;
 mod node;
+mod secret;
 mod snapshot;
 mod unary;
 mod wire;

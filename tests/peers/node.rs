@@ -383,8 +383,10 @@ impl Node {
             Peers::new(plan.identity(node), plan.members(), known, plan.settings.clone(), stopping).unwrap();
         *listener.voter.lock().unwrap() = Some(peers.clone());
         let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(plan.socket(node)).unwrap());
-        let router = peers.server().add_routes(peers.routes());
-        runtime.spawn(router.serve_with_incoming(incoming.with_nodelay(Some(true))));
+        let serving = peers.clone();
+        runtime.spawn(async move {
+            serving.serve(incoming.with_nodelay(Some(true)), std::future::pending()).await
+        });
         drop(context);
         let members = watch::Sender::new(Arc::new(Members::founding(plan.members())));
         Self { id: NodeId(node), peers, listener, stop, members, runtime: Some(runtime) }
