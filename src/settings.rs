@@ -2,6 +2,7 @@
 //! reads and checks them.
 
 use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Limits of requests. Each is refused with its name, the limit and the actual value; shown by `kontiki
 /// status`. Those that decide whether a command is applied are recorded in the replicated state when the
@@ -45,6 +46,21 @@ impl Default for Limits {
             requests_in_flight: 16_384,
             default_deadline: Duration::from_secs(10),
         }
+    }
+}
+
+/// What all members must share, by name. A peer with other values is refused, and told which they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedSettings(pub Vec<(&'static str, u64)>);
+
+impl SharedSettings {
+    /// A hash of the values, which peers compare. Their order is part of the peers' protocol.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for (_, value) in &self.0 {
+            hash.update(&value.to_le_bytes());
+        }
+        hash.digest()
     }
 }
 

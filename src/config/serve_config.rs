@@ -1,7 +1,7 @@
-//! The checked configuration, and what is derived from it: ids and the fingerprint.
+//! The checked configuration, and what is derived from it: ids, and what all members must share.
 
 use crate::member::Member;
-use crate::settings::{Limits, Timing};
+use crate::settings::{Limits, SharedSettings, Timing};
 use crate::types::{ClusterId, NodeId};
 use std::path::PathBuf;
 use xxhash_rust::xxh3::Xxh3;
@@ -104,21 +104,20 @@ impl ServeConfig {
         }
     }
 
-    /// A hash of everything that members must share: timing, and the peer protocol. Peers compare it when they connect.
+    /// Everything that members must share: timing, and the peer protocol. Peers compare it when they connect.
     ///
     /// Limits are not in it: those that decide what is applied are in the state, the others concern
     /// what one node takes from its clients, and may differ while a cluster is restarted node by node.
-    pub fn settings_fingerprint(&self) -> u64 {
+    pub fn shared_settings(&self) -> SharedSettings {
         let Timing { tick, heartbeat, election_min, election_max } = &self.timing;
-        let mut hash = Xxh3::new();
-        // The order of these numbers is part of the format. A leader whose heartbeats are rarer than
-        // another's election timeout would be challenged forever.
-        for number in
-            [FORMAT, millis(*tick), millis(*heartbeat), millis(*election_min), millis(*election_max)]
-        {
-            hash.update(&number.to_le_bytes());
-        }
-        hash.digest()
+        // A leader whose heartbeats are rarer than another's election timeout would be challenged forever.
+        SharedSettings(vec![
+            ("peer protocol", FORMAT),
+            ("tick-ms", millis(*tick)),
+            ("heartbeat-ms", millis(*heartbeat)),
+            ("election-min-ms", millis(*election_min)),
+            ("election-max-ms", millis(*election_max)),
+        ])
     }
 }
 
@@ -173,13 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_covers_timing_and_nothing_local() {
+    fn what_members_share_is_timing_and_nothing_local() {
         let one = config(&[]);
         for local in [["--cache-mib", "32"], ["--data-dir", "elsewhere"], ["--max-key-size", "9KiB"]] {
-            assert_eq!(one.settings_fingerprint(), config(&local).settings_fingerprint(), "{local:?}");
+            assert_eq!(one.shared_settings(), config(&local).shared_settings(), "{local:?}");
         }
         for shared in [["--timing", "wan"], ["--heartbeat-ms", "51"]] {
-            assert_ne!(one.settings_fingerprint(), config(&shared).settings_fingerprint(), "{shared:?}");
+            let (own, other) = (one.shared_settings(), config(&shared).shared_settings());
+            assert_ne!(own.fingerprint(), other.fingerprint(), "{shared:?}");
         }
     }
 }

@@ -60,19 +60,20 @@ pub async fn hand_over(links: Links, link: Arc<Link>, term: Term) -> Result<(), 
     Ok(())
 }
 
-/// Compares identities over a channel.
+/// Compares identities over a channel, and learns where the peer finds the others.
 pub async fn introduce(links: &Links, link: &Link, channel: Channel) -> Result<(), IntroduceFailure> {
     let limit = links.settings().handshake_timeout;
-    let sender = Some(links.admission().own().sender(link.node()));
     let mut client = connection::client(channel, links.settings());
-    let request = timed(pb::IntroduceRequest { sender }, limit);
+    let request = timed(links.admission().own().introduction(link.node()), limit);
     let answer =
         within(limit, client.introduce(request)).await.map_err(|status| match PeerRefusal::of(&status) {
             Some(refusal) => IntroduceFailure::Refused(refusal),
             None => IntroduceFailure::Unreachable(connection::describe_status(&status)),
         })?;
-    let peer = links.admission().admit_as(link.node(), answer.into_inner().sender).await;
+    let pb::IntroduceResponse { sender, members } = answer.into_inner();
+    let peer = links.admission().admit_as(link.node(), sender).await;
     link.met(&peer.map_err(IntroduceFailure::Unacceptable)?);
+    links.heard_of(wire::checked_whereabouts(members));
     Ok(())
 }
 

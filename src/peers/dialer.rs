@@ -1,18 +1,19 @@
 //! Keeps an append stream to a peer open.
 
 use crate::peers::append_stream::Requests;
-use crate::peers::connection;
 use crate::peers::link::Link;
 use crate::peers::links::Links;
 use crate::peers::patience::{Backoff, LogThrottle};
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::peers::routes::Route;
 use crate::peers::wire::raft as wire;
+use crate::peers::{calls, connection};
 use crate::proto::raft as pb;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 /// Dials, and dials again, until the node stops or the peer is no longer a member.
@@ -20,6 +21,7 @@ pub async fn run(links: Links, link: Arc<Link>) {
     let mut dialer = Dialer {
         backoff: Backoff::new(links.settings().backoff_min, links.settings().backoff_max),
         log_throttles: BTreeMap::new(),
+        asked: (0, None),
         links: links.clone(),
         link: link.clone(),
     };
@@ -46,6 +48,8 @@ struct Dialer {
     backoff: Backoff,
     /// By address; none while the stream is open.
     log_throttles: BTreeMap<String, LogThrottle>,
+    /// How often another member was asked where the peer is, and when last.
+    asked: (usize, Option<Instant>),
 }
 
 impl Dialer {
@@ -73,8 +77,29 @@ impl Dialer {
             }
             Err(ending) => (ending, self.link.routes.failed(route)),
         };
+        if all_tried {
+            self.ask_another();
+        }
         self.link.close_requests();
         self.pause_after(&route.url, ending, all_tried)
+    }
+
+    /// The peer is at none of its addresses, and may have moved while this node was away: asks another member, each in
+    /// its turn and not too often, where it finds the peer.
+    fn ask_another(&mut self) {
+        let (times, last) = self.asked;
+        if last.is_some_and(|last| last.elapsed() < self.links.settings().refused_pause) {
+            return;
+        }
+        let is_asked = |other: &Arc<Link>| other.node() != self.link.node() && other.is_acquainted();
+        let others: Vec<Arc<Link>> = self.links.all().into_iter().filter(is_asked).collect();
+        let Some(other) = others.get(times % others.len().max(1)).cloned() else { return };
+        let Some(route) = other.routes.current() else { return };
+        self.asked = (times.wrapping_add(1), Some(Instant::now()));
+        let (links, asked) = (self.links.clone(), other.clone());
+        let ask = async move { Ok(calls::introduce(&links, &asked, route.calls.clone()).await?) };
+        // False: enough calls are under way to it; another attempt follows.
+        calls::start(self.links.runtime(), &other, ask);
     }
 
     /// A stream to the peer, which was checked to be the one that is meant.

@@ -14,8 +14,10 @@
 
 use crate::machine::ClusterVersion;
 use crate::member::Member;
+use crate::peers::disagreement;
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::proto::raft as pb;
+use crate::settings::SharedSettings;
 use crate::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,8 +33,10 @@ pub struct Identity {
     pub peer_urls: Vec<String>,
     /// Where clients reach it, for those who came to the wrong listener.
     pub client_url: String,
-    /// A hash over the settings that all members must share.
-    pub settings_fingerprint: u64,
+    /// The settings that all members must share.
+    pub settings: SharedSettings,
+    /// The names of the members that founded its cluster, or will.
+    pub founders: Vec<String>,
     /// The newest cluster version that its program knows.
     pub supports: ClusterVersion,
 }
@@ -45,11 +49,17 @@ impl Identity {
             node_id: self.node.get(),
             directory_id: self.directory.get(),
             recipient_id: recipient.get(),
-            settings_fingerprint: self.settings_fingerprint,
+            settings_fingerprint: self.settings.fingerprint(),
             name: self.name.clone(),
             cluster_version: self.supports.get(),
             peer_urls: self.peer_urls.clone(),
+            shared_settings: disagreement::settings_to_wire(&self.settings),
         }
+    }
+
+    /// Introduces it to a peer.
+    pub fn introduction(&self, recipient: NodeId) -> pb::IntroduceRequest {
+        pb::IntroduceRequest { sender: Some(self.sender(recipient)), founders: self.founders.clone() }
     }
 }
 
@@ -138,6 +148,17 @@ impl Admission {
         admitted
     }
 
+    /// Checks who introduces itself. If it belongs to another cluster, the refusal says how the foundings differ.
+    pub async fn admit_introduced(&self, request: pb::IntroduceRequest) -> Result<Acquaintance, PeerRefusal> {
+        let pb::IntroduceRequest { sender, founders } = request;
+        let name = sender.as_ref().map(|sender| sender.name.clone()).unwrap_or_default();
+        self.admit(sender).await.map_err(|refusal| match refusal.kind {
+            RefusalKind::WrongCluster => disagreement::about_founders(&name, &founders, &self.own)
+                .map_or(refusal, |text| PeerRefusal::new(RefusalKind::WrongCluster, text)),
+            _ => refusal,
+        })
+    }
+
     async fn check(&self, sender: Option<pb::Sender>) -> Result<Acquaintance, PeerRefusal> {
         let Some(sender) = sender else {
             return Err(PeerRefusal::new(
@@ -180,7 +201,7 @@ impl Admission {
         if let Err(invalid) = said.check() {
             return refuse(RefusalKind::UnknownMember, invalid.to_string());
         }
-        let Identity { cluster, node, name, settings_fingerprint, .. } = &self.own;
+        let Identity { cluster, node, name, settings, .. } = &self.own;
         if sender.cluster_id != cluster.get() {
             return refuse(
                 RefusalKind::WrongCluster,
@@ -211,15 +232,8 @@ impl Admission {
                 ),
             );
         }
-        if sender.settings_fingerprint != *settings_fingerprint {
-            return refuse(
-                RefusalKind::SettingsDiffer,
-                format!(
-                    "{:?} and {name:?} differ in settings that all members must share (timing and the peer protocol); \
-                     compare `kontiki config show` of both",
-                    sender.name
-                ),
-            );
+        if sender.settings_fingerprint != settings.fingerprint() {
+            return refuse(RefusalKind::SettingsDiffer, disagreement::about_settings(sender, &self.own));
         }
         let required = self.required.load(Ordering::Relaxed);
         if sender.cluster_version < required {

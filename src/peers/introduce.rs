@@ -12,6 +12,7 @@ use crate::peers::links::Links;
 use crate::peers::patience::{Backoff, LogThrottle};
 use crate::peers::refusal::{PeerRefusal, RefusalKind};
 use crate::raft::majority;
+use crate::types::NodeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -23,6 +24,9 @@ pub enum IntroduceError {
     /// Another member refuses it for good.
     #[error("{peer} refuses this node: {refusal}")]
     Refused { peer: String, refusal: PeerRefusal },
+    /// Most of the members that it lists found, or founded, another cluster.
+    #[error("most of the members in its --initial-cluster refuse this node: {0}")]
+    Outvoted(String),
     #[error("the node is stopping")]
     Stopping,
 }
@@ -46,7 +50,7 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
         tasks.spawn(introduce_to(links.clone(), link, report.clone()));
     }
     let mut log_throttle = LogThrottle::new(links.settings().log_interval);
-    let mut troubles = BTreeMap::new();
+    let mut troubles: BTreeMap<NodeId, Trouble> = BTreeMap::new();
     while missing > 0 {
         let Some(Attempt { link, url, outcome }) = reports.recv().await else {
             return Err(IntroduceError::Stopping);
@@ -59,26 +63,52 @@ async fn introduce_to_majority(links: &Links) -> Result<(), IntroduceError> {
                 tracing::info!(peer = name, missing, "introduced to {name}");
             }
             Err(IntroduceFailure::Refused(refusal))
-                if matches!(
-                    refusal.kind,
-                    RefusalKind::MemberWiped | RefusalKind::WrongCluster | RefusalKind::VersionTooOld
-                ) =>
+                if matches!(refusal.kind, RefusalKind::MemberWiped | RefusalKind::VersionTooOld) =>
             {
                 return Err(IntroduceError::Refused { peer: name.clone(), refusal });
             }
             Err(trouble) => {
-                troubles.insert(node, format!("{name} ({url}): {trouble}"));
-                let troubles: Vec<&str> = troubles.values().map(String::as_str).collect();
-                let line =
-                    format!("waiting for {missing} of {others} other members: {}", troubles.join("; "));
+                troubles.insert(node, Trouble { peer: name.clone(), url, failure: trouble });
+                if is_outvoted(&troubles, others + 1) {
+                    return Err(IntroduceError::Outvoted(texts(&troubles)));
+                }
+                let line = format!("waiting for {missing} of {others} other members: {}", texts(&troubles));
                 if log_throttle.is_due(&line) {
-                    tracing::info!("{line}");
+                    match troubles.values().any(Trouble::is_disagreement) {
+                        true => tracing::warn!("{line}"),
+                        false => tracing::info!("{line}"),
+                    }
                 }
                 links.waiting_for().send_replace(line);
             }
         }
     }
     Ok(())
+}
+
+/// Why a peer did not accept this node at the last attempt.
+struct Trouble {
+    peer: String,
+    url: String,
+    failure: IntroduceFailure,
+}
+
+impl Trouble {
+    /// Whether the two were told to found different clusters. Either of them may be the one that was told wrongly.
+    fn is_disagreement(&self) -> bool {
+        matches!(&self.failure, IntroduceFailure::Refused(refusal) if refusal.kind == RefusalKind::WrongCluster)
+    }
+}
+
+/// Whether a majority of those that this node lists, itself among them, belong to another cluster than it: then it is
+/// this node that was told wrongly, or whose directory is another's. Fewer prove nothing.
+fn is_outvoted(troubles: &BTreeMap<NodeId, Trouble>, listed: usize) -> bool {
+    troubles.values().filter(|trouble| trouble.is_disagreement()).count() >= majority(listed)
+}
+
+fn texts(troubles: &BTreeMap<NodeId, Trouble>) -> String {
+    let text = |Trouble { peer, url, failure }: &Trouble| format!("{peer} ({url}): {failure}");
+    troubles.values().map(text).collect::<Vec<_>>().join("; ")
 }
 
 /// One attempt to introduce this node.

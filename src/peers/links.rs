@@ -143,6 +143,26 @@ impl Links {
         self.inner.links.load().values().cloned().collect()
     }
 
+    /// Where this node finds the members other than `asker` and itself.
+    pub fn whereabouts(&self, asker: NodeId) -> impl Iterator<Item = Member> {
+        let others = self.all().into_iter().filter(move |link| link.node() != asker);
+        others.map(|link| Member {
+            peer_urls: link.routes.known(),
+            ..Member::named(link.node(), link.name.clone())
+        })
+    }
+
+    /// A peer finds these members there.
+    pub fn heard_of(&self, members: Vec<Member>) {
+        for Member { id, peer_urls, .. } in members {
+            if let Some(link) = self.get(id)
+                && !peer_urls.is_empty()
+            {
+                link.routes.heard(&peer_urls, link.is_acquainted());
+            }
+        }
+    }
+
     /// Who receives events, once there is a replica.
     pub fn events(&self) -> Result<&Arc<dyn PeerEvents>, PeerRefusal> {
         self.replica().map(|replica| &replica.events)

@@ -41,6 +41,7 @@ pub mod append_stream;
 pub mod calls;
 pub mod connection;
 pub mod dialer;
+pub mod disagreement;
 pub mod events;
 pub mod follow;
 pub mod forward_dialer;

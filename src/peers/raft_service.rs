@@ -37,13 +37,14 @@ impl raft_service_server::RaftService for RaftService {
         request: Request<pb::IntroduceRequest>,
     ) -> Result<Response<pb::IntroduceResponse>, Status> {
         // Answered before there is a replica: new nodes wait for each other here.
-        let peer =
-            self.links.admission().admit(request.into_inner().sender).await.inspect_err(log_refusal)?;
+        let peer = self.links.admission().admit_introduced(request.into_inner()).await;
+        let peer = peer.inspect_err(log_refusal)?;
         if let Some(link) = self.links.get(peer.node) {
             link.heard_from(&peer);
         }
         let sender = Some(self.links.admission().own().sender(peer.node));
-        Ok(Response::new(pb::IntroduceResponse { sender }))
+        let members = self.links.whereabouts(peer.node).map(wire::member_to_wire).collect();
+        Ok(Response::new(pb::IntroduceResponse { sender, members }))
     }
 
     async fn request_vote(

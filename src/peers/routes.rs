@@ -1,6 +1,6 @@
-//! Where a peer is dialled: first the URLs in the log, then those in the peer's last hello, then those in this node's
-//! own settings. The later ones are for when the first do not help: the peer has moved and could not advertise that yet,
-//! or the whole cluster has moved.
+//! Where a peer is dialled: first the URLs in the log, then those in the peer's last hello, then those at which another
+//! member finds it, then those in this node's own settings. The later ones are for when the first do not help: the peer
+//! has moved and could not advertise that yet, or this node was away meanwhile, or the whole cluster has moved.
 
 use crate::peers::connection;
 use crate::peers::settings::PeerSettings;
@@ -36,8 +36,8 @@ pub struct Routes {
 }
 
 struct Choice {
-    /// From the log, from the peer's hello, from this node's settings.
-    sources: [Vec<String>; 3],
+    /// From the log, from the peer's hello, from another member, from this node's settings.
+    sources: [Vec<String>; 4],
     /// One for each of these URLs.
     routes: Vec<Arc<Route>>,
     at: usize,
@@ -45,13 +45,16 @@ struct Choice {
 
 const ADVERTISED: usize = 0;
 const SAID: usize = 1;
-const GIVEN: usize = 2;
+const HEARD: usize = 2;
+const GIVEN: usize = 3;
+/// The most URLs that another member is told, as [`Member::check`](crate::member::Member::check) allows.
+const KNOWN_MAX: usize = 8;
 
 impl Routes {
     /// Starts with the URLs in this node's settings. Must be called within a tokio runtime.
     pub fn new(given: &[String], settings: &PeerSettings) -> Result<Self, Error> {
         let routes = given.iter().map(|url| Route::new(url, settings)).collect::<Result<_, _>>()?;
-        let mut sources = <[Vec<String>; 3]>::default();
+        let mut sources = <[Vec<String>; 4]>::default();
         given.clone_into(&mut sources[GIVEN]);
         Ok(Self { settings: settings.clone(), choice: Mutex::new(Choice { sources, routes, at: 0 }) })
     }
@@ -80,6 +83,24 @@ impl Routes {
     /// The URLs in the peer's hello, likewise.
     pub fn said(&self, urls: &[String], in_use: bool) {
         self.follow(SAID, urls, in_use);
+    }
+
+    /// The URLs at which another member finds it, likewise.
+    pub fn heard(&self, urls: &[String], in_use: bool) {
+        self.follow(HEARD, urls, in_use);
+    }
+
+    /// What this node would tell another: what the log and the peer itself say.
+    pub fn known(&self) -> Vec<String> {
+        let choice = self.choice();
+        let mut known: Vec<String> = Vec::new();
+        // The log follows what the peer says.
+        for url in choice.sources[SAID].iter().chain(&choice.sources[ADVERTISED]) {
+            if known.len() < KNOWN_MAX && !known.contains(url) {
+                known.push(url.clone());
+            }
+        }
+        known
     }
 
     fn follow(&self, source: usize, urls: &[String], in_use: bool) {

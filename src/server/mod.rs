@@ -241,7 +241,8 @@ fn peers(
         name: config.name.clone(),
         peer_urls: vec![config.advertise_peer.clone()],
         client_url: config.advertise_client.clone(),
-        settings_fingerprint: config.settings_fingerprint(),
+        settings: config.shared_settings(),
+        founders: identity.identity().founders.values().cloned().collect(),
         supports: ClusterVersion::SUPPORTED,
     };
     let settings = PeerSettings {

@@ -19,7 +19,9 @@ fn each_difference_has_its_own_reason() {
         sender
     };
     let call = |sender: Option<pb::Sender>| {
-        one.block_on(async { plan.client(1).await.introduce(pb::IntroduceRequest { sender }).await })
+        one.block_on(async {
+            plan.client(1).await.introduce(pb::IntroduceRequest { sender, founders: Vec::new() }).await
+        })
     };
 
     let answer = call(Some(good.clone())).unwrap().into_inner();
@@ -34,7 +36,11 @@ fn each_difference_has_its_own_reason() {
         (differ(|sender| sender.recipient_id = 2), RefusalKind::WrongRecipient, "this is node 1 (\"n1\")"),
         (differ(|sender| sender.node_id = 9), RefusalKind::UnknownMember, "node 9"),
         (differ(|sender| sender.node_id = 1), RefusalKind::UnknownMember, "no other member"),
-        (differ(|sender| sender.settings_fingerprint = 2), RefusalKind::SettingsDiffer, "differ in settings"),
+        (
+            differ(|sender| sender.settings_fingerprint = 2),
+            RefusalKind::SettingsDiffer,
+            "does not say in which",
+        ),
         (
             differ(|sender| sender.cluster_version = 0),
             RefusalKind::VersionTooOld,
@@ -56,6 +62,36 @@ fn each_difference_has_its_own_reason() {
         assert!(refusal.text.contains(text), "{refusal}");
     }
     assert_eq!(PeerRefusal::of(&call(None).unwrap_err()).unwrap().kind, RefusalKind::UnknownMember);
+}
+
+#[test]
+fn a_refusal_for_settings_names_those_that_differ() {
+    let plan = Plan::of(2);
+    let _one = Node::started(&plan, 1);
+    let mut other = Plan::at_the_same_addresses(&plan);
+    other.heartbeat_ms = 80;
+    let two = Node::serving(&plan, 2);
+    let said = |sender: pb::Sender| {
+        let request = pb::IntroduceRequest { sender: Some(sender), founders: Vec::new() };
+        let status = two.block_on(async { plan.client(1).await.introduce(request).await.unwrap_err() });
+        let refusal = PeerRefusal::of(&status).unwrap();
+        assert_eq!(refusal.kind, RefusalKind::SettingsDiffer);
+        refusal.text
+    };
+    let mut sender = other.identity(2).sender(NodeId(1));
+    assert_eq!(
+        said(sender.clone()),
+        "all members must share these settings: heartbeat-ms is 80 at \"n2\" and 50 at \"n1\""
+    );
+    sender.shared_settings[1] = pb::SharedSetting { name: "pulse\n".into(), value: 7 };
+    assert_eq!(
+        said(sender.clone()),
+        "all members must share these settings: heartbeat-ms is 50 at \"n1\" and not known to \"n2\", \
+         pulse\\n is 7 at \"n2\" and not known to \"n1\""
+    );
+    // However much a stranger says, little is repeated.
+    sender.shared_settings = vec![pb::SharedSetting { name: "s".repeat(64), value: 7 }; 10_000];
+    assert!(said(sender).len() < 5_000);
 }
 
 /// Every call is guarded, not only the first.

@@ -28,7 +28,7 @@ fn a_removed_member_is_disconnected_and_a_member_again_is_connected() {
     three.listener.wait_for(&Heard::Lost(NodeId(1)));
     assert!(!one.peers.send(three.id, heartbeat(3)), "nothing is kept for it");
     let sender = Some(plan.identity(3).sender(NodeId(1)));
-    let request = pb::IntroduceRequest { sender };
+    let request = pb::IntroduceRequest { sender, founders: Vec::new() };
     let status = one.block_on(async { plan.client(1).await.introduce(request).await.unwrap_err() });
     assert_eq!(PeerRefusal::of(&status).unwrap().kind, RefusalKind::UnknownMember);
     one.send_until_heard(&two, &heartbeat(4));
@@ -61,6 +61,20 @@ fn a_peer_that_is_not_at_its_url_in_the_log_is_dialled_at_the_one_in_the_setting
     one.members.send_replace(Arc::new(Members::founding(of_before.members())));
     one.start();
     one.send_until_heard(&two, &heartbeat(1));
+}
+
+/// Two nodes moved, and each tells the third, which they both reach, where it is: so they find each other.
+#[test]
+fn a_peer_that_moved_is_found_where_another_member_finds_it() {
+    let plan = Plan::of(3);
+    let (mut of_one, mut of_three) = (Plan::at_the_same_addresses(&plan), Plan::at_the_same_addresses(&plan));
+    of_one.confuse(3, 2);
+    of_three.confuse(1, 2);
+    let (one, three) = (Node::started(&of_one, 1), Node::started(&of_three, 3));
+    assert!(!one.peers.send(three.id, heartbeat(1)), "nobody says where it is");
+    let _two = Node::started(&plan, 2);
+    one.send_until_heard(&three, &heartbeat(2));
+    three.send_until_heard(&one, &heartbeat(3));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use kontiki::raft::{
 };
 use kontiki::reason::Reason;
 use kontiki::replica::{Applied, InstallError, SnapshotError, Transport as _};
+use kontiki::settings::SharedSettings;
 use kontiki::types::{ClusterId, DirectoryId, EntryId, Index, NodeId, Revision, Term};
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -247,7 +248,8 @@ impl KnownDirectories for Known {
 pub struct Plan {
     pub settings: PeerSettings,
     pub cluster: ClusterId,
-    pub fingerprint: u64,
+    pub heartbeat_ms: u64,
+    pub founders: Vec<String>,
     pub directories: HashMap<u64, u64>,
     known: HashMap<u64, Arc<Known>>,
     ports: HashMap<u64, u16>,
@@ -267,7 +269,8 @@ impl Plan {
                 ..PeerSettings::default()
             },
             cluster: ClusterId(7),
-            fingerprint: 1,
+            heartbeat_ms: 50,
+            founders: (1..=size).map(|node| format!("n{node}")).collect(),
             directories: (1..=size).map(|node| (node, 100 + node)).collect(),
             known: (1..=size).map(|node| (node, Arc::default())).collect(),
             ports: sockets
@@ -283,6 +286,7 @@ impl Plan {
         other.sockets.lock().unwrap().clear();
         Self {
             settings: other.settings.clone(),
+            founders: other.founders.clone(),
             directories: other.directories.clone(),
             known: other.known.keys().map(|node| (*node, Arc::default())).collect(),
             ports: other.ports.clone(),
@@ -309,7 +313,8 @@ impl Plan {
             name: format!("n{node}"),
             peer_urls: vec![self.url(node)],
             client_url: format!("http://clients-of-n{node}"),
-            settings_fingerprint: self.fingerprint,
+            settings: SharedSettings(vec![("peer protocol", 3), ("heartbeat-ms", self.heartbeat_ms)]),
+            founders: self.founders.clone(),
             supports: ClusterVersion::SUPPORTED,
         }
     }

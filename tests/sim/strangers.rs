@@ -6,6 +6,7 @@ use crate::sim::server::CLUSTER;
 use kontiki::machine::ClusterVersion;
 use kontiki::peers::identity::{Admission, Identity, KnownDirectories, RememberError};
 use kontiki::proto::raft as pb;
+use kontiki::settings::SharedSettings;
 use kontiki::types::{ClusterId, DirectoryId, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -50,7 +51,8 @@ fn identity(node: NodeId) -> Identity {
         name: format!("n{node}"),
         peer_urls: Vec::new(),
         client_url: format!("http://n{node}:2379"),
-        settings_fingerprint: 7,
+        settings: SharedSettings(vec![("heartbeat-ms", 50)]),
+        founders: Vec::new(),
         supports: ClusterVersion::SUPPORTED,
     }
 }

@@ -1,5 +1,6 @@
 //! The encoding of the cores' messages.
 
+use crate::address::NodeUrl;
 use crate::member::Member;
 use crate::peers::wire::malformed::{Malformed, malformed};
 use crate::proto::raft as pb;
@@ -261,6 +262,12 @@ pub fn checked_member(wire: pb::Member) -> Result<Member, Malformed> {
         Ok(()) => Ok(member),
         Err(invalid) => malformed(invalid.to_string()),
     }
+}
+
+/// Where a peer finds other members. What cannot be used is left out: it is only a hint.
+pub fn checked_whereabouts(wire: Vec<pb::Member>) -> Vec<Member> {
+    let members = wire.into_iter().take(MEMBERS_MAX).filter_map(|member| checked_member(member).ok());
+    members.filter(|member| member.peer_urls.iter().all(|url| NodeUrl::parse(url).is_ok())).collect()
 }
 
 fn member_of_wire(wire: pb::Member) -> Member {
