@@ -180,6 +180,8 @@ reasons! {
     Deadline = "DEADLINE", DeadlineExceeded;
     /// The target of a leadership transfer does not follow the leader at the moment: leadership stays where it is.
     TransferTargetAway = "TRANSFER_TARGET_AWAY", FailedPrecondition;
+    /// Leadership is being handed over already: that transfer ends first.
+    TransferInProgress = "TRANSFER_IN_PROGRESS", FailedPrecondition;
     /// The target of a leadership transfer did not take over in time. The outcome says whether it still may.
     TransferTimedOut = "TRANSFER_TIMED_OUT", Aborted;
 

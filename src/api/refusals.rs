@@ -38,6 +38,7 @@ impl From<TransferError> for Fault {
         match error {
             TransferError::NotLeader { .. } => Self::new(Reason::NotLeader, message).not_applied(),
             TransferError::BadTarget(_) => Self::field(Reason::BadTransferTarget, "to", message),
+            TransferError::InProgress => Self::new(Reason::TransferInProgress, message).not_applied(),
             TransferError::NotFollowing { .. } => {
                 Self::new(Reason::TransferTargetAway, message).not_applied()
             }
@@ -104,6 +105,25 @@ impl From<kv::Refusal> for Fault {
 mod tests {
     use super::*;
     use crate::reason::Outcome;
+
+    /// Only a target that was told to take over may still do so.
+    #[test]
+    fn each_end_of_a_transfer_has_its_reason_and_outcome() {
+        let (to, leader) = ("n2".to_owned(), "n1".to_owned());
+        for (error, reason, outcome) in [
+            (TransferError::InProgress, Reason::TransferInProgress, Outcome::NotApplied),
+            (TransferError::BadTarget("n9".into()), Reason::BadTransferTarget, Outcome::NotApplied),
+            (
+                TransferError::NotCaughtUp { to: to.clone(), leader: leader.clone() },
+                Reason::TransferTimedOut,
+                Outcome::NotApplied,
+            ),
+            (TransferError::NotTakenOver { to, leader }, Reason::TransferTimedOut, Outcome::Unknown),
+        ] {
+            let fault = Fault::from(error);
+            assert_eq!((fault.reason(), fault.outcome()), (reason, Some(outcome)));
+        }
+    }
 
     /// Wherever a write may have been applied, the fault must say so.
     #[test]

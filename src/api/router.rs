@@ -133,7 +133,7 @@ impl<C: Clock> Router<C> {
         }
         let transfer = self.handle.transfer_leadership(to);
         match until(&self.clock, call.deadline.loosely(), transfer).await {
-            Some(outcome) => Ok(outcome?),
+            Some(outcome) => outcome.map_err(|error| self.with_leader_of_now(error.into())),
             None => {
                 Err(Fault::deadline("leadership was handed over; `kontiki status` shows who leads").unknown())
             }
@@ -145,6 +145,14 @@ impl<C: Clock> Router<C> {
         match until(&self.clock, call.deadline.at(), advertise).await {
             Some(outcome) => Ok(outcome.map(|()| Answer::Advertised)?),
             None => Err(late(&Question::Advertise(member.clone()))),
+        }
+    }
+
+    /// Adds to the refusal of a transfer who leads now.
+    fn with_leader_of_now(&self, fault: Fault) -> Fault {
+        match self.handle.status().leader {
+            Some(leader) => fault.leader(self.hint(leader)),
+            None => fault,
         }
     }
 

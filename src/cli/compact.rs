@@ -18,16 +18,20 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct CompactArgs {
     /// The oldest revision that stays readable
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    revision: u64,
+    #[arg(value_parser = text::revision, required_unless_present = "by_flag")]
+    revision: Option<u64>,
+    /// The same, for those who know the flag from `get` and `scan`
+    #[arg(long = "rev", value_name = "REVISION", hide = true, conflicts_with = "revision", value_parser = text::revision)]
+    by_flag: Option<u64>,
 }
 
 pub(super) async fn run(args: &CompactArgs, context: &Context) -> Result<Exit, CliError> {
-    let answer = context.client.compact(Revision(args.revision)).await?;
+    let revision = args.revision.or(args.by_flag).unwrap_or_default(); // One of them is required.
+    let answer = context.client.compact(Revision(revision)).await?;
     if context.output.is_json() {
-        context.output.json(&text::answered(&answer.meta, json!({"compact_revision": args.revision})))?;
+        context.output.json(&text::answered(&answer.meta, json!({"compact_revision": revision})))?;
     } else {
-        context.output.line(text::ok(&answer.meta, &format!("compacted to {}", args.revision)))?;
+        context.output.line(text::ok(&answer.meta, &format!("compacted to {revision}")))?;
     }
     Ok(Exit::Ok)
 }

@@ -36,13 +36,13 @@ pub(super) struct GetArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ReadArgs {
     /// As it was at this revision
-    #[arg(long = "rev", value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long = "rev", value_name = "REVISION", value_parser = text::revision)]
     revision: Option<u64>,
     /// Read what the asked node has, without asking the others: fast, possibly stale
     #[arg(long, conflicts_with = "at_least")]
     local: bool,
     /// Wait until the asked node has applied this revision
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = text::revision)]
     at_least: Option<u64>,
 }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 /// A call that takes longer had better be made again.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// Flags of all commands.
+/// Flags of all commands. [`hide`] leaves them out of the help of those to which they mean nothing.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Global options")]
 pub(super) struct GlobalArgs {
     /// The nodes to ask, separated by commas; unreachable ones are skipped
     #[arg(
         long,
         global = true,
+        help_heading = "Client options",
         env = "KONTIKI_ENDPOINTS",
         value_name = "URLS",
         value_delimiter = ',',
@@ -33,6 +33,7 @@ pub(super) struct GlobalArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Client options",
         env = "KONTIKI_TIMEOUT",
         value_name = "TIME",
         hide_env_values = true,
@@ -51,6 +52,37 @@ pub(super) struct GlobalArgs {
         hide_env_values = true
     )]
     pub output: Option<Format>,
+}
+
+/// The commands that ask no node, or print nothing, each with the flags that mean nothing to it.
+const MEANINGLESS: &[(&[&str], &[&str])] = &[
+    (&["serve"], &["endpoints", "timeout", "output"]),
+    (&["dev"], &["endpoints", "timeout", "output"]),
+    (&["completions"], &["endpoints", "timeout", "output"]),
+    (&["version"], &["endpoints", "timeout"]),
+    (&["verify"], &["endpoints", "timeout"]),
+    (&["config"], &["endpoints", "timeout"]),
+    (&["snapshot", "inspect"], &["endpoints", "timeout"]),
+    (&["bench"], &["timeout"]),
+];
+
+/// Hides the global flags where they mean nothing. They are accepted everywhere all the same: scripts set them once.
+pub(super) fn hide(mut program: clap::Command) -> clap::Command {
+    for (command, flags) in MEANINGLESS {
+        let is_hidden = |flag: &&clap::Arg| flags.contains(&flag.get_id().as_str());
+        let hidden: Vec<_> =
+            program.get_arguments().filter(is_hidden).map(|flag| flag.clone().hide(true)).collect();
+        // A command that has the flag already does not inherit it.
+        program = at(program, command, hidden);
+    }
+    program
+}
+
+fn at(program: clap::Command, command: &[&str], flags: Vec<clap::Arg>) -> clap::Command {
+    match command {
+        [] => program.args(flags),
+        [name, rest @ ..] => program.mut_subcommand(*name, |command| at(command, rest, flags)),
+    }
 }
 
 /// What a command works with.

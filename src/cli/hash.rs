@@ -4,6 +4,7 @@ use crate::address::NodeUrl;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Output, Tone};
+use crate::cli::text;
 use crate::client::{Client, Error, Member, StateHash};
 use crate::types::Revision;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct HashArgs {
     /// Hash up to this revision [default: the newest]
-    #[arg(long = "rev", value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long = "rev", value_name = "REVISION", value_parser = text::revision)]
     revision: Option<u64>,
 }
 

@@ -23,6 +23,7 @@ mod hash;
 mod health;
 mod output;
 mod put;
+mod refusal;
 mod report;
 mod scan;
 mod serve;
@@ -89,11 +90,17 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Completions(completions::CompletionsArgs),
+    /// Print the version, as --version does
+    Version,
+}
+
+fn program() -> clap::Command {
+    global::hide(Program::command())
 }
 
 /// Runs the program with the process's arguments; returns its exit code.
 pub fn main() -> ExitCode {
-    let matches = Program::command().get_matches();
+    let matches = program().get_matches();
     let Program { mut global, command } = match Program::from_arg_matches(&matches) {
         Ok(program) => program,
         Err(error) => error.exit(),
@@ -113,7 +120,8 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => serve::run(&command),
         Command::Config(command) => config::run(&command, &output),
         Command::Verify(args) => verify::run(&args, &output),
-        Command::Completions(args) => completions::run(&args, &mut Program::command(), &output),
+        Command::Completions(args) => completions::run(&args, &mut program(), &output),
+        Command::Version => output.line(program().render_version().trim_end()).map(|()| Exit::Ok),
         Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
         command => global.context(output).and_then(|context| on_runtime(command, &context)),
     };
@@ -154,6 +162,7 @@ async fn ask(command: Command, context: &Context) -> Result<Exit, CliError> {
         | Command::Verify(_)
         | Command::Config(_)
         | Command::Completions(_)
+        | Command::Version
         | Command::Snapshot(snapshot::SnapshotCommand::Inspect(_)) => {
             unreachable!("main has run these, without a client")
         }
@@ -166,14 +175,52 @@ mod tests {
 
     #[test]
     fn the_flags_of_all_commands_are_consistent() {
-        Program::command().debug_assert();
+        program().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_show_only_where_they_mean_something_and_are_taken_everywhere() {
+        let mut program = program();
+        program.build();
+        let help = |command: &[&str]| {
+            let find =
+                |program: &mut clap::Command, name: &&str| program.find_subcommand_mut(name).unwrap().clone();
+            let mut found =
+                command.iter().fold(program.clone(), |mut program, name| find(&mut program, name));
+            found.render_long_help().to_string()
+        };
+        for command in [&["get"][..], &["status"], &["snapshot", "save"], &["txn"]] {
+            let help = help(command);
+            assert!(
+                help.contains("Client options:") && help.contains("--timeout") && help.contains("--output")
+            );
+        }
+        for command in [
+            &["serve"][..],
+            &["dev"],
+            &["completions"],
+            &["verify"],
+            &["config", "show"],
+            &["snapshot", "inspect"],
+        ] {
+            let help = help(command);
+            assert!(!help.contains("--endpoints") && !help.contains("--timeout "), "{command:?}: {help}");
+        }
+        assert!(help(&["verify"]).contains("--output"));
+        for arguments in
+            [["kontiki", "--timeout", "3s", "verify", "f"], ["kontiki", "verify", "f", "--timeout", "3s"]]
+        {
+            let matches = super::program().try_get_matches_from(arguments).unwrap();
+            let Program { global, .. } = Program::from_arg_matches(&matches).unwrap();
+            assert_eq!(global.timeout, std::time::Duration::from_secs(3));
+        }
     }
 
     #[test]
     fn every_command_shows_examples_in_its_help() {
-        let mut program = Program::command();
+        let mut program = program();
         program.build();
-        let own = ["dev", "bench", "serve", "config", "completions", "snapshot", "help"];
+        let own = ["dev", "bench", "serve", "config", "completions", "snapshot", "version", "help"];
         for command in program.get_subcommands_mut().filter(|command| !own.contains(&command.get_name())) {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:"), "{}", command.get_name());

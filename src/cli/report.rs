@@ -3,6 +3,7 @@
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
+use crate::cli::refusal;
 use crate::cli::text;
 use crate::client::{Error, Failure, Outcome, Reason, ServerError};
 use crate::reason::FailureKind;
@@ -25,7 +26,7 @@ fn words(error: &CliError) -> String {
     let CliError::Client(error) = error else {
         return format!("error: {error}");
     };
-    let mut lines = vec![format!("error: {error}")];
+    let mut lines = vec![format!("error: {}", headline(error))];
     for (node, failure) in &error.unreachable {
         lines.push(format!("       also at {node} ({}): {failure}", failure.layer().as_str()));
     }
@@ -59,9 +60,24 @@ fn in_words(action: &str, outcome: Outcome) -> &'static str {
     }
 }
 
+/// The error in one line: what failed, where, in which layer, and why.
+fn headline(error: &Error) -> String {
+    match (error.server_error(), &error.endpoint) {
+        (Some(refused), Some(endpoint)) => {
+            let (action, layer) = (error.action, error.layer().as_str());
+            format!("{action} failed at {endpoint} ({layer}): {}", refusal::in_words(action, refused))
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// As JSON, one object.
 fn json(error: &CliError) -> Value {
-    let mut object = json!({"message": error.to_string(), "exit_code": error.exit() as u8});
+    let message = match error {
+        CliError::Client(error) => headline(error),
+        error => error.to_string(),
+    };
+    let mut object = json!({"message": message, "exit_code": error.exit() as u8});
     if let CliError::Client(error) = error {
         let (cause, next) = advice(error);
         object["action"] = error.action.into();
@@ -168,6 +184,7 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
         }
         Reason::TransferTargetAway => ("", "kontiki status, then another node"),
+        Reason::TransferInProgress => ("", "kontiki status   (ROLE), then again if need be"),
         Reason::TransferTimedOut => {
             ("the other node is slow, behind, or cut off from the leader", "kontiki status   (ROLE, BEHIND)")
         }

@@ -26,6 +26,16 @@ pub(super) fn unhex(text: &str) -> Option<Bytes> {
     hex::decode(text).ok().map(Bytes::from)
 }
 
+/// The revision that an argument means.
+pub(super) fn revision(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => {
+            Err("a revision is a whole number from 1 on; `kontiki status` shows the newest".to_owned())
+        }
+        Ok(revision) => Ok(revision),
+    }
+}
+
 /// All of standard input.
 pub(super) fn standard_input() -> Result<Bytes, CliError> {
     let mut input = Vec::new();
@@ -40,14 +50,15 @@ pub(super) fn standard_input() -> Result<Bytes, CliError> {
     Ok(input.into())
 }
 
-/// Bytes on one line, such that they cannot upset a terminal: text as it is, everything else escaped.
+/// Bytes on one line, such that they cannot upset a terminal: text as it is, everything else escaped. Between quotes
+/// the grammar of `txn` reads it back.
 pub(super) fn shown(bytes: &[u8], as_hex: bool) -> String {
     let mut line = Vec::new();
     show(&mut line, bytes, as_hex);
     String::from_utf8(line).expect("what is shown is text")
 }
 
-/// The same, appended to a line: a scan shows millions.
+/// As [`shown`], appended to a line: a scan shows millions.
 pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
     if as_hex {
         return line.extend_from_slice(hex::encode(bytes).as_bytes());
@@ -62,7 +73,7 @@ pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
 }
 
 fn show_text(line: &mut Vec<u8>, mut text: &str) {
-    let is_escaped = |c: char| c == '\\' || c.is_control();
+    let is_escaped = |c: char| matches!(c, '\\' | '"') || c.is_control();
     while let Some(plain) = text.find(is_escaped) {
         let (shown, rest) = text.split_at(plain);
         line.extend_from_slice(shown.as_bytes());
@@ -80,7 +91,7 @@ fn escape(line: &mut Vec<u8>, c: char) {
         '\n' => line.extend_from_slice(br"\n"),
         '\t' => line.extend_from_slice(br"\t"),
         '\\' => line.extend_from_slice(br"\\"),
-        // As the grammar of `txn` reads it back.
+        '"' => line.extend_from_slice(br#"\""#),
         _ => c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| escape_byte(line, byte)),
     }
 }
@@ -225,6 +236,7 @@ mod tests {
         assert_eq!(shown(b"\xe2\x82|\xe2\x82\xac|\xc2\x85|\xf5", false), "\\xe2\\x82|€|\\xc2\\x85|\\xf5");
         assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\x00\\x0f\\x10\\x7f");
         assert_eq!(shown(b"ab", true), "6162");
+        assert_eq!(shown(br#"{"a":1}"#, false), r#"{\"a\":1}"#);
     }
 
     #[test]

@@ -128,7 +128,10 @@ fn read(path: &Path) -> Result<History, CliError> {
         Box::new(File::open(path).map_err(unreadable)?)
     };
     let history = verify::read(BufReader::with_capacity(1 << 16, input)).map_err(|error| match error {
-        Malformed::Line { .. } => CliError::Usage(format!("{}, {error}", name(path))),
+        Malformed::Line { .. } => CliError::Usage(format!(
+            "{}, {error}; kontiki verify --help shows the form of a line",
+            name(path)
+        )),
         Malformed::Io(error) => CliError::Usage(format!("cannot read {}: {error}", name(path))),
     })?;
     if history.is_empty() {

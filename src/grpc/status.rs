@@ -58,9 +58,13 @@ impl From<Fault> for Status {
             metadata.extend(leader.name.clone().map(|name| ("leader_name".into(), name)));
             metadata.extend(leader.url.clone().map(|url| ("leader_url".into(), url)));
         }
+        if let Some(field) = &field {
+            metadata.insert("field".into(), shortened(field, FACT_BYTES_MAX).into_owned());
+        }
         let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
         if let Some(field) = field {
-            details.add_bad_request_violation(shortened(&field, FACT_BYTES_MAX), message.clone());
+            let field = shortened(&field, FACT_BYTES_MAX);
+            details.add_bad_request_violation(field, message.clone());
         }
         if retry.is_some() {
             details.set_retry_info(retry);
@@ -159,6 +163,7 @@ mod tests {
         assert_eq!(bad.field_violations[0].field, "success[3].put.key");
         let info = status.get_details_error_info().unwrap();
         assert_eq!((&*info.metadata["limit"], &*info.metadata["actual"]), ("8", "9"));
+        assert_eq!(info.metadata["field"], "success[3].put.key");
         assert_eq!(outcome_of(&status), Some(Outcome::NotApplied));
     }
 

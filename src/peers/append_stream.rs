@@ -4,6 +4,8 @@
 //! the connection has room for it, so that messages wait in the [lane](crate::peers::lane), where heartbeats
 //! overtake.
 
+use crate::peers::callers::{Caller, RunsTwice};
+use crate::peers::identity::Acquaintance;
 use crate::peers::lane::LaneReceiver;
 use crate::peers::link::{InboundOpen, Link};
 use crate::peers::links::Links;
@@ -12,6 +14,7 @@ use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use futures_util::Stream;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -95,6 +98,7 @@ impl Stream for Replies {
 pub async fn serve(
     links: &Links,
     mut requests: Streaming<pb::AppendEntriesRequest>,
+    from: Option<SocketAddr>,
 ) -> Result<Replies, Status> {
     links.events()?;
     let first = tokio::time::timeout(links.settings().handshake_timeout, requests.message());
@@ -103,12 +107,36 @@ pub async fn serve(
     let Some(link) = links.get(peer.node) else {
         return Err(no_such_member().into());
     };
+    let from = place(&peer, from);
+    let InboundOpen { number, lane, replaced } = link
+        .open_inbound(Caller { process: peer.process, from: from.clone() })
+        .map_err(|twice| refuse_twin(&link, &from, &twice))?;
     link.heard_from(&peer);
     link.opened();
-    let InboundOpen { number, lane, replaced } = link.open_inbound();
     let (end, ended) = oneshot::channel();
     tokio::spawn(read(links.clone(), link.clone(), number, requests, replaced, end));
     Ok(Replies { hello: Some(links.admission().own().sender(peer.node)), lane, end: ended, ended: false })
+}
+
+/// Where the peer called from, and where it says that it listens.
+fn place(peer: &Acquaintance, from: Option<SocketAddr>) -> String {
+    let url = peer.peer_urls.first().map_or("no URL", String::as_str);
+    match from {
+        Some(from) => format!("{url} (from {})", from.ip()),
+        None => url.to_owned(),
+    }
+}
+
+fn refuse_twin(link: &Link, from: &str, RunsTwice { other, is_news }: &RunsTwice) -> PeerRefusal {
+    let text = format!(
+        "{:?} runs twice, at {from} and at {other}, on copies of one data directory. Stop one of the two: together they \
+         can vote twice and lose acknowledged writes",
+        link.name
+    );
+    if *is_news {
+        tracing::warn!(peer = link.name, "{text}");
+    }
+    PeerRefusal::new(RefusalKind::MemberTwice, text)
 }
 
 fn hello(first: Option<pb::AppendEntriesRequest>) -> Option<pb::Sender> {

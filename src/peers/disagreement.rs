@@ -1,7 +1,6 @@
 //! What two nodes disagree about that do not belong together, in words.
 
 use crate::member::Member;
-use crate::peers::identity::Identity;
 use crate::proto::raft as pb;
 use crate::raft::MEMBERS_MAX;
 use crate::settings::SharedSettings;
@@ -12,9 +11,9 @@ const SETTINGS_MAX: usize = 32;
 /// The longest name of a setting, in bytes.
 const SETTING_NAME_MAX: usize = 64;
 
-/// How the founders that `name` lists differ from those of `own`'s cluster. `None`: it does not say, or not in a form
-/// that could be repeated.
-pub fn about_founders(name: &str, listed: &[String], own: &Identity) -> Option<String> {
+/// How the founders that `peer` lists differ from `founders`, those of `name`'s cluster. `None`: it does not say, or not
+/// in a form that could be repeated.
+pub fn about_founders(peer: &str, listed: &[String], name: &str, founders: &[String]) -> Option<String> {
     let is_name = |name: &String| !name.is_empty() && Member::named(NodeId(1), name).check().is_ok();
     if listed.is_empty() || listed.len() > MEMBERS_MAX || !listed.iter().all(is_name) {
         return None;
@@ -25,24 +24,20 @@ pub fn about_founders(name: &str, listed: &[String], own: &Identity) -> Option<S
         (!names.is_empty()).then(|| format!("only {who:?} lists {}", names.join(", ")))
     };
     let differences: Vec<String> =
-        [only(name, listed, &own.founders), only(&own.name, &own.founders, listed)]
-            .into_iter()
-            .flatten()
-            .collect();
+        [only(peer, listed, founders), only(name, founders, listed)].into_iter().flatten().collect();
     let (differ, setting) = match differences.is_empty() {
         true => ("they name the same members, but not the same token".to_owned(), "--cluster-token"),
         false => (differences.join(", and "), "--initial-cluster"),
     };
     Some(format!(
-        "{name:?} and {:?} disagree about the founding of the cluster: {differ}. Make {setting} the same on all nodes, \
-         and start those again that were wrong",
-        own.name
+        "{peer:?} and {name:?} disagree about the founding of the cluster: {differ}. Make {setting} the same on all \
+         nodes, and start those again that were wrong"
     ))
 }
 
 /// Which of the settings that all members must share differ.
-pub fn about_settings(sender: &pb::Sender, own: &Identity) -> String {
-    let (peer, name, theirs) = (&sender.name, &own.name, &sender.shared_settings);
+pub fn about_settings(sender: &pb::Sender, name: &str, own: &SharedSettings) -> String {
+    let (peer, theirs) = (&sender.name, &sender.shared_settings);
     let value_of =
         |setting: &str| theirs.iter().find(|theirs| theirs.name == setting).map(|theirs| theirs.value);
     let differs = |(setting, value): &(&str, u64)| match value_of(setting) {
@@ -51,13 +46,12 @@ pub fn about_settings(sender: &pb::Sender, own: &Identity) -> String {
         None => Some(format!("{setting} is {value} at {name:?} and not known to {peer:?}")),
     };
     let is_new = |theirs: &&pb::SharedSetting| {
-        theirs.name.len() <= SETTING_NAME_MAX
-            && own.settings.0.iter().all(|(setting, _)| theirs.name != *setting)
+        theirs.name.len() <= SETTING_NAME_MAX && own.0.iter().all(|(setting, _)| theirs.name != *setting)
     };
     let new = theirs.iter().take(SETTINGS_MAX).filter(is_new).map(|theirs| {
         format!("{} is {} at {peer:?} and not known to {name:?}", theirs.name.escape_debug(), theirs.value)
     });
-    let differences: Vec<String> = own.settings.0.iter().filter_map(differs).chain(new).collect();
+    let differences: Vec<String> = own.0.iter().filter_map(differs).chain(new).collect();
     match differences.is_empty() || theirs.is_empty() {
         true => format!(
             "{peer:?} and {name:?} differ in settings that all members must share, and {peer:?} does not say in which"

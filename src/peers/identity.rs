@@ -28,6 +28,8 @@ pub struct Identity {
     pub cluster: ClusterId,
     pub node: NodeId,
     pub directory: DirectoryId,
+    /// A random number for this run of the program; 0: none.
+    pub process: u64,
     pub name: String,
     /// Where its peers reach it.
     pub peer_urls: Vec<String>,
@@ -53,6 +55,7 @@ impl Identity {
             name: self.name.clone(),
             cluster_version: self.supports.get(),
             peer_urls: self.peer_urls.clone(),
+            process_id: self.process,
             shared_settings: disagreement::settings_to_wire(&self.settings),
         }
     }
@@ -88,6 +91,8 @@ pub enum RememberError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acquaintance {
     pub node: NodeId,
+    /// Its run of the program.
+    pub process: u64,
     /// Its own peer URLs.
     pub peer_urls: Vec<String>,
     /// The newest cluster version that its program knows.
@@ -153,8 +158,10 @@ impl Admission {
         let pb::IntroduceRequest { sender, founders } = request;
         let name = sender.as_ref().map(|sender| sender.name.clone()).unwrap_or_default();
         self.admit(sender).await.map_err(|refusal| match refusal.kind {
-            RefusalKind::WrongCluster => disagreement::about_founders(&name, &founders, &self.own)
-                .map_or(refusal, |text| PeerRefusal::new(RefusalKind::WrongCluster, text)),
+            RefusalKind::WrongCluster => {
+                disagreement::about_founders(&name, &founders, &self.own.name, &self.own.founders)
+                    .map_or(refusal, |text| PeerRefusal::new(RefusalKind::WrongCluster, text))
+            }
             _ => refusal,
         })
     }
@@ -170,7 +177,7 @@ impl Admission {
         let node = NodeId(sender.node_id);
         self.confirm(node, DirectoryId(sender.directory_id), &sender.name).await?;
         let supports = ClusterVersion(sender.cluster_version);
-        Ok(Acquaintance { node, peer_urls: sender.peer_urls, supports })
+        Ok(Acquaintance { node, process: sender.process_id, peer_urls: sender.peer_urls, supports })
     }
 
     /// Checks who answered a call to `expected`.
@@ -233,7 +240,7 @@ impl Admission {
             );
         }
         if sender.settings_fingerprint != settings.fingerprint() {
-            return refuse(RefusalKind::SettingsDiffer, disagreement::about_settings(sender, &self.own));
+            return refuse(RefusalKind::SettingsDiffer, disagreement::about_settings(sender, name, settings));
         }
         let required = self.required.load(Ordering::Relaxed);
         if sender.cluster_version < required {

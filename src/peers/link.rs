@@ -1,6 +1,7 @@
 //! Everything this node holds about one peer: its connections and what is queued for it.
 
 use crate::machine::ClusterVersion;
+use crate::peers::callers::{Caller, Callers, RunsTwice};
 use crate::peers::identity::Acquaintance;
 use crate::peers::lane::{LaneReceiver, LaneSender, lane};
 use crate::peers::questions::Questions;
@@ -41,8 +42,8 @@ pub struct Link {
     requests: ArcSwapOption<LaneSender>,
     /// The peer's newest append stream to us: its answers.
     replies: ArcSwapOption<InboundStream>,
-    /// Numbers the peer's append streams. Held only while one replaces another.
-    newest_inbound: Mutex<u64>,
+    /// The peer's append streams to us. Held only while one replaces another.
+    inbound: Mutex<Inbound>,
     /// Whether the node at the peer's address was checked to be the peer since the last loss.
     acquainted: AtomicBool,
     /// Whether a loss was reported since a stream was last opened.
@@ -54,6 +55,13 @@ pub struct Link {
     /// Becomes true when the peer is no longer a member.
     removed: watch::Sender<bool>,
     queue: (usize, usize),
+}
+
+/// The append streams of the peer, one after the other.
+#[derive(Default)]
+struct Inbound {
+    newest: u64,
+    callers: Callers,
 }
 
 struct InboundStream {
@@ -86,7 +94,7 @@ impl Link {
             reads: ReadIndexLine::default(),
             requests: ArcSwapOption::empty(),
             replies: ArcSwapOption::empty(),
-            newest_inbound: Mutex::new(0),
+            inbound: Mutex::default(),
             acquainted: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             supports: AtomicU32::new(0),
@@ -123,21 +131,23 @@ impl Link {
         self.requests.store(None);
     }
 
-    /// Notes a new append stream of the peer, which replaces an older one.
-    pub fn open_inbound(&self) -> InboundOpen {
+    /// Notes a new append stream of the peer, which replaces an older one; unless the peer runs twice.
+    pub fn open_inbound(&self, caller: Caller) -> Result<InboundOpen, RunsTwice> {
         let (sender, receiver) = lane(self.queue.0, self.queue.1);
         let (guard, replaced) = oneshot::channel();
-        let mut newest = locked(&self.newest_inbound);
-        *newest += 1;
+        let mut inbound = locked(&self.inbound);
+        inbound.callers.opens(caller)?;
+        inbound.newest += 1;
         self.replies.store(Some(Arc::new(InboundStream { lane: sender, _replaced: guard })));
-        InboundOpen { number: *newest, lane: receiver, replaced }
+        Ok(InboundOpen { number: inbound.newest, lane: receiver, replaced })
     }
 
     /// Notes the end of an append stream of the peer. False: it had been replaced.
     pub fn close_inbound(&self, number: u64) -> bool {
-        let newest = locked(&self.newest_inbound);
-        let is_newest = *newest == number;
+        let mut inbound = locked(&self.inbound);
+        let is_newest = inbound.newest == number;
         if is_newest {
+            inbound.callers.ended();
             self.replies.store(None);
         }
         is_newest

@@ -38,6 +38,7 @@
 //! `NOT_READY`.
 
 pub mod append_stream;
+pub mod callers;
 pub mod calls;
 pub mod connection;
 pub mod dialer;

@@ -65,7 +65,8 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<Streaming<pb::AppendEntriesRequest>>,
     ) -> Result<Response<Replies>, Status> {
-        Ok(Response::new(append_stream::serve(&self.links, request.into_inner()).await?))
+        let from = request.remote_addr();
+        Ok(Response::new(append_stream::serve(&self.links, request.into_inner(), from).await?))
     }
 
     async fn install_snapshot(

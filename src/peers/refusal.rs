@@ -22,18 +22,21 @@ pub enum RefusalKind {
     VersionTooOld,
     /// The peer is a member whose data directory was replaced.
     MemberWiped,
+    /// The peer is a member that runs twice, on copies of one data directory.
+    MemberTwice,
     /// Not now: the node is starting, stopping, or cannot store the peer's directory.
     NotReady,
 }
 
 impl RefusalKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::WrongCluster,
         Self::WrongRecipient,
         Self::UnknownMember,
         Self::SettingsDiffer,
         Self::VersionTooOld,
         Self::MemberWiped,
+        Self::MemberTwice,
         Self::NotReady,
     ];
 
@@ -45,6 +48,7 @@ impl RefusalKind {
             Self::SettingsDiffer => "SETTINGS_DIFFER",
             Self::VersionTooOld => "VERSION_TOO_OLD",
             Self::MemberWiped => "MEMBER_WIPED",
+            Self::MemberTwice => "MEMBER_TWICE",
             Self::NotReady => "NOT_READY",
         }
     }

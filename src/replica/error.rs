@@ -63,6 +63,9 @@ pub enum TransferError {
     /// The target is not another voter.
     #[error("{0}")]
     BadTarget(String),
+    /// Nothing was begun: one transfer at a time.
+    #[error("another transfer is under way; it ends within an election timeout")]
+    InProgress,
     /// Nothing was begun: the target is away, or not yet known to have the leader's log.
     #[error(
         "{to} does not follow {leader} (it is down, cut off or just connecting); leadership stays with {leader}"

@@ -112,6 +112,6 @@ fn explain(refused: TransferRefused, to: &str) -> TransferError {
     match refused {
         TransferRefused::NotLeader(leader) => TransferError::NotLeader { leader },
         TransferRefused::NotVoter => TransferError::BadTarget(format!("{to} is not another voter")),
-        TransferRefused::Busy => TransferError::BadTarget("another transfer is under way".into()),
+        TransferRefused::Busy => TransferError::InProgress,
     }
 }

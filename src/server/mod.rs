@@ -238,6 +238,7 @@ fn peers(
         cluster,
         node,
         directory,
+        process: fastrand::u64(1..),
         name: config.name.clone(),
         peer_urls: vec![config.advertise_peer.clone()],
         client_url: config.advertise_client.clone(),

@@ -166,7 +166,9 @@ impl Reader {
 fn in_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let (words, place) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
-    place.split_once("column ").map_or(words.to_owned(), |(_, column)| format!("{words} at column {column}"))
+    let kind = if error.is_syntax() || error.is_eof() { "not JSON: " } else { "" };
+    let column = place.split_once("column ").map(|(_, column)| format!(" at column {column}"));
+    format!("{kind}{words}{}", column.unwrap_or_default())
 }
 
 fn call(function: Function, value: Option<serde_json::Value>) -> Result<Call, String> {

@@ -182,3 +182,23 @@ async fn completions_are_written_for_every_shell() {
         assert!(run.code == 0 && run.out.contains("transfer-leader"), "{shell}");
     }
 }
+
+#[tokio::test]
+async fn the_version_is_a_command_too() {
+    let run = kontiki("", &["version"]).await;
+    assert_eq!((run.code, run.out), (0, kontiki("", &["--version"]).await.out));
+}
+
+#[tokio::test]
+async fn what_is_no_revision_is_refused_in_words() {
+    for arguments in [&["compact", "abc"][..], &["compact", "--rev", "0"], &["get", "k", "--at-least", "0"]] {
+        let run = kontiki("", arguments).await;
+        assert_eq!(run.code, 2);
+        assert!(run.err.contains("a revision is a whole number from 1 on"), "{}", run.err);
+    }
+    let node = Fake::start(vec![]).await;
+    for arguments in [&["compact", "2"][..], &["compact", "--rev", "2"]] {
+        let run = kontiki(&node.url, arguments).await;
+        assert!(run.out.contains("compacted to 2"), "{} {}", run.out, run.err);
+    }
+}

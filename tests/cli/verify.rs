@@ -78,6 +78,9 @@ async fn a_malformed_file_is_two_and_names_the_line() {
     let run = kontiki_with_input(NOWHERE, &["verify", "-"], "\n").await;
     assert_eq!((run.code, run.out.as_str()), (2, ""), "an empty file is not a history");
     assert!(run.err.contains("standard input: there are no operations to check"), "{}", run.err);
+    let run = kontiki_with_input(NOWHERE, &["verify", "-"], "# Kontiki\n").await;
+    let text = "error: standard input, line 1: not JSON: expected value at column 1; kontiki verify --help";
+    assert!(run.code == 2 && run.err.starts_with(text), "{}", run.err);
     let run = kontiki(NOWHERE, &["verify", "/nonexistent/history"]).await;
     assert_eq!(run.code, 2);
     assert!(run.err.starts_with("error: cannot read /nonexistent/history: "), "{}", run.err);

@@ -2,6 +2,7 @@
 
 use crate::peers::node::{Heard, Node, Plan, append, heartbeat};
 use bytes::Bytes;
+use kontiki::peers::{PeerRefusal, RefusalKind};
 use kontiki::proto::raft as pb;
 use kontiki::raft::{Message, Round};
 use kontiki::replica::Transport as _;
@@ -181,4 +182,39 @@ fn a_malformed_message_closes_the_stream() {
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert!(status.message().contains("an append of term 1 behind 5@2"), "{status}");
     assert_eq!(one.listener.count(|heard| matches!(heard, Heard::Message(..))), 0);
+}
+
+/// Two processes on copies of one directory would end each other's streams forever. The one that was replaced is told
+/// why, until the other is gone.
+#[test]
+fn a_peer_that_runs_twice_is_told_so_and_does_not_flap() {
+    let plan = Plan::of(2);
+    let one = Node::started(&plan, 1);
+    let mut client = one.block_on(plan.client(1));
+    let mut open = |process| {
+        let mut sender = plan.identity(2).sender(NodeId(1));
+        sender.process_id = process;
+        sender.peer_urls = vec![format!("http://p{process}:1")];
+        let hello = pb::append_entries_request::Message::Hello(sender);
+        let hello = tokio_stream::iter([pb::AppendEntriesRequest { message: Some(hello) }]);
+        let hello = tokio_stream::StreamExt::chain(hello, tokio_stream::pending());
+        one.block_on(async { client.append_entries(hello).await.map(tonic::Response::into_inner) })
+    };
+    let _first = open(1).unwrap();
+    let second = open(2).unwrap();
+    for _ in 0..3 {
+        let refusal = PeerRefusal::of(&open(1).unwrap_err()).unwrap();
+        assert_eq!(refusal.kind, RefusalKind::MemberTwice);
+        let text = &refusal.text;
+        assert!(
+            text.contains("\"n2\" runs twice, at http://p1:1 (from 127.0.0.1) and at http://p2:1"),
+            "{text}"
+        );
+    }
+    drop(second);
+    let started = Instant::now();
+    while open(1).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(15), "the other is gone");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

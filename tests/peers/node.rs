@@ -310,6 +310,7 @@ impl Plan {
             cluster: self.cluster,
             node: NodeId(node),
             directory: DirectoryId(self.directories[&node]),
+            process: 0,
             name: format!("n{node}"),
             peer_urls: vec![self.url(node)],
             client_url: format!("http://clients-of-n{node}"),

@@ -48,6 +48,7 @@ fn identity(node: NodeId) -> Identity {
         cluster: CLUSTER,
         node,
         directory: directory(node),
+        process: 0,
         name: format!("n{node}"),
         peer_urls: Vec::new(),
         client_url: format!("http://n{node}:2379"),

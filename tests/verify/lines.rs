@@ -93,7 +93,7 @@ fn what_has_no_second_line_is_unknown() {
 #[test]
 fn what_makes_no_sense_is_told_with_its_line() {
     let second = |line: &str| why(&format!("{INVOKE}\n{line}\n"));
-    assert!(why("{").starts_with("line 1: EOF while parsing"), "{}", why("{"));
+    assert!(why("{").starts_with("line 1: not JSON: EOF while parsing"), "{}", why("{"));
     assert!(why("\n\n[1]").starts_with("line 3: invalid"), "{}", why("\n\n[1]"));
     assert!(why("\u{0}").starts_with("line 1: "));
     let line = |from: &str, to: &str| why(&INVOKE.replace(from, to));
@@ -105,7 +105,7 @@ fn what_makes_no_sense_is_told_with_its_line() {
     assert!(line(":3", r#":"three""#).starts_with("line 1: invalid type: string"));
     assert!(line(r#""x""#, "7").starts_with("line 1: invalid type: integer `7`"));
     assert!(line("}", r#","key":"y"}"#).starts_with("line 1: duplicate field `key`"));
-    assert!(line("}", "} {}").starts_with("line 1: trailing characters"));
+    assert!(line("}", "} {}").starts_with("line 1: not JSON: trailing characters"));
     let last = line(":10", ":18446744073709551615");
     assert_eq!(last, "line 1: time_ns is 18446744073709551615, which is not a time");
     for number in ["18446744073709551616", "1e300", "[1,{\"a\":-9007199254740992.5}]"] {

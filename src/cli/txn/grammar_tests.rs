@@ -115,6 +115,19 @@ proptest::proptest! {
         let _ = parse(&source);
     }
 
+    /// What `scan` and `txn` show can be put between quotes.
+    #[test]
+    fn what_is_shown_is_read_back(bytes in proptest::collection::vec(proptest::num::u8::ANY, 1..20), text in "\\PC{0,20}") {
+        for bytes in [&bytes[..], text.as_bytes(), b"{\"a\": \"\\n\"}"] {
+            let shown = crate::cli::text::shown(bytes, false);
+            let txn = parse(&format!("put k \"{shown}\"")).unwrap();
+            match &txn.success[..] {
+                [TxnOp::Put(put)] => assert_eq!(put.value, bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     #[test]
     fn nor_does_any_order_of_its_words(
         words in proptest::collection::vec(
