@@ -20,7 +20,7 @@ impl<C: Clock> Router<C> {
             }
             ReadLevel::AtLeast(revision) => {
                 let view = until(&self.clock, call.deadline.at(), self.handle.wait_revision(revision)).await;
-                let late = || self.behind("waiting for `min_revision`").fact("requested_revision", revision);
+                let late = || self.behind("waiting for the revision that the read asks for").fact("requested_revision", revision);
                 Ok(view.ok_or_else(late)??)
             }
         }
