@@ -20,7 +20,8 @@ impl<C: Clock> Router<C> {
             }
             ReadLevel::AtLeast(revision) => {
                 let view = until(&self.clock, call.deadline.at(), self.handle.wait_revision(revision)).await;
-                let late = || self.behind("waiting for the revision that the read asks for").fact("requested_revision", revision);
+                let doing = "waiting for the revision that the read asks for";
+                let late = || self.behind(doing).fact("requested_revision", revision);
                 Ok(view.ok_or_else(late)??)
             }
         }

@@ -21,7 +21,13 @@ pub(super) struct CompactArgs {
     #[arg(value_parser = text::revision, required_unless_present = "by_flag")]
     revision: Option<u64>,
     /// The same, for those who know the flag from `get` and `scan`
-    #[arg(long = "rev", value_name = "REVISION", hide = true, conflicts_with = "revision", value_parser = text::revision)]
+    #[arg(
+        long = "rev",
+        value_name = "REVISION",
+        hide = true,
+        conflicts_with = "revision",
+        value_parser = text::revision
+    )]
     by_flag: Option<u64>,
 }
 

@@ -1,8 +1,8 @@
 //! Which process of a peer may stream to this node.
 //!
-//! A newer stream replaces an older one: the older may be what a process that was killed has left. Two processes on copies
-//! of one data directory would replace each other forever. They show by this: a process that was replaced comes again,
-//! while the one that replaced it is still there.
+//! A newer stream replaces an older one: the older may be what a process that was killed has left. Two processes on
+//! copies of one data directory would replace each other forever. They show by this: a process that was replaced comes
+//! again, while the one that replaced it is still there.
 
 use std::collections::VecDeque;
 

@@ -2,20 +2,23 @@
 
 use crate::member::Member;
 use crate::proto::raft as pb;
-use crate::raft::MEMBERS_MAX;
 use crate::settings::SharedSettings;
 use crate::types::NodeId;
 
-/// The most settings of a peer that are looked at; there are five.
-const SETTINGS_MAX: usize = 32;
+/// The most founders that are compared; no configuration has more. A refusal must fit into a response's trailers.
+const FOUNDERS_MAX: usize = 15;
+/// The most settings that only the peer has and that are named.
+const SETTINGS_MAX: usize = 8;
 /// The longest name of a setting, in bytes.
 const SETTING_NAME_MAX: usize = 64;
 
-/// How the founders that `peer` lists differ from `founders`, those of `name`'s cluster. `None`: it does not say, or not
-/// in a form that could be repeated.
+/// How the founders that `peer` lists differ from `founders`, those of `name`'s cluster. `None`: it does not say, or
+/// not in a form that could be repeated.
 pub fn about_founders(peer: &str, listed: &[String], name: &str, founders: &[String]) -> Option<String> {
-    let is_name = |name: &String| !name.is_empty() && Member::named(NodeId(1), name).check().is_ok();
-    if listed.is_empty() || listed.len() > MEMBERS_MAX || !listed.iter().all(is_name) {
+    let is_name = |name: &String| {
+        !name.is_empty() && !name.contains(char::is_control) && Member::named(NodeId(1), name).check().is_ok()
+    };
+    if listed.is_empty() || listed.len() > FOUNDERS_MAX || !listed.iter().all(is_name) {
         return None;
     }
     let only = |who: &str, these: &[String], those: &[String]| {
@@ -48,13 +51,13 @@ pub fn about_settings(sender: &pb::Sender, name: &str, own: &SharedSettings) -> 
     let is_new = |theirs: &&pb::SharedSetting| {
         theirs.name.len() <= SETTING_NAME_MAX && own.0.iter().all(|(setting, _)| theirs.name != *setting)
     };
-    let new = theirs.iter().take(SETTINGS_MAX).filter(is_new).map(|theirs| {
+    let new = theirs.iter().filter(is_new).take(SETTINGS_MAX).map(|theirs| {
         format!("{} is {} at {peer:?} and not known to {name:?}", theirs.name.escape_debug(), theirs.value)
     });
     let differences: Vec<String> = own.0.iter().filter_map(differs).chain(new).collect();
     match differences.is_empty() || theirs.is_empty() {
         true => format!(
-            "{peer:?} and {name:?} differ in settings that all members must share, and {peer:?} does not say in which"
+            "{peer:?} and {name:?} differ in settings that all members must share; {peer:?} does not say in which"
         ),
         false => format!("all members must share these settings: {}", differences.join(", ")),
     }
