@@ -196,9 +196,12 @@ fn a_peer_that_runs_twice_is_told_so_and_does_not_flap() {
         sender.process_id = process;
         sender.peer_urls = vec![format!("http://p{process}:1")];
         let hello = pb::append_entries_request::Message::Hello(sender);
-        let hello = tokio_stream::iter([pb::AppendEntriesRequest { message: Some(hello) }]);
-        let hello = tokio_stream::StreamExt::chain(hello, tokio_stream::pending());
-        one.block_on(async { client.append_entries(hello).await.map(tonic::Response::into_inner) })
+        // The stream ends with its sender.
+        let (stream, requests) = tokio::sync::mpsc::channel(1);
+        stream.try_send(pb::AppendEntriesRequest { message: Some(hello) }).unwrap();
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        let opened = one.block_on(client.append_entries(requests));
+        opened.map(|replies| (stream, replies.into_inner()))
     };
     let _first = open(1).unwrap();
     let second = open(2).unwrap();
