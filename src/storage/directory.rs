@@ -79,6 +79,8 @@ impl DataDirectory {
         let identity = match IdentityFile::load(&layout.identity())? {
             Some(mut identity) => {
                 identity.check(options)?;
+                // Before anything is built on it: without it, what is in the directory would belong to nobody.
+                fsync::renew_file(&layout.identity())?;
                 identity.found_unless_introduced(options)?;
                 identity
             }
@@ -99,13 +101,23 @@ fn create(root: &Path) -> Result<(), OpenError> {
     // A relative path has no parent to sync.
     let root = &std::path::absolute(root).map_err(StorageError::io("resolve", root))?;
     let there_before = root.ancestors().skip(1).find(|parent| parent.is_dir());
+    let new: Vec<&Path> = root.ancestors().take_while(|dir| !dir.is_dir()).collect();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(root)
         .map_err(StorageError::io("create", root))?;
-    // Syncs the new names, up to the first directory that already existed. Also if nothing is new: an earlier
-    // start may have died after the creation.
+    let synced = sync_ancestors(root, there_before);
+    if synced.is_err() {
+        // So that the next start makes the names anew (fact 14). An error here would hide the first one.
+        let _ = new.iter().try_for_each(fs::remove_dir);
+    }
+    Ok(synced?)
+}
+
+/// Syncs the new names, up to the first directory that already existed. Also if nothing is new: an earlier start may
+/// have died after the creation.
+fn sync_ancestors(root: &Path, there_before: Option<&Path>) -> Result<(), StorageError> {
     for parent in root.ancestors().skip(1) {
         fsync::sync_dir(parent)?;
         if Some(parent) == there_before {

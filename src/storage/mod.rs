@@ -29,6 +29,7 @@
 //! | 11 | (Linux) pages whose fsync failed count as clean: the next process to open the file reads what was lost | the file is synced and dropped from the page cache before it is opened |
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught, so that the original error is reported |
 //! | 13 | its cache counts what was accessed only after 64 accesses in one of its 256 shards: until then pages stay beyond its capacity, hundreds of MiB of them after one pass over all records | a record that was written or scanned is read again a few times |
+//! | 14 | (any program) a name that an fsync of its directory failed to write is seen all the same, and no later fsync writes it: the next process builds upon a file that the next power cut takes | small files are replaced by copies at each start, before anything is built upon them (`fsync.rs`); a segment of the [`journal`] that was never used is renamed; what a creation left is made again |
 //!
 //! # The directory
 //!

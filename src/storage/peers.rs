@@ -7,6 +7,7 @@
 //! has replaced the member properly.
 
 use crate::storage::error::StorageError;
+use crate::storage::fsync;
 use crate::storage::sealed_file;
 use crate::types::{DirectoryId, NodeId};
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ impl PeerDirectories {
                 text.iter().map(|(peer, directory)| parse(path, peer, directory)).collect::<Result<_, _>>()?
             }
         };
+        // What it says is acted upon from now on.
+        fsync::renew_file(path)?;
         Ok(Self { path: path.to_owned(), known })
     }
 

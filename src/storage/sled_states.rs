@@ -11,6 +11,7 @@
 use crate::machine::Table;
 use crate::storage::directory::Layout;
 use crate::storage::error::{OpenError, StageError, StorageError};
+use crate::storage::fsync;
 use crate::storage::generation::Generations;
 use crate::storage::lock::DirectoryLock;
 use crate::storage::sealed_file;
@@ -77,6 +78,8 @@ impl SledStates {
         lock: Arc<DirectoryLock>,
     ) -> Result<Self, OpenError> {
         let Pointer { generation: number, installed } = read_pointer(&layout)?;
+        // Before the state that it named earlier is removed.
+        fsync::renew_file(&layout.current())?;
         let installed = installed.map(|(term, index)| EntryId::new(term, index));
         let path = layout.state(number);
         if !path.join("db").exists() {

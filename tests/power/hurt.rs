@@ -31,6 +31,9 @@ async fn a_node_ends_on_a_failed_fsync_and_does_not_trust_the_cache_afterwards()
             powered.start_all();
             powered.all_answer().await;
         }
+        directory_fsyncs_fail(&mut powered).await;
+        powered.start_all();
+        powered.all_answer().await;
         // What was read and promised since the restart is now asked of the disks alone.
         writers.more(20).await;
         powered.observe().await;
@@ -72,14 +75,26 @@ async fn fsyncs_fail(powered: &mut Powered, who: &[usize]) {
     }
 }
 
+/// Each node starts, and one of the dozen fsyncs of directories that a start makes fails: it must end for that, and
+/// the next start must not believe in the names that it sees.
+async fn directory_fsyncs_fail(powered: &mut Powered) {
+    for place in 0..3 {
+        let before = failed_fsyncs(powered, place);
+        powered.cluster.nodes[place].kill();
+        powered.disks[place].fail_directory_fsync_after(powered.rng.u64(1..=12));
+        powered.cluster.nodes[place].start();
+        assert_ended_for_it(powered, place, before).await;
+    }
+}
+
 fn failed_fsyncs(powered: &Powered, place: usize) -> u64 {
     powered.disks[place].counters().failed_syncs
 }
 
 async fn assert_ended_for_it(powered: &mut Powered, place: usize, failed_before: u64) {
+    let status = powered.cluster.nodes[place].exit().await;
     let failed = failed_fsyncs(powered, place);
     let node = &mut powered.cluster.nodes[place];
-    let status = node.exit().await;
     assert_eq!(failed, failed_before + 1, "{} ended too early: {status}", node.name);
     assert!(!status.success(), "{} ended as if all were well", node.name);
     let said = node.log_tail(8);

@@ -31,7 +31,8 @@ struct Summary {
 struct Trouble {
     loss: Loss,
     fsync: bool,
-    /// Every second process loses an fsync and not its power, below the kernel's page cache.
+    /// Every second process loses an fsync, of a file or of a directory, and not its power, below the kernel's page
+    /// cache.
     failed_fsyncs: bool,
 }
 
@@ -176,6 +177,9 @@ enum Moment {
     /// Not at all: this many fsyncs after the start, one fails.
     FailedFsyncAfterStart(u64),
     FailedFsyncAfterOpen(u64),
+    /// The same for the fsyncs of directories.
+    FailedDirectoryFsyncAfterStart(u64),
+    FailedDirectoryFsyncAfterOpen(u64),
 }
 
 impl Moment {
@@ -183,8 +187,13 @@ impl Moment {
     fn random(rng: &mut Rng, failed_fsync: bool) -> Self {
         let operations = 2_f64.powf(rng.f64() * 11.0) as u64;
         match rng.u8(..8) {
-            0..=1 if failed_fsync => Self::FailedFsyncAfterStart(operations / 64 + 1),
-            _ if failed_fsync => Self::FailedFsyncAfterOpen(operations / 8 + 1),
+            kind if failed_fsync => match kind {
+                0 => Self::FailedFsyncAfterStart(operations / 64 + 1),
+                // A start syncs directories about a dozen times; later that is done now and then.
+                1 | 2 => Self::FailedDirectoryFsyncAfterStart(rng.u64(1..=24)),
+                3 => Self::FailedDirectoryFsyncAfterOpen(rng.u64(1..=6)),
+                _ => Self::FailedFsyncAfterOpen(operations / 8 + 1),
+            },
             0..=1 => Self::AfterStart(operations / 4 + 1),
             2 => Self::Killed(rng.u64(..300)),
             _ => Self::AfterOpen(operations),
@@ -197,7 +206,12 @@ fn until_cut(disk: &Disk, moment: Moment, loss: Loss, task: &Task) -> Result<(),
     match moment {
         Moment::AfterStart(operations) => disk.cut_after(operations, loss),
         Moment::FailedFsyncAfterStart(fsyncs) => disk.fail_fsync_after(fsyncs),
-        Moment::AfterOpen(_) | Moment::Never | Moment::Killed(_) | Moment::FailedFsyncAfterOpen(_) => {}
+        Moment::FailedDirectoryFsyncAfterStart(fsyncs) => disk.fail_directory_fsync_after(fsyncs),
+        Moment::AfterOpen(_)
+        | Moment::Never
+        | Moment::Killed(_)
+        | Moment::FailedFsyncAfterOpen(_)
+        | Moment::FailedDirectoryFsyncAfterOpen(_) => {}
     }
     let failed_fsyncs = disk.counters().failed_syncs;
     let mut worker = worker::start(task);
@@ -237,6 +251,7 @@ fn watch(
             match moment {
                 Moment::AfterOpen(operations) => disk.cut_after(operations, loss),
                 Moment::FailedFsyncAfterOpen(fsyncs) => disk.fail_fsync_after(fsyncs),
+                Moment::FailedDirectoryFsyncAfterOpen(fsyncs) => disk.fail_directory_fsync_after(fsyncs),
                 _ => {}
             }
         }

@@ -31,7 +31,7 @@ impl DiskFiles {
         fsync::sync_dir(dir.parent().unwrap_or_else(|| Path::new(".")))?;
         let path = dir.join("witness");
         let noted = Witness::read(&path);
-        let witness = if is_synced { Some(Witness::open(&path)?) } else { None };
+        let witness = if is_synced { Some(Witness::open(&path, noted)?) } else { None };
         Ok(Self { dir: dir.to_owned(), noted, witness, _lock: lock })
     }
 
@@ -72,6 +72,12 @@ impl JournalFiles for DiskFiles {
     fn publish(&self, number: u32) -> Result<(), StorageError> {
         let path = self.segment(number);
         fs::rename(self.dir.join(DRAFT), &path).map_err(StorageError::io("rename to", &path))
+    }
+
+    fn rename_anew(&self, number: u32) -> Result<(), StorageError> {
+        let (path, draft) = (self.segment(number), self.dir.join(DRAFT));
+        fs::rename(&path, &draft).map_err(StorageError::io("rename", &path))?;
+        self.publish(number)
     }
 
     fn sync_names(&self) -> Result<(), StorageError> {

@@ -14,6 +14,10 @@ pub trait JournalFiles: Send + Sync {
     /// Renames the draft to a segment.
     fn publish(&self, number: u32) -> Result<(), StorageError>;
 
+    /// Turns the last segment, which is blank, into a draft and back. Only that makes a name durable that is seen though
+    /// an fsync of the directory failed to write it; a crash in between leaves one blank segment less.
+    fn rename_anew(&self, number: u32) -> Result<(), StorageError>;
+
     /// Makes the names durable.
     fn sync_names(&self) -> Result<(), StorageError>;
 

@@ -32,8 +32,6 @@ pub fn recover(
     fresh_secret: u64,
     stored: u64,
 ) -> Result<Recovered, StorageError> {
-    // Including the name of a segment that was created just before a crash.
-    files.sync_names()?;
     let mut open = BTreeMap::new();
     let mut images = Vec::new();
     for (expected, number) in (0..).zip(files.list()?) {
@@ -46,6 +44,7 @@ pub fn recover(
     }
     let contents = judge::judge(&images, cluster, stored, files.noted())
         .map_err(|damage| damaged(&*files, damage.place, damage.reason))?;
+    make_names_durable(&*files, images.last().map(|image| image.number), &contents.idle)?;
     let groups = read_groups(&*files, &contents)?;
     blot_out(&open, &contents)?;
     let count = u32::try_from(open.len()).expect("segments are few");
@@ -72,6 +71,19 @@ pub fn recover(
         cut: 0,
     };
     Ok(Recovered { journal, groups })
+}
+
+/// A process writes to a segment only once its name is durable. So the only name in doubt is that of a segment that was
+/// added and not used yet: the last one, made just before a crash or a failed sync.
+fn make_names_durable(
+    files: &dyn JournalFiles,
+    last: Option<u32>,
+    blank: &[u32],
+) -> Result<(), StorageError> {
+    if let Some(last) = last.filter(|last| blank.contains(last)) {
+        files.rename_anew(last)?;
+    }
+    files.sync_names()
 }
 
 fn read_groups(

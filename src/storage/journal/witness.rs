@@ -26,11 +26,9 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// Opens or creates the file (durably, so that its length never changes later).
-    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
-        if !path.exists() {
-            fsync::replace_file(path, &encode(0))?;
-        }
+    /// Makes the file anew with what it said (durably, so that neither its length nor its name changes later).
+    pub(crate) fn open(path: &Path, noted: u64) -> Result<Self, StorageError> {
+        fsync::replace_file(path, &encode(noted))?;
         let file = File::options().write(true).open(path).map_err(StorageError::io("open", path))?;
         Ok(Self { file, path: path.to_owned() })
     }

@@ -18,6 +18,9 @@
 //!
 //! *A failed fsync* ([`Disk::fail_next_fsync`]) does what Linux does: it says `EIO` once to every handle that
 //! is open, the data is still read back, counts as clean, and is gone at the next cut; the next fsync succeeds.
+//! That of a *directory* ([`Disk::fail_directory_fsync_after`]) does the same to names: the changes since its last
+//! fsync are seen, no later fsync writes them, and the next cut takes them back. Only another change of the same
+//! name makes it durable. (Worse than real disks, which write whole blocks of names.)
 //!
 //! No page cache of the kernel is in between (`FOPEN_DIRECT_IO`, no attribute or name is cached), so the order of
 //! operations is the order of the system calls. What survives is drawn from a seed: equal operations, equal cuts.
@@ -159,6 +162,12 @@ impl Disk {
     /// The same for the `fsyncs`th fsync from now on.
     pub fn fail_fsync_after(&self, fsyncs: u64) {
         self.shared.state().faults.fail_fsync = Some(fsyncs.max(1));
+    }
+
+    /// The `fsyncs`th fsync of a directory from now on fails, and the changes of names that it should have made durable
+    /// are lost.
+    pub fn fail_directory_fsync_after(&self, fsyncs: u64) {
+        self.shared.state().faults.fail_directory_fsync = Some(fsyncs.max(1));
     }
 
     /// Leaves this many bytes free; more are refused with `ENOSPC`. `None`: there is room again.

@@ -20,7 +20,12 @@ pub struct Names {
 pub enum NameChange {
     Set(OsString, u64),
     Remove(OsString),
-    Rename(OsString, OsString),
+    /// It writes the new name anew, whether the old one was ever on the disk or not.
+    Rename {
+        from: OsString,
+        to: OsString,
+        file: u64,
+    },
 }
 
 impl Names {
@@ -37,10 +42,16 @@ impl Names {
         self.pending.push((sequence, change));
     }
 
-    /// An fsync of the directory.
+    /// An fsync of the directory. What an earlier, failed one took is not written by it.
     pub fn sync(&mut self) {
+        for (_, change) in self.pending.drain(..) {
+            apply(&mut self.durable, &change);
+        }
+    }
+
+    /// An fsync that fails: the changes are seen still, and no later one writes them.
+    pub fn fail_sync(&mut self) {
         self.pending.clear();
-        self.durable.clone_from(&self.live);
     }
 
     /// The places of the changes that are not synced.
@@ -51,8 +62,8 @@ impl Names {
     /// All files that a name may still stand for, now or after a cut.
     pub fn referenced(&self) -> impl Iterator<Item = u64> {
         let set = self.pending.iter().filter_map(|(_, change)| match change {
-            NameChange::Set(_, file) => Some(*file),
-            _ => None,
+            NameChange::Set(_, file) | NameChange::Rename { file, .. } => Some(*file),
+            NameChange::Remove(_) => None,
         });
         self.live.values().chain(self.durable.values()).copied().chain(set)
     }
@@ -77,10 +88,9 @@ fn apply(entries: &mut Entries, change: &NameChange) {
     match change {
         NameChange::Set(name, file) => drop(entries.insert(name.clone(), *file)),
         NameChange::Remove(name) => drop(entries.remove(name)),
-        NameChange::Rename(from, to) => {
-            if let Some(file) = entries.remove(from) {
-                entries.insert(to.clone(), file);
-            }
+        NameChange::Rename { from, to, file } => {
+            entries.remove(from);
+            entries.insert(to.clone(), *file);
         }
     }
 }

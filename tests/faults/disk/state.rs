@@ -43,6 +43,7 @@ pub struct Counters {
     pub cuts: u64,
     /// Cuts that found something unsynced.
     pub cuts_with_loss: u64,
+    /// Of files and of directories.
     pub failed_syncs: u64,
     pub refused_for_room: u64,
     /// Writes and syncs that took longer because the disk was slow.
@@ -56,6 +57,8 @@ pub struct Counters {
 pub struct Faults {
     /// Which fsync of a file from now on fails.
     pub fail_fsync: Option<u64>,
+    /// Which fsync of a directory from now on fails.
+    pub fail_directory_fsync: Option<u64>,
     pub hang_fsyncs: bool,
     pub delay: Duration,
     pub capacity: Option<u64>,
@@ -301,13 +304,13 @@ impl State {
     }
 
     pub fn rename(&mut self, parent: u64, from: &OsStr, to: &OsStr) -> Outcome<()> {
-        self.lookup(parent, from)?;
+        let file = self.lookup(parent, from)?;
         if let Ok(target) = self.lookup(parent, to)
             && self.names(target).is_ok_and(|names| !names.live().is_empty())
         {
             return Err(Errno::ENOTEMPTY);
         }
-        self.change(parent, NameChange::Rename(from.to_owned(), to.to_owned()))
+        self.change(parent, NameChange::Rename { from: from.to_owned(), to: to.to_owned(), file })
     }
 
     fn change(&mut self, parent: u64, change: NameChange) -> Outcome<()> {
@@ -384,22 +387,26 @@ impl State {
                 node.failures += 1;
             }
             Kind::File(content) => content.sync(),
+            Kind::Directory(names) if fails => {
+                names.fail_sync();
+                node.failures += 1;
+            }
             Kind::Directory(names) => {
                 names.sync();
                 self.collect();
-                return Ok(());
             }
         }
         self.tell_failures(number, handle)
     }
 
-    /// Counts the fsyncs of files down to the one that is to fail.
+    /// Counts the fsyncs of files, or of directories, down to the one that is to fail.
     fn fails_now(&mut self, number: u64) -> Outcome<bool> {
-        if self.names(number).is_ok() {
-            return Ok(false);
-        }
-        let left = self.faults.fail_fsync.map(|left| left.saturating_sub(1));
-        self.faults.fail_fsync = left.filter(|left| *left > 0);
+        let counter = match self.names(number) {
+            Ok(_) => &mut self.faults.fail_directory_fsync,
+            Err(_) => &mut self.faults.fail_fsync,
+        };
+        let left = counter.map(|left| left.saturating_sub(1));
+        *counter = left.filter(|left| *left > 0);
         self.counters.failed_syncs += u64::from(left == Some(0));
         Ok(left == Some(0))
     }

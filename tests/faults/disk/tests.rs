@@ -144,6 +144,38 @@ fn a_failed_fsync_has_lost_the_data_and_the_next_one_does_not_tell() {
 }
 
 #[test]
+fn a_failed_fsync_of_a_directory_has_lost_the_names_and_the_next_one_does_not_tell() {
+    let Some(disk) = disk(1) else { return };
+    durable_file(&disk, "old", b"old");
+    durable_file(&disk, "replaced.tmp", b"new");
+    File::create_new(disk.join("lost")).unwrap().sync_all().unwrap();
+    fs::remove_file(disk.join("old")).unwrap();
+    fs::rename(disk.join("replaced.tmp"), disk.join("replaced")).unwrap();
+    disk.fail_directory_fsync_after(1);
+    let failed = File::open(disk.path()).and_then(|directory| directory.sync_all());
+    assert_eq!(failed.unwrap_err().raw_os_error(), Some(5));
+    sync_dir(disk.path());
+    assert!(disk.join("lost").exists() && disk.join("replaced").exists() && !disk.join("old").exists());
+    assert_eq!(disk.counters().failed_syncs, 1);
+    cut_and_revive(&disk, Loss::Everything);
+    assert!(!disk.join("lost").exists() && !disk.join("replaced").exists());
+    assert!(disk.join("old").exists() && disk.join("replaced.tmp").exists());
+}
+
+#[test]
+fn a_lost_name_is_durable_once_it_is_written_anew() {
+    let Some(disk) = disk(1) else { return };
+    File::create_new(disk.join("a")).unwrap().sync_all().unwrap();
+    disk.fail_directory_fsync_after(1);
+    File::open(disk.path()).and_then(|directory| directory.sync_all()).unwrap_err();
+    fs::rename(disk.join("a"), disk.join("b")).unwrap();
+    fs::rename(disk.join("b"), disk.join("a")).unwrap();
+    sync_dir(disk.path());
+    cut_and_revive(&disk, Loss::Everything);
+    assert!(disk.join("a").exists());
+}
+
+#[test]
 fn every_open_handle_is_told_once_of_a_failed_fsync() {
     let Some(disk) = disk(1) else { return };
     let file = durable_file(&disk, "a", b"old");

@@ -24,6 +24,8 @@ pub struct SimJournal {
     draft: Option<SectorFile>,
     /// How many segments have a durable name.
     named: usize,
+    /// A failed sync of the directory lost the name of the last segment: no later sync writes it.
+    last_name_lost: bool,
     /// What the witness says, as the process sees it and as the platter has it.
     noted: u64,
     noted_durable: u64,
@@ -45,6 +47,7 @@ impl SimJournal {
             segments: Vec::new(),
             draft: None,
             named: 0,
+            last_name_lost: false,
             noted: 0,
             noted_durable: 0,
             noted_last: 0,
@@ -118,7 +121,9 @@ impl SimJournal {
             Survival::Everything => true,
             _ => device.rng.bool(),
         };
-        for gone in if keeps_names { Vec::new() } else { self.segments.split_off(self.named) } {
+        let kept = if keeps_names && !self.last_name_lost { self.segments.len() } else { self.named };
+        self.last_name_lost = false;
+        for gone in self.segments.split_off(kept.min(self.segments.len())) {
             device.used -= gone.bytes().len() as u64;
             device.count("segment without a name lost");
         }
@@ -311,17 +316,35 @@ impl JournalFiles for SimJournalFiles {
         Ok(())
     }
 
+    fn rename_anew(&self, number: u32) -> Result<(), StorageError> {
+        self.step("rename", |device| device.write(LOG, 0))?;
+        {
+            let mut journal = self.journal();
+            assert_eq!(number as usize + 1, journal.segments.len(), "only the last segment may be renamed");
+            journal.draft = journal.segments.pop();
+            journal.named = journal.named.min(journal.segments.len());
+            if std::mem::take(&mut journal.last_name_lost) {
+                journal.device.lock().count("lost name of a segment written anew");
+            }
+        }
+        self.publish(number)
+    }
+
     fn sync_names(&self) -> Result<(), StorageError> {
-        self.step("fsync", |device| {
+        let synced = self.step("fsync", |device| {
             let course = device.sync(LOG);
             if matches!(course, Course::Fails(_)) {
                 device.count("sync error of a directory");
             }
             course
-        })?;
+        });
         let mut journal = self.journal();
-        journal.named = journal.segments.len();
-        Ok(())
+        if synced.is_err() {
+            journal.last_name_lost |= journal.named < journal.segments.len();
+        } else if !journal.last_name_lost {
+            journal.named = journal.segments.len();
+        }
+        synced
     }
 
     fn discard_draft(&self) {
