@@ -8,6 +8,7 @@
 use crate::api::deadline::LONGEST;
 use crate::api::fault::Fault;
 use crate::api::remote::Responder;
+use crate::peers::answer_queue::{self, AnswerQueue, QueuedAnswers};
 use crate::peers::link::Link;
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
@@ -19,16 +20,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tonic::{Status, Streaming};
-
-/// How many answers may wait for the connection.
-const ANSWERS_WAITING: usize = 256;
 
 /// The stream back: `hello`, then answers in any order.
 pub struct Answers {
     hello: Option<pb::Sender>,
-    answers: mpsc::Receiver<pb::ForwardResponse>,
+    answers: QueuedAnswers,
     /// Resolves when the reading of the questions ended: with a status, if the peer broke a rule.
     end: oneshot::Receiver<Status>,
     ended: bool,
@@ -49,7 +47,7 @@ impl Stream for Answers {
             self.ended = true;
             return Poll::Ready(end.ok().map(Err));
         }
-        Poll::Ready(ready!(self.answers.poll_recv(context)).map(Ok))
+        Poll::Ready(ready!(self.answers.poll(context)).map(Ok))
     }
 }
 
@@ -63,7 +61,7 @@ pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) 
         return Err(no_such_member().into());
     };
     link.heard_from(&peer);
-    let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+    let (answers, waiting) = answer_queue::bounded(links.settings().answer_bytes);
     let (end, ended) = oneshot::channel();
     let work = Work {
         responder,
@@ -117,7 +115,7 @@ async fn read(
 /// The questions of one stream that are being handled.
 struct Work {
     responder: Arc<dyn Responder>,
-    answers: mpsc::Sender<pb::ForwardResponse>,
+    answers: AnswerQueue,
     places: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
@@ -135,13 +133,13 @@ impl Work {
         let (Ok(place), Ok(room)) = (places, room) else {
             let fault = Fault::overloaded("too many requests of that node are in progress on the leader");
             // If a peer does not read its answers, its questions are not read either.
-            let _ = answers.send(forward::answer(id, Err(fault.not_applied()))).await;
+            answers.send(id, Err(fault.not_applied()), false).await;
             return Ok(());
         };
+        let changes_something = asked.changes_something();
         tokio::spawn(async move {
             let answer = work_on(responder, asked, time.min(LONGEST)).await;
-            // Where the peer is gone, nobody listens.
-            let _ = answers.send(forward::answer(id, answer)).await;
+            answers.send(id, answer, changes_something).await;
             drop((place, room));
         });
         Ok(())

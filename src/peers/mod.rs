@@ -37,6 +37,7 @@
 //! [`Peers::start`], `Introduce` is answered and everything else refused with
 //! `NOT_READY`.
 
+pub mod answer_queue;
 pub mod append_stream;
 pub mod callers;
 pub mod calls;

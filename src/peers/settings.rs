@@ -17,6 +17,8 @@ pub struct PeerSettings {
     pub questions: usize,
     /// The most bytes of commands among them.
     pub question_bytes: usize,
+    /// The most bytes of answers to one peer that may wait for the connection; further ones are replaced by a refusal.
+    pub answer_bytes: usize,
     /// The largest message that is accepted from a peer, in bytes. Must exceed the core's largest batch plus
     /// the largest request by far: a message that is refused for its size would be sent again forever.
     pub message_bytes: usize,
@@ -54,6 +56,7 @@ impl Default for PeerSettings {
             queue_bytes: 32 << 20,
             questions: 16_384,
             question_bytes: 64 << 20,
+            answer_bytes: 64 << 20,
             message_bytes: 16 << 20,
             connect_timeout: Duration::from_secs(1),
             keepalive_interval: Duration::from_secs(2),

@@ -33,6 +33,11 @@ impl PeerQuestion {
             _ => 0,
         }
     }
+
+    /// Whether it changes something, so that its outcome matters.
+    pub fn changes_something(&self) -> bool {
+        matches!(self, Self::Leader(question) if question.changes_something())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
