@@ -23,7 +23,7 @@ use sled::IVec;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -125,7 +125,14 @@ impl Drop for SledTable {
 
 impl Records {
     fn make_durable(&self) -> Result<(), StorageError> {
-        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sync(&self.syncing())
+    }
+
+    fn syncing(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sync(&self, _alone: &MutexGuard<'_, ()>) -> Result<(), StorageError> {
         let covered = self.unsynced_bytes.load(Ordering::Relaxed);
         self.db.make_durable()?; // It fails if an earlier one has failed.
         self.unsynced_bytes.fetch_sub(covered, Ordering::Relaxed);
@@ -148,11 +155,21 @@ impl Records {
 
     fn make_room(&self, bytes: usize) -> Result<(), StorageError> {
         let bytes = bytes as u64;
-        if self.unsynced_bytes.load(Ordering::Relaxed) + bytes > UNSYNCED_BYTES_MAX {
-            self.make_durable()?;
+        if !self.has_room(bytes) {
+            self.wait_for_room(bytes)?;
         }
         self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Mostly a sync is under way and makes the room: a second one would double the wait.
+    fn wait_for_room(&self, bytes: u64) -> Result<(), StorageError> {
+        let alone = self.syncing();
+        if self.has_room(bytes) { Ok(()) } else { self.sync(&alone) }
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        self.unsynced_bytes.load(Ordering::Relaxed) + bytes <= UNSYNCED_BYTES_MAX
     }
 
     fn set_value(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
@@ -394,4 +411,46 @@ fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
 
 fn table_error(error: StorageError) -> TableError {
     TableError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::directory::Layout;
+    use crate::storage::generation::Generations;
+    use crate::storage::lock::DirectoryLock;
+    use crate::storage::sled_db::SledSettings;
+    use std::path::Path;
+
+    fn records(dir: &Path) -> Records {
+        let layout = Layout::new(dir);
+        let lock = Arc::new(DirectoryLock::take(dir).unwrap());
+        let generation = Generations::new(layout.clone(), lock).fresh().unwrap();
+        let settings = SledSettings {
+            dir: layout.state(generation.number()),
+            segment_bytes: SEGMENT_BYTES,
+            cache_bytes: 1 << 20,
+            collect_every: None,
+            fsync: false,
+        };
+        let db = SledDb::open(settings).unwrap();
+        Records { db, generation, unsynced_bytes: AtomicU64::new(0), syncing: Mutex::new(()) }
+    }
+
+    #[test]
+    fn who_waited_for_a_sync_that_made_room_does_not_sync_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = records(dir.path());
+        let unsynced = || records.unsynced_bytes.load(Ordering::Relaxed);
+        // What was written during the sync that the writer waited for is unsynced still, and leaves room.
+        records.unsynced_bytes.store(1000, Ordering::Relaxed);
+        records.wait_for_room(100).unwrap();
+        assert_eq!(unsynced(), 1000, "no second sync");
+        records.unsynced_bytes.store(UNSYNCED_BYTES_MAX, Ordering::Relaxed);
+        records.wait_for_room(100).unwrap();
+        assert_eq!(unsynced(), 0, "there was no room after it");
+        records.unsynced_bytes.store(UNSYNCED_BYTES_MAX, Ordering::Relaxed);
+        records.make_room(100).unwrap();
+        assert_eq!(unsynced(), 100);
+    }
 }
