@@ -224,7 +224,7 @@ fn node_json(node: &NodeStatus, commit: u64) -> Value {
         .iter()
         .map(|follower| {
             json!({
-                "id": follower.id.to_string(), "state": follower.state,
+                "id": follower.id.to_string(), "state": follower.state.as_str(),
                 "match_index": follower.match_index, "next_index": follower.next_index,
             })
         })

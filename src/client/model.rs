@@ -408,12 +408,38 @@ pub struct NodeStatus {
 pub struct Follower {
     /// Its id.
     pub id: u64,
-    /// "probe", "replicate" or "snapshot".
-    pub state: String,
+    /// What the leader does for it.
+    pub state: FollowerState,
     /// The last entry known to be durable there.
     pub match_index: u64,
     /// The next entry to send.
     pub next_index: u64,
+}
+
+/// What a leader does for a follower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FollowerState {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// It searches for where the logs agree.
+    Probe,
+    /// It sends the log as fast as it is acknowledged.
+    Replicate,
+    /// It sends a snapshot.
+    Snapshot,
+}
+
+impl FollowerState {
+    /// Its name, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Probe => "probe",
+            Self::Replicate => "replicate",
+            Self::Snapshot => "snapshot",
+        }
+    }
 }
 
 /// Who leads.

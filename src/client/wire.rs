@@ -4,8 +4,8 @@
 use crate::client::call::Called;
 use crate::client::error::{Error, Failure};
 use crate::client::model::{
-    ClusterStatus, Deleted, Follower, KeyValue, Keys, Member, Meta, NodeStatus, Order, Page, ReadLevel,
-    RequestLimits, Role,
+    ClusterStatus, Deleted, Follower, FollowerState, KeyValue, Keys, Member, Meta, NodeStatus, Order, Page,
+    ReadLevel, RequestLimits, Role,
 };
 use crate::client::txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};
 use crate::client::{Delete, Get, Put, Range, ScanOptions};
@@ -325,9 +325,18 @@ fn node_status(node: pb::NodeStatus) -> NodeStatus {
 fn follower(follower: pb::FollowerProgress) -> Follower {
     Follower {
         id: follower.node_id,
-        state: follower.state,
+        state: follower_state(follower.state()),
         match_index: follower.match_index,
         next_index: follower.next_index,
+    }
+}
+
+fn follower_state(state: pb::FollowerState) -> FollowerState {
+    match state {
+        pb::FollowerState::Unspecified => FollowerState::Unknown,
+        pb::FollowerState::Probe => FollowerState::Probe,
+        pb::FollowerState::Replicate => FollowerState::Replicate,
+        pb::FollowerState::Snapshot => FollowerState::Snapshot,
     }
 }
 

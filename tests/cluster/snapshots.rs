@@ -89,7 +89,7 @@ async fn streams_to(cluster: &Cluster, leader: usize, follower: usize) {
             nodes.iter().filter_map(|node| node.member.as_ref()).find(|member| member.name == name)?.node_id;
         let progress =
             nodes.iter().flat_map(|node| &node.followers).find(|progress| progress.node_id == id)?;
-        (progress.state == "snapshot").then_some(())
+        (progress.state() == kontiki::proto::v1::FollowerState::Snapshot).then_some(())
     })
     .await;
 }

@@ -49,17 +49,17 @@ fn node_status(member: Member, status: NodeStatus) -> v1::NodeStatus {
 fn follower(follower: FollowerProgress) -> v1::FollowerProgress {
     v1::FollowerProgress {
         node_id: follower.node.get(),
-        state: state(follower.state).to_owned(),
+        state: state(follower.state).into(),
         match_index: follower.matched.get(),
         next_index: follower.next.get(),
     }
 }
 
-fn state(state: ProgressState) -> &'static str {
+fn state(state: ProgressState) -> v1::FollowerState {
     match state {
-        ProgressState::Probe => "probe",
-        ProgressState::Replicate => "replicate",
-        ProgressState::Snapshot => "snapshot",
+        ProgressState::Probe => v1::FollowerState::Probe,
+        ProgressState::Replicate => v1::FollowerState::Replicate,
+        ProgressState::Snapshot => v1::FollowerState::Snapshot,
     }
 }
 
