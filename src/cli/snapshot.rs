@@ -62,30 +62,13 @@ fn summary(path: &Path) -> Result<Summary, CliError> {
 }
 
 pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, CliError> {
-    if args.file.exists() && !args.force {
-        let message = format!("{} exists; choose another name, or --force", args.file.display());
-        return Err(CliError::Usage(message));
-    }
-    let level = if args.local { ReadLevel::Local } else { ReadLevel::Linearizable };
-    let mut stream = context.client.snapshot(level).await?;
-    // An interrupted snapshot must never look like a whole one.
-    let partial = Partial(PathBuf::from(format!("{}.partial", args.file.display())));
-    let doing = || format!("write {}", args.file.display());
-    let mut file = File::create(&partial.0).map_err(|error| CliError::local(doing(), error))?;
-    let mut bytes = 0_u64;
-    while let Some(data) = stream.next().await? {
-        file.write_all(&data).map_err(|error| CliError::local(doing(), error))?;
-        bytes += data.len() as u64;
-    }
-    file.sync_all().map_err(|error| CliError::local(doing(), error))?;
-    drop(file);
-    if let Err(error) = summary(&partial.0) {
-        let doing = format!("trust what was saved as {}, and removed it", partial.0.display());
-        return Err(CliError::local(doing, error));
-    }
-    rename(&partial.0, &args.file)
-        .map_err(|error| CliError::local(format!("write {}", args.file.display()), error))?;
-    let endpoint = stream.endpoint().to_string();
+    let target = target(&args.file, args.force)?;
+    let saved = tokio::select! {
+        saved = receive(args, context, &target) => saved?,
+        // What is not whole yet goes with it.
+        () = interrupted() => return Err(CliError::local(format!("save {}", args.file.display()), "interrupted")),
+    };
+    let Saved { bytes, endpoint } = saved;
     if context.output.is_json() {
         let file = args.file.display().to_string();
         context.output.json(&json!({"file": file, "bytes": bytes, "endpoint": endpoint}))?;
@@ -96,21 +79,68 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     Ok(Exit::Ok)
 }
 
-/// A file that is not whole yet. Removed when dropped, unless it has been renamed by then.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // On success it is gone already; otherwise the error that led here is the one to report.
-        let _ = std::fs::remove_file(&self.0);
+/// The file to write. A symbolic link stays, and the file behind it is replaced; what is no file is left alone.
+fn target(file: &Path, force: bool) -> Result<PathBuf, CliError> {
+    let Ok(there) = file.symlink_metadata() else { return Ok(file.to_owned()) };
+    if !force {
+        return Err(CliError::Usage(format!("{} exists; choose another name, or --force", file.display())));
+    }
+    let behind = if there.is_symlink() { file.canonicalize() } else { Ok(file.to_owned()) };
+    match behind {
+        Ok(behind) if behind.is_file() => Ok(behind),
+        _ => Err(CliError::Usage(format!(
+            "{} is not a regular file, and only such a file is replaced; choose another name",
+            file.display()
+        ))),
     }
 }
 
-/// Renames the file durably: the directory is synced too.
-fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::rename(from, to)?;
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+/// A snapshot that is whole and durable.
+struct Saved {
+    bytes: u64,
+    endpoint: String,
+}
+
+/// Under a name of its own until it is whole: an interrupted snapshot must never look like one, and of two that are saved
+/// under the same name each stays whole. Like every new temporary file it can be read by its owner alone.
+async fn receive(args: &SaveArgs, context: &Context, target: &Path) -> Result<Saved, CliError> {
+    let failed = |error: std::io::Error| CliError::local(format!("write {}", target.display()), error);
+    let level = if args.local { ReadLevel::Local } else { ReadLevel::Linearizable };
+    let mut stream = context.client.snapshot(level).await?;
+    let mut partial =
+        tempfile::Builder::new().suffix(".partial").tempfile_in(folder(target)).map_err(failed)?;
+    let mut bytes = 0;
+    while let Some(data) = stream.next().await? {
+        partial.write_all(&data).map_err(failed)?;
+        bytes += data.len() as u64;
+    }
+    partial.as_file().sync_all().map_err(failed)?;
+    if let Err(error) = summary(partial.path()) {
+        return Err(CliError::local("trust what was saved, and removed it", error));
+    }
+    let named = if args.force { partial.persist(target) } else { partial.persist_noclobber(target) };
+    named.map_err(|error| failed(error.error))?;
+    // So that the name is durable too.
+    File::open(folder(target)).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(Saved { bytes, endpoint: stream.endpoint().to_string() })
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Ends by SIGINT or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<Exit, CliError> {

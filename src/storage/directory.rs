@@ -6,7 +6,8 @@ use crate::storage::identity::IdentityFile;
 use crate::storage::lock::DirectoryLock;
 use crate::storage::options::Options;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The paths in a data directory.
@@ -74,8 +75,7 @@ impl DataDirectory {
         create(layout.root())?;
         refuse_foreign(&layout)?;
         let lock = DirectoryLock::take(layout.root())?;
-        fs::set_permissions(layout.root(), fs::Permissions::from_mode(0o700))
-            .map_err(StorageError::io("protect", layout.root()))?;
+        protect(layout.root())?;
         let identity = match IdentityFile::load(&layout.identity())? {
             Some(mut identity) => {
                 identity.check(options)?;
@@ -102,11 +102,7 @@ fn create(root: &Path) -> Result<(), OpenError> {
     let root = &std::path::absolute(root).map_err(StorageError::io("resolve", root))?;
     let there_before = root.ancestors().skip(1).find(|parent| parent.is_dir());
     let new: Vec<&Path> = root.ancestors().take_while(|dir| !dir.is_dir()).collect();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(root)
-        .map_err(StorageError::io("create", root))?;
+    fsync::create_private_dir(root)?;
     let synced = sync_ancestors(root, there_before);
     if synced.is_err() {
         // So that the next start makes the names anew (fact 14). An error here would hide the first one.
@@ -125,6 +121,28 @@ fn sync_ancestors(root: &Path, there_before: Option<&Path>) -> Result<(), Storag
         }
     }
     Ok(())
+}
+
+/// Only the owner may come in. A directory that belongs to somebody else, as the root of a volume does, stays as it is:
+/// what Kontiki makes in it is its own.
+fn protect(root: &Path) -> Result<(), StorageError> {
+    match fs::set_permissions(root, fs::Permissions::from_mode(0o700)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let about = fs::metadata(root).map_err(StorageError::io("read the permissions of", root))?;
+            let (mode, owner) = (about.permissions().mode() & 0o7777, about.uid());
+            if mode & 0o002 == 0 {
+                tracing::info!("{} belongs to user {owner} and keeps its mode {mode:o}", root.display());
+            } else {
+                tracing::warn!(
+                    "{} belongs to user {owner}, and its mode {mode:o} lets every user of this machine remove what is in \
+                     it; give --data-dir a directory inside of it",
+                    root.display()
+                );
+            }
+            Ok(())
+        }
+        outcome => outcome.map_err(StorageError::io("protect", root)),
+    }
 }
 
 /// Without an identity there may only be what a crash leaves before the identity is written. (`lost+found`

@@ -6,7 +6,14 @@
 use crate::storage::error::StorageError;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+
+/// Creates a directory, and those above it, that only the owner may enter. Its name is not durable yet.
+pub(crate) fn create_private_dir(dir: &Path) -> Result<(), StorageError> {
+    let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    created.map_err(StorageError::io("create", dir))
+}
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {

@@ -48,7 +48,7 @@ impl SledDb {
     /// Opens or creates the database and makes its files' existence durable.
     pub(crate) fn open(settings: SledSettings) -> Result<Self, StorageError> {
         let dir = settings.dir.clone();
-        fs::create_dir_all(&dir).map_err(StorageError::io("create", &dir))?;
+        fsync::create_private_dir(&dir)?;
         remove_unfinished_snapshots(&dir)?;
         drop_cache(&dir.join("db"))?;
         let db = open_unlocked(&settings)?;

@@ -7,6 +7,7 @@ use kontiki::raft::Members;
 use kontiki::storage::SnapshotHeader;
 use kontiki::storage::snapshot::encode;
 use kontiki::types::{ClusterId, EntryId, NodeId, Revision};
+use std::os::unix::fs::PermissionsExt as _;
 use tonic::Code;
 
 fn pieces() -> Vec<Bytes> {
@@ -38,6 +39,41 @@ async fn a_snapshot_is_saved_checked_and_inspected() {
     assert_eq!(run.code, 2);
     assert!(run.err.contains("exists; choose another name, or --force"), "{}", run.err);
     assert_eq!(kontiki(&node.url, &["snapshot", "save", "--force", &file]).await.code, 0);
+}
+
+/// What `--force` replaces is a file, and never what only looks like one.
+#[tokio::test]
+async fn only_a_regular_file_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let node = Fake::start(vec![]).await;
+    node.set_snapshot(pieces());
+    std::fs::write(path("real"), "old").unwrap();
+    std::os::unix::fs::symlink(path("real"), path("link")).unwrap();
+    std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    let save = async |name: &str| {
+        kontiki(&node.url, &["snapshot", "save", "--force", &path(name).display().to_string()]).await
+    };
+    assert_eq!(save("link").await.code, 0);
+    assert!(path("link").symlink_metadata().unwrap().is_symlink());
+    assert_ne!(std::fs::read(path("real")).unwrap(), b"old", "the file behind the link is the new one");
+    for name in ["dangling", "folder", "/dev/null"] {
+        let run = save(name).await;
+        assert_eq!(run.code, 2);
+        assert!(run.err.contains("is not a regular file"), "{}", run.err);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing else is left");
+}
+
+#[tokio::test]
+async fn a_snapshot_can_be_read_by_its_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("backup.snapshot");
+    let node = Fake::start(vec![]).await;
+    node.set_snapshot(pieces());
+    assert_eq!(kontiki(&node.url, &["snapshot", "save", &file.display().to_string()]).await.code, 0);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]

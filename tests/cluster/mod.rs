@@ -8,4 +8,5 @@ pub mod harness;
 mod members;
 mod service;
 mod snapshots;
+mod volume;
 pub mod writer;

@@ -107,8 +107,12 @@ async fn leadership_moves_on_request() {
     let target = cluster.other_than(old);
     // Asked of a node that does not lead: it passes the request on.
     let asked = (0..3).find(|place| *place != old && *place != target).unwrap();
-    let request = v1::TransferLeadershipRequest { to: cluster.nodes[target].name.clone() };
-    let answer = cluster.nodes[asked].cluster().transfer_leadership(request).await.unwrap().into_inner();
+    // A leader that was just elected may not have heard of the target yet.
+    let answer = until("the target can take over", || async {
+        let request = v1::TransferLeadershipRequest { to: cluster.nodes[target].name.clone() };
+        Some(cluster.nodes[asked].cluster().transfer_leadership(request).await.ok()?.into_inner())
+    })
+    .await;
     assert_eq!(answer.leader_name, cluster.nodes[target].name);
     assert_eq!(cluster.leader_other_than(Some(old)).await, target);
 }

@@ -26,7 +26,7 @@ pub struct DiskFiles {
 impl DiskFiles {
     /// Opens or creates the directory.
     pub(crate) fn open(dir: &Path, is_synced: bool, lock: Arc<DirectoryLock>) -> Result<Self, StorageError> {
-        fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
+        fsync::create_private_dir(dir)?;
         fsync::sync_dir(dir)?;
         fsync::sync_dir(dir.parent().unwrap_or_else(|| Path::new(".")))?;
         let path = dir.join("witness");
