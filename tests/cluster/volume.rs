@@ -1,6 +1,7 @@
 //! A data directory that belongs to somebody else, as the root of a volume does.
 
 use super::harness::free_ports;
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -33,7 +34,7 @@ fn a_node_starts_on_a_volume_whose_root_belongs_to_somebody_else() {
         return;
     }
     let parent = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(parent.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(parent.path(), Permissions::from_mode(0o755)).unwrap();
     // With `fsGroup` of Kubernetes, and of a hostPath.
     for (mode, expected) in
         [(0o2775, "keeps its mode 2775"), (0o777, "lets every user of this machine remove")]
@@ -41,7 +42,7 @@ fn a_node_starts_on_a_volume_whose_root_belongs_to_somebody_else() {
         let dir = parent.path().join(format!("{mode:o}"));
         std::fs::create_dir(&dir).unwrap();
         chown(&dir, Some(0), Some(NOBODY)).unwrap();
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
         let said = start_as_nobody(&dir);
         assert!(said.contains("\"started\""), "{said}");
         assert!(said.contains(expected), "{said}");
