@@ -29,9 +29,9 @@
 //! within a millisecond and need not wait out the election timeout. A peer that falls silent without closing
 //! is detected by the connection's keepalive. A loss is reported once, although it breaks both directions.
 //!
-//! *Strangers are refused.* Where the cluster has a [`secret`], both ends prove that they know it before anything else is
-//! said on a connection ([`handshake`], [`gate`]). Then both ends check the other's [`identity`] before any message may reach the core. A
-//! new data directory first [`introduce`]s itself.
+//! *Strangers are refused.* Where the cluster has a [`secret`], both ends prove that they know it before anything else
+//! is said on a connection ([`handshake`], [`gate`]). Then both ends check the other's [`identity`] before any message
+//! may reach the core. A new data directory first [`introduce`]s itself.
 //!
 //! The listener may be served before there is a replica: until
 //! [`Peers::start`], `Introduce` is answered and everything else refused with
@@ -49,7 +49,7 @@ pub mod follow;
 pub mod forward_dialer;
 pub mod forward_service;
 pub mod gate;
-mod handshake;
+pub mod handshake;
 pub mod identity;
 pub mod introduce;
 pub mod lane;

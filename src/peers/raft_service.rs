@@ -12,7 +12,7 @@ use crate::raft::Message;
 use crate::types::NodeId;
 use tonic::{Request, Response, Status, Streaming};
 
-/// The server of `kontiki.raft.v1.RaftService`; made by [`Peers::routes`](crate::peers::Peers::routes).
+/// The server of `kontiki.raft.v1.RaftService`; served by [`Peers::serve`](crate::peers::Peers::serve).
 pub struct RaftService {
     links: Links,
 }
