@@ -120,6 +120,10 @@ reasons! {
     TooManyOps = "TOO_MANY_OPS", InvalidArgument;
     /// The request would remove too many keys at once.
     TooManyChanges = "TOO_MANY_CHANGES", InvalidArgument;
+    /// The request would take too much work in one piece.
+    TooMuchWork = "TOO_MUCH_WORK", InvalidArgument;
+    /// A transaction that writes reads a range of keys at an earlier revision.
+    PastRange = "PAST_RANGE", InvalidArgument;
     /// A transaction has too many compares.
     TooManyCompares = "TOO_MANY_COMPARES", InvalidArgument;
     /// Transactions are nested too deeply.

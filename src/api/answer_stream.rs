@@ -44,12 +44,14 @@ where
     let Answering { what, deadline, permit } = answering;
     let (parts, waiting) = mpsc::channel(PARTS_WAITING);
     let (end, ended) = oneshot::channel();
-    let patience = api.bounds.reader_patience;
+    let (patience, gone) = (api.bounds.reader_patience, parts.clone());
     let work = work(PartSender { parts, what, deadline, patience });
     tokio::spawn(async move {
         let _permit = permit;
         let outcome = tokio::select! {
             outcome = work => outcome,
+            // So that not even a long step between two parts goes on.
+            () = gone.closed() => Ok(()),
             () = api.shut_down() => {
                 let message = format!("the node is stopping; start the {what} again on another one");
                 Err(Fault::new(Reason::Stopping, message))

@@ -44,33 +44,42 @@ pub struct ScanChunk {
 /// The most bytes that the message of a key-value adds to key and value.
 const OVERHEAD_BYTES: u64 = 48;
 
-/// A page with up to this many keys is read on the thread that serves the request.
+/// A page with up to this many keys, or a transaction of so many operations and compares, is read on the thread
+/// that serves the request.
 const LIGHT_KEYS: u64 = 64;
 
-/// Whether a page is so small that another thread would cost more than the read.
+/// Whether a page looks so small that another thread would cost more than the read.
 pub fn is_light(page: &PageRead) -> bool {
     let counts = page.count_apart || page.read.with_count || page.read.count_only;
     page.whole.is_single_key() || (!counts && page.read.limit.is_some_and(|limit| limit <= LIGHT_KEYS))
 }
 
-/// Whether a transaction reads so little that it needs no other thread.
+/// Whether a transaction seems to read so little that it needs no other thread.
 pub fn is_light_txn(txn: &kv::Txn) -> bool {
-    let light = |op: &kv::Op| match op {
+    txn.size() <= LIGHT_KEYS && reads_single_keys(txn)
+}
+
+fn reads_single_keys(txn: &kv::Txn) -> bool {
+    let single = |op: &kv::Op| match op {
         kv::Op::Range(range) => range.range.is_single_key(),
         kv::Op::Put(_) | kv::Op::Delete(_) => true,
-        kv::Op::Txn(nested) => is_light_txn(nested),
+        kv::Op::Txn(nested) => reads_single_keys(nested),
     };
-    txn.compares.iter().all(|compare| compare.range.is_single_key())
-        && txn.success.iter().chain(&txn.failure).all(light)
+    txn.compares.iter().all(|compare| compare.range.is_single_key()) && txn.ops().all(single)
 }
 
 /// Reads a page. An earlier revision is pinned while it is read, but not between two pages.
-pub fn page(view: &View, page: PageRead, limits: &Limits) -> Result<Page, kv::ReadError> {
-    let PageRead { whole, mut read, count_apart, .. } = page;
+pub fn page(
+    view: &View,
+    caller: &dyn kv::Caller,
+    page: &PageRead,
+    limits: &Limits,
+) -> Result<Page, kv::ReadError> {
+    let PageRead { whole, mut read, count_apart, .. } = page.clone();
     let earlier = read.revision.map(|revision| view.at(revision)).transpose()?;
     let view = earlier.as_ref().unwrap_or(view);
     let revision = *read.revision.get_or_insert(view.revision());
-    let mut found = view.range(&read)?;
+    let mut found = view.range_for(caller, &read)?;
     found.more |= cut_to_fit(&mut found.kvs, bytes_for_keys(limits));
     if count_apart {
         let count = kv::Range {
@@ -80,7 +89,7 @@ pub fn page(view: &View, page: PageRead, limits: &Limits) -> Result<Page, kv::Re
             max_bytes: None,
             ..read.clone()
         };
-        found.count = view.range(&count)?.count;
+        found.count = view.range_for(caller, &count)?.count;
     }
     let next_page_token = match found.kvs.last() {
         Some(last) if found.more => {
@@ -139,9 +148,9 @@ impl Cursor {
     }
 
     /// The next keys, and whether they are the last.
-    pub fn next_chunk(&mut self) -> Result<(Vec<KeyValue>, bool), kv::ReadError> {
+    pub fn next_chunk(&mut self, caller: &dyn kv::Caller) -> Result<(Vec<KeyValue>, bool), kv::ReadError> {
         self.rest.limit = Some(self.left.map_or(self.chunk_keys, |left| left.min(self.chunk_keys)));
-        let found = self.view.range(&self.rest)?;
+        let found = self.view.range_for(caller, &self.rest)?;
         Ok(self.advance(found))
     }
 

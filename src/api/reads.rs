@@ -3,6 +3,7 @@
 use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::fault::Fault;
+use crate::api::heavy::{NetworkThread, Waiting};
 use crate::api::paging::{self, Page, PageRead};
 use crate::api::read_level::ReadLevel;
 use crate::api::served::Served;
@@ -30,7 +31,9 @@ impl Api {
         let level = read.level;
         let view = self.router.view(call, level).await?;
         let (is_light, limits) = (paging::is_light(&read), self.limits.clone());
-        let page = self.read(call, is_light, &view, move |view| paging::page(view, read, &limits)).await?;
+        let page =
+            self.read(call, is_light, &view, move |view, caller| paging::page(view, caller, &read, &limits));
+        let page = page.await?;
         let origin = self.origin_of(&view, page.revision, Some(level));
         Ok(Served { origin, value: page })
     }
@@ -39,7 +42,8 @@ impl Api {
         let level = ReadLevel::Linearizable;
         let view = self.router.view(call, level).await?;
         let is_light = paging::is_light_txn(&txn);
-        let value = self.read(call, is_light, &view, move |view| view.read_txn(&txn)).await?;
+        let value =
+            self.read(call, is_light, &view, move |view, caller| view.read_txn_for(caller, &txn)).await?;
         Ok(Served { origin: self.origin_of(&view, view.revision(), Some(level)), value })
     }
 
@@ -49,24 +53,28 @@ impl Api {
         let view = self.router.view(call, level).await?;
         let work = {
             let view = Arc::clone(&view);
-            move || view.hash(revision)
+            move |caller: &Waiting| view.hash_for(caller, revision)
         };
         let hash = self.bounds.hashes.run(&call.deadline, work).await??;
         Ok(Served { origin: self.origin_of(&view, hash.revision, Some(level)), value: hash })
     }
 
-    /// Runs a read here or on a blocking thread, depending on its size.
+    /// Runs a read here or on a blocking thread. What looks light is tried here; if it turns out not to be (a
+    /// short page over many deleted keys), it begins again there.
     async fn read<T: Send + 'static>(
         &self,
         call: &Call,
         is_light: bool,
         view: &Arc<View>,
-        work: impl FnOnce(&View) -> Result<T, kv::ReadError> + Send + 'static,
+        work: impl Fn(&View, &dyn kv::Caller) -> Result<T, kv::ReadError> + Send + 'static,
     ) -> Result<T, Fault> {
         if is_light {
-            return Ok(work(view)?);
+            match work(view, &NetworkThread::default()) {
+                Err(kv::ReadError::Abandoned) => {}
+                done => return Ok(done?),
+            }
         }
         let view = Arc::clone(view);
-        Ok(self.bounds.heavy.run(&call.deadline, move || work(&view)).await??)
+        Ok(self.bounds.heavy.run(&call.deadline, move |caller| work(&view, caller)).await??)
     }
 }

@@ -74,6 +74,7 @@ impl From<kv::ReadError> for Fault {
     fn from(error: kv::ReadError) -> Self {
         match error {
             kv::ReadError::Refused(refusal) => refusal.into(),
+            kv::ReadError::Abandoned => Self::deadline("the keys were read; ask for less at a time"),
             kv::ReadError::Table(error) => Self::new(Reason::Storage, error.to_string()),
         }
     }
@@ -93,6 +94,13 @@ impl From<kv::Refusal> for Fault {
             kv::Refusal::DuplicateKey { .. } => Self::new(Reason::DuplicateKey, message),
             kv::Refusal::TooManyChanges { limit } | kv::Refusal::ChangesTooLarge { limit } => {
                 Self::new(Reason::TooManyChanges, message).fact("limit", limit)
+            }
+            kv::Refusal::TooMuchWork { limit, actual } => {
+                let fault = Self::new(Reason::TooMuchWork, message).fact("limit", limit);
+                actual.into_iter().fold(fault, |fault, actual| fault.fact("actual", actual))
+            }
+            kv::Refusal::PastRange { revision } => {
+                Self::new(Reason::PastRange, message).fact("requested_revision", revision)
             }
             kv::Refusal::ReplyTooLarge { limit } => {
                 Self::new(Reason::ReplyTooLarge, message).fact("limit", limit)

@@ -10,6 +10,7 @@ use crate::api::call::Call;
 use crate::api::context::Api;
 use crate::api::deadline::{Deadline, LONGEST};
 use crate::api::fault::Fault;
+use crate::api::heavy::Waiting;
 use crate::api::paging::{Cursor, ScanChunk, ScanRead};
 use crate::api::read_level::ReadLevel;
 use crate::api::served::Served;
@@ -45,8 +46,8 @@ async fn run(
 ) -> Result<(), Fault> {
     loop {
         let step_deadline = deadline.unwrap_or_else(|| Deadline::after(LONGEST));
-        let step = move || {
-            let chunk = cursor.next_chunk();
+        let step = move |caller: &Waiting| {
+            let chunk = cursor.next_chunk(caller);
             (cursor, chunk)
         };
         let (moved_on, chunk) = api.bounds.heavy.run(&step_deadline, step).await?;

@@ -27,9 +27,13 @@ impl Api {
 
     /// Executes a transaction. One that writes in neither branch does not go through the log.
     pub async fn txn(&self, call: &Call, txn: Txn) -> Result<Served<TxnResult>, Fault> {
+        let limit = self.router.handle.view().limits().work;
         if txn.is_read_only() {
+            txn.check(limit)?;
             return self.read_txn(call, txn).await;
         }
+        // What every state would refuse does not enter the log.
+        txn.check_command(limit).map_err(|refusal| Fault::from(refusal).not_applied())?;
         self.write(call, &Command::Txn(txn), |outcome| match outcome {
             CommandResult::Txn(result) => Ok(result),
             other => Err(other),

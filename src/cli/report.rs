@@ -179,6 +179,10 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
         }
         Reason::NoSpace => ("a node's disk is full", "kontiki status   (DISK), then make room"),
         Reason::Compacted => ("that part of the history was compacted", "a newer --rev, or none"),
+        Reason::TooMuchWork => (
+            "it looks at too many keys or values in one piece, while everything else waits",
+            "smaller ranges, or several requests",
+        ),
         Reason::FutureRevision => ("not written yet, or a typo", "kontiki status   (REVISION)"),
         Reason::Deadline => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")

@@ -52,17 +52,70 @@ impl Changes<'_> {
         self.puts.sort_unstable();
         self.puts.dedup();
         let put_twice = self.puts.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0);
-        let deleted = || self.deletes.iter().find_map(|(range, place)| self.put_elsewhere(range, *place));
+        let next_elsewhere = self.next_elsewhere();
+        let deleted = || {
+            self.deletes.iter().find_map(|(range, place)| self.put_elsewhere(range, *place, &next_elsewhere))
+        };
         match put_twice.or_else(deleted) {
             Some(key) => Err(Refusal::DuplicateKey { key: key.clone() }),
             None => Ok(()),
         }
     }
 
-    /// A key of the range that an operation other than `place` puts.
-    fn put_elsewhere(&self, range: &KeyRange, place: usize) -> Option<&Bytes> {
+    /// For each put, the index of the next one that belongs to another operation.
+    fn next_elsewhere(&self) -> Vec<usize> {
+        let mut next = vec![self.puts.len(); self.puts.len()];
+        for at in (1..self.puts.len()).rev() {
+            let same_place = self.puts[at - 1].1 == self.puts[at].1;
+            next[at - 1] = if same_place { next[at] } else { at };
+        }
+        next
+    }
+
+    /// The first key of the range that an operation other than `place` puts. Looks at two puts at most, however
+    /// many are in the range.
+    fn put_elsewhere(&self, range: &KeyRange, place: usize, next_elsewhere: &[usize]) -> Option<&Bytes> {
         let first = self.puts.partition_point(|(key, _)| **key < range.start);
-        let within = self.puts[first..].iter().take_while(|(key, _)| range.contains(key));
-        within.filter(|(_, other)| *other != place).map(|(key, _)| *key).next()
+        let elsewhere = match self.puts.get(first) {
+            Some((_, other)) if *other == place => next_elsewhere[first],
+            _ => first,
+        };
+        let (key, _) = self.puts.get(elsewhere)?;
+        range.contains(key).then_some(*key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::model::{Delete, Put};
+
+    fn put(key: u32) -> Op {
+        let key = Bytes::copy_from_slice(&key.to_be_bytes());
+        Op::Put(Put { key, value: Bytes::new(), return_previous: false })
+    }
+
+    fn delete_all() -> Op {
+        Op::Delete(Delete { range: KeyRange::all(), return_previous: false })
+    }
+
+    /// Either all is deleted, often, or many keys are put.
+    fn nested(puts: u32) -> Op {
+        let success = (0..1000).map(|_| delete_all()).collect();
+        let failure = (0..puts).map(put).collect();
+        Op::Txn(Txn { compares: Vec::new(), success, failure })
+    }
+
+    fn checked(success: Vec<Op>) -> Result<(), Refusal> {
+        check(&Txn { compares: Vec::new(), success, failure: Vec::new() })
+    }
+
+    #[test]
+    fn a_put_of_another_operation_is_found_among_many_of_its_own() {
+        assert_eq!(checked(vec![nested(1000)]), Ok(()));
+        assert!(checked(vec![nested(1000), put(2000)]).is_err());
+        assert!(checked(vec![put(2000), nested(1000)]).is_err());
+        assert!(checked(vec![nested(0), put(7)]).is_err());
+        assert_eq!(checked(vec![nested(0), nested(0)]), Ok(()));
     }
 }

@@ -1,6 +1,5 @@
 //! Applying one command to the state.
 
-use crate::kv::conflict;
 use crate::kv::horizon::{Horizon, Values};
 use crate::kv::index::{NEWEST, SharedIndex};
 use crate::kv::limits::CommandLimits;
@@ -13,8 +12,10 @@ use crate::kv::record;
 use crate::kv::revisions::Revisions;
 use crate::kv::txn::Plan;
 use crate::kv::version::{Position, Version};
+use crate::kv::work::{self, Meter};
 use bytes::Bytes;
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64;
 
 /// One command being applied. If it is refused, nothing has changed.
 pub(crate) struct Draft<'a, C> {
@@ -23,6 +24,7 @@ pub(crate) struct Draft<'a, C> {
     changes: &'a mut C,
     limits: &'a CommandLimits,
     allowance: Allowance,
+    meter: Meter<'a>,
     /// The changed keys, in order, to be undone if the command is refused in the end.
     changed: Vec<Bytes>,
     /// Where the next change goes: all changes of a command share a revision.
@@ -44,10 +46,12 @@ impl<'a, C: Changes> Draft<'a, C> {
         revisions: &'a mut Revisions,
         changes: &'a mut C,
         limits: &'a CommandLimits,
+        total_work: &'a AtomicU64,
     ) -> Self {
         let next = Position::first_of(revisions.current.next());
         let (allowance, changed) = (Allowance::new(limits.reply_bytes), Vec::new());
-        Self { index, revisions, changes, limits, allowance, changed, next }
+        let meter = Meter::of_command(limits.work, total_work);
+        Self { index, revisions, changes, limits, allowance, meter, changed, next }
     }
 
     /// Completes the command.
@@ -58,6 +62,7 @@ impl<'a, C: Changes> Draft<'a, C> {
     }
 
     pub(crate) fn put(&mut self, put: &Put) -> Result<PutResult, ReadError> {
+        self.meter.spend(work::put(put.value.len()))?;
         let replaced = self.index.read().newest(&put.key);
         let previous = match replaced {
             Some(version) if put.return_previous => Some(self.previous(&put.key, &version)?),
@@ -77,10 +82,10 @@ impl<'a, C: Changes> Draft<'a, C> {
     pub(crate) fn delete(&mut self, delete: &Delete) -> Result<DeleteResult, ReadError> {
         let room = self.limits.changes.saturating_sub(u64::from(self.next.sub));
         let mut doomed: Vec<(Bytes, Version)> = Vec::new();
-        self.index.walk(&delete.range, NEWEST, Order::Ascending, &mut |key, version| {
+        self.index.walk(&delete.range, NEWEST, Order::Ascending, &mut self.meter, &mut |key, version| {
             doomed.push((Bytes::copy_from_slice(key), version));
             if doomed.len() as u64 > room { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        })?;
         if doomed.len() as u64 > room {
             return Err(Refusal::TooManyChanges { limit: self.limits.changes }.into());
         }
@@ -88,6 +93,7 @@ impl<'a, C: Changes> Draft<'a, C> {
         if bytes as u64 > self.limits.changed_bytes {
             return Err(Refusal::ChangesTooLarge { limit: self.limits.changed_bytes }.into());
         }
+        self.meter.spend(doomed.len() as u64 * work::REMOVAL)?;
         let mut previous = Vec::new();
         if delete.return_previous {
             for (key, version) in &doomed {
@@ -101,8 +107,9 @@ impl<'a, C: Changes> Draft<'a, C> {
     }
 
     pub(crate) fn txn(&mut self, txn: &Txn) -> Result<TxnResult, ReadError> {
-        conflict::check(txn)?;
-        let plan = Plan::new(self.horizon(), &*self.changes, txn)?;
+        txn.check_command(self.limits.work)?;
+        self.meter.spend(txn.size() * work::OP)?;
+        let plan = Plan::new(self.horizon(), &*self.changes, txn, &mut self.meter)?;
         // Whether the answer fits shows only while it is made; if not, everything is undone.
         let result = plan.run(&mut |op| self.op(op));
         if result.is_err() {
@@ -117,7 +124,8 @@ impl<'a, C: Changes> Draft<'a, C> {
             Op::Put(put) => self.put(put).map(OpResult::Put),
             Op::Delete(delete) => self.delete(delete).map(OpResult::Delete),
             Op::Range(range) => {
-                read::range(self.horizon(), &*self.changes, range, &mut self.allowance).map(OpResult::Range)
+                let (horizon, values) = (self.horizon(), &*self.changes);
+                read::range(horizon, values, range, &mut self.allowance, &mut self.meter).map(OpResult::Range)
             }
             Op::Txn(_) => unreachable!("a plan resolves nested transactions"),
         }
@@ -135,7 +143,7 @@ impl<'a, C: Changes> Draft<'a, C> {
 
     fn previous(&mut self, key: &Bytes, version: &Version) -> Result<KeyValue, ReadError> {
         self.allowance.take(answer_bytes(key, version, false))?;
-        read::fetch(&*self.changes, key.clone(), version)
+        read::fetch(&*self.changes, key.clone(), version, &mut self.meter)
     }
 
     fn write(&mut self, key: &Bytes, value: &[u8], version: Version) {

@@ -11,8 +11,10 @@
 
 use crate::kv::history::KeyHistory;
 use crate::kv::model::{KeyRange, Order};
+use crate::kv::read_error::ReadError;
 use crate::kv::recent_deletes::RecentDeletes;
 use crate::kv::version::Version;
+use crate::kv::work::{self, Meter};
 use crate::types::Revision;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -77,7 +79,7 @@ impl Index {
     }
 
     /// Shows the keys of a range that a read at `revision` sees, in order, until `visit` breaks, `budget` keys were
-    /// looked at, or the range ends. Answers what is left of the range in the second case.
+    /// looked at, or the range ends.
     pub(crate) fn walk(
         &self,
         range: &KeyRange,
@@ -85,20 +87,20 @@ impl Index {
         order: Order,
         budget: usize,
         visit: &mut dyn FnMut(&[u8], Version) -> ControlFlow<()>,
-    ) -> Option<KeyRange> {
+    ) -> Walked {
         let present = within(&self.present, range);
         let hidden = self.deleted_after(revision, range);
         let mut both = Merge::new(present, hidden, order);
+        let mut absent = 0;
         for _ in 0..budget {
-            let (key, history) = both.next()?;
-            if let Some(version) = history.at(revision).filter(|version| !version.is_tombstone())
-                && visit(key, version).is_break()
-            {
-                return None;
+            let Some((key, history)) = both.next() else { return Walked { rest: None, absent } };
+            match history.at(revision).filter(|version| !version.is_tombstone()) {
+                Some(version) if visit(key, version).is_break() => return Walked { rest: None, absent },
+                Some(_) => {}
+                None => absent += 1,
             }
         }
-        let (key, _) = both.next()?;
-        Some(rest(range, key, order))
+        Walked { rest: both.next().map(|(key, _)| rest(range, key, order)), absent }
     }
 
     /// Shows all histories from a key on, in order, `budget` at most, until `visit` breaks. Answers the key that
@@ -188,6 +190,14 @@ impl Index {
         let found = keys.into_iter().filter_map(|key| self.deleted.get_key_value(key));
         Box::new(found.map(|(key, history)| (&key[..], history)))
     }
+}
+
+/// What became of a part of a walk.
+pub(crate) struct Walked {
+    /// What is left of the range, if there may be more to show.
+    pub(crate) rest: Option<KeyRange>,
+    /// How many keys were looked at that are not there at the revision.
+    pub(crate) absent: u64,
 }
 
 type Item<'a> = (&'a [u8], &'a KeyHistory);
@@ -285,18 +295,27 @@ impl SharedIndex {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// [`Index::walk`] over the whole range, in chunks.
+    /// [`Index::walk`] over the whole range, in chunks, as far as the meter allows.
     pub(crate) fn walk(
         &self,
         range: &KeyRange,
         revision: Revision,
         order: Order,
+        meter: &mut Meter<'_>,
         visit: &mut dyn FnMut(&[u8], Version) -> ControlFlow<()>,
-    ) {
+    ) -> Result<(), ReadError> {
         let mut left = Some(range.clone());
         while let Some(range) = left {
-            left = self.read().walk(&range, revision, order, CHUNK_KEYS, visit);
+            let mut allowed = Ok(());
+            let walked = self.read().walk(&range, revision, order, CHUNK_KEYS, &mut |key, version| {
+                allowed = meter.spend(work::KEY);
+                if allowed.is_err() { ControlFlow::Break(()) } else { visit(key, version) }
+            });
+            allowed?;
+            meter.spend_on_absent(walked.absent)?;
+            left = walked.rest;
         }
+        Ok(())
     }
 }
 
@@ -320,11 +339,11 @@ mod tests {
     /// What a walk shows that may look at this many keys, and whether they were enough.
     fn walk(index: &Index, revision: u64, order: Order, budget: usize) -> (Vec<Vec<u8>>, bool) {
         let (range, revision, mut keys) = (KeyRange::all(), Revision(revision), Vec::new());
-        let rest = index.walk(&range, revision, order, budget, &mut |key, _| {
+        let walked = index.walk(&range, revision, order, budget, &mut |key, _| {
             keys.push(key.to_vec());
             ControlFlow::Continue(())
         });
-        (keys, rest.is_none())
+        (keys, walked.rest.is_none())
     }
 
     /// Keys 0, 1, … put at the revisions 1, 2, … and the first `deleted` of them deleted after that.
@@ -463,10 +482,12 @@ mod tests {
             for order in [Order::Ascending, Order::Descending] {
                 let (mut keys, mut left) = (Vec::new(), Some(KeyRange::all()));
                 while let Some(range) = left {
-                    left = self.index.read().walk(&range, Revision(revision), order, 5, &mut |key, _| {
-                        keys.push(key.to_vec());
-                        ControlFlow::Continue(())
-                    });
+                    let walked =
+                        self.index.read().walk(&range, Revision(revision), order, 5, &mut |key, _| {
+                            keys.push(key.to_vec());
+                            ControlFlow::Continue(())
+                        });
+                    left = walked.rest;
                 }
                 prop_assert!(keys == expected, "at revision {revision}, {order:?}");
                 expected.reverse();

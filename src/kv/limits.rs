@@ -12,9 +12,13 @@ pub struct CommandLimits {
     /// The most bytes of records in one command that removes keys, for the same reason. What a command puts
     /// is bounded by the limit on requests.
     pub changed_bytes: u64,
+    /// The most work of one command, in the units of [`work`](crate::kv::work): what it looks at, reads, removes
+    /// and puts.
+    pub work: u64,
 }
 
 impl CommandLimits {
     /// The limits of a new cluster.
-    pub const FOUNDING: Self = Self { reply_bytes: 4 << 20, changes: 16_384, changed_bytes: 4 << 20 };
+    pub const FOUNDING: Self =
+        Self { reply_bytes: 4 << 20, changes: 16_384, changed_bytes: 4 << 20, work: 131_072 };
 }

@@ -36,7 +36,7 @@
 //! * The index holds every key in memory: at most 100 bytes besides the key and its first version, and 24
 //!   for each further version that was not compacted yet.
 //! * A count walks over the range, though only in memory; so does a read of the past over keys that were
-//!   deleted since and not yet compacted.
+//!   deleted since and not yet compacted. A command may walk only so far ([`work`]).
 //! * There are no leases yet. Records have a field for them.
 
 pub(crate) mod codec;
@@ -59,9 +59,11 @@ pub(crate) mod revisions;
 mod table_error;
 pub(crate) mod txn;
 pub(crate) mod version;
+pub(crate) mod work;
 
 pub use codec::DecodeError;
 pub use limits::CommandLimits;
 pub use model::*;
 pub use read_error::ReadError;
 pub use table_error::TableError;
+pub use work::{Caller, Patient};

@@ -243,6 +243,25 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A command would take too long. All nodes apply it in one piece, and everything else waits meanwhile.
+    #[error(
+        "the request would take {} units of work, of {limit} at most: one for each key that it looks at, 5 more for \
+         each that it removes, 64 and one for each 128 bytes for each value that it reads, 16 for each put, operation and \
+         compare; use smaller ranges, or do it in parts",
+        actual.map_or("too many".to_owned(), |actual| actual.to_string())
+    )]
+    TooMuchWork {
+        limit: u64,
+        /// What it would take at least, if that follows from the request alone.
+        actual: Option<u64>,
+    },
+    /// A transaction that writes reads a range of several keys in the past. How long that takes depends on
+    /// what was deleted since, and on how much of it each node has collected.
+    #[error(
+        "a transaction that writes cannot read a range of keys at an earlier revision ({revision}): read it as it is now, \
+         key by key, or in a transaction that only reads"
+    )]
+    PastRange { revision: Revision },
     /// The command's answer would be larger than a message may be.
     #[error("the answer would exceed {limit} bytes; ask for less, without previous values or in pages")]
     ReplyTooLarge {

@@ -6,12 +6,16 @@ use crate::kv::model::{Compare, KeyRange, KeyValue, Order, Range, RangeResult, R
 use crate::kv::read_error::ReadError;
 use crate::kv::record::{Record, damaged};
 use crate::kv::version::Version;
+use crate::kv::work::{self, Meter};
 use crate::types::Revision;
 use bytes::Bytes;
 use std::ops::ControlFlow;
 
 /// About what an answer takes for each key besides the key and the value, in bytes.
 const KEY_VALUE_OVERHEAD: u64 = 32;
+
+/// How many values are fetched together.
+const FETCH_VALUES: usize = 4096;
 
 /// How many bytes an answer may still take.
 #[derive(Debug)]
@@ -43,10 +47,12 @@ pub(crate) fn range(
     values: &impl Values,
     query: &Range,
     allowance: &mut Allowance,
+    meter: &mut Meter<'_>,
 ) -> Result<RangeResult, ReadError> {
     let revision = horizon.readable(query.revision)?;
     let mut selection = Selection::new(query, allowance);
-    walk(horizon, &query.range, revision, query.order, &mut |key, version| selection.take(key, version));
+    let mut take = |key: &[u8], version| selection.take(key, version);
+    walk(horizon, &query.range, revision, query.order, meter, &mut take)?;
     let Selection { chosen, more, count, refused, .. } = selection;
     if let Some(refusal) = refused {
         return Err(refusal.into());
@@ -54,7 +60,7 @@ pub(crate) fn range(
     let kvs = if query.keys_only {
         chosen.into_iter().map(|(key, version)| key_value(key, Bytes::new(), &version)).collect()
     } else {
-        fetch_all(values, chosen)?
+        fetch_all(values, chosen, meter)?
     };
     let count = (query.with_count || query.count_only).then_some(count);
     Ok(RangeResult { kvs, more, count })
@@ -66,16 +72,18 @@ fn walk(
     range: &KeyRange,
     revision: Revision,
     order: Order,
+    meter: &mut Meter<'_>,
     visit: &mut dyn FnMut(&[u8], Version) -> ControlFlow<()>,
-) {
-    if range.is_single_key() {
-        let version = horizon.index.read().visible_at(&range.start, revision);
-        if let Some(version) = version {
-            let _ = visit(&range.start, version); // There is no other.
-        }
-    } else {
-        horizon.index.walk(range, revision, order, visit);
+) -> Result<(), ReadError> {
+    if !range.is_single_key() {
+        return horizon.index.walk(range, revision, order, meter, visit);
     }
+    meter.spend(work::KEY)?;
+    let version = horizon.index.read().visible_at(&range.start, revision);
+    if let Some(version) = version {
+        let _ = visit(&range.start, version); // There is no other.
+    }
+    Ok(())
 }
 
 /// The answer of a range read, being collected.
@@ -118,13 +126,37 @@ impl<'a> Selection<'a> {
     }
 }
 
-fn fetch_all(values: &impl Values, chosen: Vec<(Bytes, Version)>) -> Result<Vec<KeyValue>, ReadError> {
-    let positions: Vec<_> = chosen.iter().map(|(_, version)| version.position()).collect();
-    let records = values.records(&positions)?;
-    chosen.into_iter().zip(records).map(|((key, version), record)| joined(key, &version, record)).collect()
+/// Many at a time, since those of one block are read together.
+fn fetch_all(
+    values: &impl Values,
+    chosen: Vec<(Bytes, Version)>,
+    meter: &mut Meter<'_>,
+) -> Result<Vec<KeyValue>, ReadError> {
+    let mut kvs = Vec::with_capacity(chosen.len());
+    let mut chosen = chosen.into_iter();
+    loop {
+        let some: Vec<_> = chosen.by_ref().take(FETCH_VALUES).collect();
+        if some.is_empty() {
+            return Ok(kvs);
+        }
+        for (_, version) in &some {
+            meter.spend(work::value(version.value_bytes))?;
+        }
+        let positions: Vec<_> = some.iter().map(|(_, version)| version.position()).collect();
+        let records = values.records(&positions)?;
+        for ((key, version), record) in some.into_iter().zip(records) {
+            kvs.push(joined(key, &version, record)?);
+        }
+    }
 }
 
-pub(crate) fn fetch(values: &impl Values, key: Bytes, version: &Version) -> Result<KeyValue, ReadError> {
+pub(crate) fn fetch(
+    values: &impl Values,
+    key: Bytes,
+    version: &Version,
+    meter: &mut Meter<'_>,
+) -> Result<KeyValue, ReadError> {
+    meter.spend(work::value(version.value_bytes))?;
     joined(key, version, values.record(version.position())?)
 }
 
@@ -152,9 +184,10 @@ pub(crate) fn holds(
     horizon: Horizon<'_>,
     values: &impl Values,
     compare: &Compare,
+    meter: &mut Meter<'_>,
 ) -> Result<bool, ReadError> {
     let number: fn(&Version) -> u64 = match &compare.target {
-        Target::Value(operand) => return values_hold(horizon, values, compare, operand),
+        Target::Value(operand) => return values_hold(horizon, values, compare, operand, meter),
         Target::Version(_) => |version| version.version,
         Target::CreateRevision(_) => |version| version.create_revision.get(),
         Target::ModRevision(_) => |version| version.revision.get(),
@@ -165,11 +198,11 @@ pub(crate) fn holds(
         Target::Value(_) => 0,
     };
     let (mut exists, mut holds) = (false, true);
-    walk(horizon, &compare.range, horizon.newest, Order::Ascending, &mut |_, version| {
+    walk(horizon, &compare.range, horizon.newest, Order::Ascending, meter, &mut |_, version| {
         exists = true;
         holds = relate(&number(&version), compare.relation, &operand);
         if holds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
+    })?;
     Ok(if exists { holds } else { relate(&0, compare.relation, &operand) })
 }
 
@@ -179,11 +212,12 @@ fn values_hold(
     values: &impl Values,
     compare: &Compare,
     operand: &Bytes,
+    meter: &mut Meter<'_>,
 ) -> Result<bool, ReadError> {
     let (mut exists, mut left) = (false, Some(compare.range.clone()));
     while let Some(range) = left {
         let mut chunk = Vec::new();
-        left = horizon.index.read().walk(
+        let walked = horizon.index.read().walk(
             &range,
             horizon.newest,
             Order::Ascending,
@@ -193,9 +227,12 @@ fn values_hold(
                 ControlFlow::Continue(())
             },
         );
+        meter.spend_on_absent(walked.absent)?;
+        left = walked.rest;
         for (key, version) in chunk {
             exists = true;
-            if !relate(&fetch(values, key, &version)?.value, compare.relation, operand) {
+            meter.spend(work::KEY)?;
+            if !relate(&fetch(values, key, &version, meter)?.value, compare.relation, operand) {
                 return Ok(false);
             }
         }

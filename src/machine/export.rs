@@ -1,7 +1,8 @@
 //! The state as another node stores it, for snapshots.
 
 use crate::kv::compaction::Collected;
-use crate::kv::{Refusal, TableError};
+use crate::kv::work::{Meter, Patient};
+use crate::kv::{ReadError, TableError};
 use crate::machine::blocks::{self, BLOCK_BYTES, Stored, block_key};
 use crate::machine::inventory::Inventory;
 use crate::machine::live::LiveRecords;
@@ -29,8 +30,8 @@ impl View {
     /// nothing that it needs is removed.
     ///
     /// Refused only if this is an old view and something that it needs has been removed: then take the newest view.
-    pub fn export(&self) -> Result<Export, Refusal> {
-        let records = LiveRecords::new(self, self.revision())?;
+    pub fn export(&self) -> Result<Export, ReadError> {
+        let records = LiveRecords::new(self, self.revision(), &mut Meter::of_read(&Patient))?;
         Ok(Export {
             meta: Some(Arc::clone(&self.meta)),
             records,

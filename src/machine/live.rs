@@ -5,7 +5,8 @@ use crate::kv::index::CHUNK_KEYS;
 use crate::kv::readers::Reading;
 use crate::kv::record;
 use crate::kv::version::Position;
-use crate::kv::{ReadError, Refusal, TableError};
+use crate::kv::work::{self, Caller, Meter, Patient};
+use crate::kv::{ReadError, TableError};
 use crate::machine::blocks::Stored;
 use crate::machine::machine::hash_record;
 use crate::machine::tables::TableId;
@@ -34,10 +35,18 @@ impl View {
     /// Nodes with equal revision and compact revision have equal hashes. Nothing that it needs
     /// is removed while it runs.
     pub fn hash(&self, revision: Option<Revision>) -> Result<StateHash, ReadError> {
+        self.hash_for(&Patient, revision)
+    }
+
+    /// The same, for as long as the caller waits.
+    pub fn hash_for(&self, caller: &dyn Caller, revision: Option<Revision>) -> Result<StateHash, ReadError> {
         let through = self.horizon().readable(revision)?;
         let (mut hasher, mut records) = (Xxh3::new(), 0);
-        for record in LiveRecords::new(self, through)? {
-            hash_record(&mut hasher, &record?);
+        let mut meter = Meter::of_read(caller);
+        for record in LiveRecords::new(self, through, &mut meter)? {
+            let record = record?;
+            meter.spend(work::value(u32::try_from(record.bytes.len()).unwrap_or(u32::MAX)))?;
+            hash_record(&mut hasher, &record);
             records += 1;
         }
         let hash = hasher.digest128();
@@ -60,10 +69,10 @@ pub(crate) struct LiveRecords {
 }
 
 impl LiveRecords {
-    pub(crate) fn new(view: &View, through: Revision) -> Result<Self, Refusal> {
+    pub(crate) fn new(view: &View, through: Revision, meter: &mut Meter<'_>) -> Result<Self, ReadError> {
         let reading = view.readers.begin(view.compact_revision())?;
         let (last, some) = (Position::first_of(Revision(0)), Vec::new().into_iter());
-        let missing = count(view.horizon(), through);
+        let missing = count(view.horizon(), through, meter)?;
         Ok(Self { view: view.clone(), through, _reading: reading, last, some, missing, done: false })
     }
 
@@ -132,14 +141,15 @@ impl fmt::Debug for LiveRecords {
 }
 
 /// How many versions can be read according to the index.
-fn count(horizon: Horizon<'_>, through: Revision) -> u64 {
+fn count(horizon: Horizon<'_>, through: Revision, meter: &mut Meter<'_>) -> Result<u64, ReadError> {
     let (mut records, mut next) = (0, Some(Box::default()));
     while let Some(start) = next {
+        meter.spend(CHUNK_KEYS as u64 * work::KEY)?;
         next = horizon.index.read().walk_histories(&start, CHUNK_KEYS, &mut |_, history| {
             let readable = history.garbage(horizon.revisions.compacted)..history.count_through(through);
             records += readable.len() as u64;
             ControlFlow::Continue(())
         });
     }
-    records
+    Ok(records)
 }

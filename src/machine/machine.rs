@@ -8,7 +8,7 @@ use crate::kv::index_builder::{Built, IndexBuilder};
 use crate::kv::readers::Readers;
 use crate::kv::record::{self, Record};
 use crate::kv::version::Position;
-use crate::kv::{ReadError, TableError};
+use crate::kv::{CommandLimits, ReadError, TableError};
 use crate::machine::blocks::{self, Fate, Store, Stored};
 use crate::machine::command::{Command, CommandResult, Raise, Reply};
 use crate::machine::compatibility::{ClusterVersion, MachineError};
@@ -22,6 +22,7 @@ use crate::types::{EntryId, Revision};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What the cache of whole records may take, unless something else is asked for.
@@ -45,6 +46,8 @@ pub struct Machine {
     /// What became garbage since the last commit.
     doomed: Vec<(Position, bool)>,
     view: View,
+    /// All work ever done by commands.
+    work: Arc<AtomicU64>,
 }
 
 /// How much one step of garbage collection may do.
@@ -83,7 +86,8 @@ impl Machine {
         let (index, readers) = (Arc::new(SharedIndex::new(index)), Arc::new(Readers::default()));
         readers.collect(meta.collected.reach());
         let view = View::new(&meta, &index, &store, &readers);
-        Ok(Self { meta, index, readers, store, doomed: Vec::new(), view })
+        let work = Arc::default();
+        Ok(Self { meta, index, readers, store, doomed: Vec::new(), view, work })
     }
 
     /// The last applied entry, whether saved or not.
@@ -111,10 +115,21 @@ impl Machine {
         Saver(Arc::clone(&self.store))
     }
 
-    /// Sets the members of a new cluster, before its first entry. Panics after that.
-    pub fn found(&mut self, members: Bytes) {
+    /// How much work commands have done since it was opened, in the units of their limit. Differs between nodes.
+    pub fn work_done(&self) -> u64 {
+        self.work.load(Ordering::Relaxed)
+    }
+
+    /// Adds it to this sum from now on, which others may watch.
+    pub fn count_work_in(&mut self, sum: Arc<AtomicU64>) {
+        self.work = sum;
+    }
+
+    /// Sets the members of a new cluster and its limits on commands, before its first entry. Panics after that.
+    pub fn found(&mut self, members: Bytes, limits: CommandLimits) {
         assert_eq!(self.applied(), EntryId::ZERO, "a cluster is founded once, before its first entry");
         self.meta.members = members;
+        self.meta.limits = limits;
     }
 
     /// Applies the next entry, which holds a command.
@@ -130,8 +145,8 @@ impl Machine {
         let result = match &command {
             Command::Raise(raise) => raise_version(&mut self.meta, id, raise)?,
             _ => {
-                let mut draft =
-                    Draft::new(&self.index, &mut self.meta.revisions, &mut entry, &self.meta.limits);
+                let Meta { revisions, limits, .. } = &mut self.meta;
+                let mut draft = Draft::new(&self.index, revisions, &mut entry, limits, &self.work);
                 match perform(&mut draft, &command) {
                     Ok(result) => {
                         draft.finish();
@@ -142,6 +157,7 @@ impl Machine {
                         CommandResult::Refused(refusal)
                     }
                     Err(ReadError::Table(error)) => return Err(error.into()),
+                    Err(ReadError::Abandoned) => unreachable!("a command has no caller that could be gone"),
                 }
             }
         };
@@ -328,7 +344,6 @@ impl fmt::Debug for Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv::CommandLimits;
     use crate::settings::Limits;
 
     #[test]

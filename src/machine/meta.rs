@@ -12,7 +12,7 @@ use crate::types::{EntryId, Index, Revision, Term};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// Written after the records that it covers, and before the removal of those that it no longer covers: so it
 /// is true of every table that a crash can leave. Records after its last one are not part of the state.
@@ -73,6 +73,7 @@ impl Meta {
         out.varint(self.limits.reply_bytes);
         out.varint(self.limits.changes);
         out.varint(self.limits.changed_bytes);
+        out.varint(self.limits.work);
         out.varint(self.last.revision.get());
         out.varint(self.last.sub.into());
         out.varint(self.inventory.records);
@@ -123,6 +124,7 @@ impl Meta {
                 reply_bytes: from.varint()?,
                 changes: from.varint()?,
                 changed_bytes: from.varint()?,
+                work: from.varint()?,
             },
             last: Position { revision: Revision(from.varint()?), sub: read_u32(&mut from)? },
             inventory: Inventory { records: from.varint()?, sum: from.u64()? },

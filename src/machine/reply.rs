@@ -156,6 +156,16 @@ fn write_refusal(out: &mut Writer, refusal: &Refusal) {
             out.byte(6);
             out.varint(*limit);
         }
+        Refusal::TooMuchWork { limit, actual } => {
+            out.byte(7);
+            out.varint(*limit);
+            out.byte(u8::from(actual.is_some()));
+            actual.iter().for_each(|actual| out.varint(*actual));
+        }
+        Refusal::PastRange { revision } => {
+            out.byte(8);
+            out.varint(revision.get());
+        }
     }
 }
 
@@ -237,6 +247,11 @@ fn read_refusal(from: &mut Reader<'_>) -> Result<Refusal, DecodeError> {
         4 => Refusal::TooManyChanges { limit: from.varint()? },
         5 => Refusal::ChangesTooLarge { limit: from.varint()? },
         6 => Refusal::ReplyTooLarge { limit: from.varint()? },
+        7 => Refusal::TooMuchWork {
+            limit: from.varint()?,
+            actual: if read_bool(from)? { Some(from.varint()?) } else { None },
+        },
+        8 => Refusal::PastRange { revision: Revision(from.varint()?) },
         _ => return Err(from.refuse("an unknown kind of refusal")),
     })
 }

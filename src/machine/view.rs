@@ -7,7 +7,8 @@ use crate::kv::readers::{Readers, Reading};
 use crate::kv::record::{self, Record};
 use crate::kv::txn::Plan;
 use crate::kv::version::Position;
-use crate::kv::{Op, OpResult, Range, RangeResult, ReadError, Refusal, Txn, TxnResult};
+use crate::kv::work::{Caller, Meter, Patient};
+use crate::kv::{CommandLimits, Op, OpResult, Range, RangeResult, ReadError, Refusal, Txn, TxnResult};
 use crate::machine::blocks::Store;
 use crate::machine::compatibility::ClusterVersion;
 use crate::machine::meta::Meta;
@@ -82,8 +83,18 @@ impl View {
         &self.meta.members
     }
 
+    /// The limits on one command.
+    pub fn limits(&self) -> CommandLimits {
+        self.meta.limits
+    }
+
     pub fn range(&self, range: &Range) -> Result<RangeResult, ReadError> {
-        self.read(range, &mut Allowance::new(u64::MAX))
+        self.range_for(&Patient, range)
+    }
+
+    /// The same, for as long as the caller waits.
+    pub fn range_for(&self, caller: &dyn Caller, range: &Range) -> Result<RangeResult, ReadError> {
+        self.read(range, &mut Allowance::new(u64::MAX), &mut Meter::of_read(caller))
     }
 
     /// This view at an earlier revision, which no compaction removes while the returned view lives: for reads
@@ -98,20 +109,31 @@ impl View {
     ///
     /// Panics if it writes: the caller asks [`Txn::is_read_only`] first.
     pub fn read_txn(&self, txn: &Txn) -> Result<TxnResult, ReadError> {
+        self.read_txn_for(&Patient, txn)
+    }
+
+    /// The same, for as long as the caller waits.
+    pub fn read_txn_for(&self, caller: &dyn Caller, txn: &Txn) -> Result<TxnResult, ReadError> {
         assert!(txn.is_read_only(), "a transaction that writes goes through the log");
-        let plan = Plan::new(self.horizon(), self, txn)?;
+        let mut meter = Meter::of_read(caller);
+        let plan = Plan::new(self.horizon(), self, txn, &mut meter)?;
         let mut allowance = Allowance::new(self.meta.limits.reply_bytes);
         plan.run(&mut |op| match op {
-            Op::Range(range) => self.read(range, &mut allowance).map(OpResult::Range),
+            Op::Range(range) => self.read(range, &mut allowance, &mut meter).map(OpResult::Range),
             _ => unreachable!("the transaction only reads"),
         })
     }
 
     /// A read at a revision that may be compacted meanwhile protects it for the time of the read.
-    fn read(&self, range: &Range, allowance: &mut Allowance) -> Result<RangeResult, ReadError> {
+    fn read(
+        &self,
+        range: &Range,
+        allowance: &mut Allowance,
+        meter: &mut Meter<'_>,
+    ) -> Result<RangeResult, ReadError> {
         let revision = self.horizon().readable(range.revision)?;
         let _reading = (revision < self.revision()).then(|| self.readers.begin(revision)).transpose()?;
-        read::range(self.horizon(), self, range, allowance)
+        read::range(self.horizon(), self, range, allowance, meter)
     }
 
     pub(crate) fn horizon(&self) -> Horizon<'_> {

@@ -1,5 +1,6 @@
 //! The settings of the loop around the core.
 
+use crate::kv::CommandLimits;
 use crate::settings::Timing;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub struct ReplicaOptions {
     pub disk_timeout: Duration,
     /// About the most bytes of entries in one write to the log.
     pub log_write_bytes: usize,
+    /// The limits on one command, if this node founds a cluster: the same on all founders, and part of the state
+    /// from then on.
+    pub founding_limits: CommandLimits,
 }
 
 /// How much of the log is kept although the state covers it.
@@ -72,6 +76,7 @@ impl ReplicaOptions {
             open_timeout: Duration::from_secs(300),
             disk_timeout: (timing.election_max * 30).max(Duration::from_secs(10)),
             log_write_bytes: 8 << 20,
+            founding_limits: CommandLimits::FOUNDING,
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         cluster, node: id, founders, options, seed, log, storer, restored, states, transport, ..
     } = parts;
     if machine.members().is_empty() {
-        machine.found(encode_members(&founders));
+        machine.found(encode_members(&founders), options.founding_limits);
         machine.commit()?;
     }
     let reader = log.reader();

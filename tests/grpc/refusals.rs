@@ -45,6 +45,39 @@ async fn a_request_over_the_limit_is_refused_alike_by_whomever() {
     assert_eq!(node.put("k", &"v".repeat(1536 << 10 >> 1)).await, 2);
 }
 
+/// It would hold up all nodes for as long as it takes, and so would the next one.
+#[tokio::test]
+async fn a_transaction_that_looks_at_too_much_is_refused() {
+    let node = Node::alone().await;
+    let op = |op| v1::TxnOp { op: Some(op) };
+    let put_op = |key: String| op(v1::txn_op::Op::Put(put(&key, "v")));
+    for hundred in 0..11 {
+        let success = (0..100).map(|key| put_op(format!("{hundred}/{key}"))).collect();
+        node.kv().txn(v1::TxnRequest { success, ..Default::default() }).await.unwrap();
+    }
+    let nowhere_x = v1::Compare {
+        selector: Some(v1::compare::Selector::All(true)),
+        target: v1::CompareTarget::Value.into(),
+        relation: v1::CompareRelation::NotEqual.into(),
+        operand: Some(v1::compare::Operand::Value("x".into())),
+    };
+    let compares = vec![nowhere_x; 128];
+    let request = v1::TxnRequest { compares, success: vec![put_op("a".into())], ..Default::default() };
+    let refused = node.kv().txn(request).await.unwrap_err();
+    let told = info(&refused);
+    assert_eq!((refused.code(), &*told.reason), (Code::InvalidArgument, "TOO_MUCH_WORK"));
+    assert_eq!((fact(&told, "limit"), fact(&told, "outcome")), ("131072", "NOT_APPLIED"));
+
+    let all = v1::range_request::Selector::All(true);
+    let past = v1::RangeRequest { selector: Some(all), revision: 2, ..Default::default() };
+    let success = vec![put_op("a".into()), op(v1::txn_op::Op::Range(past))];
+    let refused = node.kv().txn(v1::TxnRequest { success, ..Default::default() }).await.unwrap_err();
+    let told = info(&refused);
+    assert_eq!((refused.code(), &*told.reason), (Code::InvalidArgument, "PAST_RANGE"));
+    assert_eq!((fact(&told, "requested_revision"), fact(&told, "outcome")), ("2", "NOT_APPLIED"));
+    assert_eq!(node.put("a", "the next one is served").await, 13);
+}
+
 #[tokio::test]
 async fn an_unknown_method_says_where_to_look() {
     let node = Node::alone().await;

@@ -13,8 +13,17 @@ fn work_off(
     commit_every: usize,
     budget: usize,
 ) -> (Store, Vec<Option<Reply>>, Vec<(u64, u128)>) {
+    work_off_in(Store::new(), steps, commit_every, budget)
+}
+
+fn work_off_in(
+    mut store: Store,
+    steps: &[Step],
+    commit_every: usize,
+    budget: usize,
+) -> (Store, Vec<Option<Reply>>, Vec<(u64, u128)>) {
     let entries = steps.iter().filter(|step| matches!(step, Step::Apply(_) | Step::Noop | Step::Members(_)));
-    let (mut store, mut replies, mut hashes) = (Store::new(), vec![], vec![]);
+    let (mut replies, mut hashes) = (vec![], vec![]);
     for (n, entry) in (1..).zip(entries) {
         replies.push(perform(&mut store, entry));
         store.collect_some(budget);
@@ -44,6 +53,20 @@ proptest! {
         prop_assert_eq!(left.hash(None), right.hash(None));
         prop_assert_eq!(left.members(), right.members());
         prop_assert_eq!(all_reads(&left), all_reads(&right));
+    }
+
+    /// What counts is what a command sees, not what a node has not collected yet. Limits at which about half of
+    /// the commands are refused.
+    #[test]
+    fn a_work_limit_stops_the_same_commands_everywhere(
+        steps in steps(), limit in 10..200u64, every in 1..8usize, budget in 1..40usize
+    ) {
+        let (left, left_replies, _) = work_off_in(Store::with_work_limit(limit), &steps, 1, 0);
+        let (right, right_replies, _) = work_off_in(Store::with_work_limit(limit), &steps, every, budget);
+        prop_assert_eq!(left_replies, right_replies);
+        let (left, right) = (left.machine.view(), right.machine.view());
+        prop_assert_eq!(left.state_hash(), right.state_hash());
+        prop_assert_eq!(left.hash(None), right.hash(None));
     }
 
     #[test]

@@ -16,3 +16,4 @@ mod model;
 mod replies;
 pub mod support;
 mod txn;
+mod work;

@@ -70,6 +70,9 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         any::<u64>().prop_map(|limit| Refusal::TooManyChanges { limit }),
         any::<u64>().prop_map(|limit| Refusal::ChangesTooLarge { limit }),
         any::<u64>().prop_map(|limit| Refusal::ReplyTooLarge { limit }),
+        (any::<u64>(), option::of(any::<u64>()))
+            .prop_map(|(limit, actual)| Refusal::TooMuchWork { limit, actual }),
+        revision().prop_map(|revision| Refusal::PastRange { revision }),
     ]
 }
 

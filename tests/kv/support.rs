@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use kontiki::kv::{
-    Compact, Compare, Delete, KeyRange, KeyValue, Op, Put, Range, Refusal, Relation, Target, Txn,
+    CommandLimits, Compact, Compare, Delete, KeyRange, KeyValue, Op, Put, Range, Refusal, Relation, Target,
+    Txn,
 };
 use kontiki::machine::{Budget, Command, CommandResult, Machine, MemoryTable, Reply, Table, View};
 use kontiki::types::{EntryId, Revision};
@@ -74,6 +75,13 @@ impl Store {
 
     pub fn open(table: Arc<dyn Table>) -> Self {
         Self { machine: Machine::open(Arc::clone(&table)).unwrap(), table }
+    }
+
+    /// An empty store whose commands may do so much work.
+    pub fn with_work_limit(work: u64) -> Self {
+        let mut store = Self::new();
+        store.machine.found(Bytes::new(), CommandLimits { work, ..CommandLimits::FOUNDING });
+        store
     }
 
     pub fn next_id(&self) -> EntryId {

@@ -66,7 +66,7 @@ fn a_transaction_is_one_revision_and_reads_see_what_came_before() {
         Op::Range(everything()),
         Op::Delete(delete(KeyRange::key("a"))),
         Op::Range(everything()),
-        Op::Range(at(2, everything())),
+        Op::Range(at(2, read(KeyRange::key("a")))),
     ];
     let result = run(&mut store, txn(vec![], steps, vec![]));
     assert_eq!(all_as_text(&result.results[1]), ["a=1", "b=2"]);
@@ -134,8 +134,9 @@ fn an_unreadable_revision_refuses_the_whole() {
     store.put("a", "1");
     store.put("a", "2");
     store.done(crate::kv::support::compact(3));
-    let read_at =
-        |revision| txn(vec![], vec![put_op("b", "3"), Op::Range(at(revision, everything()))], vec![]);
+    let read_at = |revision| {
+        txn(vec![], vec![put_op("b", "3"), Op::Range(at(revision, read(KeyRange::key("a"))))], vec![])
+    };
     let compacted = Refusal::Compacted { requested: Revision(2), oldest: Revision(3) };
     assert_eq!(store.refused(Command::Txn(read_at(2))), compacted);
     let future = Refusal::FutureRevision { requested: Revision(4), current: Revision(3) };

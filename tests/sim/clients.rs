@@ -9,7 +9,7 @@ use crate::sim::random::Random;
 use crate::sim::report::count;
 use crate::sim::swarm::ClientMix;
 use bytes::Bytes;
-use kontiki::kv::{Compact, Compare, Delete, KeyRange, Op, Put, Relation, Target, Txn, TxnResult};
+use kontiki::kv::{Compact, Compare, Delete, KeyRange, Op, Put, Refusal, Relation, Target, Txn, TxnResult};
 use kontiki::machine::{Command, CommandResult};
 use kontiki::reason::{Outcome, Reason};
 use kontiki::types::{NodeId, Revision};
@@ -267,6 +267,11 @@ impl Clients {
                     (Wish::Compact { .. }, CommandResult::Compact) => Finished::Done(reply.revision),
                     // The same on every node: usually a revision that is too old.
                     (Wish::Compact { .. }, CommandResult::Refused(_)) => Finished::Failed,
+                    // Its values are large.
+                    (
+                        Wish::Cas { .. } | Wish::Together { .. },
+                        CommandResult::Refused(Refusal::TooMuchWork { .. }),
+                    ) => Finished::Refused,
                     (wish, other) => panic!("{wish:?} was answered by {other:?}"),
                 }
             }
@@ -371,7 +376,7 @@ pub fn command(wish: &Wish) -> Command {
 
 fn name(wish: &Wish, finished: &Finished) -> &'static str {
     let outcome = match finished {
-        Finished::Failed => 1,
+        Finished::Failed | Finished::Refused => 1,
         Finished::Unknown => 2,
         _ => 0,
     };

@@ -278,7 +278,7 @@ fn read(view: &View, keys: &[Bytes]) -> Result<Answer, Fault> {
                 panic!("a read of the newest state was refused: {refusal}")
             }
             // The engine failed: this node ends as soon as its applier notices.
-            Err(error @ kv::ReadError::Table(_)) => return Err(error.into()),
+            Err(error @ (kv::ReadError::Table(_) | kv::ReadError::Abandoned)) => return Err(error.into()),
         }
     }
     Ok(Answer::Read(found, view.revision()))

@@ -21,7 +21,9 @@ pub enum Finished {
     Swapped(bool, Revision),
     /// What was there.
     Read(Vec<Option<Bytes>>, Revision),
-    /// Certainly not done.
+    /// Committed, and then refused by the state: nothing was done.
+    Refused,
+    /// Certainly not done, and not committed.
     Failed,
     /// Perhaps.
     Unknown,

@@ -214,8 +214,12 @@ fn options(random: &mut Random, timing: &Timing) -> ReplicaOptions {
     options.unapplied_bytes_max = if options.unapplied_max == 4 { 1 << 10 } else { 64 << 20 };
     options.disk_reserve = DISK_RESERVE;
     options.log_write_bytes = random.one_of(&[256, 8 << 20]);
+    options.founding_limits.work = COMMAND_WORK;
     options
 }
+
+/// Little enough that a transaction with a large value is refused now and then.
+const COMMAND_WORK: u64 = 114;
 
 /// Writes are refused while a disk has less room.
 pub const DISK_RESERVE: u64 = 64 << 10;

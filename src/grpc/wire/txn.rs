@@ -1,7 +1,8 @@
 //! Transactions, between the wire and the domain.
 //!
 //! A transaction is checked as a whole before the state machine sees any of it. Its size counts along its
-//! longest branch, including nested transactions, so that nesting buys nothing.
+//! longest branch, including nested transactions, so that nesting buys nothing; and over all branches together,
+//! since those that are not taken have to be read and checked, too.
 
 use crate::api::fault::Fault;
 use crate::grpc::wire::key_range::key_range;
@@ -23,11 +24,16 @@ pub fn txn(request: &v1::TxnRequest, limits: &Limits) -> Result<kv::Txn, Fault> 
     convert(request, limits)
 }
 
+/// The operations and compares of all branches together may be so many times what one branch may have.
+const ALL_BRANCHES: u64 = 8;
+
 /// What the longest path through a transaction costs.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     ops: u64,
     compares: u64,
+    /// Operations and compares of all paths together.
+    all: u64,
 }
 
 fn check_cost(request: &v1::TxnRequest, limits: &Limits) -> Result<(), Fault> {
@@ -45,11 +51,16 @@ fn check_cost(request: &v1::TxnRequest, limits: &Limits) -> Result<(), Fault> {
         let what = "too many compares, nested ones included";
         return Err(Fault::over(Reason::TooManyCompares, "compares", what, limit, compares));
     }
+    let (all, limit) = (request.compares.len() as u64 + success.all + failure.all, limit * ALL_BRANCHES);
+    if all > limit {
+        let what = "too many operations and compares in all branches together";
+        return Err(Fault::over(Reason::TooManyOps, "success", what, limit, all));
+    }
     Ok(())
 }
 
 fn branch_cost(ops: &[v1::TxnOp], depth: usize) -> Result<Cost, Fault> {
-    let mut cost = Cost { ops: ops.len() as u64, compares: 0 };
+    let mut cost = Cost { ops: ops.len() as u64, compares: 0, all: ops.len() as u64 };
     for op in ops {
         let Some(WireOp::Txn(nested)) = &op.op else {
             continue;
@@ -63,6 +74,7 @@ fn branch_cost(ops: &[v1::TxnOp], depth: usize) -> Result<Cost, Fault> {
         let failure = branch_cost(&nested.failure, depth)?;
         cost.ops += success.ops.max(failure.ops);
         cost.compares += nested.compares.len() as u64 + success.compares.max(failure.compares);
+        cost.all += nested.compares.len() as u64 + success.all + failure.all;
     }
     Ok(cost)
 }
@@ -242,6 +254,21 @@ mod tests {
         assert!(txn(&success(ops.clone()), &Limits::default()).is_ok());
         ops.push(put_op("one more"));
         assert_eq!(refused(&success(ops)).get("actual"), Some("129"));
+    }
+
+    /// Four branches on the way, eight times as much in all.
+    #[test]
+    fn branches_that_are_not_taken_count_together() {
+        let both = |inner: &v1::TxnRequest, gets: usize| {
+            let ops = || [vec![get_op("k"); gets], vec![txn_op(inner.clone())]].concat();
+            v1::TxnRequest { success: ops(), failure: ops(), ..Default::default() }
+        };
+        let request = (0..4).fold(v1::TxnRequest::default(), |inner, _| both(&inner, 30));
+        // 4 × 31 along each path; 31 × (2 + 4 + 8 + 16) in all.
+        assert!(txn(&request, &Limits::default()).is_ok());
+        let fault = refused(&both(&request, 3));
+        assert_eq!(fault.reason(), Reason::TooManyOps);
+        assert_eq!((fault.get("limit"), fault.get("actual")), (Some("1024"), Some("1868")));
     }
 
     #[test]
