@@ -2,6 +2,7 @@
 
 use crate::raft::{FollowerProgress, RoleName};
 use crate::types::{Index, NodeId, Revision, Term};
+use std::time::Duration;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,4 +39,6 @@ pub struct NodeStatus {
     pub not_ready: Option<String>,
     /// On the leader: the progress of the others.
     pub followers: Vec<FollowerProgress>,
+    /// The longest that its state machine was busy with one entry.
+    pub longest_apply: Duration,
 }

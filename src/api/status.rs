@@ -49,6 +49,7 @@ impl Api {
             state_hash: view.state_hash(),
             not_ready: self.readiness().err(),
             followers: status.followers.clone(),
+            longest_apply: handle.longest_apply(),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::bench::error::BenchError;
 use crate::bench::plan::Plan;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Cluster {
@@ -16,6 +17,10 @@ pub struct Cluster {
     pub durability: BTreeSet<String>,
     pub leader: Option<Leader>,
     pub nodes: Vec<Node>,
+    /// The longest that a state machine was busy with one entry since its node started, if the cluster tells; the
+    /// report has it with each result.
+    #[serde(skip)]
+    pub longest_apply: Option<Duration>,
     /// The limits on requests; not part of the report.
     #[serde(skip)]
     pub limits: Limits,

@@ -101,6 +101,7 @@ pub async fn describe(channel: Channel) -> Result<Cluster, Status> {
                 role: if leads(member) { "leader" } else { "follower" }.to_owned(),
             })
             .collect(),
+        longest_apply: None,
         limits: Limits::default(),
     })
 }

@@ -7,6 +7,7 @@ use crate::proto::v1::kv_service_client::KvServiceClient;
 use crate::proto::v1::maintenance_service_client::MaintenanceServiceClient;
 use crate::proto::v1::{self as pb, NodeRole, NodeStatus, ReadLevel};
 use bytes::Bytes;
+use std::time::Duration;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -102,6 +103,7 @@ pub async fn describe(channel: Channel) -> Result<Cluster, Status> {
             .iter()
             .map(|node| Node { name: name(node), client_url: client_url(node), role: role(node) })
             .collect(),
+        longest_apply: answered().map(|node| Duration::from_micros(node.longest_apply_micros)).max(),
         limits: Limits {
             key_bytes: limits.key_bytes,
             request_bytes: limits.request_bytes,

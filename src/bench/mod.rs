@@ -162,8 +162,11 @@ async fn measure(
     let before = cluster.leader;
     let run = load::run(plan, workload, &urls, stop).await?;
     // A cluster that does not answer has no leader as far as we can tell.
-    let after = target::ask(plan.api, &plan.endpoints).await.ok().and_then(|cluster| cluster.leader);
+    let cluster = target::ask(plan.api, &plan.endpoints).await.ok();
+    let longest_apply = cluster.as_ref().and_then(|cluster| cluster.longest_apply);
+    let after = cluster.and_then(|cluster| cluster.leader);
     let mut outcome = WorkloadResult::new(workload, &run, echo_rate);
+    outcome.longest_apply_ms = longest_apply.map(|time| time.as_secs_f64() * 1e3);
     if before != after {
         outcome.leader_change = Some(LeaderChange { before, after });
     }

@@ -101,6 +101,9 @@ pub struct WorkloadResult {
     /// Set if there was an election meanwhile, which makes the figures those of a failover.
     pub leader_change: Option<LeaderChange>,
     pub verification: Option<Verification>,
+    /// The longest that a state machine was busy with one entry, by the end of this workload and since its node
+    /// started: every other write waits meanwhile.
+    pub longest_apply_ms: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -233,6 +236,7 @@ impl WorkloadResult {
             stolen_share: run.stolen,
             leader_change: None,
             verification: None,
+            longest_apply_ms: None,
             total,
         }
     }

@@ -109,6 +109,9 @@ fn latencies(figures: &Figures) -> [String; 6] {
 }
 
 /// Everything one must know before believing the figures.
+/// One entry should hold up all others for no longer.
+const APPLY_GOAL_MS: f64 = 20.0;
+
 pub fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if report.client.build == "debug" {
@@ -143,6 +146,12 @@ fn notes_on(outcome: &WorkloadResult) -> Vec<String> {
             "the leader changed ({}, then {}): not a measure of throughput",
             name(&change.before),
             name(&change.after)
+        ));
+    }
+    if let Some(time) = outcome.longest_apply_ms.filter(|time| *time > APPLY_GOAL_MS) {
+        notes.push(format!(
+            "a state machine was busy with one entry for {time:.0} ms since its node started; the goal is \
+             {APPLY_GOAL_MS} ms"
         ));
     }
     if outcome.unsent > 0 {

@@ -250,6 +250,7 @@ fn node_json(node: &NodeStatus, commit: u64) -> Value {
         "compact_revision": node.compact_revision.get(),
         "keys": node.keys,
         "disk_bytes": node.disk_bytes,
+        "longest_apply_micros": u64::try_from(node.longest_apply.as_micros()).unwrap_or(u64::MAX),
         "uptime_seconds": node.uptime.as_secs(),
         "version": node.version,
         "durability": node.durability,

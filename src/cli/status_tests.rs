@@ -158,6 +158,7 @@ fn the_json_has_a_stable_shape() {
         "last_index",
         "leader_id",
         "learner",
+        "longest_apply_micros",
         "name",
         "not_ready_reason",
         "peer_urls",

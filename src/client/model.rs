@@ -387,6 +387,8 @@ pub struct NodeStatus {
     pub keys: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
+    /// The longest that its state machine was busy with one entry since the process started.
+    pub longest_apply: Duration,
     /// How long the process has been running.
     pub uptime: Duration,
     /// The version of the program.

@@ -312,6 +312,7 @@ fn node_status(node: pb::NodeStatus) -> NodeStatus {
         compact_revision: revision(node.compact_revision),
         keys: node.keys,
         disk_bytes: node.disk_bytes,
+        longest_apply: Duration::from_micros(node.longest_apply_micros),
         uptime: Duration::from_secs(node.uptime_seconds),
         version: node.version,
         durability: node.durability,

@@ -2,7 +2,7 @@
 //! in order and publishes what readers see. The loop answers the waiters, a group at a
 //! time: one wake-up per group instead of one per write.
 
-use crate::kv::TableError;
+use crate::kv::{CommandLimits, TableError};
 use crate::machine::{Budget, Machine, MachineError};
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
@@ -13,7 +13,7 @@ use crate::replica::worker::Inbox;
 use crate::storage::{VerifiedState, encode_members};
 use crate::types::{Index, Term};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 const GROUP_MAX: usize = 1024;
 /// And about the most bytes of entries and of their replies.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// And about the most work of their commands, in the units of the limit on one: what one alone may do.
+const GROUP_WORK_MAX: u64 = CommandLimits::FOUNDING.work;
 /// The work of one step of garbage collection when there is nothing else to do: about two milliseconds.
 const GARBAGE_IDLE: Budget = Budget { keys: 4096, blocks: 32 };
 /// How long the queue must have been empty before such a step.
@@ -56,11 +58,12 @@ pub struct Applier {
 
 impl Applier {
     pub(crate) fn new(
-        machine: Machine,
+        mut machine: Machine,
         published: Arc<Published>,
         inbox: Inbox<ApplyJob>,
         facts: UnboundedSender<Fact>,
     ) -> Self {
+        machine.count_work_in(Arc::clone(inbox.busy.computed()));
         // What a compaction before the last restart made unreachable may still be there.
         Self { machine, published, inbox, facts, garbage: true }
     }
@@ -119,18 +122,17 @@ impl Applier {
         let mut answers = Vec::with_capacity(entries.len());
         let mut next = None;
         let mut waiting = entries;
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut bytes, mut shown_work) = (0, 0, self.machine.work_done());
         loop {
             for (entry, reply) in waiting {
-                // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
-                self.inbox.busy.begin();
                 let size = entry.size();
                 bytes += size + self.apply_one(entry, reply, &mut answers)?;
                 self.published.sub_unapplied(size);
                 count += 1;
-                if count % GROUP_MAX == 0 || bytes >= GROUP_BYTES_MAX {
+                let work = self.machine.work_done() - shown_work;
+                if count % GROUP_MAX == 0 || bytes >= GROUP_BYTES_MAX || work >= GROUP_WORK_MAX {
                     self.show(&mut answers)?;
-                    bytes = 0;
+                    (bytes, shown_work) = (0, self.machine.work_done());
                 }
             }
             if count >= GROUP_MAX {
@@ -182,6 +184,20 @@ impl Applier {
         reply: Option<WriteReply>,
         answers: &mut Vec<Answer>,
     ) -> Result<usize, MachineError> {
+        // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
+        self.inbox.busy.begin();
+        let begun = Instant::now();
+        let added = self.apply_timed(entry, reply, answers)?;
+        self.published.applied_one_in(begun.elapsed());
+        Ok(added)
+    }
+
+    fn apply_timed(
+        &mut self,
+        entry: Entry,
+        reply: Option<WriteReply>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<usize, MachineError> {
         match entry.payload {
             Payload::Noop => self.machine.apply_noop(entry.id),
             Payload::Members(members) => self.machine.apply_members(entry.id, encode_members(&members)),
@@ -207,6 +223,7 @@ impl Applier {
             .map_err(|error| TableError(format!("the received state cannot be put in place: {error}")))?;
         self.inbox.busy.end();
         self.machine = machine;
+        self.machine.count_work_in(Arc::clone(self.inbox.busy.computed()));
         assert_eq!(self.machine.applied(), meta.last, "the state is the one that was asked for");
         self.published.replace(self.machine.view(), self.machine.saver());
         let _ = self.facts.send(Fact::Installed(meta));

@@ -1,6 +1,7 @@
-//! How long a thread has been waiting for its disk: sled may hang forever after an I/O error, and a hanging
-//! thread cannot report it itself.
+//! How long a thread has been at one piece of work, which is mostly waiting for its disk: sled may hang forever
+//! after an I/O error, and a hanging thread cannot report it itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,11 +13,14 @@ pub(crate) struct Busy {
     since: AtomicU64,
     /// Counts the pieces of work, to distinguish them.
     begun: AtomicU64,
+    /// Grows within a piece of work that computes, and stands still while it waits for the disk.
+    computed: Arc<AtomicU64>,
 }
 
 impl Default for Busy {
     fn default() -> Self {
-        Self { start: Instant::now(), since: AtomicU64::new(0), begun: AtomicU64::new(0) }
+        let (since, begun) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { start: Instant::now(), since, begun, computed: Arc::default() }
     }
 }
 
@@ -29,6 +33,16 @@ impl Busy {
 
     pub(crate) fn end(&self) {
         self.since.store(0, Ordering::Relaxed);
+    }
+
+    /// What has been computed, for whoever adds to it.
+    pub(crate) fn computed(&self) -> &Arc<AtomicU64> {
+        &self.computed
+    }
+
+    /// The number of the current piece of work, and what has been computed.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        Some((self.current()?, self.computed.load(Ordering::Relaxed)))
     }
 
     /// The number of the current piece of work.

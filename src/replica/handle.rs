@@ -131,6 +131,11 @@ impl Handle {
         self.inner.published.disk_bytes()
     }
 
+    /// The longest that the state machine was busy with one entry since the start.
+    pub fn longest_apply(&self) -> Duration {
+        self.inner.published.longest_apply()
+    }
+
     /// Whether loop and disk have answered lately. Never depends on a quorum.
     pub fn alive(&self) -> bool {
         self.inner.published.is_alive(SILENCE_MAX)

@@ -49,6 +49,8 @@ pub(crate) struct Published {
     turns: AtomicU64,
     /// How long the log's disk has been silent, in milliseconds.
     disk_silent: AtomicU64,
+    /// The longest that one entry took to be applied, in microseconds.
+    longest_apply: AtomicU64,
 }
 
 impl Published {
@@ -72,6 +74,7 @@ impl Published {
             turned: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             disk_silent: AtomicU64::new(0),
+            longest_apply: AtomicU64::new(0),
         }
     }
 
@@ -202,6 +205,20 @@ impl Published {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.turned.store(millis(self.start.elapsed()), Ordering::Relaxed);
         self.disk_silent.store(millis(disk_silent), Ordering::Relaxed);
+    }
+
+    /// An entry took so long to be applied.
+    pub(crate) fn applied_one_in(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // Only the applier writes it.
+        if micros > self.longest_apply.load(Ordering::Relaxed) {
+            self.longest_apply.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// The longest that an entry took.
+    pub(crate) fn longest_apply(&self) -> Duration {
+        Duration::from_micros(self.longest_apply.load(Ordering::Relaxed))
     }
 
     /// How often the loop has turned.

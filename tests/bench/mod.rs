@@ -255,9 +255,9 @@ async fn the_json_form_is_stable() {
     );
     assert_eq!(
         names("/results/0"),
-        "abandoned client_cpu_seconds compactions errors latency leader_change missing operations operations_per_second \
-         reads requests requests_per_second seconds server_cpu_seconds service_time share_of_echo stolen_share unsent \
-         verification workload writes"
+        "abandoned client_cpu_seconds compactions errors latency leader_change longest_apply_ms missing operations \
+         operations_per_second reads requests requests_per_second seconds server_cpu_seconds service_time \
+         share_of_echo stolen_share unsent verification workload writes"
     );
     assert_eq!(names("/results/0/latency"), "max_us mean_us p50_us p90_us p999_us p99_us");
     assert_eq!(

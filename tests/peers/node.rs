@@ -201,6 +201,7 @@ pub fn status() -> NodeStatus {
         state_hash: 7,
         not_ready: None,
         followers: Vec::new(),
+        longest_apply: Duration::ZERO,
     }
 }
 

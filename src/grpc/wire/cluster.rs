@@ -43,6 +43,7 @@ fn node_status(member: Member, status: NodeStatus) -> v1::NodeStatus {
         ready: status.not_ready.is_none(),
         not_ready_reason: status.not_ready.unwrap_or_default(),
         followers: status.followers.into_iter().map(follower).collect(),
+        longest_apply_micros: u64::try_from(status.longest_apply.as_micros()).unwrap_or(u64::MAX),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::proto::raft as pb;
 use crate::raft::{FollowerProgress, ProgressState, RoleName};
 use crate::types::{NodeId, Revision};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// The most followers in a leader's status.
 const FOLLOWERS_MAX: usize = 1024;
@@ -32,6 +33,7 @@ pub fn status(status: NodeStatus) -> pb::NodeStatus {
         state_hash: Bytes::copy_from_slice(&status.state_hash.to_be_bytes()),
         not_ready: status.not_ready,
         followers: status.followers.into_iter().map(follower).collect(),
+        longest_apply_micros: micros(status.longest_apply),
     }
 }
 
@@ -90,7 +92,12 @@ pub fn checked_status(wire: pb::NodeStatus) -> Result<NodeStatus, Malformed> {
         state_hash: u128::from_be_bytes(state_hash),
         not_ready: wire.not_ready,
         followers: wire.followers.into_iter().map(checked_follower).collect::<Result<_, _>>()?,
+        longest_apply: Duration::from_micros(wire.longest_apply_micros),
     })
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn checked_follower(wire: pb::Follower) -> Result<FollowerProgress, Malformed> {
@@ -151,6 +158,7 @@ mod tests {
             state_hash: u128::MAX - 1,
             not_ready: Some("the node is stopping".into()),
             followers: vec![follower],
+            longest_apply: Duration::from_micros(1234),
         }
     }
 
