@@ -12,7 +12,7 @@ pub struct CommandLimits {
     /// The most bytes of records in one command that removes keys, for the same reason. What a command puts
     /// is bounded by the limit on requests.
     pub changed_bytes: u64,
-    /// The most work of one command, in the units of [`work`](crate::kv::work): what it looks at, reads, removes
+    /// The most work of one command, in the units of `work.rs`: what it looks at, reads, removes
     /// and puts.
     pub work: u64,
 }

@@ -36,7 +36,7 @@
 //! * The index holds every key in memory: at most 100 bytes besides the key and its first version, and 24
 //!   for each further version that was not compacted yet.
 //! * A count walks over the range, though only in memory; so does a read of the past over keys that were
-//!   deleted since and not yet compacted. A command may walk only so far ([`work`]).
+//!   deleted since and not yet compacted. A command may walk only so far (`work.rs`).
 //! * There are no leases yet. Records have a field for them.
 
 pub(crate) mod codec;
