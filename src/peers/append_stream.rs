@@ -10,6 +10,7 @@ use crate::peers::lane::LaneReceiver;
 use crate::peers::link::{InboundOpen, Link};
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
+use crate::peers::stranger::Stranger;
 use crate::peers::wire::raft as wire;
 use crate::proto::raft as pb;
 use futures_util::Stream;
@@ -97,17 +98,17 @@ impl Stream for Replies {
 /// our core's messages to the peer.
 pub async fn serve(
     links: &Links,
+    stranger: &Stranger,
     mut requests: Streaming<pb::AppendEntriesRequest>,
-    from: Option<SocketAddr>,
 ) -> Result<Replies, Status> {
     links.events()?;
     let first = tokio::time::timeout(links.settings().handshake_timeout, requests.message());
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
-    let peer = links.admission().admit(hello(first)).await?;
+    let peer = stranger.admit(links, hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
         return Err(no_such_member().into());
     };
-    let from = place(&peer, from);
+    let from = place(&peer, stranger.address());
     let InboundOpen { number, lane, replaced } = link
         .open_inbound(Caller { process: peer.process, from: from.clone() })
         .map_err(|twice| refuse_twin(&link, &from, &twice))?;

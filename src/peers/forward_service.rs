@@ -12,6 +12,7 @@ use crate::peers::answer_queue::{self, AnswerQueue, QueuedAnswers};
 use crate::peers::link::Link;
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
+use crate::peers::stranger::Stranger;
 use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::peers::wire::malformed::Malformed;
 use crate::proto::raft as pb;
@@ -52,11 +53,15 @@ impl Stream for Answers {
 }
 
 /// Accepts a stream that a peer opened.
-pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) -> Result<Answers, Status> {
+pub async fn serve(
+    links: &Links,
+    stranger: &Stranger,
+    mut questions: Streaming<pb::ForwardRequest>,
+) -> Result<Answers, Status> {
     let responder = links.responder()?.clone();
     let first = tokio::time::timeout(links.settings().handshake_timeout, questions.message());
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
-    let peer = links.admission().admit(hello(first)).await?;
+    let peer = stranger.admit(links, hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
         return Err(no_such_member().into());
     };

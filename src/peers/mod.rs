@@ -31,7 +31,9 @@
 //!
 //! *Strangers are refused.* Where the cluster has a [`secret`], both ends prove that they know it before anything else
 //! is said on a connection ([`handshake`], [`gate`]). Then both ends check the other's [`identity`] before any message
-//! may reach the core. A new data directory first [`introduce`]s itself.
+//! may reach the core. A new data directory first [`introduce`]s itself. Before a [`stranger`] has said who it is, no
+//! more than 64 KiB are read from its connection, which is closed after some seconds or when another needs its place
+//! ([`connections`](crate::connections)).
 //!
 //! The listener may be served before there is a replica: until
 //! [`Peers::start`], `Introduce` is answered and everything else refused with
@@ -66,6 +68,7 @@ pub mod settings;
 mod short_lock;
 pub mod snapshot_receiver;
 pub mod snapshot_sender;
+pub mod stranger;
 pub mod transport;
 pub mod votes;
 pub mod wire;

@@ -4,6 +4,7 @@ use crate::peers::append_stream::{self, Replies};
 use crate::peers::forward_service::{self, Answers};
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, no_such_member};
+use crate::peers::stranger::Stranger;
 use crate::peers::wire::raft as wire;
 use crate::peers::{snapshot_receiver, votes};
 use crate::proto::raft as pb;
@@ -23,8 +24,8 @@ impl RaftService {
     }
 
     /// Checks the caller, and refuses while there is no replica.
-    async fn admit(&self, sender: Option<pb::Sender>) -> Result<NodeId, PeerRefusal> {
-        let peer = self.links.admission().admit(sender).await?;
+    async fn admit(&self, stranger: &Stranger, sender: Option<pb::Sender>) -> Result<NodeId, PeerRefusal> {
+        let peer = stranger.admit(&self.links, sender).await?;
         self.links.events()?;
         Ok(peer.node)
     }
@@ -37,8 +38,10 @@ impl raft_service_server::RaftService for RaftService {
         request: Request<pb::IntroduceRequest>,
     ) -> Result<Response<pb::IntroduceResponse>, Status> {
         // Answered before there is a replica: new nodes wait for each other here.
+        let stranger = Stranger::of(&request);
         let peer = self.links.admission().admit_introduced(request.into_inner()).await;
         let peer = peer.inspect_err(log_refusal)?;
+        stranger.introduced();
         if let Some(link) = self.links.get(peer.node) {
             link.heard_from(&peer);
         }
@@ -51,8 +54,9 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<pb::RequestVoteRequest>,
     ) -> Result<Response<pb::RequestVoteResponse>, Status> {
+        let stranger = Stranger::of(&request);
         let mut request = request.into_inner();
-        let peer = self.admit(request.sender.take()).await?;
+        let peer = self.admit(&stranger, request.sender.take()).await?;
         let question = wire::checked_vote_request(&request)?;
         let link = self.links.get(peer).ok_or_else(no_such_member)?;
         let vote = votes::answer(&self.links, &link, question).await?;
@@ -65,23 +69,25 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<Streaming<pb::AppendEntriesRequest>>,
     ) -> Result<Response<Replies>, Status> {
-        let from = request.remote_addr();
-        Ok(Response::new(append_stream::serve(&self.links, request.into_inner(), from).await?))
+        let stranger = Stranger::of(&request);
+        Ok(Response::new(append_stream::serve(&self.links, &stranger, request.into_inner()).await?))
     }
 
     async fn install_snapshot(
         &self,
         request: Request<Streaming<pb::InstallSnapshotRequest>>,
     ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
-        Ok(Response::new(snapshot_receiver::serve(&self.links, request.into_inner()).await?))
+        let stranger = Stranger::of(&request);
+        Ok(Response::new(snapshot_receiver::serve(&self.links, &stranger, request.into_inner()).await?))
     }
 
     async fn timeout_now(
         &self,
         request: Request<pb::TimeoutNowRequest>,
     ) -> Result<Response<pb::TimeoutNowResponse>, Status> {
+        let stranger = Stranger::of(&request);
         let mut request = request.into_inner();
-        let peer = self.admit(request.sender.take()).await?;
+        let peer = self.admit(&stranger, request.sender.take()).await?;
         let term = wire::checked_timeout_now(&request)?;
         self.links.events()?.deliver(peer, Message::TimeoutNow { term });
         Ok(Response::new(pb::TimeoutNowResponse {}))
@@ -93,7 +99,8 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<Streaming<pb::ForwardRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        Ok(Response::new(forward_service::serve(&self.links, request.into_inner()).await?))
+        let stranger = Stranger::of(&request);
+        Ok(Response::new(forward_service::serve(&self.links, &stranger, request.into_inner()).await?))
     }
 }
 
