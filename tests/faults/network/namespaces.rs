@@ -5,7 +5,8 @@
 //! one, its *door*: an address on this side of the bridge, where the proxies that
 //! lead to it listen, and from which connect those that it dialled. So each
 //! namespace sees each peer at one address in both directions, and a rule on a
-//! door is a rule on a pair of nodes.
+//! door is a rule on a pair of nodes. Nodes learn each other's own addresses from
+//! the log; these are refused, or they would pass the proxies by.
 //!
 //! The tools are `ip` (iproute2), `nft` (nftables) and `nsenter` (util-linux).
 
@@ -124,7 +125,8 @@ impl Namespaces {
             ip(&format!("addr add {}/24 dev {bridge}", self.door(node)))?;
         }
         ip(&format!("link set {bridge} up"))?;
-        (0..self.rules.len()).try_for_each(|node| self.build_node(node))
+        (0..self.rules.len()).try_for_each(|node| self.build_node(node))?;
+        (0..self.rules.len()).try_for_each(|node| self.nft(node, &self.script(node)).map(drop))
     }
 
     fn build_node(&self, node: usize) -> Result<(), String> {
@@ -151,6 +153,10 @@ impl Namespaces {
         let mut inward = String::new();
         let mut outward = String::new();
         let rules = &self.rules[node];
+        for peer in (0..self.rules.len()).filter(|peer| *peer != node) {
+            let _ =
+                writeln!(outward, "ip daddr {} reject with icmp type port-unreachable", self.address(peer));
+        }
         for (peer, (from, to)) in &rules.peers {
             let door = self.door(*peer);
             if *from {
