@@ -93,7 +93,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("log-retain-size", "SIZE", "32MiB", "About the most bytes of these entries"),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
-    setting("worker-threads", "N", "1", "The threads of the network runtime"),
+    setting("worker-threads", "N", "1", "The threads that serve clients"),
     setting(
         "cache-mib",
         "MIB",

@@ -12,8 +12,9 @@ use kontiki::raft::RoleName;
 use kontiki::storage::decode_members;
 use kontiki::types::NodeId;
 
-/// How many election timeouts it may take until there is a leader again.
-const ELECTIONS: u32 = 10;
+/// How many election timeouts it may take until there is a leader again: after candidacies that failed, the first may
+/// take eight.
+const ELECTIONS: u32 = 20;
 
 impl World {
     /// All of it. A violation panics.
