@@ -15,6 +15,7 @@ pub mod client;
 pub mod coalescing;
 pub mod codec;
 pub mod config;
+pub mod connections;
 pub mod dev;
 pub mod grpc;
 pub mod kv;

@@ -23,6 +23,10 @@ pub struct Limits {
     /// The most bytes that a command may answer (previous values, reads in a
     /// transaction). Fixed: all nodes must refuse alike.
     pub reply_bytes: u64,
+    /// The most connections of clients; the limit of open files may allow fewer.
+    pub connections: usize,
+    /// The most of them from one address (in IPv6, one /64 network).
+    pub connections_per_address: usize,
     /// The most streams that one client connection may have open at once.
     pub streams_per_connection: u32,
     /// The most requests in progress on one node; more are refused at once.
@@ -41,6 +45,8 @@ impl Default for Limits {
             page_bytes: 4 << 20,
             scan_chunk_bytes: 256 << 10,
             reply_bytes: 4 << 20,
+            connections: 4096,
+            connections_per_address: 2048,
             streams_per_connection: 1024,
             requests_in_flight: 16_384,
             default_deadline: Duration::from_secs(10),

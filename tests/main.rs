@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod cluster;
 mod config;
+mod connections;
 mod fake;
 mod faults;
 mod grpc;

@@ -119,6 +119,8 @@ impl ValueReader<'_> {
             page_bytes: self.read("max-page-size", parse::size),
             scan_chunk_bytes: self.read("max-scan-chunk-size", parse::size),
             reply_bytes: Limits::default().reply_bytes,
+            connections: self.read("max-connections", parse::count),
+            connections_per_address: self.read("max-connections-per-address", parse::count),
             streams_per_connection: self.read("max-streams", parse::count),
             requests_in_flight: self.read("max-requests", parse::count),
             default_deadline: self.read("default-deadline-ms", parse::millis),

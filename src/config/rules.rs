@@ -22,6 +22,9 @@ const MOST_PAGE_BYTES: u64 = 64 << 20;
 /// A chunk is what a stream holds in memory at a time.
 const MOST_CHUNK_BYTES: u64 = 4 << 20;
 
+/// Each takes some memory and a descriptor.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
 /// Room for the records, and the least with which the engine runs.
 const LEAST_CACHE_BYTES: u64 = 17 << 20;
 
@@ -179,6 +182,9 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
             "cache-mib",
             format!("{given} is less than {least}: 16 are for records, the rest for the engine"),
         ));
+    }
+    if limits.connections > MOST_CONNECTIONS {
+        broken.push(("max-connections", format!("{} is more than {MOST_CONNECTIONS}", limits.connections)));
     }
     if config.worker_threads > 256 {
         broken.push(("worker-threads", format!("{} is more than 256", config.worker_threads)));

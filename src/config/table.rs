@@ -81,6 +81,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("max-page-keys", "N", "10000", "The most keys in a page of a range"),
     setting("max-page-size", "SIZE", "4MiB", "About the largest page of a range; at most 64MiB"),
     setting("max-scan-chunk-size", "SIZE", "256KiB", "About the largest chunk of a scan; at most 4MiB"),
+    setting(
+        "max-connections",
+        "N",
+        "4096",
+        "The most connections of clients, as far as the limit of open files allows; at most 1000000",
+    ),
+    setting(
+        "max-connections-per-address",
+        "N",
+        "2048",
+        "The most of them from one address, or one /64 network of IPv6",
+    ),
     setting("max-streams", "N", "1024", "The most streams on one connection"),
     setting("max-requests", "N", "16384", "The most requests in progress; more are refused at once"),
     setting("default-deadline-ms", "MS", "10000", "How long a request without a deadline may take"),

@@ -2,7 +2,9 @@
 
 use crate::api::context::Api;
 use crate::api::deadline::LONGEST;
-use crate::coalescing::Coalescing;
+use crate::connections::guarded::Introduction;
+use crate::connections::incoming::{Door, incoming};
+use crate::connections::places::Places;
 use crate::grpc::cluster_service::Cluster;
 use crate::grpc::kv_service::Kv;
 use crate::grpc::layers::{InFlightLimit, explain};
@@ -18,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::Stream;
 use tonic::service::{LayerExt as _, Routes};
 use tonic::transport::Server;
 use tower::ServiceBuilder;
@@ -32,6 +33,9 @@ const ENCODE_BYTES_MAX: usize = 256 << 20;
 
 /// The most operators' requests that one node serves at a time.
 const CLUSTER_REQUESTS_MAX: usize = 256;
+
+/// How long a connection may take until it speaks HTTP/2.
+const PREFACE_TIME: Duration = Duration::from_secs(5);
 
 /// How long open connections may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -88,7 +92,7 @@ async fn serve(
     let serve = builder(limits)
         .layer(ServiceBuilder::new().map_response(explain(limits)).into_inner())
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections(listener), signal);
+        .serve_with_incoming_shutdown(incoming(listener, door(limits)), signal);
     tokio::select! {
         outcome = serve => outcome,
         () = async {
@@ -114,25 +118,13 @@ fn builder(limits: &Limits) -> Server {
         .trace_fn(|request| tracing::debug_span!("rpc", method = request.uri().path()))
 }
 
-/// Accepts forever. Running out of file descriptors must neither end the listener nor make it spin.
-pub fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<Coalescing>> {
-    futures_util::stream::unfold(listener, |listener| async move {
-        loop {
-            match listener.accept().await {
-                Ok((connection, _)) => {
-                    // Without it small answers wait up to 40 ms for the client's acknowledgement.
-                    if let Err(error) = connection.set_nodelay(true) {
-                        tracing::debug!(%error, "TCP_NODELAY");
-                    }
-                    return Some((Ok(Coalescing::new(connection)), listener));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
-    })
+/// How clients are let in.
+fn door(limits: &Limits) -> Door {
+    Door {
+        places: Places::new("clients", limits.connections, limits.connections_per_address),
+        introduction: Introduction::Preface,
+        introduction_time: PREFACE_TIME,
+    }
 }
 
 /// All services of the client listener. Health and reflection are exempt from the limits: an overloaded node

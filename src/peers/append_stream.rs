@@ -4,6 +4,7 @@
 //! the connection has room for it, so that messages wait in the [lane](crate::peers::lane), where heartbeats
 //! overtake.
 
+use crate::peers::caller::Caller;
 use crate::peers::lane::LaneReceiver;
 use crate::peers::link::{InboundOpen, Link};
 use crate::peers::links::Links;
@@ -94,12 +95,13 @@ impl Stream for Replies {
 /// our core's messages to the peer.
 pub async fn serve(
     links: &Links,
+    caller: &Caller,
     mut requests: Streaming<pb::AppendEntriesRequest>,
 ) -> Result<Replies, Status> {
     links.events()?;
     let first = tokio::time::timeout(links.settings().handshake_timeout, requests.message());
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
-    let peer = links.admission().admit(hello(first)).await?;
+    let peer = caller.admit(links, hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
         return Err(no_such_member().into());
     };

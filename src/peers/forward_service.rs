@@ -8,6 +8,7 @@
 use crate::api::deadline::LONGEST;
 use crate::api::fault::Fault;
 use crate::api::remote::Responder;
+use crate::peers::caller::Caller;
 use crate::peers::link::Link;
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
@@ -54,11 +55,15 @@ impl Stream for Answers {
 }
 
 /// Accepts a stream that a peer opened.
-pub async fn serve(links: &Links, mut questions: Streaming<pb::ForwardRequest>) -> Result<Answers, Status> {
+pub async fn serve(
+    links: &Links,
+    caller: &Caller,
+    mut questions: Streaming<pb::ForwardRequest>,
+) -> Result<Answers, Status> {
     let responder = links.responder()?.clone();
     let first = tokio::time::timeout(links.settings().handshake_timeout, questions.message());
     let first = first.await.map_err(|_| Status::deadline_exceeded("no hello arrived in time"))??;
-    let peer = links.admission().admit(hello(first)).await?;
+    let peer = caller.admit(links, hello(first)).await?;
     let Some(link) = links.get(peer.node) else {
         return Err(no_such_member().into());
     };

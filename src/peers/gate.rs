@@ -1,5 +1,6 @@
 //! Lets only those connections through to the peer listener's server that come from nodes of this cluster.
 
+use crate::connections::guarded::Guarded;
 use crate::peers::handshake;
 use crate::peers::patience::LogThrottle;
 use crate::peers::secret::ClusterSecret;
@@ -9,10 +10,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected as _;
 
 /// The most handshakes at a time: far more than there are nodes. One more ends the oldest, so that silent strangers keep
 /// nobody out.
@@ -20,14 +20,11 @@ const HANDSHAKES_MAX: usize = 256;
 
 /// Those of the `connections` whose other end knows the secret. Each has `settings.connect_timeout` to prove it, and
 /// none waits for another.
-pub fn admitted<C>(
-    connections: impl Stream<Item = io::Result<C>> + Send + 'static,
+pub fn admitted(
+    connections: impl Stream<Item = io::Result<Guarded>> + Send + 'static,
     secret: ClusterSecret,
     settings: &PeerSettings,
-) -> impl Stream<Item = io::Result<C>>
-where
-    C: AsyncRead + AsyncWrite + Connected<ConnectInfo = TcpConnectInfo> + Send + Unpin + 'static,
-{
+) -> impl Stream<Item = io::Result<Guarded>> {
     let (through, mut admitted) = mpsc::channel(1);
     let gate = Gate {
         secret,
@@ -39,19 +36,16 @@ where
     futures_util::stream::poll_fn(move |context| admitted.poll_recv(context))
 }
 
-struct Gate<C> {
+struct Gate {
     secret: ClusterSecret,
     patience: Duration,
-    through: mpsc::Sender<io::Result<C>>,
+    through: mpsc::Sender<io::Result<Guarded>>,
     log_throttle: Arc<Mutex<LogThrottle>>,
 }
 
-impl<C> Gate<C>
-where
-    C: AsyncRead + AsyncWrite + Connected<ConnectInfo = TcpConnectInfo> + Send + Unpin + 'static,
-{
+impl Gate {
     /// Until the server is gone; with it go the listener and all handshakes.
-    async fn run(self, connections: impl Stream<Item = io::Result<C>>) {
+    async fn run(self, connections: impl Stream<Item = io::Result<Guarded>>) {
         let mut connections = std::pin::pin!(connections);
         let mut handshakes = JoinSet::new();
         let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
@@ -81,7 +75,7 @@ where
         }
     }
 
-    fn handshake(&self, mut connection: C) -> impl Future<Output = ()> + Send + 'static {
+    fn handshake(&self, mut connection: Guarded) -> impl Future<Output = ()> + Send + 'static {
         let Self { secret, patience, through, log_throttle } = self;
         let (secret, patience) = (secret.clone(), *patience);
         let (through, log_throttle) = (through.clone(), log_throttle.clone());
@@ -93,7 +87,7 @@ where
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("it said nothing of the cluster's secret within {patience:?}"),
             };
-            let from = connection.connect_info().remote_addr();
+            let from = connection.connect_info().tcp.remote_addr();
             let from = from.map_or_else(|| "an unknown address".into(), |address| address.ip().to_string());
             let line = format!("a connection from {from} to the peer listener is refused: {trouble}");
             if log_throttle.lock().unwrap_or_else(PoisonError::into_inner).is_due(&line) {

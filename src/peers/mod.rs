@@ -31,13 +31,16 @@
 //!
 //! *Strangers are refused.* Where the cluster has a [`secret`], both ends prove that they know it before anything else is
 //! said on a connection ([`handshake`], [`gate`]). Then both ends check the other's [`identity`] before any message may reach the core. A
-//! new data directory first [`introduce`]s itself.
+//! new data directory first [`introduce`]s itself. Before a [`caller`] has said who it is, no more than 64 KiB are
+//! read from its connection, which is closed after some seconds or when another needs its place
+//! ([`connections`](crate::connections)).
 //!
 //! The listener may be served before there is a replica: until
 //! [`Peers::start`], `Introduce` is answered and everything else refused with
 //! `NOT_READY`.
 
 pub mod append_stream;
+pub mod caller;
 pub mod calls;
 pub mod connection;
 pub mod dialer;

@@ -1,6 +1,7 @@
 //! The service for peers. The sender and the form of each call are checked before it reaches the replica.
 
 use crate::peers::append_stream::{self, Replies};
+use crate::peers::caller::Caller;
 use crate::peers::forward_service::{self, Answers};
 use crate::peers::links::Links;
 use crate::peers::refusal::{PeerRefusal, no_such_member};
@@ -23,8 +24,8 @@ impl RaftService {
     }
 
     /// Checks the caller, and refuses while there is no replica.
-    async fn admit(&self, sender: Option<pb::Sender>) -> Result<NodeId, PeerRefusal> {
-        let peer = self.links.admission().admit(sender).await?;
+    async fn admit(&self, caller: &Caller, sender: Option<pb::Sender>) -> Result<NodeId, PeerRefusal> {
+        let peer = caller.admit(&self.links, sender).await?;
         self.links.events()?;
         Ok(peer.node)
     }
@@ -37,8 +38,9 @@ impl raft_service_server::RaftService for RaftService {
         request: Request<pb::IntroduceRequest>,
     ) -> Result<Response<pb::IntroduceResponse>, Status> {
         // Answered before there is a replica: new nodes wait for each other here.
-        let peer =
-            self.links.admission().admit(request.into_inner().sender).await.inspect_err(log_refusal)?;
+        let caller = Caller::of(&request);
+        let sender = request.into_inner().sender;
+        let peer = caller.admit(&self.links, sender).await.inspect_err(log_refusal)?;
         if let Some(link) = self.links.get(peer.node) {
             link.heard_from(&peer);
         }
@@ -50,8 +52,9 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<pb::RequestVoteRequest>,
     ) -> Result<Response<pb::RequestVoteResponse>, Status> {
+        let caller = Caller::of(&request);
         let mut request = request.into_inner();
-        let peer = self.admit(request.sender.take()).await?;
+        let peer = self.admit(&caller, request.sender.take()).await?;
         let question = wire::checked_vote_request(&request)?;
         let link = self.links.get(peer).ok_or_else(no_such_member)?;
         let vote = votes::answer(&self.links, &link, question).await?;
@@ -64,22 +67,25 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<Streaming<pb::AppendEntriesRequest>>,
     ) -> Result<Response<Replies>, Status> {
-        Ok(Response::new(append_stream::serve(&self.links, request.into_inner()).await?))
+        let caller = Caller::of(&request);
+        Ok(Response::new(append_stream::serve(&self.links, &caller, request.into_inner()).await?))
     }
 
     async fn install_snapshot(
         &self,
         request: Request<Streaming<pb::InstallSnapshotRequest>>,
     ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
-        Ok(Response::new(snapshot_receiver::serve(&self.links, request.into_inner()).await?))
+        let caller = Caller::of(&request);
+        Ok(Response::new(snapshot_receiver::serve(&self.links, &caller, request.into_inner()).await?))
     }
 
     async fn timeout_now(
         &self,
         request: Request<pb::TimeoutNowRequest>,
     ) -> Result<Response<pb::TimeoutNowResponse>, Status> {
+        let caller = Caller::of(&request);
         let mut request = request.into_inner();
-        let peer = self.admit(request.sender.take()).await?;
+        let peer = self.admit(&caller, request.sender.take()).await?;
         let term = wire::checked_timeout_now(&request)?;
         self.links.events()?.deliver(peer, Message::TimeoutNow { term });
         Ok(Response::new(pb::TimeoutNowResponse {}))
@@ -91,7 +97,8 @@ impl raft_service_server::RaftService for RaftService {
         &self,
         request: Request<Streaming<pb::ForwardRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        Ok(Response::new(forward_service::serve(&self.links, request.into_inner()).await?))
+        let caller = Caller::of(&request);
+        Ok(Response::new(forward_service::serve(&self.links, &caller, request.into_inner()).await?))
     }
 }
 

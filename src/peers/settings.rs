@@ -20,6 +20,12 @@ pub struct PeerSettings {
     /// The largest message that is accepted from a peer, in bytes. Must exceed the core's largest batch plus
     /// the largest request by far: a message that is refused for its size would be sent again forever.
     pub message_bytes: usize,
+    /// The most connections that are accepted: a peer has up to four, and some more while it dials again.
+    pub connections: usize,
+    /// The most of them from one address: a whole cluster may live on one machine.
+    pub connections_per_address: usize,
+    /// How much is read from a connection before a member has introduced itself on it, in bytes.
+    pub stranger_bytes: usize,
     /// How long a connection may take, name resolution included.
     pub connect_timeout: Duration,
     /// How often a connection is probed.
@@ -55,6 +61,9 @@ impl Default for PeerSettings {
             questions: 16_384,
             question_bytes: 64 << 20,
             message_bytes: 16 << 20,
+            connections: 256,
+            connections_per_address: 192,
+            stranger_bytes: 64 << 10,
             connect_timeout: Duration::from_secs(1),
             keepalive_interval: Duration::from_secs(2),
             keepalive_timeout: Duration::from_secs(2),
@@ -68,5 +77,13 @@ impl Default for PeerSettings {
             snapshot_install: Duration::from_secs(120),
             log_interval: Duration::from_secs(10),
         }
+    }
+}
+
+impl PeerSettings {
+    /// How long a connection may take until a member has introduced itself on it: for the handshake, and for the
+    /// disk, which remembers the member's directory the first time.
+    pub fn introduction_time(&self) -> Duration {
+        self.handshake_timeout * 2
     }
 }

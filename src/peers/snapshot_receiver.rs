@@ -5,6 +5,7 @@
 //! [sink](SnapshotSink) discards what was received. So is a stream whose sender goes away: tonic then drops
 //! this future.
 
+use crate::peers::caller::Caller;
 use crate::peers::events::SnapshotSink;
 use crate::peers::links::Links;
 use crate::peers::refusal;
@@ -25,6 +26,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// Receives one snapshot stream and returns when it is installed.
 pub async fn serve(
     links: &Links,
+    caller: &Caller,
     mut pieces: impl Stream<Item = Result<pb::InstallSnapshotRequest, Status>> + Unpin,
 ) -> Result<pb::InstallSnapshotResponse, Status> {
     let events = links.events()?;
@@ -32,7 +34,7 @@ pub async fn serve(
     let Some(Piece::Header(mut header)) = next(&mut pieces, idle).await? else {
         return Err(Malformed("a snapshot stream that does not begin with a header".into()).into());
     };
-    let peer = links.admission().admit(header.sender.take()).await?;
+    let peer = caller.admit(links, header.sender.take()).await?;
     let (term, meta) = wire::checked_snapshot_header(header)?;
     let (node, last) = (peer.node, meta.last);
     tracing::info!(%node, %last, "receiving a snapshot");

@@ -3,6 +3,9 @@
 
 use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Answer, Later, NoAnswer, OtherNodes, Question, Responder};
+use crate::connections::guarded::Introduction;
+use crate::connections::incoming::{Door, incoming};
+use crate::connections::places::Places;
 use crate::machine::ClusterVersion;
 use crate::member::Member;
 use crate::peers::events::PeerEvents;
@@ -18,15 +21,13 @@ use crate::proto::raft::raft_service_server::RaftServiceServer;
 use crate::raft::{Members, Message};
 use crate::replica::{Snapshot, Transport};
 use crate::types::{Index, NodeId, Term};
-use futures_util::{Stream, StreamExt as _};
-use std::io;
+use futures_util::StreamExt as _;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// The connections to the other nodes. Clones share them.
 #[derive(Clone)]
@@ -112,23 +113,30 @@ impl Peers {
         Routes::from(Routes::default().into_axum_router().fallback(refuse)).add_service(service)
     }
 
-    /// Serves the peer listener's `connections` until the `shutdown`, as the only one who does: those of strangers end
+    /// Serves the peer listener's `socket` until the `shutdown`, as the only one who does: those of strangers end
     /// at the [`gate`] of a cluster that has a secret.
-    pub async fn serve<C>(
+    pub async fn serve(
         &self,
-        connections: impl Stream<Item = io::Result<C>> + Send + 'static,
+        socket: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), tonic::transport::Error>
-    where
-        C: AsyncRead + AsyncWrite + Connected<ConnectInfo = TcpConnectInfo> + Send + Unpin + 'static,
-    {
+    ) -> Result<(), tonic::transport::Error> {
         let settings = self.links.settings();
+        let connections = incoming(socket, door(settings));
         let connections = match &settings.cluster_secret {
             Some(secret) => gate::admitted(connections, secret.clone(), settings).left_stream(),
             None => connections.right_stream(),
         };
         let server = connection::server(settings).add_routes(self.routes());
         server.serve_with_incoming_shutdown(connections, shutdown).await
+    }
+}
+
+/// How connections to the peer listener are let in.
+fn door(settings: &PeerSettings) -> Door {
+    Door {
+        places: Places::new("peers", settings.connections, settings.connections_per_address),
+        introduction: Introduction::Identity { bytes: settings.stranger_bytes },
+        introduction_time: settings.introduction_time(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a node could not be started, or had to end.
 
+use crate::connections::descriptors::TooFewDescriptors;
 use crate::peers::secret::SecretError;
 use crate::peers::{BadAddress, IntroduceError};
 use crate::replica::StartError;
@@ -8,6 +9,8 @@ use crate::storage::{OpenError, StorageError};
 /// A node could not be started, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A file of the data directory cannot be written.

@@ -64,7 +64,7 @@ pub(super) async fn introduce(
     let (socket, early) = duplicated(socket).map_err(failed)?;
     let (end, ended) = watch::channel(false);
     let serving = peers.clone();
-    let task = tokio::spawn(async move { serving.serve(listener::connections(early), given(ended)).await });
+    let task = tokio::spawn(async move { serving.serve(early, given(ended)).await });
     peers.introduce().await?;
     // Connected peers are made to reconnect, to the listener that has all services.
     end.send_replace(true);

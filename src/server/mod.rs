@@ -26,6 +26,7 @@ use crate::api::clock::SystemClock;
 use crate::api::context::{Api, Bounds};
 use crate::api::router::Router;
 use crate::config::ServeConfig;
+use crate::connections::descriptors;
 use crate::grpc::listener;
 use crate::machine::{ClusterVersion, RECORD_CACHE_BYTES};
 use crate::peers::secret::ClusterSecret;
@@ -72,9 +73,11 @@ struct Server {
 type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
 
 impl Server {
-    async fn start(config: ServeConfig) -> Result<Self, ServeError> {
+    async fn start(mut config: ServeConfig) -> Result<Self, ServeError> {
         let started = Instant::now();
         let secret = cluster_secret(&config)?;
+        config.limits.connections =
+            descriptors::prepare(config.limits.connections, PeerSettings::default().connections)?;
         let Storage { identity, peers: known, log, storer, restored, states } = open(&config).await?;
         let founding = identity.identity().clone();
         let client_socket = listen(&config.listen_client, "clients").await?;
@@ -116,7 +119,7 @@ impl Server {
         let closing = given(signals.close_peers.subscribe());
         let peer_listener = {
             let peers = peers.clone();
-            async move { peers.serve(listener::connections(peer_socket), closing).await }
+            async move { peers.serve(peer_socket, closing).await }
         };
         let client_socket = early.end().await?;
         let closing = given(signals.close_clients.subscribe());

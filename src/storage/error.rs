@@ -1,5 +1,6 @@
 //! What can go wrong between this node and its disk. The messages tell an operator what to do.
 
+use crate::storage::descriptors;
 use crate::storage::snapshot::SnapshotFileError;
 use crate::types::{ClusterId, NodeId};
 use std::path::{Path, PathBuf};
@@ -43,7 +44,13 @@ pub enum StorageError {
 impl StorageError {
     /// For `map_err` on file system calls.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |error| Self::Io { action, path: path.to_owned(), reason: error.to_string() }
+        move |error| {
+            let hint = match descriptors::is_lack(&error) {
+                true => ". The disk is well, but no file can be opened: raise the limit of open files",
+                false => "",
+            };
+            Self::Io { action, path: path.to_owned(), reason: format!("{error}{hint}") }
+        }
     }
 
     /// Whether the disk (or a quota) was merely full.

@@ -3,6 +3,7 @@
 //! Data is durable after an fsync of the file; the *name* of the file only after an fsync of the directory.
 //! Both are needed, in that order.
 
+use crate::storage::descriptors::opening;
 use crate::storage::error::StorageError;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -10,20 +11,21 @@ use std::path::Path;
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(|handle| handle.sync_all()).map_err(StorageError::io("fsync", dir))
+    opening(|| File::open(dir)).and_then(|handle| handle.sync_all()).map_err(StorageError::io("fsync", dir))
 }
 
 /// Makes everything below a directory durable: files first, then the directories that contain them, from the
 /// inside out. Syncing the parent is up to the caller.
 pub(crate) fn sync_tree(dir: &Path) -> Result<(), StorageError> {
-    for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
+    for entry in opening(|| fs::read_dir(dir)).map_err(StorageError::io("list", dir))? {
         let entry = entry.map_err(StorageError::io("list", dir))?;
         let path = entry.path();
         let kind = entry.file_type().map_err(StorageError::io("look at", &path))?;
         if kind.is_dir() {
             sync_tree(&path)?;
         } else if kind.is_file() {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(StorageError::io("fsync", &path))?;
+            let opened = opening(|| File::open(&path));
+            opened.and_then(|file| file.sync_all()).map_err(StorageError::io("fsync", &path))?;
         }
     }
     sync_dir(dir)
@@ -47,7 +49,8 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     // Left over from a crash, perhaps torn: never reused.
     remove_file(&temporary)?;
-    let mut file = File::create_new(&temporary).map_err(StorageError::io("create", &temporary))?;
+    let mut file =
+        opening(|| File::create_new(&temporary)).map_err(StorageError::io("create", &temporary))?;
     file.write_all(bytes).map_err(StorageError::io("write", &temporary))?;
     file.sync_all().map_err(StorageError::io("fsync", &temporary))?;
     fs::rename(&temporary, path).map_err(StorageError::io("rename to", path))?;

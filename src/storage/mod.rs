@@ -64,6 +64,7 @@
 //! format, which the simulator makes use of. All calls block: they belong on threads of their own.
 
 mod codec;
+mod descriptors;
 mod directory;
 mod error;
 mod fsync;

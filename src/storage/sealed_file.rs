@@ -1,6 +1,7 @@
 //! Small JSON files that people can read and that detect damage: the text, then a line with its checksum.
 //! Always replaced as a whole.
 
+use crate::storage::descriptors::opening;
 use crate::storage::error::StorageError;
 use crate::storage::fsync;
 use serde::Serialize;
@@ -19,7 +20,7 @@ pub(crate) fn write(path: &Path, content: &impl Serialize) -> Result<(), Storage
 
 /// Reads it back; `None` if there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<serde_json::Value>, StorageError> {
-    let bytes = match fs::read(path) {
+    let bytes = match opening(|| fs::read(path)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StorageError::io("read", path)(error)),

@@ -1,12 +1,14 @@
 //! One sled database, with what sled 0.34.7 lacks for durability. The facts are listed in
 //! [`storage`](crate::storage); each cure names its fact.
 
+use crate::storage::descriptors::{is_lack, opening};
 use crate::storage::error::StorageError;
 use crate::storage::fsync;
 use crate::storage::watchdog::caught;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Fact 13: as often a record is read again once it was written, so that the cache counts its page about as soon as the
@@ -41,6 +43,8 @@ pub(crate) struct SledDb {
     log_file: File,
     settings: SledSettings,
     blobs: PathBuf,
+    /// Its size, when that could last be read.
+    measured: AtomicU64,
     failed: OnceLock<StorageError>,
 }
 
@@ -63,6 +67,7 @@ impl SledDb {
             log_file,
             blobs: dir.join("blobs"),
             settings,
+            measured: AtomicU64::new(0),
             failed: OnceLock::new(),
         };
         this.run("flush", |db| db.flush())?;
@@ -114,7 +119,15 @@ impl SledDb {
     }
 
     pub(crate) fn size_on_disk(&self) -> Result<u64, StorageError> {
-        self.run("measure itself", |db| db.size_on_disk())
+        // It lists a directory. Its size is not worth a node: without a descriptor the last one has to do.
+        let measured = self.run("measure itself", |db| match db.size_on_disk() {
+            Err(sled::Error::Io(error)) if is_lack(&error) => Ok(None),
+            size => size.map(Some),
+        })?;
+        if let Some(size) = measured {
+            self.measured.store(size, Ordering::Relaxed);
+        }
+        Ok(self.measured.load(Ordering::Relaxed))
     }
 
     /// Marks the database as failed; the first reason stays.
@@ -129,7 +142,7 @@ impl SledDb {
 
     /// Fact 3: if there were a blob, part of what was just reported as durable would not be.
     fn check_no_blobs(&self) -> Result<(), StorageError> {
-        let mut blobs = fs::read_dir(&self.blobs)
+        let mut blobs = opening(|| fs::read_dir(&self.blobs))
             .map_err(|error| self.fail(StorageError::io("list", &self.blobs)(error)))?;
         match blobs.next() {
             None => Ok(()),
@@ -175,7 +188,7 @@ impl Drop for Engine {
 /// Fact 5: a crash while sled writes its start-up snapshot leaves a file that every later open takes for
 /// damage. The older, complete one is still there.
 fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
-    for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
+    for entry in opening(|| fs::read_dir(dir)).map_err(StorageError::io("list", dir))? {
         let path = entry.map_err(StorageError::io("list", dir))?.path();
         if path.extension().is_some_and(|extension| extension == "generating") {
             tracing::info!(path = %path.display(), "removing an unfinished start-up snapshot of the engine");
@@ -188,7 +201,7 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StorageError> {
 /// Fact 11. (This also ensures that a start-up snapshot of the engine is never durable before the log that it
 /// was made from.)
 fn drop_cache(path: &Path) -> Result<(), StorageError> {
-    match File::open(path) {
+    match opening(|| File::open(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         opened => fsync::drop_cache(&opened.map_err(StorageError::io("open", path))?, path),
     }

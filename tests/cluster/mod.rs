@@ -1,5 +1,6 @@
 //! Whole clusters: real processes, real gRPC, real disks, real kills.
 
+mod connections;
 mod damage;
 mod durability;
 mod failover;

@@ -26,7 +26,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tonic::transport::Channel;
-use tonic::transport::server::TcpIncoming;
 
 /// What a listener heard.
 #[derive(Clone, Debug, PartialEq)]
@@ -382,11 +381,9 @@ impl Node {
         let peers =
             Peers::new(plan.identity(node), plan.members(), known, plan.settings.clone(), stopping).unwrap();
         *listener.voter.lock().unwrap() = Some(peers.clone());
-        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(plan.socket(node)).unwrap());
+        let socket = tokio::net::TcpListener::from_std(plan.socket(node)).unwrap();
         let serving = peers.clone();
-        runtime.spawn(async move {
-            serving.serve(incoming.with_nodelay(Some(true)), std::future::pending()).await
-        });
+        runtime.spawn(async move { serving.serve(socket, std::future::pending()).await });
         drop(context);
         let members = watch::Sender::new(Arc::new(Members::founding(plan.members())));
         Self { id: NodeId(node), peers, listener, stop, members, runtime: Some(runtime) }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// only the ground stands right above it, wherever the picture has room for it.
 const LAYERS: [&str; 11] = [
     "types|settings|reason|address|units|proto|codec|coalescing",
-    "member",
+    "member|connections",
     "raft|kv|config|client|verify|bench|dev",
     "machine|telemetry",
     "storage",

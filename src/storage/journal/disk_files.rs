@@ -1,5 +1,6 @@
 //! The journal's directory on a real disk.
 
+use crate::storage::descriptors::opening;
 use crate::storage::error::StorageError;
 use crate::storage::fsync;
 use crate::storage::journal::files::{JournalFiles, SegmentFile};
@@ -43,7 +44,7 @@ impl DiskFiles {
 impl JournalFiles for DiskFiles {
     fn list(&self) -> Result<Vec<u32>, StorageError> {
         let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(StorageError::io("list", &self.dir))? {
+        for entry in opening(|| fs::read_dir(&self.dir)).map_err(StorageError::io("list", &self.dir))? {
             let name = entry.map_err(StorageError::io("list", &self.dir))?.file_name();
             let number: Option<u32> =
                 name.to_str().and_then(|name| name.strip_prefix("segment-")?.parse().ok());
@@ -58,7 +59,7 @@ impl JournalFiles for DiskFiles {
     fn draft(&self, bytes: usize) -> Result<(), StorageError> {
         let path = self.dir.join(DRAFT);
         fsync::remove_file(&path)?;
-        let mut file = File::create_new(&path).map_err(StorageError::io("create", &path))?;
+        let mut file = opening(|| File::create_new(&path)).map_err(StorageError::io("create", &path))?;
         let zeros = vec![0; bytes.min(1 << 20)];
         let mut left = bytes;
         while left > 0 {
@@ -85,8 +86,8 @@ impl JournalFiles for DiskFiles {
 
     fn open(&self, number: u32) -> Result<(Box<dyn SegmentFile>, Vec<u8>), StorageError> {
         let path = self.segment(number);
-        let file =
-            File::options().read(true).write(true).open(&path).map_err(StorageError::io("open", &path))?;
+        let file = opening(|| File::options().read(true).write(true).open(&path))
+            .map_err(StorageError::io("open", &path))?;
         fsync::drop_cache(&file, &path)?;
         let mut content = Vec::new();
         (&file).read_to_end(&mut content).map_err(StorageError::io("read", &path))?;

@@ -1,0 +1,123 @@
+//! A connection that must introduce itself.
+
+use crate::coalescing::Coalescing;
+use crate::connections::notices::Notice;
+use crate::connections::places::{Place, Standing};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// The beginning of HTTP/2: the client's preface and the head of its first frame (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24 + 9;
+
+/// What counts as an introduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introduction {
+    /// The beginning of HTTP/2.
+    Preface,
+    /// Whatever the services call one ([`Standing::introduce`]). Before it no more than so many bytes are
+    /// read; the rest waits in the sender's socket.
+    Identity {
+        /// So many.
+        bytes: usize,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Guarded {
+    inner: Coalescing,
+    place: Place,
+    introduction: Introduction,
+    bytes_read: usize,
+    /// None once it has introduced itself.
+    too_late: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guarded {
+    /// Wraps a new connection, which has so much time for its introduction.
+    pub fn new(inner: Coalescing, place: Place, introduction: Introduction, time: Duration) -> Self {
+        Self { inner, place, introduction, bytes_read: 0, too_late: Some(Box::pin(tokio::time::sleep(time))) }
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "this node closed the connection; see its log")
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let standing = this.place.standing();
+        // Before the state is looked at, so that no change is missed.
+        standing.watch(context);
+        if standing.is_closed() {
+            return Poll::Ready(Err(closed()));
+        }
+        if standing.is_introduced() {
+            this.too_late = None;
+            return Pin::new(&mut this.inner).poll_read(context, buffer);
+        }
+        if this.too_late.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready()) {
+            standing.close(Notice::Silent);
+            return Poll::Ready(Err(closed()));
+        }
+        if matches!(this.introduction, Introduction::Identity { bytes } if this.bytes_read >= bytes) {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
+        this.bytes_read += buffer.filled().len() - before;
+        if this.introduction == Introduction::Preface && this.bytes_read >= PREFACE_BYTES {
+            standing.introduce();
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Guarded {
+    // `is_write_vectored` keeps its default: false, as that of what is wrapped.
+
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.place.standing().is_closed() {
+            return Poll::Ready(Err(closed()));
+        }
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+/// What a request knows of its connection.
+#[derive(Clone, Debug)]
+pub struct ConnectInfo {
+    pub tcp: TcpConnectInfo,
+    pub standing: Arc<Standing>,
+}
+
+impl Connected for Guarded {
+    type ConnectInfo = ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        ConnectInfo { tcp: self.inner.connect_info(), standing: Arc::clone(self.place.standing()) }
+    }
+}
