@@ -9,6 +9,7 @@
 pub mod address;
 pub mod api;
 pub mod bench;
+pub mod budget;
 pub mod cli;
 #[warn(missing_docs)]
 pub mod client;

@@ -9,6 +9,7 @@
 use crate::api::context::Api;
 use crate::api::deadline::Deadline;
 use crate::api::fault::Fault;
+use crate::budget::{Budget, Charge};
 use crate::reason::Reason;
 use futures_util::Stream;
 use std::pin::Pin;
@@ -45,7 +46,8 @@ where
     let (parts, waiting) = mpsc::channel(PARTS_WAITING);
     let (end, ended) = oneshot::channel();
     let patience = api.bounds.reader_patience;
-    let work = work(PartSender { parts, what, deadline, patience });
+    let unread = Arc::clone(api.bounds.answers.budget());
+    let work = work(PartSender { parts, what, deadline, patience, unread });
     tokio::spawn(async move {
         let _permit = permit;
         let outcome = tokio::select! {
@@ -66,16 +68,18 @@ where
 /// The client's end of the stream, as the work sees it.
 #[derive(Debug)]
 pub struct PartSender<T> {
-    parts: mpsc::Sender<T>,
+    parts: mpsc::Sender<(T, Charge)>,
     what: &'static str,
     deadline: Option<Deadline>,
     patience: Duration,
+    unread: Arc<Budget>,
 }
 
 impl<T> PartSender<T> {
-    /// Sends the next part as soon as there is room. False: the client has gone away.
-    pub async fn send(&self, part: T) -> Result<bool, Fault> {
+    /// Sends the next part, of about so many bytes, as soon as there is room. False: the client has gone away.
+    pub async fn send(&self, part: T, bytes: usize) -> Result<bool, Fault> {
         let patience = self.deadline.map_or(self.patience, |deadline| deadline.left().min(self.patience));
+        let part = (part, self.unread.overdraw(bytes));
         match self.parts.send_timeout(part, patience).await {
             Ok(()) => Ok(true),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Ok(false),
@@ -99,7 +103,7 @@ impl<T> PartSender<T> {
 /// The parts, and the fault that ended them early, if one did.
 #[derive(Debug)]
 pub struct AnswerStream<T> {
-    parts: mpsc::Receiver<T>,
+    parts: mpsc::Receiver<(T, Charge)>,
     /// `None` once it was delivered.
     ended: Option<oneshot::Receiver<Fault>>,
 }
@@ -108,7 +112,8 @@ impl<T> Stream for AnswerStream<T> {
     type Item = Result<T, Fault>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(part) = ready!(self.parts.poll_recv(context)) {
+        // Whoever takes it charges what it makes of it.
+        if let Some((part, _)) = ready!(self.parts.poll_recv(context)) {
             return Poll::Ready(Some(Ok(part)));
         }
         let Some(ended) = &mut self.ended else { return Poll::Ready(None) };

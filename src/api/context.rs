@@ -4,6 +4,7 @@ use crate::api::heavy::HeavyReads;
 use crate::api::read_level::ReadLevel;
 use crate::api::router::Router;
 use crate::api::served::Origin;
+use crate::budget::{Account, Patience};
 use crate::machine::View;
 use crate::replica::Applied;
 use crate::settings::Limits;
@@ -31,7 +32,6 @@ pub struct Api {
 }
 
 /// How much may run at the same time on a node, besides the limit on requests in flight.
-#[derive(Debug)]
 pub struct Bounds {
     /// Reads that take a thread.
     pub heavy: HeavyReads,
@@ -41,18 +41,40 @@ pub struct Bounds {
     pub scans: Arc<Semaphore>,
     /// Snapshots. Each reads the whole state.
     pub snapshots: Arc<Semaphore>,
+    /// The bytes of requests that arrive or are in progress, for all doors together.
+    pub requests: Arc<Account>,
+    /// The bytes of answers that clients have not read yet.
+    pub answers: Arc<Account>,
     /// A client that reads nothing of a scan or snapshot for this long is cut off.
     pub reader_patience: Duration,
 }
 
+/// Under pressure, a request that is not complete makes room for others after this time…
+const CROWDED_REQUEST: Duration = Duration::from_secs(1);
+/// …and whoever does not read an answer after this.
+const CROWDED_ANSWER: Duration = Duration::from_secs(5);
+/// How long a client may read nothing of an answer.
+const READER_PATIENCE: Duration = Duration::from_secs(60);
+
 impl Default for Bounds {
     fn default() -> Self {
+        Self::new(&Limits::default())
+    }
+}
+
+impl Bounds {
+    /// Within these limits.
+    pub fn new(limits: &Limits) -> Self {
+        let arriving = Patience { crowded: CROWDED_REQUEST, longest: limits.default_deadline };
+        let leaving = Patience { crowded: CROWDED_ANSWER, longest: READER_PATIENCE };
         Self {
+            requests: Account::new(limits.request_memory_bytes, arriving),
+            answers: Account::new(limits.answer_memory_bytes, leaving),
             heavy: HeavyReads::new(16),
             hashes: HeavyReads::of_hashes(),
             scans: Arc::new(Semaphore::new(256)),
             snapshots: Arc::new(Semaphore::new(2)),
-            reader_patience: Duration::from_secs(60),
+            reader_patience: READER_PATIENCE,
         }
     }
 }

@@ -53,7 +53,10 @@ async fn run(
         cursor = moved_on;
         let (kvs, last) = chunk?;
         let origin = api.origin_of(cursor.view(), cursor.revision(), Some(level));
-        if !parts.send(Served { origin, value: ScanChunk { kvs, last } }).await? || last {
+        let part = Served { origin, value: ScanChunk { kvs, last } };
+        if !parts.send(part, usize::try_from(api.limits.scan_chunk_bytes).unwrap_or(usize::MAX)).await?
+            || last
+        {
             return Ok(());
         }
     }

@@ -31,7 +31,9 @@ impl Api {
 /// Passes on a snapshot while it is being made. If this ends early, so does the making.
 async fn pass_on(mut snapshot: SnapshotStream, parts: PartSender<Bytes>) -> Result<(), Fault> {
     while let Some(data) = snapshot.chunks.recv().await {
-        if !parts.send(data?).await? {
+        let data = data?;
+        let bytes = data.len();
+        if !parts.send(data, bytes).await? {
             return Ok(());
         }
     }

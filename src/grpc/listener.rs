@@ -2,12 +2,14 @@
 
 use crate::api::context::Api;
 use crate::api::deadline::LONGEST;
+use crate::budget::{Account, Patience};
 use crate::connections::guarded::Introduction;
 use crate::connections::incoming::{Door, incoming};
 use crate::connections::places::Places;
 use crate::grpc::cluster_service::Cluster;
+use crate::grpc::gate::{Gate, Gated};
 use crate::grpc::kv_service::Kv;
-use crate::grpc::layers::{InFlightLimit, explain};
+use crate::grpc::layers::explain;
 use crate::grpc::maintenance_service::Maintenance;
 use crate::grpc::starting::{self, StartingHealth};
 use crate::grpc::{health, reflection};
@@ -16,13 +18,15 @@ use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::kv_service_server::KvServiceServer;
 use crate::proto::v1::maintenance_service_server::MaintenanceServiceServer;
 use crate::settings::Limits;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::service::{LayerExt as _, Routes};
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tower::ServiceBuilder;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::{Layer as _, ServiceBuilder};
 
 /// How far over the limit a message may be and still be read: our own check then refuses it, with the proper reason.
 const DECODE_SLACK_BYTES: usize = 64 << 10;
@@ -31,11 +35,25 @@ const DECODE_SLACK_BYTES: usize = 64 << 10;
 /// hit, since a write is done by then.
 const ENCODE_BYTES_MAX: usize = 256 << 20;
 
+/// The largest headers of a request, decoded.
+const HEADER_BYTES: u32 = 16 << 10;
+
+/// The most streams of a connection that were reset and are not forgotten yet.
+const RESETS_MAX: usize = 64;
+
 /// The most operators' requests that one node serves at a time.
 const CLUSTER_REQUESTS_MAX: usize = 256;
 
 /// How long a connection may take until it speaks HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(5);
+
+/// The same for supervisors, how much their requests and answers may take, and how long they may take to arrive
+/// or to be read.
+const SUPERVISORS_MAX: usize = 1024;
+const SUPERVISORS_BYTES: usize = 16 << 20;
+const SMALL_ARRIVAL: Duration = Duration::from_secs(5);
+/// The largest of their requests.
+const SMALL_BYTES: usize = 4 << 10;
 
 /// How long open connections may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -69,7 +87,8 @@ pub async fn serve_starting(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
     let health = StartingHealth::new().await;
-    let routes = with_reflection(starting::refusing(name, waiting_for).add_service(health.service()));
+    let routes =
+        with_reflection(starting::refusing(name, waiting_for).add_service(supervised(health.service())));
     let shutdown = async move {
         shutdown.await;
         health.end().await;
@@ -110,8 +129,15 @@ fn builder(limits: &Limits) -> Server {
         // Only a fallback: handlers answer before their deadline, with details.
         .timeout(LONGEST)
         .max_concurrent_streams(limits.streams_per_connection)
+        // What a client may send before it is read. Requests are read as they arrive, and charged.
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
+        // What headers may take, decoded: paths and metadata are short. h2's own default, said aloud.
+        .http2_max_header_list_size(HEADER_BYTES)
+        // Requests that were reset before they were served, and resets that we caused: who causes more is
+        // disconnected (CVE-2023-44487, CVE-2025-8671).
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(RESETS_MAX * 16))
         // A peer that lost power never says goodbye.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -127,12 +153,30 @@ fn door(limits: &Limits) -> Door {
     }
 }
 
-/// All services of the client listener. Health and reflection are exempt from the limits: an overloaded node
-/// must not be restarted for being overloaded.
+/// Health has limits of its own: an overloaded node must not be restarted for being overloaded.
+fn supervised(health: HealthServer<HealthService>) -> Gated<HealthServer<HealthService>> {
+    let patience = Patience { crowded: SMALL_ARRIVAL, longest: SMALL_ARRIVAL };
+    let account = || swept(Account::new(SUPERVISORS_BYTES, patience));
+    let gate = Gate::new(SUPERVISORS_MAX, account(), account());
+    gate.layer(health.max_decoding_message_size(SMALL_BYTES))
+}
+
+/// Looks after the account until it is gone.
+fn swept(account: Arc<Account>) -> Arc<Account> {
+    let weak: Weak<Account> = Arc::downgrade(&account);
+    tokio::spawn(Account::keep_sweeping(weak));
+    account
+}
+
+/// All services of the client listener.
 pub async fn client_routes(api: Arc<Api>) -> Routes {
     let health = health::service(Arc::clone(&api)).await;
-    let requests = InFlightLimit::new(api.limits.requests_in_flight);
-    let operators = InFlightLimit::new(CLUSTER_REQUESTS_MAX);
+    let gate = Gate::new(
+        api.limits.requests_in_flight,
+        swept(Arc::clone(&api.bounds.requests)),
+        swept(Arc::clone(&api.bounds.answers)),
+    );
+    let operators = gate.with_places(CLUSTER_REQUESTS_MAX);
     let decode = api.limits.request_bytes + DECODE_SLACK_BYTES;
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&api)))
         .max_decoding_message_size(decode)
@@ -143,13 +187,14 @@ pub async fn client_routes(api: Arc<Api>) -> Routes {
     let cluster = ClusterServiceServer::new(Cluster::new(api))
         .max_decoding_message_size(DECODE_SLACK_BYTES)
         .max_encoding_message_size(ENCODE_BYTES_MAX);
-    let routes = Routes::new(requests.named_layer(kv))
-        .add_service(requests.named_layer(maintenance))
-        .add_service(operators.named_layer(cluster))
-        .add_service(health);
+    let routes = Routes::new(gate.layer(kv))
+        .add_service(gate.layer(maintenance))
+        .add_service(operators.layer(cluster))
+        .add_service(supervised(health));
     with_reflection(routes)
 }
 
+/// Reflection has no budget: its questions are short and its answers always the same.
 fn with_reflection(routes: Routes) -> Routes {
     reflection::add_to(
         routes,

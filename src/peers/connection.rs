@@ -20,6 +20,9 @@ const FRAME_BYTES: u32 = 256 << 10;
 /// The most calls at once on one connection: a peer has one stream on it, or a few votes.
 const CALLS_MAX: u32 = 64;
 
+/// The largest headers of a call, decoded.
+const HEADER_BYTES: u32 = 8 << 10;
+
 /// An address to connect to. Its name is resolved again for each connection.
 pub fn endpoint(url: &str, settings: &PeerSettings) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
@@ -79,6 +82,10 @@ pub fn server(settings: &PeerSettings) -> Server {
         .initial_stream_window_size(STREAM_WINDOW)
         .max_frame_size(FRAME_BYTES)
         .max_concurrent_streams(CALLS_MAX)
+        .http2_max_header_list_size(HEADER_BYTES)
+        // A peer's calls are few, and so are those that it gives up.
+        .http2_max_pending_accept_reset_streams(Some(CALLS_MAX as usize))
+        .http2_max_local_error_reset_streams(Some(CALLS_MAX as usize))
 }
 
 /// A client of a peer's `RaftService`.

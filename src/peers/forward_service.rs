@@ -8,6 +8,7 @@
 use crate::api::deadline::LONGEST;
 use crate::api::fault::Fault;
 use crate::api::remote::Responder;
+use crate::budget::{Budget, Charge};
 use crate::peers::caller::Caller;
 use crate::peers::link::Link;
 use crate::peers::links::Links;
@@ -16,6 +17,7 @@ use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::peers::wire::malformed::Malformed;
 use crate::proto::raft as pb;
 use futures_util::Stream;
+use prost::Message as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,7 +31,7 @@ const ANSWERS_WAITING: usize = 256;
 /// The stream back: `hello`, then answers in any order.
 pub struct Answers {
     hello: Option<pb::Sender>,
-    answers: mpsc::Receiver<pb::ForwardResponse>,
+    answers: mpsc::Receiver<Charged>,
     /// Resolves when the reading of the questions ended: with a status, if the peer broke a rule.
     end: oneshot::Receiver<Status>,
     ended: bool,
@@ -50,7 +52,7 @@ impl Stream for Answers {
             self.ended = true;
             return Poll::Ready(end.ok().map(Err));
         }
-        Poll::Ready(ready!(self.answers.poll_recv(context)).map(Ok))
+        Poll::Ready(ready!(self.answers.poll_recv(context)).map(|charged| Ok(charged.answer)))
     }
 }
 
@@ -75,6 +77,7 @@ pub async fn serve(
         answers,
         places: Arc::new(Semaphore::new(links.settings().questions)),
         room: Arc::new(Semaphore::new(links.settings().question_bytes)),
+        unread: Budget::new(links.settings().answer_bytes),
     };
     tokio::spawn(read(links.clone(), link, questions, work, end));
     let hello = Some(links.admission().own().sender(peer.node));
@@ -122,9 +125,24 @@ async fn read(
 /// The questions of one stream that are being handled.
 struct Work {
     responder: Arc<dyn Responder>,
-    answers: mpsc::Sender<pb::ForwardResponse>,
+    answers: mpsc::Sender<Charged>,
     places: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// The answers that the peer has not taken yet.
+    unread: Arc<Budget>,
+}
+
+/// An answer that waits for the connection.
+struct Charged {
+    answer: pb::ForwardResponse,
+    _charge: Charge,
+}
+
+impl Charged {
+    fn new(answer: pb::ForwardResponse, unread: &Arc<Budget>) -> Self {
+        let charge = unread.overdraw(answer.encoded_len());
+        Self { answer, _charge: charge }
+    }
 }
 
 impl Work {
@@ -136,17 +154,20 @@ impl Work {
         let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
         let places = self.places.clone().try_acquire_owned();
         let room = self.room.clone().try_acquire_many_owned(bytes);
-        let (responder, answers) = (self.responder.clone(), self.answers.clone());
-        let (Ok(place), Ok(room)) = (places, room) else {
-            let fault = Fault::overloaded("too many requests of that node are in progress on the leader");
+        let (responder, answers, unread) =
+            (self.responder.clone(), self.answers.clone(), self.unread.clone());
+        let (Ok(place), Ok(room), true) = (places, room, unread.has_room()) else {
+            let fault = Fault::overloaded(
+                "too many requests of that node are in progress on the leader, or too many of its answers wait",
+            );
             // If a peer does not read its answers, its questions are not read either.
-            let _ = answers.send(forward::answer(id, Err(fault.not_applied()))).await;
+            let _ = answers.send(Charged::new(forward::answer(id, Err(fault.not_applied())), &unread)).await;
             return Ok(());
         };
         tokio::spawn(async move {
             let answer = work_on(responder, asked, time.min(LONGEST)).await;
             // Where the peer is gone, nobody listens.
-            let _ = answers.send(forward::answer(id, answer)).await;
+            let _ = answers.send(Charged::new(forward::answer(id, answer), &unread)).await;
             drop((place, room));
         });
         Ok(())

@@ -64,6 +64,7 @@ pub mod routes;
 pub mod secret;
 pub mod settings;
 mod short_lock;
+pub mod sizes;
 pub mod snapshot_receiver;
 pub mod snapshot_sender;
 pub mod transport;

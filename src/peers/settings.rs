@@ -17,7 +17,9 @@ pub struct PeerSettings {
     pub questions: usize,
     /// The most bytes of commands among them.
     pub question_bytes: usize,
-    /// The largest message that is accepted from a peer, in bytes. Must exceed the core's largest batch plus
+    /// About the most bytes of answers to one peer that it has not read yet.
+    pub answer_bytes: usize,
+    /// The largest message of a stream that is accepted from a peer, in bytes. Must exceed the core's largest batch plus
     /// the largest request by far: a message that is refused for its size would be sent again forever.
     pub message_bytes: usize,
     /// The most connections that are accepted: a peer has up to four, and some more while it dials again.
@@ -60,6 +62,7 @@ impl Default for PeerSettings {
             queue_bytes: 32 << 20,
             questions: 16_384,
             question_bytes: 64 << 20,
+            answer_bytes: 32 << 20,
             message_bytes: 16 << 20,
             connections: 256,
             connections_per_address: 192,

@@ -15,6 +15,7 @@ use crate::peers::link::Link;
 use crate::peers::links::{BadAddress, Links};
 use crate::peers::raft_service::RaftService;
 use crate::peers::settings::PeerSettings;
+use crate::peers::sizes::BySize;
 use crate::peers::wire::forward::{PeerAnswer, PeerQuestion};
 use crate::peers::{calls, connection, follow, gate, refusal, snapshot_sender};
 use crate::proto::raft::raft_service_server::RaftServiceServer;
@@ -102,8 +103,8 @@ impl Peers {
 
     /// The services of the peer listener. A client that connects there by mistake learns where to go.
     fn routes(&self) -> Routes {
-        let service = RaftServiceServer::new(RaftService::new(self.links.clone()))
-            .max_decoding_message_size(self.links.settings().message_bytes);
+        let service = RaftServiceServer::new(RaftService::new(self.links.clone()));
+        let service = BySize::new(service, self.links.settings());
         let own = self.links.admission().own();
         let refusal = refusal::wrong_listener(&own.name, &own.client_url);
         let refuse = move || {

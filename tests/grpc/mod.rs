@@ -6,6 +6,7 @@ mod conversion;
 mod forwarding;
 mod health;
 mod keys;
+mod memory;
 mod node;
 mod ranges;
 mod refusals;
