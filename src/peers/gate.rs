@@ -87,12 +87,13 @@ impl Gate {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("it said nothing of the cluster's secret within {patience:?}"),
             };
+            // One line per interval, whoever it is about: strangers may come from anywhere, and as often as they like.
+            if !log_throttle.lock().unwrap_or_else(PoisonError::into_inner).is_due("refused") {
+                return;
+            }
             let from = connection.connect_info().tcp.remote_addr();
             let from = from.map_or_else(|| "an unknown address".into(), |address| address.ip().to_string());
-            let line = format!("a connection from {from} to the peer listener is refused: {trouble}");
-            if log_throttle.lock().unwrap_or_else(PoisonError::into_inner).is_due(&line) {
-                tracing::warn!("{line}");
-            }
+            tracing::warn!("a connection from {from} to the peer listener is refused: {trouble}");
         }
     }
 }

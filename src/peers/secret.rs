@@ -2,9 +2,9 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,22 +70,19 @@ impl ClusterSecret {
         }
         let mut random = [0; NEW_BYTES];
         fill_random(&mut random).map_err(failed("make"))?;
-        let draft = path.with_extension(format!("new-{}", hex::encode(&random[..8])));
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&draft);
-        let written =
-            file.as_mut().map_err(|error| io::Error::new(error.kind(), error.to_string())).and_then(|file| {
-                writeln!(file, "{}", hex::encode(random))?;
-                file.sync_all()
-            });
-        // A link never replaces what is there, and the file is never seen half written.
-        let linked = written.and_then(|()| fs::hard_link(&draft, path));
-        let removed = if file.is_ok() { fs::remove_file(&draft) } else { Ok(()) };
-        match linked {
-            Ok(()) => tracing::info!("made the cluster secret {}", path.display()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed("make")(error)),
+        // For its owner alone, and gone if it does not get the name.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let draft = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+        let mut draft = draft.map_err(failed("make"))?;
+        writeln!(draft, "{}", hex::encode(random)).map_err(failed("make"))?;
+        draft.as_file().sync_all().map_err(failed("make"))?;
+        // Never replaces what is there, and the file is never seen half written.
+        match draft.persist_noclobber(path) {
+            Ok(_) => tracing::info!("made the cluster secret {}", path.display()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed("make")(error.error)),
         }
-        removed.map_err(failed("make"))
+        Ok(())
     }
 
     /// A proof that `side` knows the secret, for this one handshake.
@@ -128,6 +125,7 @@ pub(in crate::peers) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn read(content: &[u8]) -> Result<ClusterSecret, SecretError> {
         let file = tempfile::NamedTempFile::new().unwrap();
