@@ -156,7 +156,7 @@ impl Link {
     /// The peer was admitted.
     pub fn heard_from(&self, peer: &Acquaintance) {
         self.supports.store(peer.supports.get(), Ordering::Relaxed);
-        self.routes.said(&peer.peer_urls, self.is_acquainted());
+        self.routes.said(&peer.peer_urls);
     }
 
     /// The node that answers at the peer's address was checked to be the peer.

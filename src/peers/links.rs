@@ -96,7 +96,7 @@ impl Links {
                 Some(link)
             });
             if let Some(link) = link {
-                link.routes.advertised(&member.peer_urls, link.is_acquainted());
+                link.routes.advertised(&member.peer_urls);
                 now.insert(member.id, link);
             }
         }
@@ -158,7 +158,7 @@ impl Links {
             if let Some(link) = self.get(id)
                 && !peer_urls.is_empty()
             {
-                link.routes.heard(&peer_urls, link.is_acquainted());
+                link.routes.heard(&peer_urls);
             }
         }
     }

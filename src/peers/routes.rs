@@ -28,8 +28,10 @@ impl Route {
     }
 }
 
-/// All addresses of a peer, one of which is current. The dialer tries one after the other; everybody else uses the
-/// current one.
+/// All addresses of a peer, one of which is current. While the append stream is open it is the stream's, whatever is said
+/// meanwhile: a peer may be named where this node does not reach it (as behind a NAT), and if votes went there, nothing
+/// would ever make this node look elsewhere. Without a stream the dialer tries one after the other, and everybody else
+/// uses the current one.
 pub struct Routes {
     settings: PeerSettings,
     choice: Mutex<Choice>,
@@ -41,6 +43,28 @@ struct Choice {
     /// One for each of these URLs.
     routes: Vec<Arc<Route>>,
     at: usize,
+    /// The one that holds the stream.
+    held: Option<Arc<Route>>,
+}
+
+impl Choice {
+    fn current(&self) -> Option<&Arc<Route>> {
+        self.held.as_ref().or_else(|| self.routes.get(self.at))
+    }
+
+    /// Tries this one first when there is no stream any more.
+    fn turn_to(&mut self, route: &Route) {
+        self.at = self.routes.iter().position(|known| known.url == route.url).unwrap_or(0);
+    }
+}
+
+/// Keeps a route current until it is dropped.
+pub struct Held<'a>(&'a Routes);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.choice().held = None;
+    }
 }
 
 const ADVERTISED: usize = 0;
@@ -56,13 +80,23 @@ impl Routes {
         let routes = given.iter().map(|url| Route::new(url, settings)).collect::<Result<_, _>>()?;
         let mut sources = <[Vec<String>; 4]>::default();
         given.clone_into(&mut sources[GIVEN]);
-        Ok(Self { settings: settings.clone(), choice: Mutex::new(Choice { sources, routes, at: 0 }) })
+        Ok(Self {
+            settings: settings.clone(),
+            choice: Mutex::new(Choice { sources, routes, at: 0, held: None }),
+        })
     }
 
     /// The one to use; `None` if no address is known.
     pub fn current(&self) -> Option<Arc<Route>> {
-        let choice = self.choice();
-        choice.routes.get(choice.at).cloned()
+        self.choice().current().cloned()
+    }
+
+    /// The append stream to the peer is open on this route.
+    pub fn hold(&self, route: &Arc<Route>) -> Held<'_> {
+        let mut choice = self.choice();
+        choice.held = Some(route.clone());
+        choice.turn_to(route);
+        Held(self)
     }
 
     /// The peer was not reached by this route: the next one becomes current. Returns whether all were tried.
@@ -75,19 +109,19 @@ impl Routes {
         is_current && choice.at == 0
     }
 
-    /// The URLs in the log. A route that is `in_use` stays current while any source still names it.
-    pub fn advertised(&self, urls: &[String], in_use: bool) {
-        self.follow(ADVERTISED, urls, in_use);
+    /// The URLs in the log.
+    pub fn advertised(&self, urls: &[String]) {
+        self.follow(ADVERTISED, urls);
     }
 
-    /// The URLs in the peer's hello, likewise.
-    pub fn said(&self, urls: &[String], in_use: bool) {
-        self.follow(SAID, urls, in_use);
+    /// The URLs in the peer's hello.
+    pub fn said(&self, urls: &[String]) {
+        self.follow(SAID, urls);
     }
 
-    /// The URLs at which another member finds it, likewise.
-    pub fn heard(&self, urls: &[String], in_use: bool) {
-        self.follow(HEARD, urls, in_use);
+    /// The URLs at which another member finds it.
+    pub fn heard(&self, urls: &[String]) {
+        self.follow(HEARD, urls);
     }
 
     /// What this node would tell another: what the log and the peer itself say.
@@ -103,7 +137,8 @@ impl Routes {
         known
     }
 
-    fn follow(&self, source: usize, urls: &[String], in_use: bool) {
+    /// What is new is tried from the beginning, unless there is a stream.
+    fn follow(&self, source: usize, urls: &[String]) {
         let mut choice = self.choice();
         if choice.sources[source] == urls {
             return;
@@ -122,9 +157,10 @@ impl Routes {
                 },
             }
         }
-        let kept = choice.routes.get(choice.at).filter(|_| in_use);
-        let at = kept.and_then(|kept| routes.iter().position(|route| route.url == kept.url));
-        (choice.routes, choice.at) = (routes, at.unwrap_or(0));
+        (choice.routes, choice.at) = (routes, 0);
+        if let Some(held) = choice.held.clone() {
+            choice.turn_to(&held);
+        }
     }
 
     fn choice(&self) -> MutexGuard<'_, Choice> {
@@ -153,28 +189,38 @@ mod tests {
     async fn what_is_advertised_comes_first_and_what_was_told_stays() {
         let routes = Routes::new(&urls(&["told"]), &PeerSettings::default()).unwrap();
         assert_eq!((at(&routes), fail(&routes)), ("told".into(), true));
-        routes.advertised(&urls(&["a", "b"]), false);
-        routes.said(&urls(&["b", "c"]), false);
+        routes.advertised(&urls(&["a", "b"]));
+        routes.said(&urls(&["b", "c"]));
         for (host, was_last) in [("a", false), ("b", false), ("c", false), ("told", true), ("a", false)] {
             assert_eq!((at(&routes), fail(&routes)), (host.into(), was_last));
         }
-        routes.said(&[], false);
+        routes.said(&[]);
         assert_eq!((at(&routes), fail(&routes), at(&routes)), ("a".into(), false, "b".into()));
         let stale = routes.current().unwrap();
-        routes.advertised(&urls(&["d", "told"]), true);
-        assert_eq!(at(&routes), "d", "no source names the current route any more");
+        routes.advertised(&urls(&["d", "told"]));
+        assert_eq!(at(&routes), "d");
         assert!(!routes.failed(&stale), "a failure of an older route changes nothing");
         assert_eq!(at(&routes), "d");
+        let nowhere = Routes::new(&[], &PeerSettings::default()).unwrap();
+        assert!(nowhere.current().is_none());
+        nowhere.said(&urls(&["a"]));
+        assert_eq!((at(&nowhere), fail(&nowhere)), ("a".into(), true));
     }
 
     #[tokio::test]
-    async fn a_route_that_is_in_use_is_kept() {
+    async fn the_route_of_the_stream_stays_current_whatever_is_said() {
         let routes = Routes::new(&urls(&["told"]), &PeerSettings::default()).unwrap();
-        routes.advertised(&urls(&["a"]), true);
+        let stream = routes.hold(&routes.current().unwrap());
+        routes.advertised(&urls(&["a"]));
+        routes.said(&urls(&["b"]));
+        routes.heard(&urls(&["c"]));
         assert_eq!(at(&routes), "told");
-        let nowhere = Routes::new(&[], &PeerSettings::default()).unwrap();
-        assert!(nowhere.current().is_none());
-        nowhere.said(&urls(&["a"]), false);
-        assert_eq!((at(&nowhere), fail(&nowhere)), ("a".into(), true));
+        drop(stream);
+        assert_eq!((at(&routes), fail(&routes), at(&routes)), ("told".into(), true, "a".into()));
+        let stream = routes.hold(&routes.current().unwrap());
+        routes.advertised(&[]);
+        assert_eq!(at(&routes), "a", "nobody names it any more, but it works");
+        drop(stream);
+        assert_eq!(at(&routes), "b", "and nobody dials it again");
     }
 }

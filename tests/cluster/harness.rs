@@ -32,6 +32,8 @@ pub struct Node {
     pub name: String,
     pub client_port: u16,
     pub peer_port: u16,
+    /// Where it says that its peers find it, if that is not where it listens.
+    pub advertised_peer_port: Option<u16>,
     pub data: PathBuf,
     log: PathBuf,
     arguments: Vec<String>,
@@ -79,6 +81,7 @@ impl Cluster {
             name: name.clone(),
             client_port: port[0],
             peer_port: port[1],
+            advertised_peer_port: None,
             data: setup.data.get(place).cloned().unwrap_or_else(|| dir.path().join(name)),
             log: dir.path().join(format!("{name}.log")),
             arguments: [
@@ -130,6 +133,7 @@ impl Cluster {
         Node {
             client_port: ports[0],
             peer_port: ports[1],
+            advertised_peer_port: None,
             data: self.dir.path().join(&name),
             log: self.dir.path().join("stranger.log"),
             arguments: ["--initial-cluster", &members, "--cluster-token", "other"]
@@ -267,6 +271,12 @@ impl Node {
         }
     }
 
+    /// From its next start on it says that its peers find it at this port, where nobody listens.
+    pub fn say_to_be_at(&mut self, port: u16) {
+        self.mistype(self.peer_port, port);
+        self.advertised_peer_port = Some(port);
+    }
+
     /// From its next start on the node listens at this peer port; nobody else is told.
     pub fn move_to(&mut self, peer_port: u16) {
         self.mistype(self.peer_port, peer_port);
@@ -279,8 +289,9 @@ impl Node {
         list.clone_into(&mut self.arguments[flag + 1]);
     }
 
+    /// Where it says that its peers find it.
     pub fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port)
+        format!("http://127.0.0.1:{}", self.advertised_peer_port.unwrap_or(self.peer_port))
     }
 
     pub fn client_url(&self) -> String {

@@ -108,6 +108,44 @@ async fn a_cluster_that_moved_as_a_whole_finds_itself_by_its_new_lists() {
     cluster.assert_equal_states().await;
 }
 
+/// As behind a NAT, or where a name means something else elsewhere: what the nodes say of themselves, and what the log
+/// says after them, helps nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_nodes_are_not_where_they_say_lives_by_its_lists() {
+    let mut cluster = Cluster::prepare(Setup::default()).await;
+    for (node, port) in cluster.nodes.iter_mut().zip(free_ports(3)) {
+        node.say_to_be_at(port);
+    }
+    cluster.start_all();
+    all_listed(&cluster).await;
+    let leader = cluster.leader().await;
+    let behind = cluster.other_than(leader);
+    cluster.nodes[behind].kill();
+    let ahead = cluster.other_than(leader);
+    cluster.nodes[leader].kv().put(put("k", "v")).await.unwrap();
+    cluster.nodes[leader].kill();
+    cluster.nodes[ahead].kill();
+
+    // The one that starts last connects first, and hears only then where the other says that it is. Only it can win.
+    cluster.nodes[behind].start();
+    until("the first one runs", || cluster.nodes[behind].status()).await;
+    cluster.nodes[ahead].start();
+    assert_eq!(cluster.leader().await, ahead);
+    cluster.nodes[leader].start();
+    for node in &cluster.nodes {
+        until(&format!("{} has a write done", node.name), || async {
+            node.kv().put(put("k", &node.name)).await.ok()
+        })
+        .await;
+        until(&format!("{} is elected when asked to stand", node.name), || async {
+            let request = v1::TransferLeadershipRequest { to: node.name.clone() };
+            node.cluster().transfer_leadership(request).await.ok()
+        })
+        .await;
+    }
+    cluster.assert_equal_states().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_list_does_not_change_what_was_founded() {
     let mut cluster = Cluster::start().await;

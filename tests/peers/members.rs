@@ -1,13 +1,14 @@
 //! The connections follow the members in the log.
 
 use crate::peers::node::{Heard, Node, Plan, heartbeat};
+use bytes::Bytes;
 use kontiki::api::remote::{Answer, NoAnswer, OtherNodes as _, Question};
 use kontiki::member::Member;
 use kontiki::peers::{PeerRefusal, RefusalKind};
 use kontiki::proto::raft as pb;
-use kontiki::raft::Members;
-use kontiki::replica::Transport as _;
-use kontiki::types::NodeId;
+use kontiki::raft::{Members, Message, RequestVote, SnapshotMeta};
+use kontiki::replica::{Snapshot, Transport as _};
+use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -75,6 +76,37 @@ fn a_peer_that_moved_is_found_where_another_member_finds_it() {
     let _two = Node::started(&plan, 2);
     one.send_until_heard(&three, &heartbeat(2));
     three.send_until_heard(&one, &heartbeat(3));
+}
+
+/// As behind a NAT. A node that starts again hears where its peer says that it is on the very stream that it opened
+/// elsewhere; if votes then went where nobody answers, nothing would ever break that stream, and no leader be elected.
+#[test]
+fn everything_goes_where_the_stream_goes_and_not_where_the_peer_says_that_it_is() {
+    let mut plan = Plan::of(2);
+    plan.said = [1, 2].map(|node| (node, "http://127.0.0.1:1".to_owned())).into();
+    let mut of_two = Plan::at_the_same_addresses(&plan);
+    // It never calls the first, which hears of it on its own stream only.
+    of_two.confuse(1, 2);
+    let (one, two) = (Node::serving(&plan, 1), Node::started(&of_two, 2));
+    let said = plan
+        .members()
+        .into_iter()
+        .map(|member| Member { peer_urls: plan.identity(member.id.get()).peer_urls, ..member });
+    one.members.send_replace(Arc::new(Members::founding(said)));
+    one.start();
+    one.send_until_heard(&two, &heartbeat(1));
+
+    let request = RequestVote { term: Term(2), last: EntryId::new(1, 9), pre: true, transfer: false };
+    assert!(one.peers.send(two.id, Message::RequestVote(request)));
+    two.listener.wait_for(&Heard::Message(NodeId(1), Message::RequestVote(request)));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let answer = one.block_on(one.peers.ask(two.id, Question::Transfer(None), deadline));
+    assert_eq!(answer, Ok(Answer::Leads(NodeId(3))));
+    let members = Members::of([NodeId(1), NodeId(2)], [], []);
+    let meta = SnapshotMeta { last: EntryId::new(1, 42), members };
+    let pieces = Box::new([Ok(Bytes::from_static(b"state"))].into_iter());
+    one.peers.send_snapshot(two.id, Term(1), Snapshot { meta, pieces });
+    one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Ok(Index(42))));
 }
 
 #[test]

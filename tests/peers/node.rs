@@ -251,6 +251,8 @@ pub struct Plan {
     pub heartbeat_ms: u64,
     pub founders: Vec<String>,
     pub directories: HashMap<u64, u64>,
+    /// Where a node says that it is, if that is not where its peers find it.
+    pub said: HashMap<u64, String>,
     known: HashMap<u64, Arc<Known>>,
     ports: HashMap<u64, u16>,
     /// Bound while the ports were chosen, until the nodes take them.
@@ -272,6 +274,7 @@ impl Plan {
             heartbeat_ms: 50,
             founders: (1..=size).map(|node| format!("n{node}")).collect(),
             directories: (1..=size).map(|node| (node, 100 + node)).collect(),
+            said: HashMap::new(),
             known: (1..=size).map(|node| (node, Arc::default())).collect(),
             ports: sockets
                 .iter()
@@ -288,6 +291,7 @@ impl Plan {
             settings: other.settings.clone(),
             founders: other.founders.clone(),
             directories: other.directories.clone(),
+            said: other.said.clone(),
             known: other.known.keys().map(|node| (*node, Arc::default())).collect(),
             ports: other.ports.clone(),
             sockets: Mutex::default(),
@@ -312,7 +316,7 @@ impl Plan {
             directory: DirectoryId(self.directories[&node]),
             process: 0,
             name: format!("n{node}"),
-            peer_urls: vec![self.url(node)],
+            peer_urls: vec![self.said.get(&node).cloned().unwrap_or_else(|| self.url(node))],
             client_url: format!("http://clients-of-n{node}"),
             settings: SharedSettings(vec![("peer protocol", 3), ("heartbeat-ms", self.heartbeat_ms)]),
             founders: self.founders.clone(),
