@@ -294,9 +294,13 @@ impl Nemesis {
     }
 
     async fn transfer(&mut self) {
-        let done = self.client(&self.arena.urls()).transfer_leadership(None).await;
-        let count = if done.is_ok() { &mut self.deeds.transfers.0 } else { &mut self.deeds.transfers.1 };
-        *count += 1;
+        match self.client(&self.arena.urls()).transfer_leadership(None).await {
+            Ok(_) => self.deeds.transfers.0 += 1,
+            Err(error) => {
+                println!("{:>14} leadership was not transferred: {error}", "");
+                self.deeds.transfers.1 += 1;
+            }
+        }
     }
 
     fn client(&self, urls: &[String]) -> Client {
