@@ -44,9 +44,10 @@ pub(crate) struct Log {
     unwritten: Index,
     /// Writes that the disk has not finished.
     writing: VecDeque<Run>,
-    /// Entries up to here are in the log's store, and stay there unchanged unless they are dropped here too.
+    /// Entries up to here were compacted, or are in the log's store and stay there unchanged unless they are dropped
+    /// here too.
     stored: Index,
-    /// Writes that the store has not taken over in full.
+    /// Writes that the store has not taken over in full, as far as they were not compacted.
     storing: VecDeque<Run>,
     /// The members in force from an index on; never empty. The last one counts (Raft §6).
     members: VecDeque<(Index, Arc<Members>)>,
@@ -340,6 +341,9 @@ impl Log {
         while self.base.index < through {
             self.drop_first();
         }
+        // The store is not given them any more.
+        self.stored = self.stored.max(through);
+        while self.storing.pop_front_if(|run| run.last <= self.stored).is_some() {}
     }
 
     fn drop_first(&mut self) {

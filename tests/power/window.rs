@@ -146,7 +146,12 @@ fn open(disk: &Disk) -> Storage {
         node: NodeId(1),
         name: "n1".into(),
         fsync: true,
-        log: kontiki::storage::LogSettings { due_bytes: 0, ..Default::default() },
+        // Enough segments that none has to be made: that would be measured too.
+        log: kontiki::storage::LogSettings {
+            journal: kontiki::storage::journal::JournalSettings { segments_min: 24, ..Default::default() },
+            backlog_bytes: 0,
+            ..Default::default()
+        },
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(60),
     };

@@ -182,10 +182,13 @@ fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> 
     verified.activate().map_err(|error| error.to_string())
 }
 
-/// A small journal, so that its segments are used many times, and a short tail, so that most logs are longer.
-fn log_settings() -> LogSettings {
+/// A small journal, so that its segments are used many times, and a short tail, so that most logs are longer. What waits
+/// for compaction goes into the store at once, late, or hardly ever.
+fn log_settings(seed: u64) -> LogSettings {
+    let backlogs = [0, 400 << 10, 1 << 20];
+    let backlog_bytes = backlogs[seed as usize % backlogs.len()];
     let journal = JournalSettings { segment_bytes: 128 << 10, segments_min: 2, segments_max: 24 };
-    LogSettings { journal, due_bytes: 0, sync_bytes: 256 << 10, tail_bytes: 256 << 10 }
+    LogSettings { journal, backlog_bytes, sync_bytes: 256 << 10, tail_bytes: 256 << 10 }
 }
 
 fn options(task: &Task) -> Options {
@@ -197,7 +200,7 @@ fn options(task: &Task) -> Options {
         node: NodeId(1),
         name: "n1".into(),
         fsync: task.fsync,
-        log: log_settings(),
+        log: log_settings(task.seed),
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(30),
     }

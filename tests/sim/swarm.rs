@@ -30,6 +30,10 @@ pub struct Swarm {
     pub options: ReplicaOptions,
     pub network: NetworkFaults,
     pub disk: DiskTimes,
+    /// How much of the log may wait for compaction before it is stored. Less than the tail may have.
+    pub backlog_bytes: usize,
+    /// How large the journal may become.
+    pub journal_segments_max: u32,
     /// What goes wrong, by weight.
     pub faults: Vec<(Fault, u32)>,
     /// How often something goes wrong.
@@ -152,7 +156,11 @@ impl Swarm {
         let timing = timing(random);
         let options = options(random, &timing);
         let span = random.time(millis(20_000)..millis(80_000));
+        // An entry has 32 bytes at least: so the store takes over well before the tail is full.
+        let backlog_most = 16 * options.raft.tail_entries_max;
         Self {
+            backlog_bytes: random.one_of(&[0, 1 << 10, 8 << 10]).min(backlog_most),
+            journal_segments_max: random.one_of(&[3, 8]),
             mode,
             voters,
             learners,

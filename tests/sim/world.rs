@@ -26,6 +26,8 @@ use crate::sim::swarm::{Mode, Swarm};
 use crate::sim::trace::Trace;
 use crate::sim::transfers::Transfer;
 use kontiki::raft::{Members, Message};
+use kontiki::storage::LogSettings;
+use kontiki::storage::journal::JournalSettings;
 use kontiki::types::NodeId;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
@@ -260,6 +262,12 @@ impl World {
     }
 }
 
+fn log_settings(swarm: &Swarm) -> LogSettings {
+    let LogSettings { journal, .. } = DiskOptions::default().log;
+    let journal = JournalSettings { segments_max: swarm.journal_segments_max, ..journal };
+    LogSettings { journal, backlog_bytes: swarm.backlog_bytes, ..DiskOptions::default().log }
+}
+
 /// The machines. Damage may hit a minority of the voters, or anybody.
 fn servers(swarm: &Swarm, random: &mut Random) -> BTreeMap<NodeId, Server> {
     let mut voters: Vec<u64> = (1..=swarm.voters).collect();
@@ -274,6 +282,7 @@ fn servers(swarm: &Swarm, random: &mut Random) -> BTreeMap<NodeId, Server> {
         let options = DiskOptions {
             capacity: 64 << 20,
             rewrite_bytes: random.one_of(&[4 << 10, 16 << 10, 256 << 10]),
+            log: log_settings(swarm),
             ..DiskOptions::default()
         };
         let disk = SimDisk::new(random.seed(), options);

@@ -74,6 +74,33 @@ fn compaction_frees_the_disk() {
 }
 
 #[test]
+fn what_is_compacted_in_time_never_gets_into_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path());
+    options.log.backlog_bytes = 4 << 20;
+    let mut storage = storage::open(&options).unwrap();
+    let hard_state = HardState { term: Term(1), vote: Some(NodeId(3)) };
+    storage.log.write(&[job(Some(hard_state), Vec::new())]).unwrap();
+    let mut index = 0;
+    for _ in 0..300 {
+        let batch: Vec<Entry> = (index + 1..=index + 64).map(|at| entry(1, at, vec![7; 4 << 10])).collect();
+        index += 64;
+        storage.log.write(&[job(None, batch)]).unwrap();
+        storage.log.compact(EntryId::new(1, index.saturating_sub(200).max(1))).unwrap();
+        store_all(&mut storage);
+    }
+    // 75 MiB were written. The journal keeps the last 200 entries, and a segment more until the next one says so.
+    let segments = names(&dir.path().join("journal")).len() - 1;
+    assert!(segments <= 4, "{segments} segments");
+    assert_eq!(storage.log.reader().read(Index(index), 1).unwrap(), None);
+    drop(storage);
+    let restored = storage::open(&options).unwrap().restored;
+    assert_eq!((restored.hard_state, restored.last()), (hard_state, EntryId::new(1, index)));
+    assert_eq!(restored.stored, restored.base.index, "nothing of it is in the store");
+    assert!((200..1000).contains(&restored.entries.len()), "{} entries", restored.entries.len());
+}
+
+#[test]
 fn only_the_end_of_a_long_log_is_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = open(dir.path());
@@ -179,8 +206,13 @@ impl Model {
     }
 }
 
-fn check(dir: &Path, steps: Vec<Step>) {
+fn check(dir: &Path, steps: Vec<Step>, backlog_bytes: usize) {
     let mut model = Model::default();
+    let open = |dir: &Path| {
+        let mut options = options(dir);
+        options.log.backlog_bytes = backlog_bytes;
+        storage::open(&options).unwrap()
+    };
     let mut storage: Storage = open(dir);
     for step in steps {
         match step {
@@ -205,7 +237,11 @@ fn check(dir: &Path, steps: Vec<Step>) {
     store_all(&mut storage);
     drop(storage);
     let restored = open(dir).restored;
-    assert!(restored == RestoredLog { stored: restored.stored, ..model.0 });
+    assert!(
+        restored == RestoredLog { stored: restored.stored, ..model.0.clone() },
+        "{restored:?}\nshould be\n{:?}",
+        model.0
+    );
 }
 
 proptest! {
@@ -213,7 +249,15 @@ proptest! {
 
     #[test]
     fn a_log_is_what_was_written_to_it(steps in vec(step(), 1..40)) {
-        check(tempfile::tempdir().unwrap().path(), steps);
+        check(tempfile::tempdir().unwrap().path(), steps, 0);
+    }
+
+    #[test]
+    fn a_log_is_what_was_written_to_it_though_most_is_never_stored(
+        steps in vec(step(), 1..40),
+        backlog_bytes in prop_oneof![Just(50_000_usize), Just(500_000)],
+    ) {
+        check(tempfile::tempdir().unwrap().path(), steps, backlog_bytes);
     }
 }
 

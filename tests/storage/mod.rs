@@ -27,7 +27,7 @@ fn options(dir: &Path) -> Options {
         fsync: true,
         // The store takes over what there is, whenever it is asked to.
         // At a start all of it is loaded.
-        log: LogSettings { due_bytes: 0, tail_bytes: usize::MAX, ..LogSettings::default() },
+        log: LogSettings { backlog_bytes: 0, tail_bytes: usize::MAX, ..LogSettings::default() },
         cache_bytes: 8 << 20,
         open_timeout: Duration::from_secs(60),
     }

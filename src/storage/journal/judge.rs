@@ -1,6 +1,7 @@
 //! What the bytes of the segments mean: whole, torn or damaged. Pure.
 
 use crate::storage::codec::Malformed;
+use crate::storage::journal::floor::Floor;
 use crate::storage::journal::record::{self, Record};
 use crate::storage::journal::sector::{Header, SECTOR, Salt};
 use crate::types::ClusterId;
@@ -24,13 +25,15 @@ pub(crate) struct Damage {
 pub(crate) struct Contents {
     /// `None`: it was never used.
     pub secret: Option<u64>,
+    /// The newest one that is durable.
+    pub floor: Floor,
     /// Where the next record goes: the segment in use, and the offset in it.
     pub end: Option<(u32, usize)>,
     /// The generation of the segment in use.
     pub generation: u64,
     pub number: u64,
     pub chain: u32,
-    /// The complete groups after what the store holds, each with the number of its last record.
+    /// The complete groups after what the store holds and what is not needed, each with the number of its last record.
     pub groups: Vec<(u64, Bytes)>,
     /// Full segments, each with the number of its last record, oldest first.
     pub full: Vec<(u64, u32)>,
@@ -60,6 +63,8 @@ pub(crate) fn judge(
         return Ok(contents);
     };
     contents.secret = Some(secret);
+    contents.floor = used.last().map(|segment| segment.header.floor).unwrap_or_default();
+    let stored = stored.max(contents.floor.number);
     let salt = Salt::new(cluster, secret);
     let start = first_needed(&used, stored)?;
     let end = walk(&used[start..], salt, stored, &mut contents)?;

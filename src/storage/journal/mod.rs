@@ -52,6 +52,7 @@
 
 mod disk_files;
 mod files;
+mod floor;
 mod group;
 mod judge;
 mod record;
@@ -64,6 +65,7 @@ mod writer;
 
 pub use disk_files::DiskFiles;
 pub use files::{JournalFiles, SegmentFile};
+pub(crate) use floor::Floor;
 pub use recovery::{Recovered, recover};
 pub(crate) use segments::Segments;
 pub use segments::create;

@@ -4,6 +4,7 @@ use crate::raft::Persist;
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
 use crate::storage::journal::files::{JournalFiles, SegmentFile};
+use crate::storage::journal::floor::Floor;
 use crate::storage::journal::group;
 use crate::storage::journal::judge::{self, Contents, Image};
 use crate::storage::journal::segments::{Segment, Segments};
@@ -19,7 +20,9 @@ use std::sync::Arc;
 pub struct Recovered {
     /// The journal, ready for writing.
     pub journal: Journal,
-    /// The groups that the store does not hold yet, each with the number of its last record.
+    /// What is not needed any more, whether the store holds it or not.
+    pub(crate) floor: Floor,
+    /// The groups after that which the store does not hold yet, each with the number of its last record.
     pub groups: Vec<(u64, Vec<Persist>)>,
 }
 
@@ -55,13 +58,16 @@ pub fn recover(
     let active = contents.end.map(|(number, offset)| (take(number), offset));
     let full = contents.full.iter().map(|(last, number)| (*last, take(*number))).collect();
     let idle = contents.idle.iter().map(|number| take(*number)).collect();
-    let segments = Arc::new(Segments::new(files.clone(), settings, idle, full, count));
+    let floor = contents.floor;
+    let segments = Arc::new(Segments::new(files.clone(), settings, idle, full, count, floor));
+    segments.release(floor.number);
     let journal = Journal {
         files,
         segments,
         cluster,
         secret: contents.secret.unwrap_or(fresh_secret),
         active,
+        promised: None,
         generation: contents.generation,
         number: contents.number,
         synced: contents.number,
@@ -70,7 +76,7 @@ pub fn recover(
         group: Vec::new(),
         cut: 0,
     };
-    Ok(Recovered { journal, groups })
+    Ok(Recovered { journal, floor, groups })
 }
 
 /// A process writes to a segment only once its name is durable. So the only name in doubt is that of a segment that was

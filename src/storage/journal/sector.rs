@@ -4,14 +4,15 @@
 //! used again.
 
 use crate::storage::codec::Malformed;
+use crate::storage::journal::floor::Floor;
 use crate::types::ClusterId;
 use bytes::{Buf as _, BufMut as _};
 
 /// The bytes of a sector.
 pub(crate) const SECTOR: usize = 512;
 
-const MAGIC: u32 = 0x4b4a_5331; // "KJS1"
-const BYTES: usize = 36;
+const MAGIC: u32 = 0x4b4a_5332; // "KJS2"
+const BYTES: usize = 36 + Floor::BYTES;
 
 /// The header of a segment in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct Header {
     pub chain: u32,
     /// The same in all segments of a directory.
     pub secret: u64,
+    /// What was not needed any more when it was begun.
+    pub floor: Floor,
 }
 
 /// The initial value of records' checksums: without knowing the secret, nobody can store a value that looks
@@ -46,6 +49,7 @@ impl Header {
         out.put_u64(self.first);
         out.put_u32(self.chain);
         out.put_u64(self.secret);
+        self.floor.encode(out);
         out.resize(start + SECTOR, 0);
         let sum = checksum(cluster, &out[start..]);
         out[start + 4..start + 8].copy_from_slice(&sum.to_be_bytes());
@@ -67,6 +71,7 @@ impl Header {
             first: rest.try_get_u64()?,
             chain: rest.try_get_u32()?,
             secret: rest.try_get_u64()?,
+            floor: Floor::decode(&mut rest)?,
         }))
     }
 }

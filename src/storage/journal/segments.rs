@@ -4,6 +4,7 @@
 
 use crate::storage::error::StorageError;
 use crate::storage::journal::files::{JournalFiles, SegmentFile};
+use crate::storage::journal::floor::Floor;
 use crate::storage::journal::settings::JournalSettings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ struct State {
     full: VecDeque<(u64, Segment)>,
     /// How many there are, including the one in use.
     count: u32,
+    /// To go with the next header.
+    floor: Floor,
 }
 
 impl Segments {
@@ -35,8 +38,9 @@ impl Segments {
         idle: VecDeque<Segment>,
         full: VecDeque<(u64, Segment)>,
         count: u32,
+        floor: Floor,
     ) -> Self {
-        Self { files, settings, state: Mutex::new(State { idle, full, count }) }
+        Self { files, settings, state: Mutex::new(State { idle, full, count, floor }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,7 +57,16 @@ impl Segments {
         self.state().full.push_back((last, segment));
     }
 
-    /// All records up to this one are safe in the store: releases the segments that hold nothing newer.
+    /// What is not needed any more. Segments are released when a header that says so is durable.
+    pub(crate) fn set_floor(&self, floor: Floor) {
+        self.state().floor = floor;
+    }
+
+    pub(crate) fn floor(&self) -> Floor {
+        self.state().floor
+    }
+
+    /// All records up to this one are safe in the store, or durably not needed: releases the segments that hold nothing newer.
     pub(crate) fn release(&self, through: u64) {
         let mut state = self.state();
         while let Some((_, segment)) = state.full.pop_front_if(|(last, _)| *last <= through) {

@@ -30,6 +30,8 @@ pub struct Journal {
     pub(crate) secret: u64,
     /// The segment in use and how far it is written.
     pub(crate) active: Option<(Segment, usize)>,
+    /// What is not needed according to the header that is written next.
+    pub(crate) promised: Option<u64>,
     /// The generation of the segment in use, or of the previous one.
     pub(crate) generation: u64,
     pub(crate) number: u64,
@@ -97,11 +99,14 @@ impl Journal {
             "a segment is finished before the next begins"
         );
         self.generation += 1;
+        let floor = self.segments.floor();
+        self.promised = Some(floor.number);
         let header = Header {
             generation: self.generation,
             first: self.number + 1,
             chain: self.chain,
             secret: self.secret,
+            floor,
         };
         header.encode(self.cluster, &mut self.buffer);
         self.active = Some((segment, 0));
@@ -120,6 +125,9 @@ impl Journal {
         self.group.shrink_to(BUFFER_BYTES);
         segment.file.sync()?;
         self.synced = self.number;
+        if let Some(number) = self.promised.take() {
+            self.segments.release(number);
+        }
         // Only now, as it must never claim too much.
         self.files.note(self.synced)
     }

@@ -1,64 +1,139 @@
-//! What is in the journal but not yet in the store.
+//! What is in the journal but not in the store.
 //!
-//! It shares the entries' bytes with others in memory, so nothing is read back from the disk. The journal
-//! bounds it, since everything here is in the journal too.
+//! Most of it never gets there: it is compacted while it still waits here. It shares the entries' bytes with others in
+//! memory, so nothing is read back from the disk. The journal bounds it, since everything here is in the journal too.
 
-use crate::raft::{Entry, Persist};
-use crate::types::EntryId;
+use crate::raft::{Entry, HardState, Persist};
+use crate::types::{EntryId, Index};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Work for the store.
+/// A durable write to the journal.
 #[derive(Debug)]
-pub(crate) enum Item {
-    /// A durable group, with the number of its last record.
-    Group(u64, Vec<Persist>),
-    Compact(EntryId),
+pub(crate) struct Group {
+    /// The number of its last record.
+    pub number: u64,
+    pub jobs: Vec<Persist>,
+    /// Whether it does more than go on where the group before it ends.
+    is_cut: bool,
+}
+
+/// What compaction has dropped from the backlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// The last record of the last group.
+    pub number: u64,
+    /// The last one in these groups.
+    pub hard_state: Option<HardState>,
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    /// The log was compacted up to there.
+    pub compaction: Option<EntryId>,
+    /// More waits than should be.
+    pub is_over: bool,
+    /// The journal is short of segments.
+    pub is_urgent: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Backlog {
-    /// The store takes over once this many bytes are waiting: large runs cost less.
-    due_bytes: usize,
+    /// Once more bytes than this wait, the store takes over what has waited longest.
+    bytes_max: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    items: VecDeque<Item>,
+    groups: VecDeque<Group>,
     bytes: usize,
-    compactions: usize,
-    /// Whether the journal is short of segments.
+    /// How many of the groups are cuts.
+    cuts: usize,
+    /// Where the log ends after the last group, if that is known.
+    end: Option<Index>,
+    compaction: Option<EntryId>,
     is_urgent: bool,
     is_closed: bool,
 }
 
+impl Group {
+    pub(crate) fn new(number: u64, jobs: Vec<Persist>) -> Self {
+        Self { number, jobs, is_cut: false }
+    }
+
+    /// Its lowest entry, and its highest.
+    fn extent(&self) -> Option<(Index, Index)> {
+        let with_entries = || self.jobs.iter().filter_map(|job| job.entries.first().zip(job.entries.last()));
+        let first = with_entries().map(|(first, _)| first.id.index).min()?;
+        let last = with_entries().map(|(_, last)| last.id.index).max()?;
+        Some((first, last))
+    }
+
+    /// Whether it does more than go on behind `end`.
+    fn cuts(&self, end: Option<Index>) -> bool {
+        let is_reset = self.jobs.iter().any(|job| job.reset.is_some());
+        is_reset || self.extent().is_some_and(|(first, _)| end.is_some_and(|end| first <= end))
+    }
+
+    /// Where the log ends after it, if it changes that.
+    fn end(&self) -> Option<Index> {
+        let end = |job: &Persist| job.entries.last().map(|last| last.id).or(job.reset);
+        self.jobs.iter().rev().find_map(end).map(|id| id.index)
+    }
+
+    /// The last one that it sets.
+    pub(crate) fn hard_state(&self) -> Option<HardState> {
+        self.jobs.iter().rev().find_map(|job| job.hard_state)
+    }
+}
+
+impl State {
+    fn push(&mut self, mut group: Group) {
+        self.bytes += size(&group.jobs);
+        group.is_cut = group.cuts(self.end);
+        self.cuts += usize::from(group.is_cut);
+        self.end = group.end().or(self.end);
+        self.groups.push_back(group);
+    }
+
+    fn pop(&mut self) -> Option<Group> {
+        let group = self.groups.pop_front()?;
+        self.bytes -= size(&group.jobs);
+        self.cuts -= usize::from(group.is_cut);
+        Some(group)
+    }
+}
+
 impl Backlog {
-    pub(crate) fn new(due_bytes: usize) -> Self {
-        Self { due_bytes, state: Mutex::default(), changed: Condvar::new() }
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, state: Mutex::default(), changed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, item: Item) {
+    pub(crate) fn push(&self, group: Group) {
         let mut state = self.state();
-        match &item {
-            Item::Group(_, jobs) => state.bytes += size(jobs),
-            Item::Compact(_) => state.compactions += 1,
-        }
-        state.items.push_back(item);
-        if self.is_due(&state) {
-            self.changed.notify_one();
-        }
+        state.push(group);
+        self.wake(&state);
+    }
+
+    /// The log was compacted.
+    pub(crate) fn compact(&self, through: EntryId) {
+        let mut state = self.state();
+        state.compaction = Some(through);
+        self.wake(&state);
     }
 
     /// The journal will soon need another segment.
     pub(crate) fn hurry(&self) {
-        self.state().is_urgent = true;
-        self.changed.notify_one();
+        let mut state = self.state();
+        state.is_urgent = true;
+        self.wake(&state);
     }
 
     /// Nothing more will come.
@@ -67,9 +142,18 @@ impl Backlog {
         self.changed.notify_one();
     }
 
+    fn wake(&self, state: &State) {
+        if self.is_due(state) {
+            self.changed.notify_one();
+        }
+    }
+
+    fn is_over(&self, state: &State) -> bool {
+        !state.groups.is_empty() && state.bytes >= self.bytes_max
+    }
+
     fn is_due(&self, state: &State) -> bool {
-        let is_much = !state.items.is_empty() && state.bytes >= self.due_bytes;
-        state.is_urgent || state.compactions > 0 || is_much
+        state.is_urgent || state.compaction.is_some() || self.is_over(state)
     }
 
     /// Waits until there is something to do. False: nothing more will come. What is left stays in the journal.
@@ -79,37 +163,57 @@ impl Backlog {
         !state.unwrap_or_else(PoisonError::into_inner).is_closed
     }
 
-    /// Whether there is something to do, and whether the journal is short of segments.
-    pub(crate) fn look(&self) -> (bool, bool) {
+    /// What there is to do; it will not be told again.
+    pub(crate) fn look(&self) -> Option<Work> {
         let mut state = self.state();
-        let is_due = self.is_due(&state);
-        (is_due, std::mem::take(&mut state.is_urgent))
+        self.is_due(&state).then(|| Work {
+            is_over: self.is_over(&state),
+            compaction: state.compaction.take(),
+            is_urgent: std::mem::take(&mut state.is_urgent),
+        })
     }
 
-    /// Takes the next work: groups of about this many bytes, or a compaction.
-    pub(crate) fn take(&self, bytes_max: usize) -> Option<Item> {
+    /// Takes the next groups, of about this many bytes, as one.
+    pub(crate) fn take(&self, bytes_max: usize) -> Option<Group> {
         let mut state = self.state();
-        let mut taken = match state.items.pop_front()? {
-            Item::Compact(through) => {
-                state.compactions -= 1;
-                return Some(Item::Compact(through));
-            }
-            Item::Group(number, jobs) => (number, jobs),
-        };
-        let mut bytes = size(&taken.1);
+        let mut taken = state.pop()?;
+        let mut bytes = size(&taken.jobs);
         while bytes < bytes_max
-            && let Some(Item::Group(number, jobs)) =
-                state.items.pop_front_if(|item| matches!(item, Item::Group(..)))
+            && let Some(group) = state.pop()
         {
-            bytes += size(&jobs);
-            taken.0 = number;
-            taken.1.extend(jobs);
+            bytes += size(&group.jobs);
+            taken.number = group.number;
+            taken.jobs.extend(group.jobs);
         }
-        state.bytes -= bytes;
-        Some(Item::Group(taken.0, taken.1))
+        Some(taken)
+    }
+
+    /// Whether any of the groups replaces or removes entries: of those in the store, which end with `top`, or of those
+    /// in other groups.
+    pub(crate) fn has_cuts(&self, top: Index) -> bool {
+        let state = self.state();
+        let first = state.groups.iter().find_map(Group::extent);
+        state.cuts > 0 || first.is_some_and(|(first, _)| first <= top)
+    }
+
+    /// Drops the first groups, as far as all of their entries are above `top`, where the store ends, and compacted up to
+    /// `through`. There must not be [cuts](Self::has_cuts).
+    pub(crate) fn drop_compacted(&self, top: Index, through: Index) -> Option<Dropped> {
+        let mut state = self.state();
+        let mut count = 0;
+        for (group, place) in state.groups.iter().zip(1..) {
+            match group.extent() {
+                None => {}
+                Some((first, last)) if first > top && last <= through => count = place,
+                Some(_) => break,
+            }
+        }
+        let groups: Vec<Group> = (0..count).map_while(|_| state.pop()).collect();
+        let hard_state = groups.iter().rev().find_map(Group::hard_state);
+        Some(Dropped { number: groups.last()?.number, hard_state })
     }
 }
 
-pub(crate) fn size(jobs: &[Persist]) -> usize {
+fn size(jobs: &[Persist]) -> usize {
     jobs.iter().flat_map(|job| &job.entries).map(Entry::size).sum()
 }

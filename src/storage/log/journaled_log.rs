@@ -4,7 +4,7 @@ use crate::raft::{Entry, Persist};
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
 use crate::storage::journal::{self, Journal, JournalFiles, JournalSettings, Recovered, Segments};
-use crate::storage::log::backlog::{Backlog, Item};
+use crate::storage::log::backlog::{Backlog, Group};
 use crate::storage::log::load;
 use crate::storage::log::log_store::{LogSettings, LogStore, OpenLog};
 use crate::storage::log::overlay;
@@ -38,27 +38,31 @@ pub fn open<R: RecordStore + 'static>(
     secret: u64,
 ) -> Result<OpenLog, StorageError> {
     let mut loaded = load::load(&records, cluster, settings.tail_bytes)?;
-    let number = loaded.mark.number;
-    let Recovered { journal, groups } = journal::recover(files, settings.journal, cluster, secret, number)?;
+    let stored = loaded.mark.number;
+    let Recovered { journal, floor, groups } =
+        journal::recover(files, settings.journal, cluster, secret, stored)?;
+    loaded.supersede(&floor);
     let recovered = groups.last().map(|(number, _)| *number);
     let damaged = |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
-    let job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
+    let mut job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
     if loaded.tail.base != loaded.base.id && overlay::begins_below(&loaded.tail, &job) {
         loaded = load::load(&records, cluster, usize::MAX)?;
     }
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
-    let backlog = Arc::new(Backlog::new(settings.due_bytes));
+    let backlog = Arc::new(Backlog::new(settings.backlog_bytes));
     if let Some(number) = recovered {
-        backlog.push(Item::Group(number, vec![job]));
+        job.entries.retain(|entry| entry.id.index > restored.base.index);
+        backlog.push(Group::new(number, vec![job]));
     }
     let segments = journal.segments.clone();
     if segments.are_short() {
         backlog.hurry();
     }
+    let held = (loaded.mark.number, loaded.hard_state);
     let store = RunLog::open(records, cluster, loaded)?;
     let shared = store.shared();
-    let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, number);
+    let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, held);
     let storer = Arc::new(Mutex::new(storer));
     let handle = StorerHandle { storer: storer.clone(), backlog: backlog.clone() };
     let log = JournaledLog {
@@ -105,7 +109,7 @@ impl<R: RecordStore> JournaledLog<R> {
                     }
                 }
             };
-            pending.push(Item::Group(number, group));
+            pending.push(Group::new(number, group));
         }
         self.journal.sync()?;
         self.hand_over(&mut pending);
@@ -126,9 +130,9 @@ impl<R: RecordStore> JournaledLog<R> {
         }
     }
 
-    fn hand_over(&self, durable: &mut Vec<Item>) {
-        for item in durable.drain(..) {
-            self.backlog.push(item);
+    fn hand_over(&self, durable: &mut Vec<Group>) {
+        for group in durable.drain(..) {
+            self.backlog.push(group);
         }
     }
 
@@ -171,7 +175,7 @@ impl<R: RecordStore> LogStore for JournaledLog<R> {
         self.is_sound()?;
         if through.index > self.begins {
             self.begins = through.index;
-            self.backlog.push(Item::Compact(through));
+            self.backlog.compact(through);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::raft::{Entry, HardState};
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
+use crate::storage::journal::Floor;
 use crate::storage::log::record::{self, Base, Run, StoredMark};
 use crate::storage::log::record_store::RecordStore;
 use crate::types::{ClusterId, EntryId, Index};
@@ -30,6 +31,8 @@ pub(crate) struct Loaded {
     pub tail: Tail,
     /// Keys that a crash left over, in the order in which to remove them.
     pub leftovers: Vec<[u8; 11]>,
+    /// Whether nothing of it is in the log any more.
+    pub is_superseded: bool,
 }
 
 /// The end of a log, without gaps.
@@ -72,6 +75,31 @@ impl Tail {
 }
 
 impl Loaded {
+    /// What the journal says was compacted goes further than what this store holds. So nothing in it counts, not even
+    /// runs above that, which a power cut may have brought back.
+    pub(crate) fn supersede(&mut self, floor: &Floor) {
+        if floor.number <= self.mark.number {
+            return;
+        }
+        for (first, extent) in std::mem::take(&mut self.runs) {
+            self.leftovers.extend((0..extent.parts).map(|part| record::run_key(first, part)));
+        }
+        self.order_leftovers();
+        let base = if self.base.id.index > floor.base.index { self.base.id } else { floor.base };
+        self.base = Base { epoch: self.base.epoch + 1, id: base };
+        self.hard_state = floor.hard_state;
+        self.mark = StoredMark { number: floor.number, last: base };
+        self.tail.base = base;
+        self.tail.entries.clear();
+        self.is_superseded = true;
+    }
+
+    /// A run goes from its last part to its first, the last run first.
+    fn order_leftovers(&mut self) {
+        self.leftovers.sort_unstable();
+        self.leftovers.reverse();
+    }
+
     pub(crate) fn last(&self) -> EntryId {
         self.runs.last_key_value().map_or(self.base.id, |(_, extent)| extent.last)
     }
@@ -103,6 +131,7 @@ pub(crate) fn load(
         runs: BTreeMap::new(),
         tail: Tail { base: base.id, entries: Vec::new(), bytes: 0, bytes_max: tail_bytes },
         leftovers: Vec::new(),
+        is_superseded: false,
     };
     let mut pending: Option<(Index, Vec<Part>)> = None;
     records.scan(record::RUN_PREFIX, &mut |key, value| {
@@ -124,9 +153,7 @@ pub(crate) fn load(
         loader.take_run(&mut loaded, first, parts, true)?;
     }
     loaded.tail.trim();
-    // A run goes from its last part to its first, the last run first.
-    loaded.leftovers.sort_unstable();
-    loaded.leftovers.reverse();
+    loaded.order_leftovers();
     Ok(loaded)
 }
 

@@ -50,8 +50,9 @@ pub struct OpenLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     pub journal: JournalSettings,
-    /// The store takes over once this many bytes are waiting.
-    pub due_bytes: usize,
+    /// The store takes over what has waited longest once more than this waits for compaction, which makes that
+    /// superfluous. More than a log has that keeps no more than it should by default.
+    pub backlog_bytes: usize,
     /// The store is synced after this many bytes at the latest, so that the journal can release segments.
     /// [`SledRecords`](crate::storage::log::SledRecords) sync themselves more often, for a reason of sled's.
     pub sync_bytes: u64,
@@ -63,7 +64,7 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self {
             journal: JournalSettings::default(),
-            due_bytes: 256 << 10,
+            backlog_bytes: 20 << 20,
             sync_bytes: 1 << 20,
             tail_bytes: 16 << 20,
         }

@@ -1,8 +1,9 @@
 //! The store: the log as runs of entries. What matters here is the order of the operations; see the table in
 //! [`log`](crate::storage::log).
 
-use crate::raft::{Entry, Persist};
+use crate::raft::{Entry, HardState};
 use crate::storage::error::StorageError;
+use crate::storage::log::backlog::Group;
 use crate::storage::log::load::{self, Extent, Loaded};
 use crate::storage::log::reader::Shared;
 use crate::storage::log::record::{self, Base, StoredMark};
@@ -45,8 +46,16 @@ impl<R: RecordStore> RunLog<R> {
 
     /// Continues with a store that was [loaded](load::load), and removes what a crash left over.
     pub(crate) fn open(records: R, cluster: ClusterId, loaded: Loaded) -> Result<Self, StorageError> {
+        // The new epoch first: whatever a crash leaves of older runs is left over then, as after a reset.
+        if loaded.is_superseded {
+            records.insert(record::BASE_KEY, record::encode_base(cluster, loaded.base))?;
+        }
         for key in &loaded.leftovers {
             records.remove(key)?;
+        }
+        if loaded.is_superseded {
+            records.insert(record::HARD_STATE_KEY, record::encode_hard_state(cluster, loaded.hard_state))?;
+            records.insert(record::MARK_KEY, record::encode_mark(cluster, loaded.mark))?;
         }
         // What was loaded is promised from now on, whether it was synced before the crash or not.
         records.make_durable()?;
@@ -72,6 +81,12 @@ impl<R: RecordStore> RunLog<R> {
         self.shared.index().last()
     }
 
+    /// The last entry that is held and not compacted; 0 if there is none.
+    pub(crate) fn top(&self) -> Index {
+        let last = self.last().index;
+        if last > self.base().id.index { last } else { Index(0) }
+    }
+
     fn base(&self) -> Base {
         self.shared.index().base
     }
@@ -87,9 +102,7 @@ impl<R: RecordStore> RunLog<R> {
         Ok(())
     }
 
-    /// Only the last of them counts.
-    fn put_hard_state(&mut self, jobs: &[Persist]) -> Result<(), StorageError> {
-        let Some(hard_state) = jobs.iter().rev().find_map(|job| job.hard_state) else { return Ok(()) };
+    pub(crate) fn put_hard_state(&mut self, hard_state: HardState) -> Result<(), StorageError> {
         self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.shared.cluster, hard_state))
     }
 
@@ -140,16 +153,14 @@ impl<R: RecordStore> RunLog<R> {
     }
 
     fn append(&mut self, entries: &[&Entry]) -> Result<(), StorageError> {
+        let base = self.base().id.index;
+        let entries = &entries[entries.partition_point(|entry| entry.id.index <= base)..];
         let Some(first) = entries.first() else {
             return Ok(());
         };
         self.truncate(first.id.index)?;
         let mut previous = self.last();
-        assert_eq!(
-            first.id.index,
-            previous.index.next(),
-            "the journal has no gaps and never goes below the base"
-        );
+        assert_eq!(first.id.index, previous.index.next(), "the journal has no gaps");
         for run in runs_of(entries) {
             self.put_run(previous, run)?;
             previous = self.last();
@@ -173,12 +184,12 @@ impl<R: RecordStore> RunLog<R> {
         Ok(())
     }
 
-    /// Takes over jobs from the journal, up to its record `number`. Durable after a [`sync`](Self::sync).
-    pub(crate) fn take_over(&mut self, jobs: &[Persist], number: u64) -> Result<(), StorageError> {
-        self.put_hard_state(jobs)?;
+    /// Takes over a group from the journal. Durable after a [`sync`](Self::sync).
+    pub(crate) fn take_over(&mut self, group: &Group) -> Result<(), StorageError> {
+        group.hard_state().map_or(Ok(()), |hard_state| self.put_hard_state(hard_state))?;
         // Consecutive entries share runs, whichever job they came with.
         let mut pending: Vec<&Entry> = Vec::new();
-        for job in jobs {
+        for job in &group.jobs {
             if let Some(base) = job.reset {
                 pending.clear();
                 self.reset(base)?;
@@ -195,7 +206,7 @@ impl<R: RecordStore> RunLog<R> {
         }
         self.append(&pending)?;
         // Last, since it vouches for everything before it.
-        let mark = StoredMark { number, last: self.last() };
+        let mark = StoredMark { number: group.number, last: self.last() };
         self.put(record::MARK_KEY, record::encode_mark(self.shared.cluster, mark))
     }
 
@@ -209,13 +220,15 @@ impl<R: RecordStore> RunLog<R> {
         self.records().window()
     }
 
-    /// Moves the base; [`sweep`](Self::sweep) removes what is below it.
+    /// Moves the base, even to an entry that is not in the store yet; [`sweep`](Self::sweep) removes what is below it.
     pub(crate) fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
         let base = self.base();
         if through.index <= base.id.index {
             return Ok(());
         }
-        assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
+        if through.index <= self.top() {
+            assert_eq!(self.id_at(through.index)?, Some(through), "only what is in the log can be compacted");
+        }
         self.put_base(Base { id: through, ..base })
     }
 

@@ -1,13 +1,13 @@
-//! Moves the log from the journal into the store, in bounded steps, while nobody waits.
+//! Moves what is not compacted in time from the journal into the store, in bounded steps, while nobody waits.
 
-use crate::raft::Mark;
+use crate::raft::{HardState, Mark};
 use crate::storage::error::StorageError;
-use crate::storage::journal::Segments;
-use crate::storage::log::backlog::{Backlog, Item};
+use crate::storage::journal::{Floor, Segments};
+use crate::storage::log::backlog::Backlog;
 use crate::storage::log::log_store::LogStorer;
 use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::run_log::RunLog;
-use crate::types::Index;
+use crate::types::{EntryId, Index};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,8 @@ pub(crate) struct Storer<R> {
     sync_bytes: u64,
     /// The last record of the journal that the store holds.
     number: u64,
+    /// Term and vote as of what was taken over or dropped.
+    hard_state: HardState,
     /// The last write that it holds, and the last entry at that point.
     stored: (Mark, Index),
     /// How many bytes had been put at the last sync.
@@ -43,46 +45,72 @@ impl<R: RecordStore> Storer<R> {
         backlog: Arc<Backlog>,
         segments: Arc<Segments>,
         sync_bytes: u64,
-        number: u64,
+        (number, hard_state): (u64, HardState),
     ) -> Self {
         let syncs = VecDeque::from([(number, log.put_bytes())]);
         let stored = (Mark::RESTORED, Index(0));
-        Self { log, backlog, segments, sync_bytes, number, stored, synced_bytes: 0, syncs, sweeps: true }
+        Self {
+            log,
+            backlog,
+            segments,
+            sync_bytes,
+            number,
+            hard_state,
+            stored,
+            synced_bytes: 0,
+            syncs,
+            sweeps: true,
+        }
     }
 
     /// Does a bounded step. `None`: there was nothing to do.
     fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError> {
-        let (is_due, is_urgent) = self.backlog.look();
-        if is_due {
+        let work = self.backlog.look();
+        if let Some(through) = work.and_then(|work| work.compaction) {
+            self.compact(through)?;
+        }
+        if work.is_some_and(|work| work.is_over) {
             self.take_over()?;
         }
         self.sweeps = self.sweeps && self.log.sweep(STEP_RUNS)? == STEP_RUNS;
         if self.log.put_bytes() - self.synced_bytes >= self.sync_bytes {
             self.sync()?;
         }
-        if is_urgent {
+        if work.is_some_and(|work| work.is_urgent) {
             self.relieve()?;
         }
-        Ok((is_due || self.sweeps).then_some(self.stored))
+        Ok((work.is_some() || self.sweeps).then_some(self.stored))
     }
 
-    /// Takes over the next work. False: there is none.
-    fn take_over(&mut self) -> Result<bool, StorageError> {
-        match self.backlog.take(STEP_BYTES) {
-            Some(Item::Group(number, jobs)) => {
-                self.log.take_over(&jobs, number)?;
-                self.number = number;
-                let mark = jobs.last().map_or(self.stored.0, |job| job.mark);
-                self.stored = (mark, self.log.last().index);
-                Ok(true)
-            }
-            Some(Item::Compact(through)) => {
-                self.log.compact(through)?;
-                self.sweeps = true;
-                Ok(true)
-            }
-            None => Ok(false),
+    /// What is compacted before the store got it never gets there. But a group that replaces entries has to, or the store
+    /// would keep what is no longer in the log.
+    fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
+        while self.backlog.has_cuts(self.log.top()) {
+            self.take_over()?;
         }
+        self.log.compact(through)?;
+        self.sweeps = true;
+        if let Some(dropped) = self.backlog.drop_compacted(self.log.top(), through.index) {
+            if let Some(hard_state) = dropped.hard_state {
+                // A later mark of the store stands for these records too.
+                self.log.put_hard_state(hard_state)?;
+                self.hard_state = hard_state;
+            }
+            let (number, hard_state) = (dropped.number, self.hard_state);
+            self.segments.set_floor(Floor { number, base: through, hard_state });
+        }
+        Ok(())
+    }
+
+    /// Takes over what has waited longest. False: there is nothing.
+    pub(crate) fn take_over(&mut self) -> Result<bool, StorageError> {
+        let Some(group) = self.backlog.take(STEP_BYTES) else { return Ok(false) };
+        self.log.take_over(&group)?;
+        self.number = group.number;
+        self.hard_state = group.hard_state().unwrap_or(self.hard_state);
+        let mark = group.jobs.last().map_or(self.stored.0, |job| job.mark);
+        self.stored = (mark, self.log.last().index);
+        Ok(true)
     }
 
     /// Makes the store durable, and releases the journal's segments that are not needed any more.
@@ -103,9 +131,13 @@ impl<R: RecordStore> Storer<R> {
         Ok(())
     }
 
-    /// Makes sure that the journal has a segment to continue with: one that is no longer needed, or a new
-    /// one, or one that padding the store makes superfluous. Does no more than that: a write may be waiting.
+    /// Makes sure that the journal has a segment to continue with: a new one, or one that is no longer needed because
+    /// the store has what is in it, or one that padding the store makes superfluous. Does no more than that: a write may
+    /// be waiting.
     pub(crate) fn relieve(&mut self) -> Result<(), StorageError> {
+        if self.segments.grow()? {
+            return Ok(());
+        }
         while self.take_over()? {
             if self.log.put_bytes() - self.synced_bytes >= self.sync_bytes {
                 self.sync()?;
@@ -115,7 +147,7 @@ impl<R: RecordStore> Storer<R> {
             }
         }
         self.sync()?;
-        if !self.segments.grow()? {
+        if self.segments.are_short() {
             self.log.pad(self.log.window())?;
             self.sync()?;
         }

@@ -153,7 +153,7 @@ impl JournalFacts {
 
     /// Records were written, perhaps behind the header of a segment.
     pub fn write(&mut self, bytes: &[u8]) {
-        let mut at = if bytes.starts_with(b"KJS1") { SECTOR } else { 0 };
+        let mut at = if bytes.starts_with(b"KJS2") { SECTOR } else { 0 };
         while bytes.get(at..).is_some_and(|rest| rest.starts_with(b"KJR1")) {
             at += self.record(&bytes[at..]).unwrap_or(SECTOR);
         }
