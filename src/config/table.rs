@@ -101,7 +101,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "log-retain-entries",
         "N",
         "50000",
-        "How many log entries to keep for followers that lag, although the state covers them",
+        "How many log entries to keep for followers that lag, although the state covers them; three times that while one does",
     ),
     setting("log-retain-size", "SIZE", "32MiB", "About the most bytes of these entries"),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),

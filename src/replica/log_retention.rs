@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 const PIECES: u64 = 32;
 /// While peers receive snapshots the log may grow to this many times its usual size.
 const PATIENCE: u64 = 4;
+/// And to this many while a follower lags that would need a snapshot otherwise. Beyond that it will get one, and is not
+/// waited for any more.
+const PATIENCE_WITH_LAGGARDS: u64 = 3;
 
 #[derive(Debug)]
 pub(crate) struct LogRetention {
@@ -85,11 +88,14 @@ impl LogRetention {
     pub(crate) fn forget(&mut self, covered: Index, followers: &[FollowerProgress]) -> Option<EntryId> {
         let limit = covered.min(self.spared(followers));
         let reached = self.places.iter().take_while(|place| place.id.index <= covered).last()?.bytes;
+        let laggard = self.laggard(followers);
         let mut news = None;
         while let Some(next) = self.places.get(1).copied() {
             let (entries, bytes) =
                 (covered.0.saturating_sub(next.id.index.0), reached.saturating_sub(next.bytes));
-            let is_enough = entries >= self.keep.entries || bytes >= self.keep.bytes as u64;
+            let is_needed = laggard.is_some_and(|matched| matched < next.id.index);
+            let times = if is_needed { PATIENCE_WITH_LAGGARDS } else { 1 };
+            let is_enough = entries >= self.keep.entries * times || bytes >= self.keep.bytes as u64 * times;
             if next.id.index > limit || !is_enough {
                 break;
             }
@@ -97,6 +103,13 @@ impl LogRetention {
             news = Some(next.id);
         }
         news
+    }
+
+    /// How far the follower is that is furthest behind, of those that still can be caught up from the log.
+    fn laggard(&self, followers: &[FollowerProgress]) -> Option<Index> {
+        let begins = self.places.front()?.id.index;
+        let matched = followers.iter().map(|follower| follower.matched);
+        matched.filter(|matched| *matched >= begins).min()
     }
 
     /// The index up to which no receiver of a snapshot needs the log.

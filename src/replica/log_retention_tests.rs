@@ -97,3 +97,16 @@ fn a_receiver_that_never_ends_is_not_waited_for_without_bound() {
     let waiting = [follower(ProgressState::Snapshot, 5)];
     assert_eq!(log.forget(Index(200), &waiting), Some(EntryId::new(1, 200)), "20,000 bytes are too many");
 }
+
+#[test]
+fn more_stays_for_a_follower_that_lags_but_not_for_ever() {
+    let mut log = retention(10, 1 << 20);
+    log.wrote(&write(entries(1, 1..=100)));
+    let behind = [follower(ProgressState::Replicate, 75), follower(ProgressState::Replicate, 100)];
+    assert_eq!(log.forget(Index(100), &behind), Some(EntryId::new(1, 75)), "it goes on with 76");
+    log.wrote(&write(entries(1, 101..=104)));
+    assert_eq!(log.forget(Index(104), &behind), None, "three times as much as without it");
+    log.wrote(&write(entries(1, 105..=110)));
+    assert_eq!(log.forget(Index(110), &behind), Some(EntryId::new(1, 80)), "but no more than that");
+    assert_eq!(log.forget(Index(110), &behind), Some(EntryId::new(1, 100)), "it will get a snapshot");
+}

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The format of the whole directory: the one that this version writes, and the only one that it reads. 5:
 /// members have names and URLs.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,6 +51,7 @@
 //! | a small file is replaced | `*.tmp` beside the old one | ignores and later overwrites it |
 //! | the log is written | some sectors of the write | drops it as torn (see [`journal`]): it was never acknowledged |
 //! | the log's store is filled | a prefix of the operations | reads the rest from the journal, whose segment was not reused yet (see [`log`]) |
+//! | the log is compacted before it is stored | a journal that says so, or still holds it | begins where it says, or reads it once more |
 //! | the state is written | a prefix of its operations | removes what the meta record does not vouch for, and applies the rest of the log again |
 //! | garbage is removed from the state | a meta record that names it, and some of it | removes it again |
 //! | a snapshot comes in | a directory that `CURRENT` does not name | removes it |

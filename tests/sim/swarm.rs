@@ -32,8 +32,8 @@ pub struct Swarm {
     pub disk: DiskTimes,
     /// How much of the log may wait for compaction before it is stored. Less than the tail may have.
     pub backlog_bytes: usize,
-    /// How large the journal may become.
-    pub journal_segments_max: u32,
+    /// The size of the journal's segments, and how many there may be.
+    pub journal: (usize, u32),
     /// What goes wrong, by weight.
     pub faults: Vec<(Fault, u32)>,
     /// How often something goes wrong.
@@ -160,7 +160,7 @@ impl Swarm {
         let backlog_most = 16 * options.raft.tail_entries_max;
         Self {
             backlog_bytes: random.one_of(&[0, 1 << 10, 8 << 10]).min(backlog_most),
-            journal_segments_max: random.one_of(&[3, 8]),
+            journal: random.one_of(&[(64 << 10, 2), (32 << 10, 3), (32 << 10, 8)]),
             mode,
             voters,
             learners,

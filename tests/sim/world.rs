@@ -263,8 +263,8 @@ impl World {
 }
 
 fn log_settings(swarm: &Swarm) -> LogSettings {
-    let LogSettings { journal, .. } = DiskOptions::default().log;
-    let journal = JournalSettings { segments_max: swarm.journal_segments_max, ..journal };
+    let (segment_bytes, segments_max) = swarm.journal;
+    let journal = JournalSettings { segment_bytes, segments_min: 2, segments_max };
     LogSettings { journal, backlog_bytes: swarm.backlog_bytes, ..DiskOptions::default().log }
 }
 

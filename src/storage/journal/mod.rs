@@ -2,7 +2,7 @@
 //!
 //! sled's flush of a small write takes several writes and waits, on several threads; one `pwrite` and one
 //! `fdatasync` into a file whose blocks exist already take a fifth of the work and half of the time. So the
-//! log writer writes here, and sled is filled from memory afterwards, while nobody waits (see
+//! log writer writes here, and sled gets from memory what must be kept for long, while nobody waits (see
 //! [`log`](crate::storage::log)). The journal is read only at a start.
 //!
 //! ```text
@@ -10,14 +10,14 @@
 //! DIR/journal/witness                   how far the journal was durable
 //!
 //! segment = header │ record │ record │ …           each begins at a sector of 512 bytes
-//! header  = generation, the first record's number, the chain so far, the directory's secret
+//! header  = generation, the first record's number, the chain so far, the directory's secret, the floor
 //! record  = generation, number, how far an earlier sync had reached, the chain so far, bytes
 //! group   = the jobs of a write, in one record, or cut into several where a segment ends
 //! ```
 //!
 //! The files: the encodings are pure functions (`sector.rs`, `record.rs`, `group.rs`), and so is telling torn
 //! from damaged (`judge.rs`); `writer.rs` appends, `recovery.rs` reads; `segments.rs` knows which segments
-//! are in use; `files.rs` is the interface to the file system, which the simulator's disk implements.
+//! are in use, `floor.rs` which records are not needed; `files.rs` is the interface to the file system, which the simulator's disk implements.
 //!
 //! # What is torn, and what is damaged
 //!
@@ -38,15 +38,16 @@
 //! | a segment is made | a file under a temporary name, or one more segment of zeros | overwrites the former, uses the latter |
 //! | a record is written | any of its sectors | drops what does not read, and blots it out |
 //! | a group is written that goes on in another segment | the part in the first, synced before the second is begun | drops the part, and goes on behind it |
-//! | a segment is used again | the old header or the new one, and any sectors behind it | finds old records, which the store holds, under the old header; or none under the new one |
+//! | a segment is used again | the old header or the new one, and any sectors behind it | finds old records, which the store holds or nobody needs, under the old header; or none under the new one |
 //! | records are read after a kill | them in the page cache only | has synced the files before it reads them, from the disk |
 //!
 //! *An old record is never taken for a new one*: it carries the generation of its segment's use, which
 //! increases with each use, and the checksum of its own predecessor. Checksums are salted with a secret of the
 //! directory, so that no value that a client stores can pass for a record.
 //!
-//! *A segment is used again* only when the store would still hold all of its records after a power cut; the
-//! storer in [`log`](crate::storage::log) decides that.
+//! *A segment is used again* only when the store would still hold all of its records after a power cut, or a durable
+//! header names a *floor* above them: nobody needs what is below it, and a start begins there. The storer in
+//! [`log`](crate::storage::log) decides both.
 //!
 //! A sector of 512 bytes is assumed to be written as a whole or not at all; a header that cannot be read is damage.
 

@@ -3,13 +3,17 @@
 //! ```text
 //! write ─▶ journal: one pwrite, one fdatasync ─▶ done, durable
 //!              │ the same entries, in memory (the backlog)
-//!              ▼
+//!              ├─▶ compacted in time: dropped, the journal says so in its next segment's header
+//!              ▼ else
 //!          storer: large runs, now and then a sync ─▶ store ─▶ readers
 //! ```
 //!
-//! [`LogStore::write`] returns when the write is in the [journal](crate::storage::journal). The *storer* (its
-//! own thread, or a step of the simulator) moves it from memory into the store, and releases the journal's
-//! segments. At a start the log is what the store holds, followed above its mark by what the journal holds.
+//! [`LogStore::write`] returns when the write is in the [journal](crate::storage::journal). Usually that is all: the
+//! journal has room for more of the log than is kept, so most of it is compacted before it would have to be moved. What
+//! is kept for longer (for a follower that lags, or because the state is behind) the *storer* (its own thread, or a step
+//! of the simulator) moves from memory into the store, the oldest first. At a start the log is what the store holds,
+//! followed above its mark by what the journal holds; or, if the journal's *floor* (what it says was compacted) is
+//! above the mark, only what the journal holds above that.
 //!
 //! # The store
 //!
@@ -39,16 +43,18 @@
 //! | truncate | runs above from the top down, the straddling run rewritten, the new ones, the mark | a shorter log, or part of a run at its end, which is dropped | begins at or below the first missing entry |
 //! | reset | base with a *new epoch*, old runs removed, the new ones, the mark | runs of an older epoch, which are removed at open | holds the reset: the store's entries do not count |
 //! | compact | base, then runs below from the bottom up, some per step | runs below the base, which are removed at open | needs nothing: entries below the base are skipped |
+//! | compact above the store's end | groups that replace entries taken over, base; the other groups are dropped | a base above the mark | has a floor in the next header; until that is durable it still holds the groups |
 //! | replay | as above; groups that a crash has left in the journal count as *one* | as above | is still there |
 //!
-//! *A segment of the journal is released* when the store was synced with all of it, and enough more has been
-//! put and synced since: a power cut may take the last two segments of what sled has synced (fact 10 in
-//! [`storage`](crate::storage)). If the journal runs short of segments and there is nothing else to put, the
-//! storer puts padding.
+//! *A segment of the journal is released* in one of two ways. All of it was dropped, and a header that says so is
+//! durable: then nothing in the store counts, whatever a power cut makes of it, since at the floor the log ended at or
+//! below the base. Or the store was synced with all of it, and enough more has been put and synced since: a power cut
+//! may take the last two segments of what sled has synced (fact 10 in [`storage`](crate::storage)). If the journal runs
+//! short of segments and there is nothing else to put, the storer puts padding.
 //!
-//! *The journal is full* when the store cannot keep up: then the writer does the storer's next steps itself
-//! before it continues. So the backlog in memory is bounded by the journal, 16 MiB, and writes wait, under the
-//! watchdog.
+//! *The journal is full* when it has as many segments as it may: then the store takes over what is oldest, and if it
+//! cannot keep up, the writer does the storer's next steps itself before it continues. So the backlog in memory is
+//! bounded by the journal, 48 MiB, and writes wait, under the watchdog.
 //!
 //! # Damage
 //!

@@ -121,7 +121,7 @@ pub struct DiskOptions {
 const WINDOW: usize = 16 << 10;
 
 const LOG: LogSettings = LogSettings {
-    journal: JournalSettings { segment_bytes: 32 << 10, segments_min: 2, segments_max: 8 },
+    journal: JournalSettings { segment_bytes: 128 << 10, segments_min: 2, segments_max: 8 },
     backlog_bytes: 2 << 10,
     sync_bytes: 16 << 10,
     // All of it, so that it can be compared with what was written.
