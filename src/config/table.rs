@@ -101,9 +101,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "log-retain-entries",
         "N",
         "50000",
-        "How many log entries to keep for followers that lag, although the state covers them; three times that while one does",
+        "How many log entries to keep for followers that lag, although the state covers them; a leader keeps three times that while one does",
     ),
-    setting("log-retain-size", "SIZE", "32MiB", "About the most bytes of these entries"),
+    setting(
+        "log-retain-size",
+        "SIZE",
+        "32MiB",
+        "About the most bytes of these entries; a leader keeps three times that while a follower lags",
+    ),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
     setting("worker-threads", "N", "1", "The threads of the network runtime"),
     setting(

@@ -95,7 +95,8 @@ impl LogRetention {
                 (covered.0.saturating_sub(next.id.index.0), reached.saturating_sub(next.bytes));
             let is_needed = laggard.is_some_and(|matched| matched < next.id.index);
             let times = if is_needed { PATIENCE_WITH_LAGGARDS } else { 1 };
-            let is_enough = entries >= self.keep.entries * times || bytes >= self.keep.bytes as u64 * times;
+            let is_enough = entries >= self.keep.entries.saturating_mul(times)
+                || bytes >= (self.keep.bytes as u64).saturating_mul(times);
             if next.id.index > limit || !is_enough {
                 break;
             }
@@ -122,6 +123,6 @@ impl LogRetention {
         });
         let held = self.bytes - self.places.front().map_or(0, |place| place.bytes);
         let needed = self.needed.values().min().copied();
-        needed.filter(|_| held < PATIENCE * self.keep.bytes as u64).unwrap_or(Index(u64::MAX))
+        needed.filter(|_| held < PATIENCE.saturating_mul(self.keep.bytes as u64)).unwrap_or(Index(u64::MAX))
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory: the one that this version writes, and the only one that it reads. 5:
-/// members have names and URLs.
+/// The format of the whole directory: the one that this version writes, and the only one that it reads. 6: the
+/// journal says what compaction has made superfluous.
 pub const FORMAT_VERSION: u32 = 6;
 
 /// Whose directory it is.

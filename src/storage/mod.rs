@@ -25,7 +25,7 @@
 //! | 7 | on a full disk writes fail, but reads return what never reached the disk | the first error is final: reads fail too |
 //! | 8 | a write error may leave `flush` waiting forever | the caller of `write` and `sync` has a watchdog: no answer is a failed disk |
 //! | 9 | batches take a lock of the whole process | no batches: the order of operations serves instead (see [`log`], and `machine/blocks`) |
-//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 512 KiB; and the [`journal`] keeps what the store did not sync two segments ago |
+//! | 10 | a segment is used again once the *written*, unsynced header of a later one allows it: if that header is lost, what is synced behind the old one is dropped | never as much as a segment unsynced: the log's store is synced every 128 KiB put or removed, the state every 512 KiB; and the [`journal`] keeps what the store did not sync two segments ago, unless it says itself that this is not needed |
 //! | 11 | (Linux) pages whose fsync failed count as clean: the next process to open the file reads what was lost | the file is synced and dropped from the page cache before it is opened |
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught, so that the original error is reported |
 //! | 13 | its cache counts what was accessed only after 64 accesses in one of its 256 shards: until then pages stay beyond its capacity, hundreds of MiB of them after one pass over all records | a record that was written or scanned is read again a few times |

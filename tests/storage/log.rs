@@ -3,7 +3,8 @@
 use crate::storage::snapshot::members;
 use crate::storage::{append, entries, entry, job, names, open, options, store_all};
 use kontiki::raft::{Entry, HardState, Mark, Payload, Persist};
-use kontiki::storage::{self, RestoredLog, Storage};
+use kontiki::storage::journal::JournalSettings;
+use kontiki::storage::{self, LogSettings, RestoredLog, Storage};
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -98,6 +99,22 @@ fn what_is_compacted_in_time_never_gets_into_the_store() {
     assert_eq!((restored.hard_state, restored.last()), (hard_state, EntryId::new(1, index)));
     assert_eq!(restored.stored, restored.base.index, "nothing of it is in the store");
     assert!((200..1000).contains(&restored.entries.len()), "{} entries", restored.entries.len());
+}
+
+#[test]
+fn a_journal_that_is_full_of_what_was_compacted_is_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path());
+    let journal = JournalSettings { segment_bytes: 64 << 10, segments_min: 2, segments_max: 2 };
+    options.log = LogSettings { journal, backlog_bytes: usize::MAX, ..options.log };
+    let mut storage = storage::open(&options).unwrap();
+    for index in 1..=300 {
+        // The storer's thread is slow: the writer has to make room by itself.
+        storage.log.write(&[append(1, []), job(None, vec![entry(1, index, vec![7; 2000])])]).unwrap();
+        storage.log.compact(EntryId::new(1, index)).unwrap();
+    }
+    drop(storage);
+    assert_eq!(storage::open(&options).unwrap().restored.last(), EntryId::new(1, 300));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::types::{EntryId, NodeId, Term};
 use bytes::{Buf as _, BufMut as _};
 
 /// What compaction has made superfluous before the store got it. Durable in the header of a segment, it stands for all
-/// records up to `number`: a start that finds them neither in the journal nor in the store begins here.
+/// records up to `number`: a start whose store is not as far begins here, and the store does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Floor {
     /// The last record that is not needed. Its log ended at or below `base`.

@@ -1,7 +1,8 @@
 //! What is in the journal but not in the store.
 //!
 //! Most of it never gets there: it is compacted while it still waits here. It shares the entries' bytes with others in
-//! memory, so nothing is read back from the disk. The journal bounds it, since everything here is in the journal too.
+//! memory, so nothing is read back from the disk. Its owner keeps it below a limit; the journal bounds it in any case,
+//! since everything here is in the journal too.
 
 use crate::raft::{Entry, HardState, Persist};
 use crate::types::{EntryId, Index};
@@ -15,7 +16,7 @@ pub(crate) struct Group {
     pub number: u64,
     pub jobs: Vec<Persist>,
     /// Whether it does more than go on where the group before it ends.
-    is_cut: bool,
+    replaces: bool,
 }
 
 /// What compaction has dropped from the backlog.
@@ -50,8 +51,8 @@ pub(crate) struct Backlog {
 struct State {
     groups: VecDeque<Group>,
     bytes: usize,
-    /// How many of the groups are cuts.
-    cuts: usize,
+    /// How many of the groups replace entries.
+    replacing: usize,
     /// Where the log ends after the last group, if that is known.
     end: Option<Index>,
     compaction: Option<EntryId>,
@@ -61,7 +62,7 @@ struct State {
 
 impl Group {
     pub(crate) fn new(number: u64, jobs: Vec<Persist>) -> Self {
-        Self { number, jobs, is_cut: false }
+        Self { number, jobs, replaces: false }
     }
 
     /// Its lowest entry, and its highest.
@@ -73,7 +74,7 @@ impl Group {
     }
 
     /// Whether it does more than go on behind `end`.
-    fn cuts(&self, end: Option<Index>) -> bool {
+    fn replaces_entries(&self, end: Option<Index>) -> bool {
         let is_reset = self.jobs.iter().any(|job| job.reset.is_some());
         is_reset || self.extent().is_some_and(|(first, _)| end.is_some_and(|end| first <= end))
     }
@@ -93,8 +94,8 @@ impl Group {
 impl State {
     fn push(&mut self, mut group: Group) {
         self.bytes += size(&group.jobs);
-        group.is_cut = group.cuts(self.end);
-        self.cuts += usize::from(group.is_cut);
+        group.replaces = group.replaces_entries(self.end);
+        self.replacing += usize::from(group.replaces);
         self.end = group.end().or(self.end);
         self.groups.push_back(group);
     }
@@ -102,7 +103,7 @@ impl State {
     fn pop(&mut self) -> Option<Group> {
         let group = self.groups.pop_front()?;
         self.bytes -= size(&group.jobs);
-        self.cuts -= usize::from(group.is_cut);
+        self.replacing -= usize::from(group.replaces);
         Some(group)
     }
 }
@@ -127,6 +128,15 @@ impl Backlog {
         let mut state = self.state();
         state.compaction = Some(through);
         self.wake(&state);
+    }
+
+    /// The compaction has to wait until something is stored; a newer one takes its place.
+    pub(crate) fn put_back(&self, compaction: EntryId) {
+        self.state().compaction.get_or_insert(compaction);
+    }
+
+    pub(crate) fn take_compaction(&self) -> Option<EntryId> {
+        self.state().compaction.take()
     }
 
     /// The journal will soon need another segment.
@@ -163,7 +173,7 @@ impl Backlog {
         !state.unwrap_or_else(PoisonError::into_inner).is_closed
     }
 
-    /// What there is to do; it will not be told again.
+    /// What there is to do. A compaction and the need for a segment are not told again.
     pub(crate) fn look(&self) -> Option<Work> {
         let mut state = self.state();
         self.is_due(&state).then(|| Work {
@@ -189,15 +199,15 @@ impl Backlog {
     }
 
     /// Whether any of the groups replaces or removes entries: of those in the store, which end with `top`, or of those
-    /// in other groups.
-    pub(crate) fn has_cuts(&self, top: Index) -> bool {
+    /// in other groups. Such a group must be stored, or the store would keep what is no longer in the log.
+    pub(crate) fn replaces_entries(&self, top: Index) -> bool {
         let state = self.state();
         let first = state.groups.iter().find_map(Group::extent);
-        state.cuts > 0 || first.is_some_and(|(first, _)| first <= top)
+        state.replacing > 0 || first.is_some_and(|(first, _)| first <= top)
     }
 
     /// Drops the first groups, as far as all of their entries are above `top`, where the store ends, and compacted up to
-    /// `through`. There must not be [cuts](Self::has_cuts).
+    /// `through`. No group may [replace entries](Self::replaces_entries).
     pub(crate) fn drop_compacted(&self, top: Index, through: Index) -> Option<Dropped> {
         let mut state = self.state();
         let mut count = 0;
@@ -209,6 +219,8 @@ impl Backlog {
             }
         }
         let groups: Vec<Group> = (0..count).map_while(|_| state.pop()).collect();
+        // The memory is freed while nobody waits for the lock.
+        drop(state);
         let hard_state = groups.iter().rev().find_map(Group::hard_state);
         Some(Dropped { number: groups.last()?.number, hard_state })
     }

@@ -50,16 +50,21 @@ pub fn open<R: RecordStore + 'static>(
     }
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
+    let held = (loaded.mark.number, loaded.hard_state);
     let backlog = Arc::new(Backlog::new(settings.backlog_bytes));
     if let Some(number) = recovered {
         job.entries.retain(|entry| entry.id.index > restored.base.index);
-        backlog.push(Group::new(number, vec![job]));
+        // In pieces, so that each step is small. Until the last is stored the journal is needed as it is.
+        let pieces = groups_of(&[job]);
+        let count = pieces.len();
+        for (jobs, place) in pieces.into_iter().zip(1..) {
+            backlog.push(Group::new(if place == count { number } else { held.0 }, jobs));
+        }
     }
     let segments = journal.segments.clone();
     if segments.are_short() {
         backlog.hurry();
     }
-    let held = (loaded.mark.number, loaded.hard_state);
     let store = RunLog::open(records, cluster, loaded)?;
     let shared = store.shared();
     let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, held);
@@ -74,6 +79,7 @@ pub fn open<R: RecordStore + 'static>(
         store_bytes: Box::new(move || shared.records.size_on_disk()),
         begins: restored.base.index,
         last: restored.last().index,
+        has_begun_segment: false,
         failed: None,
     };
     Ok(OpenLog { log: Box::new(log), storer: Box::new(handle), restored })
@@ -89,6 +95,8 @@ struct JournaledLog<R> {
     /// The index before the first entry, and the last entry written.
     begins: Index,
     last: Index,
+    /// Whether the header of a segment has yet to be synced.
+    has_begun_segment: bool,
     failed: Option<StorageError>,
 }
 
@@ -113,6 +121,10 @@ impl<R: RecordStore> JournaledLog<R> {
         }
         self.journal.sync()?;
         self.hand_over(&mut pending);
+        // Only now, since the header of a new segment may have released others.
+        if std::mem::take(&mut self.has_begun_segment) && self.segments.are_short() {
+            self.backlog.hurry();
+        }
         Ok(())
     }
 
@@ -152,10 +164,8 @@ impl<R: RecordStore> JournaledLog<R> {
                 })?
             }
         };
-        if self.segments.are_short() {
-            self.backlog.hurry();
-        }
         self.journal.begin(segment);
+        self.has_begun_segment = true;
         Ok(())
     }
 

@@ -50,8 +50,8 @@ pub struct OpenLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     pub journal: JournalSettings,
-    /// The store takes over what has waited longest once more than this waits for compaction, which makes that
-    /// superfluous. More than a log has that keeps no more than it should by default.
+    /// The store takes over what has waited longest once more than this waits for compaction, which would make that
+    /// superfluous. A little more than the log that is kept by default, and less than the journal has room for.
     pub backlog_bytes: usize,
     /// The store is synced after this many bytes at the latest, so that the journal can release segments.
     /// [`SledRecords`](crate::storage::log::SledRecords) sync themselves more often, for a reason of sled's.
@@ -64,7 +64,7 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self {
             journal: JournalSettings::default(),
-            backlog_bytes: 20 << 20,
+            backlog_bytes: 36 << 20,
             sync_bytes: 1 << 20,
             tail_bytes: 16 << 20,
         }

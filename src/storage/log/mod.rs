@@ -43,12 +43,15 @@
 //! | truncate | runs above from the top down, the straddling run rewritten, the new ones, the mark | a shorter log, or part of a run at its end, which is dropped | begins at or below the first missing entry |
 //! | reset | base with a *new epoch*, old runs removed, the new ones, the mark | runs of an older epoch, which are removed at open | holds the reset: the store's entries do not count |
 //! | compact | base, then runs below from the bottom up, some per step | runs below the base, which are removed at open | needs nothing: entries below the base are skipped |
-//! | compact above the store's end | groups that replace entries taken over, base; the other groups are dropped | a base above the mark | has a floor in the next header; until that is durable it still holds the groups |
+//! | compact above the store's end | base, hard state, the mark; the groups are dropped | a base above the mark | has a floor in the next header; until that is durable it still holds the groups |
 //! | replay | as above; groups that a crash has left in the journal count as *one* | as above | is still there |
 //!
-//! *A segment of the journal is released* in one of two ways. All of it was dropped, and a header that says so is
-//! durable: then nothing in the store counts, whatever a power cut makes of it, since at the floor the log ended at or
-//! below the base. Or the store was synced with all of it, and enough more has been put and synced since: a power cut
+//! *A group that replaces entries* of the store, or of another group that waits, is always stored: only so is a dropped
+//! group one that the store lacks nothing of but entries at or below the base.
+//!
+//! *A segment of the journal is released* in one of two ways. All of it is below a floor, and a header that says so is
+//! durable: then nothing in the store counts, whatever was synced of it and whatever a power cut brings back, since at
+//! the floor the log ended at or below the base. Or the store was synced with all of it, and enough more has been put and synced since: a power cut
 //! may take the last two segments of what sled has synced (fact 10 in [`storage`](crate::storage)). If the journal runs
 //! short of segments and there is nothing else to put, the storer puts padding.
 //!
@@ -62,7 +65,7 @@
 //! also the entry that comes before it. A wrong checksum, a gap, a falling term, a log newer than the hard
 //! state: each is named, and nothing is changed. sled takes a damaged end of its file for a torn one and
 //! drops it silently; then the mark falls back, and the journal does not reach down to it, or the two do not
-//! join.
+//! join, unless a floor is above the mark: then nothing of the store is needed.
 
 mod backlog;
 mod journaled_log;

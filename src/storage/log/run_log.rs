@@ -3,6 +3,7 @@
 
 use crate::raft::{Entry, HardState};
 use crate::storage::error::StorageError;
+use crate::storage::journal::Floor;
 use crate::storage::log::backlog::Group;
 use crate::storage::log::load::{self, Extent, Loaded};
 use crate::storage::log::reader::Shared;
@@ -102,7 +103,7 @@ impl<R: RecordStore> RunLog<R> {
         Ok(())
     }
 
-    pub(crate) fn put_hard_state(&mut self, hard_state: HardState) -> Result<(), StorageError> {
+    fn put_hard_state(&mut self, hard_state: HardState) -> Result<(), StorageError> {
         self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.shared.cluster, hard_state))
     }
 
@@ -206,7 +207,18 @@ impl<R: RecordStore> RunLog<R> {
         }
         self.append(&pending)?;
         // Last, since it vouches for everything before it.
-        let mark = StoredMark { number: group.number, last: self.last() };
+        self.put_mark(group.number)
+    }
+
+    /// Takes note of records that are not needed, behind a [compaction](Self::compact) that says so.
+    pub(crate) fn skip_to(&mut self, floor: &Floor) -> Result<(), StorageError> {
+        assert_eq!(self.top(), Index(0), "nothing is left that these records could change");
+        self.put_hard_state(floor.hard_state)?;
+        self.put_mark(floor.number)
+    }
+
+    fn put_mark(&mut self, number: u64) -> Result<(), StorageError> {
+        let mark = StoredMark { number, last: self.last() };
         self.put(record::MARK_KEY, record::encode_mark(self.shared.cluster, mark))
     }
 

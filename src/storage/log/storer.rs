@@ -24,7 +24,7 @@ pub(crate) struct Storer<R> {
     segments: Arc<Segments>,
     /// The store is synced after this many bytes.
     sync_bytes: u64,
-    /// The last record of the journal that the store holds.
+    /// The record of the journal up to which the store is up to date.
     number: u64,
     /// Term and vote as of what was taken over or dropped.
     hard_state: HardState,
@@ -82,22 +82,22 @@ impl<R: RecordStore> Storer<R> {
         Ok((work.is_some() || self.sweeps).then_some(self.stored))
     }
 
-    /// What is compacted before the store got it never gets there. But a group that replaces entries has to, or the store
-    /// would keep what is no longer in the log.
+    /// What is compacted before the store got it never gets there, unless it replaces entries: then it is stored first, a
+    /// step at a time.
     fn compact(&mut self, through: EntryId) -> Result<(), StorageError> {
-        while self.backlog.has_cuts(self.log.top()) {
-            self.take_over()?;
+        if self.backlog.replaces_entries(self.log.top()) {
+            self.backlog.put_back(through);
+            return self.take_over().map(drop);
         }
         self.log.compact(through)?;
         self.sweeps = true;
         if let Some(dropped) = self.backlog.drop_compacted(self.log.top(), through.index) {
-            if let Some(hard_state) = dropped.hard_state {
-                // A later mark of the store stands for these records too.
-                self.log.put_hard_state(hard_state)?;
-                self.hard_state = hard_state;
-            }
-            let (number, hard_state) = (dropped.number, self.hard_state);
-            self.segments.set_floor(Floor { number, base: through, hard_state });
+            self.hard_state = dropped.hard_state.unwrap_or(self.hard_state);
+            let floor = Floor { number: dropped.number, base: through, hard_state: self.hard_state };
+            // Nothing of the log at that record is above the base, so the store is up to date without having seen it.
+            self.log.skip_to(&floor)?;
+            self.number = floor.number;
+            self.segments.set_floor(floor);
         }
         Ok(())
     }
@@ -131,6 +131,14 @@ impl<R: RecordStore> Storer<R> {
         Ok(())
     }
 
+    /// Does what a compaction allows, or takes over what has waited longest. False: nothing waits.
+    fn advance(&mut self) -> Result<bool, StorageError> {
+        match self.backlog.take_compaction() {
+            Some(through) => self.compact(through).map(|()| true),
+            None => self.take_over(),
+        }
+    }
+
     /// Makes sure that the journal has a segment to continue with: a new one, or one that is no longer needed because
     /// the store has what is in it, or one that padding the store makes superfluous. Does no more than that: a write may
     /// be waiting.
@@ -138,15 +146,14 @@ impl<R: RecordStore> Storer<R> {
         if self.segments.grow()? {
             return Ok(());
         }
-        while self.take_over()? {
+        while self.segments.are_short() && self.advance()? {
             if self.log.put_bytes() - self.synced_bytes >= self.sync_bytes {
                 self.sync()?;
-                if !self.segments.are_short() {
-                    return Ok(());
-                }
             }
         }
-        self.sync()?;
+        if self.segments.are_short() {
+            self.sync()?;
+        }
         if self.segments.are_short() {
             self.log.pad(self.log.window())?;
             self.sync()?;

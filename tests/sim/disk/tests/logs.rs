@@ -1,6 +1,6 @@
 //! The real log over the disk, against a model, with crashes anywhere.
 
-use super::{CLUSTER, Model, formatted, open};
+use super::{CLUSTER, Model, formatted, formatted_small, open};
 use crate::sim::disk::{Durable, Fault, Opened, SimDisk, Survival};
 use fastrand::Rng;
 use kontiki::raft::Persist;
@@ -19,8 +19,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
-        let disk = formatted(seed);
+    fn new(disk: SimDisk, seed: u64) -> Self {
         let Opened { log, storer, .. } = open(&disk, seed);
         let rng = Rng::with_seed(seed);
         Self { seed, rng, disk, log, storer, model: Model::default(), acknowledged: Model::default() }
@@ -150,8 +149,18 @@ impl Run {
 #[test]
 fn whatever_a_crash_leaves_is_a_log_that_keeps_its_promises() {
     for seed in 0..60 {
-        let mut run = Run::new(seed);
+        let mut run = Run::new(formatted(seed), seed);
         for _ in 0..60 {
+            run.step();
+        }
+    }
+}
+
+#[test]
+fn whatever_a_crash_leaves_of_a_small_journal_is_a_log_that_keeps_its_promises() {
+    for seed in 0..60 {
+        let mut run = Run::new(formatted_small(seed), seed);
+        for _ in 0..200 {
             run.step();
         }
     }
@@ -190,7 +199,7 @@ fn the_handles_of_a_dead_process_are_dead() {
 #[test]
 fn the_same_seed_makes_the_same_faults() {
     let counts = |seed| {
-        let mut run = Run::new(seed);
+        let mut run = Run::new(formatted(seed), seed);
         (0..40).for_each(|_| run.step());
         (run.disk.counts(), run.model)
     };

@@ -10,7 +10,8 @@ mod states;
 use super::{DiskOptions, Opened, SimDisk};
 use fastrand::Rng;
 use kontiki::raft::{Entry, HardState, Mark, Payload, Persist};
-use kontiki::storage::RestoredLog;
+use kontiki::storage::journal::JournalSettings;
+use kontiki::storage::{LogSettings, RestoredLog};
 use kontiki::types::{ClusterId, EntryId, NodeId, Term};
 
 const CLUSTER: ClusterId = ClusterId(7);
@@ -18,6 +19,21 @@ const CLUSTER: ClusterId = ClusterId(7);
 /// A disk with a data directory.
 fn formatted(seed: u64) -> SimDisk {
     let disk = SimDisk::new(seed, DiskOptions::default());
+    disk.format(CLUSTER).unwrap();
+    disk
+}
+
+/// A disk whose log has little room in its journal, and may wait long for a compaction.
+fn formatted_small(seed: u64) -> SimDisk {
+    let settings =
+        [(512 << 10, 2, 0), (512 << 10, 2, 400 << 10), (256 << 10, 5, 200 << 10), (128 << 10, 8, 400 << 10)];
+    let (segment_bytes, segments_max, backlog_bytes) = settings[seed as usize % settings.len()];
+    let journal = JournalSettings { segment_bytes, segments_min: 2, segments_max };
+    let options = DiskOptions::default();
+    let disk = SimDisk::new(
+        seed,
+        DiskOptions { log: LogSettings { journal, backlog_bytes, ..options.log }, ..options },
+    );
     disk.format(CLUSTER).unwrap();
     disk
 }
