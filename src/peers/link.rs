@@ -12,7 +12,7 @@ use crate::peers::short_lock::locked;
 use crate::raft::{Message, Vote};
 use crate::types::NodeId;
 use arc_swap::ArcSwapOption;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -50,6 +50,8 @@ pub struct Link {
     lost: AtomicBool,
     /// The newest cluster version that the peer's program supports; 0: unknown.
     supports: AtomicU32,
+    /// How many snapshots were begun.
+    snapshots: AtomicU64,
     /// The snapshot that is being sent.
     snapshot: Mutex<Option<AbortHandle>>,
     /// Becomes true when the peer is no longer a member.
@@ -98,6 +100,7 @@ impl Link {
             acquainted: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             supports: AtomicU32::new(0),
+            snapshots: AtomicU64::new(0),
             snapshot: Mutex::new(None),
             removed: watch::Sender::new(false),
             queue: (settings.queue_messages, settings.queue_bytes),
@@ -200,6 +203,15 @@ impl Link {
     pub async fn removed(&self) {
         // The sender lives as long as the link, so there is no error.
         let _ = self.removed.subscribe().wait_for(|removed| *removed).await;
+    }
+
+    /// The number of a snapshot that is about to be sent.
+    pub fn number_snapshot(&self) -> u64 {
+        self.snapshots.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn is_newest_snapshot(&self, number: u64) -> bool {
+        self.snapshots.load(Ordering::Relaxed) == number
     }
 
     /// Notes the task that sends a snapshot; an older one is stopped.

@@ -30,20 +30,45 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 /// How much a delayed sender may exceed its rate to catch up.
 const BURST: Duration = Duration::from_millis(100);
 
-/// Sends the snapshot and reports the outcome.
-pub async fn run(links: Links, link: Arc<Link>, term: Term, snapshot: Snapshot) {
-    let (peer, last) = (&link.name, snapshot.meta.last);
-    tracing::info!(peer, %last, "sending a snapshot");
-    let started = Instant::now();
-    let outcome = send(&links, &link, term, snapshot).await;
-    match &outcome {
-        Ok(applied) => {
-            tracing::info!(peer, %applied, elapsed = ?started.elapsed(), "the peer installed the snapshot");
+/// Sends the snapshot and reports the outcome, whatever becomes of the task.
+pub fn run(links: Links, link: Arc<Link>, term: Term, snapshot: Snapshot) -> impl Future<Output = ()> + Send {
+    let number = link.number_snapshot();
+    let report = Report { links: links.clone(), link: link.clone(), number, outcome: None };
+    async move {
+        let mut report = report;
+        let (peer, last) = (&link.name, snapshot.meta.last);
+        tracing::info!(peer, %last, "sending a snapshot");
+        let started = Instant::now();
+        let outcome = send(&links, &link, term, snapshot).await;
+        match &outcome {
+            Ok(applied) => {
+                tracing::info!(peer, %applied, elapsed = ?started.elapsed(), "the peer installed the snapshot");
+            }
+            Err(error) => tracing::warn!(peer, %last, "the snapshot did not arrive: {error}"),
         }
-        Err(error) => tracing::warn!(peer, %last, "the snapshot did not arrive: {error}"),
+        report.outcome = Some(outcome);
     }
-    if let Ok(events) = links.events() {
-        events.snapshot_sent(link.node(), outcome);
+}
+
+/// Tells the core how it ended, when it is dropped: a follower whose snapshot nobody sends any more would wait for it
+/// forever. A snapshot that a newer one has replaced has nothing more to tell.
+struct Report {
+    links: Links,
+    link: Arc<Link>,
+    number: u64,
+    outcome: Option<Result<Index, SnapshotError>>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.link.is_newest_snapshot(self.number) {
+            return;
+        }
+        let cut_short = || Err(SnapshotError("the sending was cut short".into()));
+        let outcome = self.outcome.take().unwrap_or_else(cut_short);
+        if let Ok(events) = self.links.events() {
+            events.snapshot_sent(self.link.node(), outcome);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::peers::wire::forward::{PeerAnswer, PeerQuestion};
 use crate::peers::{calls, connection, follow, gate, refusal, snapshot_sender};
 use crate::proto::raft::raft_service_server::RaftServiceServer;
 use crate::raft::{Members, Message};
-use crate::replica::{Snapshot, Transport};
+use crate::replica::{Snapshot, SnapshotError, Transport};
 use crate::types::{Index, NodeId, Term};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
@@ -166,10 +166,15 @@ impl Transport for Peers {
     }
 
     fn send_snapshot(&self, to: NodeId, term: Term, snapshot: Snapshot) {
-        if let Some(link) = self.links.get(to) {
-            let task = snapshot_sender::run(self.links.clone(), link.clone(), term, snapshot);
-            link.sends_snapshot(self.links.runtime().spawn(task).abort_handle());
-        }
+        let Some(link) = self.links.get(to) else {
+            // A member that is not followed yet, or no member any more.
+            if let Ok(events) = self.links.events() {
+                events.snapshot_sent(to, Err(SnapshotError("there is no connection to it".into())));
+            }
+            return;
+        };
+        let task = snapshot_sender::run(self.links.clone(), link.clone(), term, snapshot);
+        link.sends_snapshot(self.links.runtime().spawn(task).abort_handle());
     }
 }
 

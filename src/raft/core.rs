@@ -13,6 +13,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The most statements that may wait for the disk. They are small, and any of them may be lost.
 const STATEMENTS_MAX: usize = 1024;
+/// How often an election timeout is doubled at most. It is then longer than any disk may take that does not count as
+/// stalled.
+const BACKOFFS_MAX: u32 = 3;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
@@ -27,6 +30,8 @@ pub(crate) struct Core {
     /// A snapshot that is being installed; until that is done the log does not change.
     pub(crate) installing: Option<SnapshotMeta>,
     hard_state: HardState,
+    /// Candidacies in a row that came to nothing. A leader ends the count.
+    failed_candidacies: u32,
     /// The log must be emptied on disk too, to begin behind this entry.
     reset: Option<EntryId>,
     disk: Disk,
@@ -59,6 +64,7 @@ impl Core {
             full: false,
             installing: None,
             hard_state,
+            failed_candidacies: 0,
             reset: None,
             disk: Disk::default(),
             statements: VecDeque::new(),
@@ -166,9 +172,20 @@ impl Core {
         self.log.members().is_voter(self.id) && self.installing.is_none() && !self.is_disk_stalled()
     }
 
-    /// A fresh random election timeout (Raft §5.2).
+    /// A fresh random election timeout (Raft §5.2), twice as long after each failed candidacy: a voter's disk may need
+    /// longer than a timeout, and two candidates with slow disks need more time between them.
     pub(crate) fn election_timeout(&mut self) -> u32 {
-        self.rng.u32(self.options.election_ticks_min..=self.options.election_ticks_max)
+        let timeout = self.rng.u32(self.options.election_ticks_min..=self.options.election_ticks_max);
+        timeout << self.failed_candidacies.min(BACKOFFS_MAX)
+    }
+
+    pub(crate) fn candidacy_failed(&mut self) {
+        self.failed_candidacies = self.failed_candidacies.saturating_add(1);
+    }
+
+    /// There is a leader: the next election begins without a history.
+    pub(crate) fn has_leader(&mut self) {
+        self.failed_candidacies = 0;
     }
 
     /// Whether there is no room for more proposals, on the disk or in the tail.
@@ -194,7 +211,8 @@ impl Core {
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
     pub(crate) fn fingerprint<H: Hasher>(&self, to: &mut H) {
         let Self { id, options: _, rng: _, log, effects, .. } = self;
-        let Self { full, installing, hard_state, reset, disk, statements, .. } = self;
+        // The failed candidacies only make timeouts longer.
+        let Self { full, installing, hard_state, failed_candidacies: _, reset, disk, statements, .. } = self;
         (id, effects, full, installing, hard_state, reset).hash(to);
         let Disk { issued, persisted, hard_state, hard_state_changed, silent_ticks: _ } = disk;
         (issued.since(*persisted), hard_state.since(*persisted), hard_state_changed).hash(to);

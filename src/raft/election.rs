@@ -75,7 +75,11 @@ impl Candidate {
         core.log.members().tally(|voter| self.votes.get(&voter).copied())
     }
 
-    pub(crate) fn tick(&mut self) -> Next {
+    pub(crate) fn tick(&mut self, core: &Core) -> Next {
+        // The requests for votes leave with our own vote: the voters' time begins when it is durable.
+        if !core.is_hard_state_durable() {
+            return Next::Stay;
+        }
         self.elapsed += 1;
         if self.elapsed >= self.timeout { Next::PreCampaign } else { Next::Stay }
     }

@@ -10,6 +10,10 @@ use crate::types::{EntryId, Index, NodeId};
 
 impl Follower {
     pub(crate) fn tick(&mut self, core: &Core) -> Next {
+        // A candidate has our vote when it is durable, and can win only then.
+        if self.leader.is_none() && !core.is_hard_state_durable() {
+            return Next::Stay;
+        }
         self.elapsed = self.elapsed.saturating_add(1); // A learner may wait forever.
         if self.elapsed < self.timeout || !core.may_stand() {
             return Next::Stay;
@@ -72,7 +76,10 @@ impl Follower {
             core.log.commit_to(commit.min(core.log.last().index));
             self.verified = self.verified.max(core.log.commit());
         }
-        let message = Message::HeartbeatAck { term: core.term(), round };
+        // A suffix that may differ from the leader's log can be replaced without room.
+        let full = core.full || core.must_trim_first() && self.verified >= core.log.last().index;
+        let received = self.verified;
+        let message = Message::HeartbeatAck { term: core.term(), round, received, full };
         core.send(from, message);
     }
 

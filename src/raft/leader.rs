@@ -65,11 +65,8 @@ impl Leader {
         let Self { progress, reads, transfer, first, heartbeat_elapsed, quorum_elapsed, reads_lately } = self;
         (reads, transfer, first, heartbeat_elapsed, quorum_elapsed, reads_lately).hash(to);
         for (peer, progress) in progress {
-            let Progress { matched, next, state, active, round, commit_sent, quiet_ticks, reading } =
-                progress;
-            // Beyond an election timeout, the length of a silence makes no difference.
-            let quiet_ticks = quiet_ticks.min(&options.election_ticks_min);
-            (peer, matched, next, state, active, round, commit_sent, quiet_ticks, reading).hash(to);
+            peer.hash(to);
+            progress.fingerprint(options, to);
         }
     }
 
@@ -79,7 +76,7 @@ impl Leader {
 
     pub(crate) fn tick(&mut self, core: &mut Core) -> Next {
         for progress in self.progress.values_mut() {
-            progress.quiet_ticks = progress.quiet_ticks.saturating_add(1);
+            progress.tick();
         }
         self.heartbeat_elapsed += 1;
         self.reads_lately = false;
@@ -143,6 +140,7 @@ impl Leader {
     fn heard(&mut self, from: NodeId) -> Option<&mut Progress> {
         let progress = self.progress.get_mut(&from)?;
         progress.active = true;
+        progress.silent_ticks = 0;
         Some(progress)
     }
 
@@ -165,22 +163,22 @@ impl Leader {
         progress.rejected(prev, agree.index);
     }
 
-    pub(crate) fn handle_heartbeat_ack(&mut self, core: &mut Core, from: NodeId, round: Round) {
+    pub(crate) fn handle_heartbeat_ack(
+        &mut self,
+        core: &mut Core,
+        from: NodeId,
+        round: Round,
+        received: Index,
+        full: bool,
+    ) {
         let asked = self.reads.round();
         let Some(progress) = self.heard(from) else { return };
-        if round > asked {
-            return; // A round that was never asked for.
+        if round > asked || received > core.log.last().index {
+            return; // A round that was never asked for, or more of our log than there is.
         }
         progress.round = progress.round.max(round);
-        // It is alive, so what it has not answered for a long time was lost.
-        if progress.is_stuck(core.options.election_ticks_min) {
-            progress.probe();
-        }
-        // A probe is repeated too, but not while its answer may still arrive.
-        if let State::Probe { sent } = &mut progress.state
-            && progress.quiet_ticks >= core.options.heartbeat_ticks
-        {
-            *sent = None;
+        if let Some(prev) = progress.told(received, full, &core.options) {
+            send_append(core, from, progress, prev, Vec::new());
         }
         self.confirm_reads(core);
     }
@@ -189,7 +187,7 @@ impl Leader {
         if let Some(progress) = self.progress.get_mut(&peer)
             && matches!(progress.state, State::Replicate(_))
         {
-            progress.probe();
+            progress.probe_behind_received();
         }
     }
 
@@ -200,17 +198,15 @@ impl Leader {
             return;
         }
         progress.probe();
-        if let Some(applied) = applied {
-            // Only its own acknowledgement moves `matched`; this is where to probe.
-            progress.next = applied.next().min(core.log.last().index.next()).max(progress.matched.next());
-        } else {
-            // Not at once: the next answer to a heartbeat allows sending again.
-            progress.state = State::Probe { sent: Some(progress.next.previous()) };
-        }
+        let Some(applied) = applied else { return progress.snapshot_failed(&core.options) };
+        progress.snapshot_arrived();
+        // Only its own acknowledgement moves `matched`; this is where to probe.
+        progress.next = applied.next().min(core.log.last().index.next()).max(progress.matched.next());
     }
 
     /// The entries that were to be read for a follower; `None` if they were compacted meanwhile.
     pub(crate) fn log_read(&mut self, core: &mut Core, read: LogRead, slice: Option<LogSlice>) {
+        let may_snapshot = self.may_snapshot();
         let Some(progress) = self.progress.get_mut(&read.to) else { return };
         assert_eq!(progress.reading.take(), Some(read.from), "one read at a time for each follower");
         let (appends_max, bytes_max) = (core.options.inflight_appends_max, core.options.inflight_bytes_max);
@@ -219,7 +215,10 @@ impl Leader {
             return;
         }
         let Some(LogSlice { prev, mut entries }) = slice else {
-            return send_snapshot(core, read.to, progress);
+            if may_snapshot && progress.may_get_snapshot() {
+                send_snapshot(core, read.to, progress);
+            }
+            return; // Else later: by then it is known to be compacted.
         };
         // Everything below the tail is committed, so the store holds the same there, whoever led when it was
         // written. Above, it may lag and still hold what was overwritten (Raft §5.3).
@@ -273,6 +272,11 @@ impl Leader {
         }
     }
 
+    /// One snapshot at a time: each takes the whole state through the disk and the network.
+    fn may_snapshot(&self) -> bool {
+        !self.progress.values().any(|progress| matches!(progress.state, State::Snapshot))
+    }
+
     /// Sends everything that may be sent: once per turn, after all inputs.
     pub(crate) fn flush(&mut self, core: &mut Core) {
         // Before our first entry is committed we may not know everything that our predecessor acknowledged
@@ -283,8 +287,9 @@ impl Leader {
         self.reads_lately |= begins;
         // A read on a follower waits until the commit index that was confirmed for it arrives there.
         let at_once = core.options.commit_at_once || self.reads_lately;
+        let mut may_snapshot = self.may_snapshot();
         for (peer, progress) in &mut self.progress {
-            replicate(core, *peer, progress);
+            replicate(core, *peer, progress, &mut may_snapshot);
             if begins || at_once && is_behind(core, progress) {
                 send_heartbeat(core, *peer, progress, round);
             }
@@ -309,7 +314,7 @@ fn send_heartbeat(core: &mut Core, peer: NodeId, progress: &mut Progress, round:
 }
 
 /// Fills the pipeline to one peer.
-fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress) {
+fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress, may_snapshot: &mut bool) {
     let (appends_max, bytes_max) = (core.options.inflight_appends_max, core.options.inflight_bytes_max);
     while progress.is_open(appends_max, bytes_max) {
         let caught_up = progress.next > core.log.last().index;
@@ -322,7 +327,11 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress) {
         match core.log.place_of(progress.next) {
             Place::Memory => send_from_memory(core, peer, progress),
             Place::Store => read_log(core, peer, progress),
-            Place::Gone => send_snapshot(core, peer, progress),
+            Place::Gone if *may_snapshot && progress.may_get_snapshot() => {
+                send_snapshot(core, peer, progress);
+                *may_snapshot = false;
+            }
+            Place::Gone => return,
         }
     }
 }
@@ -349,11 +358,11 @@ fn send_snapshot(core: &mut Core, peer: NodeId, progress: &mut Progress) {
 }
 
 fn send_append(core: &mut Core, peer: NodeId, progress: &mut Progress, prev: EntryId, entries: Vec<Entry>) {
-    let last = entries.last().map_or(prev.index, |entry| entry.id.index);
+    let last = entries.last().map_or(prev, |entry| entry.id);
     let bytes = entries.iter().map(Entry::size).sum();
     let commit = core.log.commit();
-    progress.sent(last, bytes);
+    progress.sent(prev, last, bytes);
     // The message tells it the commit index only as far as these entries reach.
-    progress.commit_sent = progress.commit_sent.max(commit.min(last));
+    progress.commit_sent = progress.commit_sent.max(commit.min(last.index));
     core.send(peer, Message::Append(Append { term: core.term(), prev, entries, commit }));
 }

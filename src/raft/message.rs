@@ -40,6 +40,11 @@ pub enum Message {
         term: Term,
         /// The round of the heartbeat.
         round: Round,
+        /// The follower's log is equal to the leader's up to here. It need not be durable yet, so this counts for
+        /// nothing but telling a slow follower from lost appends.
+        received: Index,
+        /// Whether it has no room for entries: then none are sent.
+        full: bool,
     },
     /// A snapshot has arrived in full and was verified (Raft §7).
     InstallSnapshot {

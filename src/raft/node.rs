@@ -97,7 +97,7 @@ impl Node {
         self.core.tick_disk();
         let next = match &mut self.role {
             Role::Follower(follower) => follower.tick(&self.core),
-            Role::PreCandidate(candidate) | Role::Candidate(candidate) => candidate.tick(),
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => candidate.tick(&self.core),
             Role::Leader(leader) => leader.tick(&mut self.core),
         };
         self.go(next);
@@ -386,8 +386,10 @@ impl Node {
     /// On a leader, the progress of the others.
     pub fn followers(&self) -> Vec<FollowerProgress> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
+        let options = &self.core.options;
         let of = |(node, progress): (&NodeId, &Progress)| FollowerProgress {
             node: *node,
+            alive: progress.silent_ticks < options.election_ticks_min,
             state: progress.kind(),
             matched: progress.matched,
             next: progress.next,
@@ -445,7 +447,9 @@ impl Node {
             }
             // Without its round: rounds are counted within a term, and the sender may lead again in ours.
             // Then the round that it asked for in its old term would confirm another one.
-            Message::Heartbeat(_) => Message::HeartbeatAck { term, round: Round(0) },
+            Message::Heartbeat(_) => {
+                Message::HeartbeatAck { term, round: Round(0), received: Index(0), full: false }
+            }
             _ => return,
         };
         self.core.send(from, answer);
@@ -483,9 +487,9 @@ impl Node {
                     leader.handle_rejected(core, from, prev, hint);
                 }
             }
-            Message::HeartbeatAck { round, .. } => {
+            Message::HeartbeatAck { round, received, full, .. } => {
                 if let Some((leader, core)) = self.lead() {
-                    leader.handle_heartbeat_ack(core, from, round);
+                    leader.handle_heartbeat_ack(core, from, round, received, full);
                 }
             }
             Message::TimeoutNow { .. } => self.handle_timeout_now(from),

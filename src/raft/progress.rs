@@ -1,13 +1,20 @@
 //! What a leader knows of one follower, and the flow control towards it.
 
 use crate::raft::message::Round;
-use crate::types::{Index, NodeId};
+use crate::raft::options::Options;
+use crate::types::{EntryId, Index, NodeId};
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+/// How often the pause after a failed snapshot is doubled at most.
+const SNAPSHOT_BACKOFFS_MAX: u32 = 6;
 
 /// The progress of a follower, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FollowerProgress {
     pub node: NodeId,
+    /// Whether it has answered within an election timeout.
+    pub alive: bool,
     /// How it gets entries.
     pub state: ProgressState,
     /// The last entry known to be durable there.
@@ -41,6 +48,18 @@ pub(crate) struct Progress {
     pub(crate) round: Round,
     /// The commit index that it was last sent.
     pub(crate) commit_sent: Index,
+    /// Ticks since it last answered anything.
+    pub(crate) silent_ticks: u32,
+    /// How far it had our log when it last answered a heartbeat, durable or not.
+    received: Index,
+    /// Whether it had no room for entries then.
+    full: bool,
+    /// The last entry that it was sent in this state.
+    last_sent: EntryId,
+    /// Snapshots in a row that did not arrive…
+    snapshots_failed: u32,
+    /// …and the ticks until the next one may be sent.
+    snapshot_pause: u32,
     /// Ticks since it last acknowledged something, was asked again, or had nothing to acknowledge.
     pub(crate) quiet_ticks: u32,
     /// The entries from here on are being read from the log's store; until they come nothing else is sent or read.
@@ -52,13 +71,20 @@ pub(crate) struct Progress {
 pub(crate) enum State {
     /// Searching for how far the logs agree: one append at a time.
     Probe {
-        /// The end of the append that is under way. An answer to a heartbeat clears it after a while.
-        sent: Option<Index>,
+        /// The append that is under way.
+        sent: Option<Probe>,
     },
     /// It is known how far they agree: appends follow each other without waiting (thesis §10.2.2).
     Replicate(Inflight),
     /// It needs entries that were compacted: it gets the state instead (Raft §7).
     Snapshot,
+}
+
+/// An append that was sent to find out how far the logs agree.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Probe {
+    prev: EntryId,
+    last: Index,
 }
 
 /// Appends that were sent and not yet acknowledged.
@@ -78,6 +104,12 @@ impl Progress {
             active: false,
             round: Round(0),
             commit_sent: Index(0),
+            silent_ticks: 0,
+            received: Index(0),
+            full: false,
+            last_sent: EntryId::ZERO,
+            snapshots_failed: 0,
+            snapshot_pause: 0,
             quiet_ticks: 0,
             reading: None,
         }
@@ -85,7 +117,16 @@ impl Progress {
 
     /// Starts over from what is certain.
     pub(crate) fn probe(&mut self) {
-        self.next = self.matched.next();
+        self.probe_behind(self.matched);
+    }
+
+    /// Starts over from what it had when it last told. If it has lost that since, it will say so.
+    pub(crate) fn probe_behind_received(&mut self) {
+        self.probe_behind(self.matched.max(self.received));
+    }
+
+    fn probe_behind(&mut self, index: Index) {
+        self.next = index.next();
         self.state = State::Probe { sent: None };
         self.quiet_ticks = 0;
     }
@@ -104,7 +145,7 @@ impl Progress {
         match &mut self.state {
             // Part of what was sent: the rest is being written, or found no room. Another probe follows at
             // the pace of heartbeats.
-            State::Probe { sent: Some(last) } if matched < *last => {}
+            State::Probe { sent: Some(probe) } if matched < probe.last => {}
             State::Probe { .. } => self.replicate(),
             State::Replicate(inflight) => inflight.free(matched),
             // This state ends when the sending of the snapshot does.
@@ -124,21 +165,23 @@ impl Progress {
         if stale || prev <= self.matched {
             return;
         }
+        self.received = Index(0);
         self.probe();
         self.next = agree.next().min(prev).max(self.matched.next());
     }
 
-    /// An append up to `last` was sent.
-    pub(crate) fn sent(&mut self, last: Index, bytes: usize) {
+    /// An append behind `prev` up to `last` was sent.
+    pub(crate) fn sent(&mut self, prev: EntryId, last: EntryId, bytes: usize) {
         match &mut self.state {
             State::Probe { sent } => {
-                *sent = Some(last);
+                *sent = Some(Probe { prev, last: last.index });
                 self.quiet_ticks = 0;
             }
             State::Replicate(inflight) => {
-                if last >= self.next {
-                    inflight.add(last, bytes);
-                    self.next = last.next();
+                if last.index >= self.next {
+                    inflight.add(last.index, bytes);
+                    self.next = last.index.next();
+                    self.last_sent = last;
                 }
             }
             State::Snapshot => {}
@@ -147,7 +190,7 @@ impl Progress {
 
     /// Whether an append may be sent now.
     pub(crate) fn is_open(&self, appends_max: usize, bytes_max: usize) -> bool {
-        if self.reading.is_some() {
+        if self.reading.is_some() || self.full {
             return false;
         }
         match &self.state {
@@ -157,9 +200,72 @@ impl Progress {
         }
     }
 
-    /// Whether appends have been unanswered for so long that they must be lost.
-    pub(crate) fn is_stuck(&self, ticks: u32) -> bool {
-        matches!(&self.state, State::Replicate(inflight) if !inflight.is_empty()) && self.quiet_ticks >= ticks
+    /// It has our log up to `received` now, or has no room for more. Returns the entry behind which it is to be asked
+    /// again, without entries: what has arrived and waits for its disk must not be sent again.
+    pub(crate) fn told(&mut self, received: Index, full: bool, options: &Options) -> Option<EntryId> {
+        let moves = received > self.received;
+        self.received = received;
+        let had_no_room = std::mem::replace(&mut self.full, full);
+        match &self.state {
+            State::Snapshot => None,
+            // It has dropped what it was sent since.
+            _ if had_no_room && !full => {
+                self.probe_behind_received();
+                None
+            }
+            _ if full => None,
+            // Not while the answer may still arrive.
+            State::Probe { sent } if self.quiet_ticks >= options.heartbeat_ticks => {
+                sent.map(|probe| probe.prev)
+            }
+            State::Replicate(inflight)
+                if !inflight.is_empty() && self.quiet_ticks >= options.election_ticks_min =>
+            {
+                self.quiet_ticks = 0;
+                if moves {
+                    return None;
+                }
+                if received >= self.last_sent.index {
+                    return Some(self.last_sent);
+                }
+                // It is alive, so what has not arrived for so long was lost.
+                self.probe_behind_received();
+                None
+            }
+            State::Probe { .. } | State::Replicate(_) => None,
+        }
+    }
+
+    /// The sending of a snapshot failed: the next one waits, longer each time.
+    pub(crate) fn snapshot_failed(&mut self, options: &Options) {
+        self.snapshot_pause = options.election_ticks_max << self.snapshots_failed.min(SNAPSHOT_BACKOFFS_MAX);
+        self.snapshots_failed = self.snapshots_failed.saturating_add(1);
+        self.state = State::Probe { sent: None };
+    }
+
+    pub(crate) fn snapshot_arrived(&mut self) {
+        self.snapshots_failed = 0;
+    }
+
+    pub(crate) fn may_get_snapshot(&self) -> bool {
+        self.snapshot_pause == 0
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.quiet_ticks = self.quiet_ticks.saturating_add(1);
+        self.silent_ticks = self.silent_ticks.saturating_add(1);
+        self.snapshot_pause = self.snapshot_pause.saturating_sub(1);
+    }
+
+    /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
+    pub(crate) fn fingerprint<H: Hasher>(&self, options: &Options, to: &mut H) {
+        let Self { matched, next, state, active, round, commit_sent, quiet_ticks, reading, .. } = self;
+        // How long it has been silent is told, and decides nothing here.
+        let Self { silent_ticks: _, received, full, last_sent, snapshots_failed, snapshot_pause, .. } = self;
+        // Beyond an election timeout, the length of a silence makes no difference.
+        let quiet_ticks = quiet_ticks.min(&options.election_ticks_min);
+        (matched, next, state, active, round, commit_sent, quiet_ticks, reading).hash(to);
+        (received, full, last_sent, snapshots_failed.min(&SNAPSHOT_BACKOFFS_MAX), snapshot_pause).hash(to);
     }
 
     /// The public part of the state.

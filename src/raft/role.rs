@@ -60,6 +60,9 @@ pub enum RoleName {
 impl Role {
     /// Carries out what a handler decided.
     pub(crate) fn become_next(&mut self, core: &mut Core, next: Next) {
+        if let (Self::Candidate(_), Next::PreCampaign | Next::Follow(None)) = (&*self, next) {
+            core.candidacy_failed();
+        }
         match next {
             Next::Stay => {}
             Next::Follow(leader) => self.follow(core, leader),
@@ -76,6 +79,9 @@ impl Role {
     }
 
     fn follow(&mut self, core: &mut Core, leader: Option<NodeId>) {
+        if leader.is_some() {
+            core.has_leader();
+        }
         let next = Self::Follower(Follower::new(core, leader));
         if let Self::Leader(former) = std::mem::replace(self, next) {
             core.effects.reads.extend(former.into_reads().abandon());
@@ -106,6 +112,7 @@ impl Role {
     fn lead(&mut self, core: &mut Core) {
         assert!(matches!(self, Self::Candidate(_)), "only a candidate wins an election");
         assert_eq!(core.vote(), Some(core.id));
+        core.has_leader();
         *self = Self::Leader(Box::new(Leader::new(core)));
     }
 }

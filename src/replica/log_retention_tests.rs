@@ -21,7 +21,13 @@ fn retention(entries: u64, bytes: usize) -> LogRetention {
 }
 
 fn follower(state: ProgressState, matched: u64) -> FollowerProgress {
-    FollowerProgress { node: NodeId(2), state, matched: Index(matched), next: Index(matched + 1) }
+    FollowerProgress {
+        node: NodeId(2),
+        alive: true,
+        state,
+        matched: Index(matched),
+        next: Index(matched + 1),
+    }
 }
 
 #[test]

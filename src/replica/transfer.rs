@@ -88,13 +88,14 @@ fn furthest(node: &Node) -> Option<NodeId> {
     voters.max_by_key(|follower| (is_followed_by(follower), follower.matched)).map(|follower| follower.node)
 }
 
-/// Whether a voter that this leader knows is away, or has yet to show how far its log agrees: it could not take over.
+/// Whether a voter that this leader knows is away (its connection may still stand), or has yet to show how far its
+/// log agrees: it could not take over.
 fn does_not_follow(node: &Node, to: NodeId) -> bool {
     node.followers().iter().any(|follower| follower.node == to && !is_followed_by(follower))
 }
 
 fn is_followed_by(follower: &FollowerProgress) -> bool {
-    follower.state != ProgressState::Probe
+    follower.alive && follower.state != ProgressState::Probe
 }
 
 fn own_name(node: &Node) -> String {

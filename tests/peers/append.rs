@@ -31,7 +31,7 @@ fn appends_go_out_and_answers_come_back() {
     let answers = [
         Message::Accepted { term: Term(1), matched: Index(500) },
         Message::Rejected { term: Term(2), prev: Index(9), hint: EntryId::ZERO },
-        Message::HeartbeatAck { term: Term(1), round: Round(1) },
+        Message::HeartbeatAck { term: Term(1), round: Round(1), received: Index(7), full: true },
     ];
     for answer in answers {
         assert!(two.peers.send(one.id, answer.clone()));

@@ -74,7 +74,12 @@ fn response() -> impl Strategy<Value = Message> {
     (number(), number(), number(), 0..3).prop_map(|(term, first, second, kind)| match kind {
         0 => Message::Accepted { term: Term(term), matched: Index(first) },
         1 => Message::Rejected { term: Term(term), prev: Index(first), hint: EntryId::new(second, first) },
-        _ => Message::HeartbeatAck { term: Term(term), round: Round(first) },
+        _ => Message::HeartbeatAck {
+            term: Term(term),
+            round: Round(first),
+            received: Index(second),
+            full: first.is_multiple_of(2),
+        },
     })
 }
 

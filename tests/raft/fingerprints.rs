@@ -64,7 +64,8 @@ fn give(node: &mut Node, input: &Input, mark: Option<Mark>, effects: &mut Vec<Ef
 }
 
 fn time_out(node: &mut Node, effects: &mut Vec<Effects>) {
-    for _ in 0..options().election_ticks_max {
+    // After candidacies that failed, the timer runs for up to eight times as long.
+    for _ in 0..8 * options().election_ticks_max {
         node.tick();
         effects.push(node.take_effects());
         if effects.last().is_some_and(|effects| !effects.messages.is_empty()) {

@@ -303,7 +303,8 @@ impl Runner {
             Some((node.role(), node.hard_state().term, world.wire.len()))
         };
         let before = asks(&self.world).ok_or("it is down")?;
-        for _ in 0..2 * self.world.options.election_ticks_max {
+        // After candidacies that failed, the timer runs for up to eight times as long.
+        for _ in 0..16 * self.world.options.election_ticks_max {
             self.world.act(id, Node::tick);
             if asks(&self.world) != Some(before) {
                 return Ok(());
@@ -595,7 +596,9 @@ fn said(command: &Command) -> Result<Packet, Box<dyn Error>> {
             Message::Append(Append { term, prev: at, entries, commit })
         }
         "Heartbeat" => Message::Heartbeat(Heartbeat { term, commit, round: Round(0) }),
-        "HeartbeatAck" => Message::HeartbeatAck { term, round: Round(*number) },
+        "HeartbeatAck" => {
+            Message::HeartbeatAck { term, round: Round(*number), received: at.index, full: false }
+        }
         "Accepted" => Message::Accepted { term, matched: commit },
         "Rejected" => Message::Rejected { term, prev: commit, hint: at },
         "RequestVote" => Message::RequestVote(RequestVote { term, last: at, pre: false, transfer: false }),

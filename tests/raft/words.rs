@@ -63,7 +63,10 @@ pub fn message(message: &Message) -> String {
         Message::Heartbeat(Heartbeat { term, commit, round }) => {
             format!("Heartbeat t{term} commit {commit} round {}", round.0)
         }
-        Message::HeartbeatAck { term, round } => format!("HeartbeatAck t{term} round {}", round.0),
+        Message::HeartbeatAck { term, round, received, full } => {
+            let room = if *full { ", full" } else { "" };
+            format!("HeartbeatAck t{term} round {} has {received}{room}", round.0)
+        }
         Message::InstallSnapshot { term, meta } => {
             format!("InstallSnapshot t{term} of {} ({})", meta.last, members(&meta.members))
         }

@@ -314,7 +314,8 @@ impl World {
     pub fn end_snapshot(&mut self, node: NodeId, life: u64, peer: NodeId, applied: Option<Index>) {
         if self.lives(node, life) {
             let running = self.servers[&node].running.as_ref().expect("lives");
-            running.parts.handle.snapshot_ended(peer, applied);
+            let outcome = applied.ok_or_else(|| SnapshotError("it broke".into()));
+            running.parts.handle.snapshot_sent(peer, outcome);
             self.plan_turn(node);
         }
     }

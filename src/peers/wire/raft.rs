@@ -44,8 +44,9 @@ pub fn append_response(message: Message) -> Option<pb::AppendEntriesResponse> {
             prev_index: prev.get(),
             hint: Some(entry_id_to_wire(hint)),
         }),
-        Message::HeartbeatAck { term, round } => {
-            Wire::Heartbeat(pb::HeartbeatAck { term: term.get(), round: round.0 })
+        Message::HeartbeatAck { term, round, received, full } => {
+            let ack = pb::HeartbeatAck { term: term.get(), round: round.0, received_index: received.0, full };
+            Wire::Heartbeat(ack)
         }
         _ => return None,
     };
@@ -143,9 +144,12 @@ pub fn checked_append_response(response: pb::AppendEntriesResponse) -> Result<Me
             prev: index(rejected.prev_index)?,
             hint: entry_id(rejected.hint, "the hint of a rejection")?,
         }),
-        Some(Wire::Heartbeat(ack)) => {
-            Ok(Message::HeartbeatAck { term: leader_term(ack.term)?, round: Round(ack.round) })
-        }
+        Some(Wire::Heartbeat(ack)) => Ok(Message::HeartbeatAck {
+            term: leader_term(ack.term)?,
+            round: Round(ack.round),
+            received: index(ack.received_index)?,
+            full: ack.full,
+        }),
         Some(Wire::Hello(_)) => malformed("a second hello in an append stream's answers"),
         None => malformed("an append stream's answer is empty or of an unknown kind"),
     }

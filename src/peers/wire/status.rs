@@ -41,6 +41,7 @@ fn follower(follower: FollowerProgress) -> pb::Follower {
     pb::Follower {
         node_id: follower.node.get(),
         state: state(follower.state).into(),
+        alive: follower.alive,
         match_index: follower.matched.get(),
         next_index: follower.next.get(),
     }
@@ -109,6 +110,7 @@ fn checked_follower(wire: pb::Follower) -> Result<FollowerProgress, Malformed> {
     };
     Ok(FollowerProgress {
         node: NodeId(wire.node_id),
+        alive: wire.alive,
         state,
         matched: checked_index(wire.match_index)?,
         next: checked_index(wire.next_index)?,
@@ -134,6 +136,7 @@ mod tests {
     fn sample() -> NodeStatus {
         let follower = FollowerProgress {
             node: NodeId(2),
+            alive: true,
             state: ProgressState::Probe,
             matched: Index(3),
             next: Index(4),
