@@ -113,7 +113,10 @@ impl LiveRecords {
     fn end(&self) -> Result<Option<Stored>, TableError> {
         match self.missing {
             0 => Ok(None),
-            missing => Err(TableError(format!("{missing} records of revisions are missing"))),
+            missing => {
+                let failure = TableError(format!("{missing} records of revisions are missing"));
+                self.view.store.noted(Err(failure))
+            }
         }
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 pub struct Saver(pub(crate) Arc<Store>);
 
 impl Saver {
-    /// Writes it. Returns the last entry that the next sync of the table makes durable.
+    /// Writes it. Returns the last entry that the next sync of the table makes durable. Fails, from then on, if a
+    /// reader has met damage.
     pub fn save(&self) -> Result<EntryId, TableError> {
         self.0.save()
     }

@@ -34,7 +34,10 @@ fn a_damaged_block_is_named_and_not_skipped() {
         "state table: the block of records from revision 3.0 on is damaged: its checksum does not match";
     assert_eq!(Machine::open(store.table.clone()).unwrap_err().to_string(), names_it);
     let view = store.machine.view();
+    assert_eq!(store.machine.saver().save(), Ok(view.applied()));
     assert_eq!(view.range(&everything()).unwrap_err().to_string(), names_it);
+    // A node whose reader met damage must not go on: it ends when its state is to be saved.
+    assert_eq!(store.machine.saver().save().unwrap_err().to_string(), names_it);
     assert_eq!(view.hash(None).unwrap_err().to_string(), names_it);
     let last = view.export().unwrap().last().unwrap();
     assert_eq!(last.unwrap_err().to_string(), names_it);

@@ -11,7 +11,7 @@ use crate::machine::table::Table;
 use crate::types::EntryId;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// From this many on, records are read block by block and not kept in the cache: such a read is hardly repeated.
 const MANY_RECORDS: usize = 64;
@@ -22,6 +22,8 @@ pub(crate) struct Store {
     /// Held while the table is changed; taken before `lookup`.
     writing: Mutex<Writing>,
     lookup: RwLock<Lookup>,
+    /// The first failure that a reader met. What is damaged is not kept: from then on it cannot be saved.
+    failure: OnceLock<TableError>,
 }
 
 /// Where the writing stands.
@@ -67,11 +69,21 @@ impl Store {
             cache: Records::new(cache_bytes),
             writing: Mutex::new(writing),
             lookup: RwLock::new(Lookup { directory, fresh: VecDeque::new() }),
+            failure: OnceLock::new(),
         }
     }
 
     /// The bytes of the record at a position that the index names.
     pub(crate) fn read(&self, at: Position) -> Result<Bytes, TableError> {
+        self.noted(self.find(at))
+    }
+
+    /// Remembers a failure, which the node must not outlive: whoever asked only learns that it cannot be answered.
+    pub(crate) fn noted<T>(&self, outcome: Result<T, TableError>) -> Result<T, TableError> {
+        outcome.inspect_err(|failure| drop(self.failure.set(failure.clone())))
+    }
+
+    fn find(&self, at: Position) -> Result<Bytes, TableError> {
         if let Some(bytes) = self.cache.get(at) {
             return Ok(bytes);
         }
@@ -108,7 +120,7 @@ impl Store {
         for place in in_order {
             let at = positions[place];
             if block.last().is_none_or(|last: &Stored| last.at < at) {
-                block = self.block_of(at)?;
+                block = self.noted(self.block_of(at))?;
             }
             found[place] = match block.binary_search_by_key(&at, |record| record.at) {
                 // A copy: a slice would keep the whole block in memory.
@@ -128,7 +140,11 @@ impl Store {
     }
 
     /// The records of the next block behind a position, or those that are in no block yet; none at the end.
-    pub(crate) fn records_after(&self, mut at: Position) -> Result<Vec<Stored>, TableError> {
+    pub(crate) fn records_after(&self, at: Position) -> Result<Vec<Stored>, TableError> {
+        self.noted(self.find_after(at))
+    }
+
+    fn find_after(&self, mut at: Position) -> Result<Vec<Stored>, TableError> {
         let mut looked_in = None;
         loop {
             let (first, info) = {
@@ -211,8 +227,11 @@ impl Store {
     }
 
     /// Writes what is committed and not in the table yet: a sync of the table makes it durable. Answers how far
-    /// that is.
+    /// that is. Fails if a reader has met damage.
     pub(crate) fn save(&self) -> Result<EntryId, TableError> {
+        if let Some(failure) = self.failure.get() {
+            return Err(failure.clone());
+        }
         self.save_at(&mut self.lock_writing())
     }
 
