@@ -4,6 +4,7 @@ use crate::sim::clock::{Time, millis};
 use crate::sim::disk::{self, Part, Place};
 use crate::sim::network::End;
 use crate::sim::report::count;
+use crate::sim::server::SlowDisk;
 use crate::sim::strangers::Stranger;
 use crate::sim::swarm::{DISK_RESERVE, Fault};
 use crate::sim::world::{Event, Relief, World};
@@ -73,6 +74,7 @@ impl World {
                 self.cut(links.into_iter().take(kept.max(1)).collect())
             }
             Fault::DiskStall => self.stall(node),
+            Fault::SlowDisk => self.slow_down(node),
             Fault::Transfer => self.hand_over(node),
             Fault::Moved => self.move_away(node, any),
             Fault::Foreigner => self.speak_up(node, any, Stranger::Foreign),
@@ -143,6 +145,20 @@ impl World {
         let life = server.life;
         if length > limit {
             self.plan(limit, Event::DiskGivenUp { node, life });
+        }
+        self.servers[&node].running.is_some()
+    }
+
+    /// A disk is slow for a while, or all are: they may stand in the same cabinet.
+    fn slow_down(&mut self, node: NodeId) -> bool {
+        let stalled = self.swarm.stalled();
+        let longest = self.random.one_of(&[stalled / 4, stalled / 2, stalled.mul_f64(0.9), millis(8000)]);
+        let until = self.now + self.random.time(millis(5000)..millis(40_000));
+        let all = self.random.chance(0.4);
+        for (id, server) in &mut self.servers {
+            if all || *id == node {
+                server.slow = Some(SlowDisk { writes: longest / 4..longest, until });
+            }
         }
         self.servers[&node].running.is_some()
     }
@@ -365,6 +381,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::Clog => "clogged link",
         Fault::ClientsCutOff => "clients cut off",
         Fault::DiskStall => "disk stall",
+        Fault::SlowDisk => "slow disk",
         Fault::CrashInWrite => "crash in a write, armed",
         Fault::WriteError => "write error, armed",
         Fault::FsyncError => "fsync error, armed",

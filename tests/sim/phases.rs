@@ -6,14 +6,18 @@ use crate::sim::disk::{Fault, Part, SimDisk};
 use crate::sim::history;
 use crate::sim::nemesis::PLENTY;
 use crate::sim::report::count;
+use crate::sim::server::SlowDisk;
 use crate::sim::swarm::Mode;
 use crate::sim::world::{Event, World};
 use kontiki::raft::RoleName;
 use kontiki::storage::decode_members;
 use kontiki::types::NodeId;
 
-/// How many election timeouts it may take until there is a leader again.
-const ELECTIONS: u32 = 10;
+/// How many election timeouts it may take until there is a leader again: after candidacies that failed, the first may
+/// take eight.
+const ELECTIONS: u32 = 20;
+/// The same while two writes, the candidate's and a voter's, take up to seven of them.
+const SLOW_ELECTIONS: u32 = 100;
 
 impl World {
     /// All of it. A violation panics.
@@ -23,6 +27,9 @@ impl World {
         while self.now < end && steps_max.is_none_or(|most| self.steps < most) && self.step() {}
         self.heal();
         if self.swarm.mode == Mode::Atlas {
+            if self.swarm.slow_election {
+                self.demand_slow_election();
+            }
             self.demand_liveness();
         } else {
             let rest = self.now + self.swarm.timing.election_max * ELECTIONS;
@@ -60,6 +67,8 @@ impl World {
             let server = self.server(node);
             server.paused_until = server.paused_until.min(now);
             server.stalled_until = server.stalled_until.min(now);
+            self.speed_up(node);
+            let server = self.server(node);
             server.disk.leave_room(PLENTY);
             disarm(&server.disk);
             self.start(node);
@@ -95,6 +104,41 @@ impl World {
                     && running.parts.handle.view().applied() == last
             })
         })
+    }
+
+    /// The disk is fast again, and has done what it was doing.
+    fn speed_up(&mut self, node: NodeId) {
+        let server = self.server(node);
+        let Some(slow) = server.slow.take() else { return };
+        let life = server.life;
+        if slow.until > self.now {
+            self.plan(millis(1), Event::Log { node, life });
+        }
+    }
+
+    /// The leader dies while each write takes longer than an election timeout, and almost as long as one that makes a
+    /// disk count as stalled. One of the others is elected all the same.
+    fn demand_slow_election(&mut self) {
+        let election = self.swarm.timing.election_max;
+        let deadline = self.now + election * ELECTIONS + millis(2000);
+        self.run_until_true(deadline, |world| world.leader().is_some());
+        let Some(leader) = self.leader() else { return }; // Which is what is demanded next.
+        let stalled = self.swarm.stalled();
+        for server in self.servers.values_mut() {
+            server.slow = Some(SlowDisk { writes: stalled / 4..stalled.mul_f64(0.9), until: Time::MAX });
+        }
+        let outage = self.random.time(millis(20)..millis(3000));
+        self.crash(leader, true);
+        self.plan(outage, Event::Start { node: leader });
+        let began = self.now;
+        let found = self.run_until_true(began + election * SLOW_ELECTIONS, |world| world.leader().is_some());
+        assert!(found, "no leader {SLOW_ELECTIONS} election timeouts after it died\n{}", self.picture());
+        count(&mut self.summary.events, "leaders elected on slow disks", 1);
+        let took = (self.now - began).as_nanos() / election.as_nanos();
+        self.trace.note(self.now, "elected", &[], || format!("on slow disks, after {took} timeouts"));
+        for node in self.members.all().collect::<Vec<_>>() {
+            self.speed_up(node);
+        }
     }
 
     fn demand_liveness(&mut self) {

@@ -185,9 +185,9 @@ impl World {
     }
 
     fn plan_log(&mut self, node: NodeId) {
-        let mean = self.swarm.disk.write;
+        let (mean, now) = (self.swarm.disk.write, self.now);
         let server = self.server(node);
-        let delay = mean / 4 + server.random.time_about(mean);
+        let delay = server.write_time(mean, now);
         let Some(running) = &mut server.running else { return };
         let life = running.life;
         if !std::mem::replace(&mut running.planned.log, true) {

@@ -18,6 +18,7 @@ use kontiki::storage::RestoredLog;
 use kontiki::types::{ClusterId, Index, NodeId, Term};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,11 +40,20 @@ pub struct Server {
     pub paused_until: Time,
     /// Its disk answers nothing until then.
     pub stalled_until: Time,
+    pub slow: Option<SlowDisk>,
     /// Why it can never start again.
     pub lost: Option<String>,
     /// Whether damage may hit it.
     pub brittle: bool,
     pub random: Random,
+}
+
+/// A disk that answers, but late.
+#[derive(Clone, Debug)]
+pub struct SlowDisk {
+    /// How long a write to the log takes.
+    pub writes: Range<Time>,
+    pub until: Time,
 }
 
 /// A process.
@@ -108,6 +118,7 @@ impl Server {
             running: None,
             paused_until: Time::ZERO,
             stalled_until: Time::ZERO,
+            slow: None,
             lost: None,
             brittle,
             random,
@@ -179,6 +190,14 @@ impl Server {
         self.running = None;
         self.paused_until = Time::ZERO;
         self.disk.crash(power);
+    }
+
+    /// How long its next write to the log takes, if that is usually `mean`.
+    pub fn write_time(&mut self, mean: Time, now: Time) -> Time {
+        match self.slow.clone().filter(|slow| slow.until > now) {
+            Some(slow) => self.random.time(slow.writes),
+            None => mean / 4 + self.random.time_about(mean),
+        }
     }
 
     /// A moment by its own clock.

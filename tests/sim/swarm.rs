@@ -41,6 +41,8 @@ pub struct Swarm {
     pub clients: ClientMix,
     /// How far clocks are off, at most.
     pub clock_drift: f64,
+    /// Whether at the end a leader must be elected while every disk is slow.
+    pub slow_election: bool,
 }
 
 /// How long the disk takes.
@@ -92,6 +94,8 @@ pub enum Fault {
     ClientsCutOff,
     /// The disk takes long, up to a minute.
     DiskStall,
+    /// Each write takes long, for a long time.
+    SlowDisk,
     /// The process dies in the middle of a write.
     CrashInWrite,
     /// A write fails.
@@ -158,7 +162,7 @@ impl Swarm {
         let span = random.time(millis(20_000)..millis(80_000));
         // An entry has 32 bytes at least: so the store takes over well before the tail is full.
         let backlog_most = 16 * options.raft.tail_entries_max;
-        Self {
+        let mut swarm = Self {
             backlog_bytes: random.one_of(&[0, 1 << 10, 8 << 10]).min(backlog_most),
             journal: random.one_of(&[(64 << 10, 2), (32 << 10, 3), (32 << 10, 8)]),
             mode,
@@ -181,8 +185,20 @@ impl Swarm {
                 deadline_zero: random.one_of(&[0.0, 0.02]),
             },
             clock_drift: random.one_of(&[0.0, 0.01, 0.05]),
+            slow_election: false,
             timing,
+        };
+        // Last, so that the other seeds' worlds stay as they were.
+        if random.chance(SLOW_DISKS) {
+            swarm.faults.push((Fault::SlowDisk, 8));
+            swarm.slow_election = true;
         }
+        swarm
+    }
+
+    /// For how long a disk must be silent until its node may not lead.
+    pub fn stalled(&self) -> Time {
+        self.timing.tick * self.options.raft.disk_stall_ticks
     }
 
     pub fn nodes(&self) -> u64 {
@@ -225,6 +241,9 @@ fn options(random: &mut Random, timing: &Timing) -> ReplicaOptions {
     options.founding_limits.work = COMMAND_WORK;
     options
 }
+
+/// How many worlds have disks that are slow for long.
+const SLOW_DISKS: f64 = 0.15;
 
 /// Little enough that a transaction with a large value is refused now and then.
 const COMMAND_WORK: u64 = 114;
