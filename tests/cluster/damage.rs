@@ -2,6 +2,8 @@
 
 use super::harness::{Cluster, Setup, free_ports, get, put, text, until};
 use kontiki::proto::v1;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tonic_types::StatusExt;
 
@@ -135,6 +137,62 @@ async fn a_corrupt_record_is_named_and_the_others_go_on() {
         "it does not say what is wrong:\n{said}"
     );
     cluster.nodes[leader].kv().put(put("after", "damage")).await.unwrap();
+}
+
+/// A node reads all of its state when it starts, so this is damage that came later, and below the caches.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_a_reader_meets_ends_the_node_and_the_others_go_on() {
+    let arguments = vec!["--cache-mib".to_owned(), "17".to_owned()];
+    let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
+    cluster.start_all();
+    let leader = cluster.leader().await;
+    let place = cluster.other_than(leader);
+    let needle = "needle-in-the-state";
+    let value = format!("{needle}{}", "x".repeat(95_000));
+    let count = 300; // 28 MB: more than the caches hold.
+    for number in 0..count {
+        cluster.nodes[leader].kv().put(put(&format!("k{number}"), &value)).await.unwrap();
+    }
+    let data = cluster.nodes[place].data.clone();
+    until("the state is on the follower's disk", || async {
+        (needles(&data, needle).len() >= count).then_some(())
+    })
+    .await;
+    cluster.nodes[place].kill();
+    cluster.nodes[place].start();
+    cluster.nodes[place].ready().await;
+    for (file, at) in needles(&data, needle) {
+        std::fs::File::options().write(true).open(file).unwrap().write_all_at(b"N", at as u64).unwrap();
+    }
+    let mut refusal = None;
+    for number in 0..count {
+        let asked = get(&format!("k{number}"), v1::ReadLevel::Local);
+        if let Err(status) = cluster.nodes[place].kv().get(asked).await {
+            refusal = Some(status);
+            break;
+        }
+    }
+    let refusal = refusal.expect("the caches hold less than all of it");
+    let info = refusal.get_details_error_info().expect("every error carries an ErrorInfo");
+    assert_eq!(info.reason, "STORAGE", "{refusal:?}");
+    assert!(!cluster.nodes[place].exit().await.success(), "it goes on with damaged data");
+    assert_says(&cluster.nodes[place].log_text(), &["the state cannot be kept", "state table"]);
+    cluster.nodes[leader].kv().put(put("after", "damage")).await.unwrap();
+}
+
+/// Where something lies in the files of a node's state.
+fn needles(data: &Path, needle: &str) -> Vec<(PathBuf, usize)> {
+    let mut found = Vec::new();
+    let mut open = vec![data.join("state-000001")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default(); // It may be gone by now.
+            found.extend(find_all(&bytes, needle.as_bytes()).into_iter().map(|at| (path.clone(), at)));
+        }
+    }
+    found
 }
 
 fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
