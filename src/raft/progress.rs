@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 /// How often the pause after a failed snapshot is doubled at most.
-const SNAPSHOT_BACKOFFS_MAX: u32 = 6;
+const SNAPSHOT_BACKOFFS_MAX: u32 = 3;
 
 /// The progress of a follower, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

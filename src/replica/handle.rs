@@ -21,8 +21,6 @@ use tokio::time::Instant;
 /// A loop or disk that has been silent for longer counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// A snapshot is expensive at both ends: after a failure the next one waits.
-const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
 /// The most bytes of commands that may wait for the loop.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 
@@ -152,25 +150,13 @@ impl Handle {
         let _ = self.inner.facts.send(Fact::PeerLost(peer));
     }
 
-    /// The sending of a snapshot ended, with the index that the peer has
-    /// applied, or `None` after a failure: then another may be sent at once.
-    pub fn snapshot_ended(&self, peer: NodeId, applied: Option<Index>) {
-        let _ = self.inner.facts.send(Fact::SnapshotSent(peer, applied));
-    }
-
-    /// The same; a failure is reported after a pause.
+    /// The sending of a snapshot ended: with the index that the peer has applied, or a failure. The core decides when
+    /// to try again.
     pub fn snapshot_sent(&self, peer: NodeId, outcome: Result<Index, SnapshotError>) {
-        match outcome {
-            Ok(applied) => self.snapshot_ended(peer, Some(applied)),
-            Err(error) => {
-                tracing::warn!(peer = self.status().name_of(peer), %error, again_in = ?SNAPSHOT_PAUSE, "a snapshot was not delivered");
-                let this = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(SNAPSHOT_PAUSE).await;
-                    this.snapshot_ended(peer, None);
-                });
-            }
-        }
+        let applied = outcome.inspect_err(|error| {
+            tracing::warn!(peer = self.status().name_of(peer), %error, "a snapshot was not delivered");
+        });
+        let _ = self.inner.facts.send(Fact::SnapshotSent(peer, applied.ok()));
     }
 
     /// Hands leadership to another voter, the most up-to-date one if none is named, and waits until a new

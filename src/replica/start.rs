@@ -77,7 +77,7 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
     let run = move || applier.run();
     workers.applier.start("applier", "the state cannot be kept", fatal.clone(), run)?;
     let run = move || state_syncer.run();
-    workers.state_syncer.start("state-syncer", "the state cannot be made durable", fatal.clone(), run)?;
+    workers.state_syncer.start("state-syncer", "the state cannot be kept", fatal.clone(), run)?;
 
     let silence_max = driver.options.disk_timeout;
     let clocks = driver.workers.clocks();

@@ -8,6 +8,7 @@ use kontiki::raft::{Members, SnapshotMeta};
 use kontiki::replica::{Snapshot, SnapshotError, Transport as _};
 use kontiki::types::{EntryId, Index, NodeId, Term};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
@@ -65,6 +66,30 @@ fn a_snapshot_that_breaks_off_is_discarded_and_reported() {
     one.listener.wait_for(&Heard::SnapshotSent(NodeId(2), Err(error)));
     two.listener.wait_for(&Heard::SnapshotDiscarded);
     assert_eq!(two.listener.count(|heard| matches!(heard, Heard::SnapshotInstalled(_))), 0);
+}
+
+/// A follower whose snapshot nobody sends any more would wait for it forever. What a newer one replaced has nothing to
+/// tell: it would be taken for the end of that one.
+#[test]
+fn whatever_ends_the_sending_is_reported_once() {
+    let mut plan = Plan::of(2);
+    plan.settings.snapshot_bytes_per_second = NonZeroU64::new(1 << 10);
+    let (one, two) = (Node::started(&plan, 1), Node::started(&plan, 2));
+    for number in [42, 43] {
+        one.peers.send_snapshot(two.id, Term(number), snapshot(number, &[bytes(2 << 20)], None));
+        two.listener.wait_for(&Heard::SnapshotBegun(NodeId(1), Term(number), meta(number)));
+    }
+    two.listener.wait_for(&Heard::SnapshotDiscarded);
+    let told = |heard: &Heard| matches!(heard, Heard::SnapshotSent(..));
+    assert_eq!(one.listener.count(told), 0);
+
+    one.members.send_replace(Arc::new(Members::founding(plan.members().into_iter().take(1))));
+    one.listener.wait("the report", |heard| heard.iter().any(told).then_some(()));
+    assert_eq!(one.listener.count(told), 1);
+    one.peers.send_snapshot(two.id, Term(44), snapshot(44, &[bytes(10)], None));
+    one.listener.wait("that it is no member", |heard| {
+        (heard.iter().filter(|heard| told(heard)).count() == 2).then_some(())
+    });
 }
 
 #[test]
