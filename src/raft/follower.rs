@@ -76,11 +76,16 @@ impl Follower {
             core.log.commit_to(commit.min(core.log.last().index));
             self.verified = self.verified.max(core.log.commit());
         }
-        // A suffix that may differ from the leader's log can be replaced without room.
-        let full = core.full || core.must_trim_first() && self.verified >= core.log.last().index;
-        let received = self.verified;
+        let (received, full) = self.standing(core);
         let message = Message::HeartbeatAck { term: core.term(), round, received, full };
         core.send(from, message);
+    }
+
+    /// How far our log is known to be equal to the leader's, and whether there is no room for more.
+    pub(crate) fn standing(&self, core: &Core) -> (Index, bool) {
+        // A suffix that may differ from the leader's log can be replaced without room.
+        let full = core.full || core.must_trim_first() && self.verified >= core.log.last().index;
+        (self.verified, full)
     }
 
     /// A snapshot has arrived and was verified.

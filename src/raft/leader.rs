@@ -197,7 +197,8 @@ impl Leader {
         if !matches!(progress.state, State::Snapshot) {
             return;
         }
-        progress.probe();
+        // A peer that refused it because it has more than that is found by what it has told since.
+        progress.probe_behind_received();
         let Some(applied) = applied else { return progress.snapshot_failed(&core.options) };
         progress.snapshot_arrived();
         // Only its own acknowledgement moves `matched`; this is where to probe.

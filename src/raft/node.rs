@@ -448,11 +448,21 @@ impl Node {
             // Without its round: rounds are counted within a term, and the sender may lead again in ours.
             // Then the round that it asked for in its old term would confirm another one.
             Message::Heartbeat(_) => {
-                Message::HeartbeatAck { term, round: Round(0), received: Index(0), full: false }
+                // But the rest must be true: the sender may lead us again, and believes it.
+                let (received, full) = self.standing_with(from);
+                Message::HeartbeatAck { term, round: Round(0), received, full }
             }
             _ => return,
         };
         self.core.send(from, answer);
+    }
+
+    /// How far our log is known to be equal to that of a leader, and whether there is no room for more.
+    fn standing_with(&self, leader: NodeId) -> (Index, bool) {
+        match &self.role {
+            Role::Follower(follower) if follower.leader == Some(leader) => follower.standing(&self.core),
+            _ => (Index(0), self.core.full),
+        }
     }
 
     /// A message of our term (or about a pre-vote).

@@ -188,7 +188,6 @@ impl Swarm {
             slow_election: false,
             timing,
         };
-        // Last, so that the other seeds' worlds stay as they were.
         if random.chance(SLOW_DISKS) {
             swarm.faults.push((Fault::SlowDisk, 8));
             swarm.slow_election = true;
