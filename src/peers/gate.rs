@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected as _;
 
 /// The most handshakes at a time: far more than there are nodes. One more ends the oldest, so that silent strangers keep
@@ -25,7 +26,7 @@ pub fn admitted(
     secret: ClusterSecret,
     settings: &PeerSettings,
 ) -> impl Stream<Item = io::Result<Guarded>> {
-    let (through, mut admitted) = mpsc::channel(1);
+    let (through, admitted) = mpsc::channel(1);
     let gate = Gate {
         secret,
         patience: settings.connect_timeout,
@@ -33,7 +34,7 @@ pub fn admitted(
         log_throttle: Arc::new(Mutex::new(LogThrottle::new(settings.log_interval))),
     };
     tokio::spawn(gate.run(connections));
-    futures_util::stream::poll_fn(move |context| admitted.poll_recv(context))
+    ReceiverStream::new(admitted)
 }
 
 struct Gate {
