@@ -3,14 +3,13 @@
 //! A folder imports only folders below it: `DESIGN.md` has the picture, and `tests/tidy/` checks it.
 //!
 //! Everything is public because the tests are a crate of their own. Other programs should need only [`client`] and
-//! [`verify`], and the types that these speak of; there every public item is documented.
+//! [`verify`], and the types that these speak of.
 
 #[warn(missing_docs)]
 pub mod address;
 pub mod api;
 pub mod bench;
 pub mod cli;
-#[warn(missing_docs)]
 pub mod client;
 pub mod coalescing;
 pub mod codec;

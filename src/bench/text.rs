@@ -1,6 +1,7 @@
 //! The result for people.
 
 use crate::bench::report::{Figures, Report, WorkloadResult};
+use crate::client::Durability;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
@@ -117,7 +118,7 @@ pub fn notes(report: &Report) -> Vec<String> {
     if report.client.build == "debug" {
         notes.push("this is a debug build: its figures mean nothing (cargo build --release)".to_owned());
     }
-    if report.cluster.durability.iter().any(|mode| mode.contains("UNSAFE")) {
+    if report.cluster.durability.iter().any(|mode| Durability::new(mode).is_unsafe()) {
         notes.push("the cluster does not wait for its disks: these writes are not durable".to_owned());
     }
     if report.interrupted {

@@ -92,7 +92,7 @@ fn exit_of(error: &client::Error) -> Exit {
         Failure::Dns { .. } | Failure::Tcp { .. } => Exit::Unreachable,
         Failure::Timeout { .. } => Exit::Unknown,
         _ if error.outcome() == Some(Outcome::Unknown) => Exit::Unknown,
-        Failure::Grpc(_) => Exit::Unreachable,
+        Failure::Grpc(_) | Failure::NotGrpc { .. } => Exit::Unreachable,
         Failure::Refused(refusal) => match refusal.code {
             Code::Unavailable => Exit::Unreachable,
             Code::DeadlineExceeded | Code::Cancelled => Exit::Unknown,

@@ -143,7 +143,7 @@ fn general_advice(error: &Error) -> (&'static str, &'static str) {
             }
             _ => ("the network", "kontiki --endpoints http://HOST:2379 status"),
         },
-        Failure::Grpc(message) if message.contains("does not speak gRPC") => (
+        Failure::NotGrpc { .. } => (
             "the port of another program, or a node's port for its peers",
             "kontiki --endpoints http://HOST:2379 status",
         ),

@@ -79,7 +79,7 @@ pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, Cli
     Ok(Exit::Ok)
 }
 
-/// The file to write. A symbolic link stays, and the file behind it is replaced; what is no file is left alone.
+/// The file to write. A symbolic link stays, and the file behind it is replaced; anything but a regular file is left alone.
 fn target(file: &Path, force: bool) -> Result<PathBuf, CliError> {
     let Ok(there) = file.symlink_metadata() else { return Ok(file.to_owned()) };
     if !force {

@@ -110,7 +110,7 @@ fn complaint(node: &NodeStatus) -> Option<String> {
         Some(format!("{name} does not answer"))
     } else if !node.ready {
         Some(format!("{name} is not ready"))
-    } else if node.durability.starts_with("UNSAFE") {
+    } else if node.durability.is_unsafe() {
         Some(format!("{name} does not wait for its disk"))
     } else {
         None
@@ -191,8 +191,8 @@ fn health(node: &NodeStatus) -> (String, Tone) {
         let reason =
             if node.not_ready_reason.is_empty() { "no reason given" } else { &node.not_ready_reason };
         (format!("not ready: {reason}"), Tone::Bad)
-    } else if node.durability.starts_with("UNSAFE") {
-        (node.durability.clone(), Tone::Bad)
+    } else if node.durability.is_unsafe() {
+        (node.durability.to_string(), Tone::Bad)
     } else {
         ("ok".to_owned(), Tone::Good)
     }
@@ -253,7 +253,7 @@ fn node_json(node: &NodeStatus, commit: u64) -> Value {
         "longest_apply_micros": u64::try_from(node.longest_apply.as_micros()).unwrap_or(u64::MAX),
         "uptime_seconds": node.uptime.as_secs(),
         "version": node.version,
-        "durability": node.durability,
+        "durability": node.durability.as_str(),
         "state_hash": node.state_hash,
         "ready": node.ready,
         "not_ready_reason": node.not_ready_reason,

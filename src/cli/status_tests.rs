@@ -1,7 +1,7 @@
 //! The status of fixed clusters.
 
 use super::*;
-use crate::client::Member;
+use crate::client::{Durability, Member};
 use crate::types::Revision;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn node(name: &str, role: Role) -> NodeStatus {
         disk_bytes: 5 << 20,
         uptime: Duration::from_secs(3_700),
         version: "0.1.0".to_owned(),
-        durability: "fdatasync".to_owned(),
+        durability: Durability::new("fdatasync"),
         ready: true,
         ..NodeStatus::default()
     }
@@ -129,7 +129,7 @@ fn learners_do_not_count_and_one_node_alone_is_healthy() {
 #[test]
 fn unsafe_durability_is_never_healthy() {
     let mut status = three();
-    status.nodes[1].durability = "UNSAFE: no fsync".to_owned();
+    status.nodes[1].durability = Durability::new("UNSAFE: no fsync");
     assert!(headline(&status).starts_with("Degraded. n2 leads (term 3); n2 does not wait for its disk."));
     assert_eq!(as_json(&status, &ClusterHealth::of(&status))["healthy"], false);
 }

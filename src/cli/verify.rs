@@ -53,7 +53,7 @@ const MANUAL: &str = r#"The file:
 
   Other fields, and empty lines, are passed over. Values are equal if they are
   the same JSON (1 and 1.0 are not). Of fractions 17 digits count; a number from
-  2^53 on that is no 64-bit integer is refused: write it as text.
+  2^53 on that is not a 64-bit integer is refused: write it as text.
 
 Exit codes:
   0  linearizable

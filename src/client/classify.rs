@@ -53,11 +53,10 @@ fn local(source: &(dyn StdError + 'static), status: &Status, after: Duration) ->
         let kind = chain.iter().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
         return Failure::Tcp { kind: kind.unwrap_or(io::ErrorKind::Other), message: root };
     }
-    Failure::Grpc(if speaks_something_else(&chain) {
-        format!("the other side does not speak gRPC ({root})")
-    } else {
-        format!("the connection broke ({root})")
-    })
+    if speaks_something_else(&chain) {
+        return Failure::NotGrpc { message: root };
+    }
+    Failure::Grpc(format!("the connection broke ({root})"))
 }
 
 /// Whether what came back was not HTTP/2 at all.
@@ -73,7 +72,7 @@ fn speaks_something_else(chain: &[&(dyn StdError + 'static)]) -> bool {
 /// What the server said.
 fn remote(status: &Status, after: Duration) -> Failure {
     if status.message().contains(NOT_GRPC) {
-        return Failure::Grpc(format!("the other side does not speak gRPC ({})", status.message()));
+        return Failure::NotGrpc { message: status.message().to_owned() };
     }
     let info = status.get_details_error_info();
     let details = info.as_ref().map(|info| info.metadata.clone()).unwrap_or_default();
@@ -175,6 +174,6 @@ mod tests {
     #[test]
     fn an_http_answer_without_grpc_is_told_as_such() {
         let status = Status::unknown("grpc-status header missing, mapped from HTTP status code 404");
-        assert!(matches!(classify(&status, Duration::ZERO), Failure::Grpc(_)));
+        assert!(matches!(classify(&status, Duration::ZERO), Failure::NotGrpc { .. }));
     }
 }

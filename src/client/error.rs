@@ -39,15 +39,20 @@ pub enum Failure {
     },
     /// No connection could be made; nothing was sent.
     Tcp {
-        /// Why.
+        /// What the operating system reported.
         kind: std::io::ErrorKind,
         /// The operating system's message.
         message: String,
     },
     /// TLS was asked for, which is not supported yet; nothing was sent.
     Tls(String),
-    /// A connection was made, but no valid answer came back: it broke, or the other side does not speak gRPC.
+    /// A connection was made, but no valid answer came back.
     Grpc(String),
+    /// What came back is not gRPC: the port belongs to something else.
+    NotGrpc {
+        /// How that showed.
+        message: String,
+    },
     /// The server refused or failed, and said so.
     Refused(Box<ServerError>),
     /// No answer came in time.
@@ -64,7 +69,7 @@ pub enum Failure {
 pub struct ServerError {
     /// The gRPC code.
     pub code: Code,
-    /// Why.
+    /// The server's reason, known to this version or not.
     pub reason: ServerReason,
     /// The server's message, one sentence.
     pub message: String,
@@ -144,7 +149,7 @@ impl Failure {
             Self::Dns { .. } => Layer::Dns,
             Self::Tcp { .. } => Layer::Tcp,
             Self::Tls(_) => Layer::Tls,
-            Self::Grpc(_) => Layer::Grpc,
+            Self::Grpc(_) | Self::NotGrpc { .. } => Layer::Grpc,
             Self::Refused(refusal) if refusal.code == Code::Unavailable => Layer::Raft,
             Self::Refused(_) => Layer::Server,
             // A node that is connected and silent is usually waiting for the others.
@@ -162,7 +167,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.outcome,
             Self::Timeout { outcome, .. } => *outcome,
-            Self::Grpc(_) => Outcome::Unknown,
+            Self::Grpc(_) | Self::NotGrpc { .. } => Outcome::Unknown,
             Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_) => Outcome::NotApplied,
         }
     }
@@ -172,6 +177,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(message) | Self::Tls(message) | Self::Grpc(message) => f.write_str(message),
+            Self::NotGrpc { message } => write!(f, "the other side does not speak gRPC ({message})"),
             Self::Dns { message } => write!(f, "the name cannot be resolved: {message}"),
             Self::Tcp { kind, message } => match kind {
                 std::io::ErrorKind::ConnectionRefused => write!(f, "connection refused"),

@@ -55,7 +55,7 @@ impl Client {
 
     /// Compares, then does one of two things. A condition that does not hold is not an error.
     pub async fn txn(&self, txn: Txn) -> Result<Answer<TxnAnswer>, Error> {
-        let action = if txn.is_read_only() { Action::read("txn") } else { Action::write("txn") };
+        let action = if txn.is_repeatable() { Action::read("txn") } else { Action::write("txn") };
         let send = |channel, request| async move { service(channel).txn(request).await };
         let called = self.call(action, wire::txn(txn), send).await?;
         answer("txn", called, |mut answer: pb::TxnResponse| (answer.header.take(), wire::txn_answer(answer)))

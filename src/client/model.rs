@@ -3,12 +3,12 @@
 use crate::address::NodeUrl;
 use crate::types::Revision;
 use bytes::Bytes;
+use std::fmt;
 use std::time::Duration;
 
 /// An answer and who gave it.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
-    /// The answer itself.
     pub value: T,
     /// Who answered, and from which state.
     pub meta: Meta,
@@ -17,7 +17,6 @@ pub struct Answer<T> {
 /// Who answered, and from which state.
 #[derive(Clone, Debug)]
 pub struct Meta {
-    /// The cluster's id.
     pub cluster_id: u64,
     /// The id of the node that served the request.
     pub node_id: u64,
@@ -25,7 +24,6 @@ pub struct Meta {
     pub served_by: String,
     /// The store's revision; for a write its own, for a read that of the state read.
     pub revision: Revision,
-    /// That node's Raft term.
     pub term: u64,
     /// The last log entry that it had applied.
     pub applied_index: u64,
@@ -40,7 +38,6 @@ pub struct Meta {
 /// Which keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// One key.
     One(Bytes),
     /// Every key with this prefix, which must not be empty.
     Prefix(Bytes),
@@ -51,7 +48,6 @@ pub enum Keys {
         /// The first key after the span.
         end: Option<Bytes>,
     },
-    /// Every key.
     All,
 }
 
@@ -107,7 +103,6 @@ pub enum Order {
 /// One version of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyValue {
-    /// The key.
     pub key: Bytes,
     /// The value; empty where only keys were asked for.
     pub value: Bytes,
@@ -122,9 +117,7 @@ pub struct KeyValue {
 /// Sets a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
-    /// The key.
     pub key: Bytes,
-    /// The value.
     pub value: Bytes,
     /// Whether to return the version that is replaced.
     pub return_previous: bool,
@@ -147,11 +140,9 @@ impl Put {
 /// Reads a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Get {
-    /// The key.
     pub key: Bytes,
     /// At which revision; `None` means the newest.
     pub revision: Option<Revision>,
-    /// How fresh.
     pub level: ReadLevel,
 }
 
@@ -186,7 +177,6 @@ impl Get {
 /// Removes keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// Which.
     pub keys: Keys,
     /// Whether to return the removed versions.
     pub return_previous: bool,
@@ -195,7 +185,6 @@ pub struct Delete {
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
-    /// How many keys.
     pub deleted: u64,
     /// The removed versions, if asked for.
     pub previous: Vec<KeyValue>,
@@ -204,7 +193,6 @@ pub struct Deleted {
 /// Reads one page of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// Which.
     pub keys: Keys,
     /// At which revision; `None` means the newest.
     pub revision: Option<Revision>,
@@ -212,7 +200,6 @@ pub struct Range {
     pub limit: u64,
     /// Where the previous page ended; empty for the first page.
     pub page_token: String,
-    /// The order.
     pub order: Order,
     /// Whether to leave the values out.
     pub keys_only: bool,
@@ -220,7 +207,6 @@ pub struct Range {
     pub count_only: bool,
     /// Whether to count the whole range too.
     pub with_count: bool,
-    /// How fresh.
     pub level: ReadLevel,
 }
 
@@ -257,17 +243,14 @@ pub struct Page {
 /// Reads a whole range as a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// Which keys.
     pub keys: Keys,
     /// At which revision; `None` means the newest.
     pub revision: Option<Revision>,
     /// Stop after this many keys; 0 means no limit.
     pub limit: u64,
-    /// The order.
     pub order: Order,
     /// Whether to leave the values out.
     pub keys_only: bool,
-    /// How fresh.
     pub level: ReadLevel,
 }
 
@@ -288,7 +271,6 @@ impl ScanOptions {
 /// A node's role in the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// Not known.
     #[default]
     Unknown,
     /// Follows a leader, or waits for one.
@@ -320,9 +302,7 @@ impl Role {
 /// A node of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// Its id.
     pub id: u64,
-    /// Its name.
     pub name: String,
     /// Where the other nodes reach it, best first; empty until it has advertised them.
     pub peer_urls: Vec<String>,
@@ -363,9 +343,7 @@ pub struct NodeStatus {
     pub member: Member,
     /// Why it could not be asked; then all numbers are 0.
     pub error: Option<String>,
-    /// Its role.
     pub role: Role,
-    /// Its term.
     pub term: u64,
     /// The leader that it follows.
     pub leader_id: Option<u64>,
@@ -379,22 +357,17 @@ pub struct NodeStatus {
     pub durable_index: u64,
     /// Entries up to this one were compacted from its log.
     pub compacted_index: u64,
-    /// The store's revision.
     pub revision: Revision,
     /// Reads below this revision fail.
     pub compact_revision: Revision,
-    /// How many keys there are.
     pub keys: u64,
-    /// Bytes on disk.
     pub disk_bytes: u64,
     /// The longest that its state machine was busy with one entry since the process started.
     pub longest_apply: Duration,
     /// How long the process has been running.
     pub uptime: Duration,
-    /// The version of the program.
     pub version: String,
-    /// What the node promises of an acknowledged write: "fdatasync".
-    pub durability: String,
+    pub durability: Durability,
     /// A hash over everything that was ever applied.
     pub state_hash: String,
     /// Whether it can serve linearizable requests.
@@ -405,10 +378,34 @@ pub struct NodeStatus {
     pub followers: Vec<Follower>,
 }
 
+/// What a node promises of an acknowledged write, in its own words: "fdatasync".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durability(String);
+
+impl Durability {
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it does not wait for its disk. The server's words for that begin so.
+    pub fn is_unsafe(&self) -> bool {
+        self.0.starts_with("UNSAFE")
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The progress of a follower, as its leader sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follower {
-    /// Its id.
     pub id: u64,
     /// What the leader does for it.
     pub state: FollowerState,
@@ -421,7 +418,6 @@ pub struct Follower {
 /// What a leader does for a follower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FollowerState {
-    /// Not known.
     #[default]
     Unknown,
     /// It searches for where the logs agree.
@@ -447,9 +443,7 @@ impl FollowerState {
 /// Who leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leader {
-    /// Its id.
     pub id: u64,
-    /// Its name.
     pub name: String,
 }
 

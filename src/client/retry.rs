@@ -41,7 +41,7 @@ pub(super) fn decide(kind: CallKind, failure: &Failure) -> Next {
         Failure::Usage(_) | Failure::Tls(_) => Next::GiveUp,
         Failure::Dns { .. } | Failure::Tcp { .. } => Next::Elsewhere,
         _ if kind == CallKind::Write && failure.outcome() == Outcome::Unknown => Next::GiveUp,
-        Failure::Grpc(_) | Failure::Timeout { .. } => Next::Elsewhere,
+        Failure::Grpc(_) | Failure::NotGrpc { .. } | Failure::Timeout { .. } => Next::Elsewhere,
         Failure::Refused(refusal) => match (refusal.code, &refusal.leader, refusal.retry_after) {
             (Code::Unavailable, Some(leader), _) => Next::Leader(leader.clone()),
             (Code::Unavailable, None, after) => Next::Later(after.unwrap_or_default()),

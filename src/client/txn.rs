@@ -7,7 +7,6 @@ use bytes::Bytes;
 /// If all `compares` hold do `success`, else `failure`; in order, at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
-    /// The conditions.
     pub compares: Vec<Compare>,
     /// What to do if all hold.
     pub success: Vec<TxnOp>,
@@ -16,12 +15,13 @@ pub struct Txn {
 }
 
 impl Txn {
-    /// Whether it only reads, and so may be retried like a read.
-    pub fn is_read_only(&self) -> bool {
+    /// Whether it only reads, so that doing it twice does no harm. Decides what the client retries after an unknown
+    /// outcome; whether the transaction goes through the log is decided by the server alone.
+    pub fn is_repeatable(&self) -> bool {
         self.success.iter().chain(&self.failure).all(|op| match op {
             TxnOp::Get(_) | TxnOp::Range(_) => true,
             TxnOp::Put(_) | TxnOp::Delete(_) => false,
-            TxnOp::Txn(inner) => inner.is_read_only(),
+            TxnOp::Txn(inner) => inner.is_repeatable(),
         })
     }
 }
@@ -29,13 +29,9 @@ impl Txn {
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnOp {
-    /// Set a key.
     Put(Put),
-    /// Read a key.
     Get(Get),
-    /// Remove keys.
     Delete(Delete),
-    /// Read a range.
     Range(Range),
     /// A transaction inside this one.
     Txn(Txn),
@@ -44,7 +40,6 @@ pub enum TxnOp {
 /// One condition; over several keys it must hold for each that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
-    /// Which keys.
     pub keys: Keys,
     /// What to look at, and the value to compare it with.
     pub target: Target,
@@ -92,11 +87,8 @@ pub struct TxnAnswer {
 pub enum TxnResult {
     /// Of a put: the replaced version, if asked for.
     Put(Option<KeyValue>),
-    /// Of a get.
     Get(Option<KeyValue>),
-    /// Of a delete.
     Delete(Deleted),
-    /// Of a range.
     Range(Page),
     /// Of a transaction inside.
     Txn(TxnAnswer),

@@ -4,11 +4,10 @@
 use crate::client::call::Called;
 use crate::client::error::{Error, Failure};
 use crate::client::model::{
-    ClusterStatus, Deleted, Follower, FollowerState, KeyValue, Keys, Member, Meta, NodeStatus, Order, Page,
-    ReadLevel, RequestLimits, Role,
+    ClusterStatus, Delete, Deleted, Durability, Follower, FollowerState, Get, KeyValue, Keys, Member, Meta,
+    NodeStatus, Order, Page, Put, Range, ReadLevel, RequestLimits, Role, ScanOptions,
 };
 use crate::client::txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};
-use crate::client::{Delete, Get, Put, Range, ScanOptions};
 use crate::proto::v1 as pb;
 use crate::types::Revision;
 use bytes::Bytes;
@@ -315,7 +314,7 @@ fn node_status(node: pb::NodeStatus) -> NodeStatus {
         longest_apply: Duration::from_micros(node.longest_apply_micros),
         uptime: Duration::from_secs(node.uptime_seconds),
         version: node.version,
-        durability: node.durability,
+        durability: Durability::new(node.durability),
         state_hash: node.state_hash,
         ready: node.ready,
         not_ready_reason: node.not_ready_reason,

@@ -149,6 +149,7 @@ fn word(failure: &Failure) -> String {
         Failure::Dns { .. } => "no such host".to_owned(),
         Failure::Tcp { kind, .. } => format!("no connection: {kind}"),
         Failure::Tls(_) => "TLS".to_owned(),
+        Failure::NotGrpc { .. } => "not gRPC".to_owned(),
         Failure::Grpc(_) => "connection broke".to_owned(),
         Failure::Timeout { .. } => "no answer in time".to_owned(),
         Failure::Refused(refusal) if refusal.reason.as_str().is_empty() => format!("{:?}", refusal.code),
