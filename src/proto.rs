@@ -1,5 +1,5 @@
-//! Code generated from `proto/`. Named only where it is converted: in `peers/`,
-//! `grpc/`, `client/` and the tools of `cli/`.
+//! Code generated from `proto/`. Named only where it is converted: in `peers/`, `grpc/`, `client/`, and in
+//! `bench/kontiki.rs`, which measures the server without the client library.
 #![allow(missing_docs, clippy::all, clippy::unwrap_used)]
 
 /// The client API.

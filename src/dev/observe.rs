@@ -1,12 +1,10 @@
 //! What the nodes report: everything that `kontiki dev` prints about roles and leaders comes from here.
 
+use crate::client::{Client, NodeStatus, Options, Role};
 use crate::dev::layout::NodePlan;
-use crate::proto::v1::cluster_service_client::ClusterServiceClient;
-use crate::proto::v1::{NodeRole, NodeStatus, StatusRequest};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tonic::transport::{Channel, Endpoint};
 
 /// How long to wait between two rounds of requests.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -30,16 +28,17 @@ pub async fn observe(nodes: Vec<NodePlan>, pictures: mpsc::Sender<Picture>) {
     }
 }
 
-fn client(url: &str) -> ClusterServiceClient<Channel> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a loopback address is a URL");
-    ClusterServiceClient::new(endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).connect_lazy())
+/// A client of this node alone, which asks once: the next round asks again.
+fn client(url: &str) -> Client {
+    let options = Options { timeout: PATIENCE, connect_timeout: PATIENCE, attempts: 1 };
+    Client::connect(&[url], options).expect("a loopback address is a URL")
 }
 
-async fn ask_all(clients: &[ClusterServiceClient<Channel>]) -> Picture {
+async fn ask_all(clients: &[Client]) -> Picture {
     let mut questions = JoinSet::new();
     for (place, client) in clients.iter().enumerate() {
-        let mut client = client.clone();
-        questions.spawn(async move { (place, ask(&mut client).await) });
+        let client = client.clone();
+        questions.spawn(async move { (place, ask(&client).await) });
     }
     let mut picture = vec![None; clients.len()];
     while let Some(answer) = questions.join_next().await {
@@ -50,11 +49,10 @@ async fn ask_all(clients: &[ClusterServiceClient<Channel>]) -> Picture {
     picture
 }
 
-async fn ask(client: &mut ClusterServiceClient<Channel>) -> Option<NodeStatus> {
-    let answer = client.status(StatusRequest { local_only: true }).await.ok()?.into_inner();
+async fn ask(client: &Client) -> Option<NodeStatus> {
+    let answer = client.local_status().await.ok()?;
     // A local status lists only the node itself.
-    let own = answer.header?.node_id;
-    answer.nodes.into_iter().find(|node| node.member.as_ref().is_some_and(|member| member.node_id == own))
+    answer.value.nodes.into_iter().find(|node| node.member.id == answer.meta.node_id)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +65,11 @@ pub struct Leader {
 /// The node that claims to lead and is ready to serve. If two claim to (the old leader does not know yet),
 /// the newer term is right.
 pub fn leader_of(picture: &Picture) -> Option<Leader> {
-    let leading = |status: &NodeStatus| status.role() == NodeRole::Leader && status.ready;
+    let leading = |status: &NodeStatus| status.role == Role::Leader && status.ready;
     picture
         .iter()
         .enumerate()
-        .filter_map(|(place, status)| status.as_ref().filter(|s| leading(s)).map(|s| (place, s.raft_term)))
+        .filter_map(|(place, status)| status.as_ref().filter(|s| leading(s)).map(|s| (place, s.term)))
         .max_by_key(|(_, term)| *term)
         .map(|(place, term)| Leader { place, term })
 }
@@ -115,19 +113,19 @@ impl Leadership {
 mod tests {
     use super::*;
 
-    fn says(role: NodeRole, term: u64) -> Option<NodeStatus> {
-        Some(NodeStatus { role: role.into(), raft_term: term, ready: true, ..NodeStatus::default() })
+    fn says(role: Role, term: u64) -> Option<NodeStatus> {
+        Some(NodeStatus { role, term, ready: true, ..NodeStatus::default() })
     }
 
     fn led_by(place: usize, term: u64) -> Picture {
-        let mut picture = vec![says(NodeRole::Follower, term); 3];
-        picture[place] = says(NodeRole::Leader, term);
+        let mut picture = vec![says(Role::Follower, term); 3];
+        picture[place] = says(Role::Leader, term);
         picture
     }
 
     #[test]
     fn of_two_that_say_they_lead_the_newer_term_is_right() {
-        let picture = vec![says(NodeRole::Leader, 4), says(NodeRole::Leader, 5), None];
+        let picture = vec![says(Role::Leader, 4), says(Role::Leader, 5), None];
         assert_eq!(leader_of(&picture), Some(Leader { place: 1, term: 5 }));
     }
 
@@ -150,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_short_gap_is_an_election_and_a_long_one_is_news() {
-        let nobody: Picture = vec![None, says(NodeRole::Candidate, 2), None];
+        let nobody: Picture = vec![None, says(Role::Candidate, 2), None];
         let mut leadership = Leadership::default();
         leadership.update(&led_by(0, 1));
         let news: Vec<_> = (0..20).filter_map(|_| leadership.update(&nobody)).collect();

@@ -1,9 +1,9 @@
 //! What `kontiki dev` says, as text.
 
+use crate::client::{NodeStatus, Role};
 use crate::dev::child::Node;
 use crate::dev::directory::Directory;
 use crate::dev::observe::{Leader, Picture};
-use crate::proto::v1::{NodeRole, NodeStatus};
 use comfy_table::{Table, presets};
 use std::fmt::Display;
 use std::io::Write as _;
@@ -17,13 +17,10 @@ pub fn say(text: impl Display) {
 
 /// The role that a node reported.
 pub fn role(status: Option<&NodeStatus>) -> &'static str {
-    match status.map(NodeStatus::role) {
+    match status.map(|status| status.role) {
         None => "no answer",
-        Some(NodeRole::Unspecified) => "unknown",
-        Some(NodeRole::Follower) => "follower",
-        Some(NodeRole::PreCandidate | NodeRole::Candidate) => "candidate",
-        Some(NodeRole::Leader) => "leader",
-        Some(NodeRole::Learner) => "learner",
+        Some(Role::PreCandidate) => Role::Candidate.as_str(),
+        Some(role) => role.as_str(),
     }
 }
 

@@ -1,17 +1,18 @@
 //! The rules of this code base that the compiler does not check.
 
+mod documents;
 mod imports;
 
 use imports::Imports;
 use std::path::{Path, PathBuf};
 
 /// The floors of the picture in `DESIGN.md`, bottom first: a folder may import only those before it. One that needs
-/// only the ground stands right above it, wherever the picture has room for it.
+/// little stands right above what it needs, wherever the picture has room for it.
 const LAYERS: [&str; 11] = [
     "types|settings|reason|address|units|proto|codec|coalescing",
     "member|connections",
-    "raft|kv|config|client|verify|bench|dev",
-    "machine|telemetry",
+    "raft|kv|config|client|verify",
+    "machine|telemetry|bench|dev",
     "storage",
     "replica",
     "api",
@@ -164,13 +165,17 @@ fn only_storage_names_the_engine() {
 
 #[test]
 fn wire_types_stop_at_the_edge() {
-    let wrong: Vec<String> = ["raft", "kv", "machine", "storage", "replica", "api", "server"]
-        .iter()
-        .flat_map(|folder| mentions(folder, "proto::"))
-        .collect();
+    // The load goes without the client library, whose cost would be measured as the server's.
+    let is_allowed = |line: &String| line.contains("src/bench/kontiki.rs:");
+    let mut wrong: Vec<String> =
+        ["raft", "kv", "machine", "storage", "replica", "api", "server", "bench", "dev", "cli"]
+            .iter()
+            .flat_map(|folder| mentions(folder, "proto::"))
+            .collect();
+    wrong.retain(|line| !is_allowed(line));
     assert!(
         wrong.is_empty(),
-        "protobuf types are named in peers/, grpc/, client/ and cli/ only:\n{}",
+        "protobuf types are named in peers/, grpc/, client/ and bench/kontiki.rs only:\n{}",
         wrong.join("\n")
     );
 }
