@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for everything that is no accepted connection: the data directory (some 40, a few more while a snapshot
+/// Kept for everything other than accepted connections: the data directory (some 40, a few more while a snapshot
 /// comes in), four connections to each of 14 peers, the runtime, and what is accepted in one go before
 /// those that must make room for it are closed.
 pub const RESERVE: usize = 256;

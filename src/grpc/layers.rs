@@ -181,11 +181,11 @@ mod tests {
 
     #[tokio::test]
     async fn one_request_too_many_is_told_with_its_outcome() {
-        let (release, held) = tokio::sync::watch::channel(false);
+        let (release, released) = tokio::sync::watch::channel(false);
         let service = tower::service_fn(move |()| {
-            let mut held = held.clone();
+            let mut released = released.clone();
             async move {
-                let _ = held.wait_for(|released| *released).await;
+                let _ = released.wait_for(|is_released| *is_released).await;
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             }
         });

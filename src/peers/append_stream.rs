@@ -111,7 +111,7 @@ pub async fn serve(
     let from = place(&peer, stranger.address());
     let InboundOpen { number, lane, replaced } = link
         .open_inbound(Caller { process: peer.process, from: from.clone() })
-        .map_err(|twice| refuse_twin(&link, &from, &twice))?;
+        .map_err(|duplicate| refuse_twin(&link, &from, &duplicate))?;
     link.heard_from(&peer);
     link.opened();
     let (end, ended) = oneshot::channel();

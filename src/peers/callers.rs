@@ -23,7 +23,7 @@ pub struct Callers {
     open: Option<Caller>,
     replaced: VecDeque<u64>,
     /// The pair that was reported last.
-    told: Option<(u64, u64)>,
+    last_reported: Option<(u64, u64)>,
 }
 
 /// The peer runs twice.
@@ -42,7 +42,7 @@ impl Callers {
             Some(open) if open.process != caller.process && open.process != 0 && caller.process != 0 => {
                 if self.replaced.contains(&caller.process) {
                     let pair = Some((open.process, caller.process));
-                    let is_news = std::mem::replace(&mut self.told, pair) != pair;
+                    let is_news = std::mem::replace(&mut self.last_reported, pair) != pair;
                     return Err(RunsTwice { other: open.from.clone(), is_news });
                 }
                 self.replaced.push_back(open.process);
@@ -71,7 +71,7 @@ mod tests {
         Caller { process, from: format!("p{process}") }
     }
 
-    fn twice(other: u64, is_news: bool) -> Result<(), RunsTwice> {
+    fn duplicate(other: u64, is_news: bool) -> Result<(), RunsTwice> {
         Err(RunsTwice { other: format!("p{other}"), is_news })
     }
 
@@ -79,14 +79,14 @@ mod tests {
     fn a_process_that_was_replaced_does_not_replace_its_successor() {
         let mut callers = Callers::default();
         assert_eq!([1, 1, 2, 2].map(|process| callers.opens(caller(process)).is_ok()), [true; 4]);
-        assert_eq!(callers.opens(caller(1)), twice(2, true));
-        assert_eq!(callers.opens(caller(1)), twice(2, false));
+        assert_eq!(callers.opens(caller(1)), duplicate(2, true));
+        assert_eq!(callers.opens(caller(1)), duplicate(2, false));
         assert_eq!(callers.opens(caller(3)), Ok(()), "a new one may be the second, started again");
-        assert_eq!(callers.opens(caller(1)), twice(3, true));
+        assert_eq!(callers.opens(caller(1)), duplicate(3, true));
         callers.ended();
         assert_eq!(callers.opens(caller(1)), Ok(()), "the other is gone");
         assert_eq!(callers.opens(caller(3)), Ok(()), "it was not replaced so far");
-        assert_eq!(callers.opens(caller(1)), twice(3, false));
+        assert_eq!(callers.opens(caller(1)), duplicate(3, false));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Dialer {
         let opened = self.open(route).await;
         let (ending, all_tried) = match opened {
             Ok(mut replies) => {
-                let _held = self.link.routes.hold(route);
+                let _in_use = self.link.routes.hold(route);
                 self.backoff.reset();
                 self.log_throttles.clear();
                 tracing::info!(peer = self.link.name, url = route.url, "connected");

@@ -233,7 +233,7 @@ impl Admission {
             return refuse(
                 RefusalKind::UnknownMember,
                 format!(
-                    "{:?} (node {peer}) is no other member of the cluster that {name:?} knows; \
+                    "{:?} (node {peer}) is not one of the other members of the cluster that {name:?} knows; \
                      check --name and --data-dir of both",
                     sender.name
                 ),

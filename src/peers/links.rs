@@ -42,7 +42,7 @@ struct Replica {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a peer address of {name} is no URL: {urls:?}; expected http://host:port")]
+#[error("a peer address of {name} is not a valid URL: {urls:?}; expected http://host:port")]
 pub struct BadAddress {
     name: String,
     urls: Vec<String>,

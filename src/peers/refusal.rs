@@ -119,7 +119,7 @@ pub fn wrong_listener(name: &str, client_url: &str) -> Status {
     )
 }
 
-/// What a node hears that is no member, or no longer.
+/// The refusal for a node that is not, or no longer, a member.
 pub(in crate::peers) fn no_such_member() -> PeerRefusal {
     PeerRefusal::new(RefusalKind::UnknownMember, "no such member".into())
 }

@@ -44,12 +44,12 @@ struct Choice {
     routes: Vec<Arc<Route>>,
     at: usize,
     /// The one that holds the stream.
-    held: Option<Arc<Route>>,
+    in_use: Option<Arc<Route>>,
 }
 
 impl Choice {
     fn current(&self) -> Option<&Arc<Route>> {
-        self.held.as_ref().or_else(|| self.routes.get(self.at))
+        self.in_use.as_ref().or_else(|| self.routes.get(self.at))
     }
 
     /// Tries this one first when there is no stream any more.
@@ -59,11 +59,11 @@ impl Choice {
 }
 
 /// Keeps a route current until it is dropped.
-pub struct Held<'a>(&'a Routes);
+pub struct InUse<'a>(&'a Routes);
 
-impl Drop for Held<'_> {
+impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        self.0.choice().held = None;
+        self.0.choice().in_use = None;
     }
 }
 
@@ -82,7 +82,7 @@ impl Routes {
         given.clone_into(&mut sources[GIVEN]);
         Ok(Self {
             settings: settings.clone(),
-            choice: Mutex::new(Choice { sources, routes, at: 0, held: None }),
+            choice: Mutex::new(Choice { sources, routes, at: 0, in_use: None }),
         })
     }
 
@@ -92,11 +92,11 @@ impl Routes {
     }
 
     /// The append stream to the peer is open on this route.
-    pub fn hold(&self, route: &Arc<Route>) -> Held<'_> {
+    pub fn hold(&self, route: &Arc<Route>) -> InUse<'_> {
         let mut choice = self.choice();
-        choice.held = Some(route.clone());
+        choice.in_use = Some(route.clone());
         choice.turn_to(route);
-        Held(self)
+        InUse(self)
     }
 
     /// The peer was not reached by this route: the next one becomes current. Returns whether all were tried.
@@ -158,8 +158,8 @@ impl Routes {
             }
         }
         (choice.routes, choice.at) = (routes, 0);
-        if let Some(held) = choice.held.clone() {
-            choice.turn_to(&held);
+        if let Some(in_use) = choice.in_use.clone() {
+            choice.turn_to(&in_use);
         }
     }
 

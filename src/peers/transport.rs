@@ -81,7 +81,7 @@ impl Peers {
         if !self.links.open(events, responder) {
             return;
         }
-        // Before anything is done for those who were given and are no members.
+        // Before anything is done for those who are named in the settings but are not members.
         self.links.follow(&members.borrow_and_update());
         for link in self.links.all() {
             follow::dial(&self.links, link);

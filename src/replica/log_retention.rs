@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, VecDeque};
 /// Into about how many pieces the kept part is divided: the log is compacted a piece at a time.
 const PIECES: u64 = 32;
 /// While peers receive snapshots the log may grow to this many times its usual size.
-const PATIENCE: u64 = 4;
+const SNAPSHOT_FACTOR: u64 = 4;
 /// And to this many while a follower lags that would need a snapshot otherwise. Beyond that it will get one, and is not
 /// waited for any more.
-const PATIENCE_WITH_LAGGARDS: u64 = 3;
+const LAGGARD_FACTOR: u64 = 3;
 
 #[derive(Debug)]
 pub(crate) struct LogRetention {
@@ -94,7 +94,7 @@ impl LogRetention {
             let (entries, bytes) =
                 (covered.0.saturating_sub(next.id.index.0), reached.saturating_sub(next.bytes));
             let is_needed = laggard.is_some_and(|matched| matched < next.id.index);
-            let times = if is_needed { PATIENCE_WITH_LAGGARDS } else { 1 };
+            let times = if is_needed { LAGGARD_FACTOR } else { 1 };
             let is_enough = entries >= self.keep.entries.saturating_mul(times)
                 || bytes >= (self.keep.bytes as u64).saturating_mul(times);
             if next.id.index > limit || !is_enough {
@@ -121,8 +121,10 @@ impl LogRetention {
             };
             followers.iter().any(|follower| follower.node == *peer && waits(follower))
         });
-        let held = self.bytes - self.places.front().map_or(0, |place| place.bytes);
+        let kept_bytes = self.bytes - self.places.front().map_or(0, |place| place.bytes);
         let needed = self.needed.values().min().copied();
-        needed.filter(|_| held < PATIENCE.saturating_mul(self.keep.bytes as u64)).unwrap_or(Index(u64::MAX))
+        needed
+            .filter(|_| kept_bytes < SNAPSHOT_FACTOR.saturating_mul(self.keep.bytes as u64))
+            .unwrap_or(Index(u64::MAX))
     }
 }

@@ -29,7 +29,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// A node's name, or its id if it is no member.
+    /// A node's name, or its id if it is not a member.
     pub fn name_of(&self, node: NodeId) -> String {
         self.members.get(node).map_or_else(|| node.to_string(), |member| member.name.clone())
     }

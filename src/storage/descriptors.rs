@@ -1,4 +1,4 @@
-//! A lack of descriptors is no failure of the disk. The process keeps some for this folder
+//! A lack of descriptors is not a disk failure. The process keeps some for this folder
 //! ([`connections`](crate::connections::descriptors)); if the machine as a whole has none, opening waits a while.
 
 use std::io;
@@ -23,13 +23,13 @@ pub(crate) fn opening<T>(open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 fn opening_within<T>(patience: Duration, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let begun = Instant::now();
-    let mut told = false;
+    let mut warned = false;
     loop {
         match open() {
             Err(error) if is_lack(&error) && begun.elapsed() < patience => {
-                if !told {
+                if !warned {
                     tracing::warn!(%error, "no file can be opened; waiting for a descriptor");
-                    told = true;
+                    warned = true;
                 }
                 std::thread::sleep(PAUSE);
             }

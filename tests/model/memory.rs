@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 /// What came of an input.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub enum Reacted {
     /// Nothing at all.
     Nothing,
     Reaction(Arc<Reaction>),
@@ -20,7 +20,7 @@ pub enum Outcome {
 
 /// By server and input, in parts that threads use side by side.
 pub struct Memory {
-    parts: [Mutex<HashMap<(u64, u64), Outcome>>; 64],
+    parts: [Mutex<HashMap<(u64, u64), Reacted>>; 64],
     rules: Rules,
 }
 
@@ -30,7 +30,7 @@ impl Memory {
     }
 
     /// `fingerprint` is the server's.
-    pub fn react(&self, server: &Server, fingerprint: u64, input: &Input) -> Outcome {
+    pub fn react(&self, server: &Server, fingerprint: u64, input: &Input) -> Reacted {
         let mut hasher = DefaultHasher::new();
         input.hash(&mut hasher);
         let key = (fingerprint, hasher.finish());
@@ -48,17 +48,17 @@ impl Memory {
         self.parts.iter().map(|part| part.lock().unwrap().len()).sum()
     }
 
-    fn compute(&self, server: &Server, fingerprint: u64, input: &Input) -> Outcome {
+    fn compute(&self, server: &Server, fingerprint: u64, input: &Input) -> Reacted {
         match catch_unwind(AssertUnwindSafe(|| server.react(input, self.rules))) {
-            Err(panic) => Outcome::Panic(message_of(&*panic)),
-            Ok(None) => Outcome::Nothing,
+            Err(panic) => Reacted::Panic(message_of(&*panic)),
+            Ok(None) => Reacted::Nothing,
             Ok(Some(reaction)) => {
                 let Reaction { sent, applied, reads, .. } = &reaction;
                 let is_silent = sent.is_empty() && applied.is_empty() && reads.is_empty();
                 if is_silent && reaction.fingerprint == fingerprint {
-                    return Outcome::Nothing;
+                    return Reacted::Nothing;
                 }
-                Outcome::Reaction(Arc::new(reaction))
+                Reacted::Reaction(Arc::new(reaction))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::model::action::{self, Action};
 use crate::model::laws::{self, Sight};
-use crate::model::memory::{Memory, Outcome, message_of};
+use crate::model::memory::{Memory, Reacted, message_of};
 use crate::model::network::{Network, Packet};
 use crate::model::scope::{Scope, Start};
 use crate::model::server::{Input, Reaction, Rules};
@@ -82,9 +82,9 @@ impl Search {
         let placed = world.placed(*at);
         let mut next = world.clone();
         match self.memory.react(&placed.server, placed.fingerprint, input) {
-            Outcome::Nothing => return None,
-            Outcome::Panic(message) => next.broken = Some((laws::STATEMENTS, message)),
-            Outcome::Reaction(reaction) => {
+            Reacted::Nothing => return None,
+            Reacted::Panic(message) => next.broken = Some((laws::STATEMENTS, message)),
+            Reacted::Reaction(reaction) => {
                 next.carry_out(*at, &reaction);
                 let judged = catch_unwind(AssertUnwindSafe(|| next.judge(*at, input, &reaction)));
                 let judged =

@@ -31,7 +31,7 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.strip_prefix('n').and_then(|number| number.parse().ok());
-        number.map(|number| Self(NodeId(number))).ok_or(format!("'{text}' is no node"))
+        number.map(|number| Self(NodeId(number))).ok_or(format!("'{text}' is not a node"))
     }
 }
 

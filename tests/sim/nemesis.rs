@@ -347,9 +347,9 @@ impl World {
     pub fn relieve(&mut self, relief: Relief) {
         match relief {
             Relief::Mend(links) => {
-                self.trace.note(self.now, "mends", &[links.len() as u64], || format!("{links:?}"));
+                self.trace.note(self.now, "restores", &[links.len() as u64], || format!("{links:?}"));
                 for (from, to) in &links {
-                    self.network.mend(*from, *to);
+                    self.network.restore(*from, *to);
                 }
                 if let Some((_, End::Node(node))) = links.first() {
                     self.perhaps_send_stray(*node);

@@ -174,7 +174,7 @@ impl Network {
         self.cuts.insert((from, to));
     }
 
-    pub fn mend(&mut self, from: End, to: End) {
+    pub fn restore(&mut self, from: End, to: End) {
         self.cuts.remove(&(from, to));
     }
 

@@ -38,9 +38,9 @@ pub fn open<R: RecordStore + 'static>(
     secret: u64,
 ) -> Result<OpenLog, StorageError> {
     let mut loaded = load::load(&records, cluster, settings.tail_bytes)?;
-    let stored = loaded.mark.number;
+    let stored_number = loaded.mark.number;
     let Recovered { journal, floor, groups } =
-        journal::recover(files, settings.journal, cluster, secret, stored)?;
+        journal::recover(files, settings.journal, cluster, secret, stored_number)?;
     loaded.supersede(&floor);
     let recovered = groups.last().map(|(number, _)| *number);
     let damaged = |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
@@ -50,7 +50,7 @@ pub fn open<R: RecordStore + 'static>(
     }
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
-    let held = (loaded.mark.number, loaded.hard_state);
+    let stored = (loaded.mark.number, loaded.hard_state);
     let backlog = Arc::new(Backlog::new(settings.backlog_bytes));
     if let Some(number) = recovered {
         job.entries.retain(|entry| entry.id.index > restored.base.index);
@@ -58,7 +58,7 @@ pub fn open<R: RecordStore + 'static>(
         let pieces = groups_of(&[job]);
         let count = pieces.len();
         for (jobs, place) in pieces.into_iter().zip(1..) {
-            backlog.push(Group::new(if place == count { number } else { held.0 }, jobs));
+            backlog.push(Group::new(if place == count { number } else { stored.0 }, jobs));
         }
     }
     let segments = journal.segments.clone();
@@ -67,7 +67,7 @@ pub fn open<R: RecordStore + 'static>(
     }
     let store = RunLog::open(records, cluster, loaded)?;
     let shared = store.shared();
-    let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, held);
+    let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, stored);
     let storer = Arc::new(Mutex::new(storer));
     let handle = StorerHandle { storer: storer.clone(), backlog: backlog.clone() };
     let log = JournaledLog {

@@ -2,8 +2,8 @@
 
 use crate::storage::error::StorageError;
 use crate::storage::lock::DirectoryLock;
-use crate::storage::log::SEGMENT_BYTES;
 use crate::storage::log::record_store::{RecordStore, Visitor};
+use crate::storage::log::run_log::SEGMENT_BYTES;
 use crate::storage::sled_db::{SledDb, SledSettings};
 use bytes::Bytes;
 use std::path::Path;

@@ -101,7 +101,7 @@ pub enum Kind {
     Directory(Names),
 }
 
-type Outcome<T> = Result<T, Errno>;
+type FsResult<T> = Result<T, Errno>;
 
 impl State {
     pub fn new(seed: u64) -> Self {
@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Answers a handle, and whether the file was opened before in this life.
-    pub fn open(&mut self, number: u64) -> Outcome<(u64, bool)> {
+    pub fn open(&mut self, number: u64) -> FsResult<(u64, bool)> {
         let (handle, life) = (self.first_handle() + self.next_handle, self.life);
         let node = self.node_mut(number)?;
         node.handles += 1;
@@ -148,7 +148,7 @@ impl State {
         Ok((handle, again))
     }
 
-    pub fn close(&mut self, number: u64, handle: u64) -> Outcome<()> {
+    pub fn close(&mut self, number: u64, handle: u64) -> FsResult<()> {
         self.handles.remove(&handle);
         let node = self.node_mut(number)?;
         node.handles = node.handles.saturating_sub(1);
@@ -215,12 +215,12 @@ impl State {
     }
 
     /// Whether the disk answers at all.
-    pub fn check(&self) -> Outcome<()> {
+    pub fn check(&self) -> FsResult<()> {
         if self.off { Err(Errno::EIO) } else { Ok(()) }
     }
 
     /// Before each change and sync: the moment at which the power may fail. Answers the place in the order.
-    fn step(&mut self) -> Outcome<u64> {
+    fn step(&mut self) -> FsResult<u64> {
         self.check()?;
         if let Some((left, loss)) = self.cut_after {
             if left <= 1 {
@@ -233,38 +233,38 @@ impl State {
         Ok(self.sequence)
     }
 
-    pub fn node(&self, number: u64) -> Outcome<&Node> {
+    pub fn node(&self, number: u64) -> FsResult<&Node> {
         self.check()?;
         self.nodes.get(&number).ok_or(Errno::ENOENT)
     }
 
-    pub fn node_mut(&mut self, number: u64) -> Outcome<&mut Node> {
+    pub fn node_mut(&mut self, number: u64) -> FsResult<&mut Node> {
         self.check()?;
         self.nodes.get_mut(&number).ok_or(Errno::ENOENT)
     }
 
-    pub fn names(&self, number: u64) -> Outcome<&Names> {
+    pub fn names(&self, number: u64) -> FsResult<&Names> {
         match &self.node(number)?.kind {
             Kind::Directory(names) => Ok(names),
             Kind::File(_) => Err(Errno::ENOTDIR),
         }
     }
 
-    fn names_mut(&mut self, number: u64) -> Outcome<&mut Names> {
+    fn names_mut(&mut self, number: u64) -> FsResult<&mut Names> {
         match &mut self.node_mut(number)?.kind {
             Kind::Directory(names) => Ok(names),
             Kind::File(_) => Err(Errno::ENOTDIR),
         }
     }
 
-    fn content_mut(&mut self, number: u64) -> Outcome<&mut Content> {
+    fn content_mut(&mut self, number: u64) -> FsResult<&mut Content> {
         match &mut self.node_mut(number)?.kind {
             Kind::File(content) => Ok(content),
             Kind::Directory(_) => Err(Errno::EISDIR),
         }
     }
 
-    pub fn lookup(&self, parent: u64, name: &OsStr) -> Outcome<u64> {
+    pub fn lookup(&self, parent: u64, name: &OsStr) -> FsResult<u64> {
         self.names(parent)?.get(name).ok_or(Errno::ENOENT)
     }
 
@@ -276,7 +276,7 @@ impl State {
         })
     }
 
-    pub fn make(&mut self, parent: u64, name: &OsStr, mode: u16, kind: Kind) -> Outcome<u64> {
+    pub fn make(&mut self, parent: u64, name: &OsStr, mode: u16, kind: Kind) -> FsResult<u64> {
         if self.names(parent)?.get(name).is_some() {
             return Err(Errno::EEXIST);
         }
@@ -287,7 +287,7 @@ impl State {
         Ok(number)
     }
 
-    pub fn unlink(&mut self, parent: u64, name: &OsStr) -> Outcome<()> {
+    pub fn unlink(&mut self, parent: u64, name: &OsStr) -> FsResult<()> {
         let number = self.lookup(parent, name)?;
         if self.names(number).is_ok() {
             return Err(Errno::EISDIR);
@@ -295,7 +295,7 @@ impl State {
         self.change(parent, NameChange::Remove(name.to_owned()))
     }
 
-    pub fn rmdir(&mut self, parent: u64, name: &OsStr) -> Outcome<()> {
+    pub fn rmdir(&mut self, parent: u64, name: &OsStr) -> FsResult<()> {
         let number = self.lookup(parent, name)?;
         if !self.names(number)?.live().is_empty() {
             return Err(Errno::ENOTEMPTY);
@@ -303,7 +303,7 @@ impl State {
         self.change(parent, NameChange::Remove(name.to_owned()))
     }
 
-    pub fn rename(&mut self, parent: u64, from: &OsStr, to: &OsStr) -> Outcome<()> {
+    pub fn rename(&mut self, parent: u64, from: &OsStr, to: &OsStr) -> FsResult<()> {
         let file = self.lookup(parent, from)?;
         if let Ok(target) = self.lookup(parent, to)
             && self.names(target).is_ok_and(|names| !names.live().is_empty())
@@ -313,7 +313,7 @@ impl State {
         self.change(parent, NameChange::Rename { from: from.to_owned(), to: to.to_owned(), file })
     }
 
-    fn change(&mut self, parent: u64, change: NameChange) -> Outcome<()> {
+    fn change(&mut self, parent: u64, change: NameChange) -> FsResult<()> {
         // The change itself may be what the cut tears: it is then on its way, like any other.
         let sequence = self.sequence + 1;
         let stepped = self.step_with(|state| {
@@ -325,7 +325,7 @@ impl State {
     }
 
     /// Does a change, and lets the power fail with the change among what is not synced.
-    fn step_with(&mut self, change: impl FnOnce(&mut Self) -> Outcome<()>) -> Outcome<()> {
+    fn step_with(&mut self, change: impl FnOnce(&mut Self) -> FsResult<()>) -> FsResult<()> {
         self.check()?;
         self.sequence += 1;
         change(self)?;
@@ -342,7 +342,7 @@ impl State {
         }
     }
 
-    pub fn write(&mut self, number: u64, offset: usize, bytes: &[u8]) -> Outcome<()> {
+    pub fn write(&mut self, number: u64, offset: usize, bytes: &[u8]) -> FsResult<()> {
         let grown = (offset + bytes.len()).saturating_sub(self.content_mut(number)?.len());
         self.check_room(grown as u64)?;
         self.counters.writes += 1;
@@ -357,7 +357,7 @@ impl State {
         })
     }
 
-    pub fn resize(&mut self, number: u64, length: usize) -> Outcome<()> {
+    pub fn resize(&mut self, number: u64, length: usize) -> FsResult<()> {
         let sequence = self.sequence + 1;
         self.step_with(|state| {
             state.content_mut(number)?.resize(sequence, length);
@@ -365,7 +365,7 @@ impl State {
         })
     }
 
-    fn check_room(&mut self, more: u64) -> Outcome<()> {
+    fn check_room(&mut self, more: u64) -> FsResult<()> {
         let fits = self.faults.capacity.is_none_or(|capacity| self.used_bytes() + more <= capacity);
         if fits || more == 0 {
             return Ok(());
@@ -374,7 +374,7 @@ impl State {
         Err(Errno::ENOSPC)
     }
 
-    pub fn sync(&mut self, number: u64, handle: u64) -> Outcome<()> {
+    pub fn sync(&mut self, number: u64, handle: u64) -> FsResult<()> {
         self.node(number)?;
         self.step()?;
         self.counters.syncs += 1;
@@ -400,7 +400,7 @@ impl State {
     }
 
     /// Counts the fsyncs of files, or of directories, down to the one that is to fail.
-    fn fails_now(&mut self, number: u64) -> Outcome<bool> {
+    fn fails_now(&mut self, number: u64) -> FsResult<bool> {
         let counter = match self.names(number) {
             Ok(_) => &mut self.faults.fail_directory_fsync,
             Err(_) => &mut self.faults.fail_fsync,
@@ -412,7 +412,7 @@ impl State {
     }
 
     /// As on Linux, each handle that was open gets the error once.
-    fn tell_failures(&mut self, number: u64, handle: u64) -> Outcome<()> {
+    fn tell_failures(&mut self, number: u64, handle: u64) -> FsResult<()> {
         let failures = self.node(number)?.failures;
         match self.handles.insert(handle, failures) {
             Some(known) if known < failures => Err(Errno::EIO),

@@ -192,7 +192,7 @@ impl Drop for Namespaces {
     }
 }
 
-/// Removes what processes left behind that are no more.
+/// Removes what processes left behind that have ended.
 fn sweep() {
     let listed = ip("-o link show type bridge").unwrap_or_default();
     for line in listed.lines() {
@@ -206,7 +206,7 @@ fn sweep() {
     }
 }
 
-/// Removes all that begins so. What is gone already is no trouble.
+/// Removes all that begins so. What is gone already does no harm.
 fn remove(prefix: &str) {
     let _ = ip(&format!("link del {prefix}b"));
     let listed = ip("netns list").unwrap_or_default();

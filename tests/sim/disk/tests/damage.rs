@@ -12,7 +12,7 @@ const LOG: Part = Part::Log;
 
 /// The result of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum Detection {
     /// There was nothing to damage.
     Nothing,
     /// The node refuses to start or stops.
@@ -24,7 +24,7 @@ enum Outcome {
 }
 
 /// Writes to a log, damages it, and reads it again after a death of the process or a power cut.
-fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
+fn log_outcome(seed: u64, fault: Fault, power: bool) -> Detection {
     let disk = formatted(seed);
     let mut rng = Rng::with_seed(seed);
     disk.allow_damage(true);
@@ -33,7 +33,7 @@ fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
     let strikes = rng.u8(4..12);
     for number in 0..16 {
         if number == strikes && !disk.arm(fault) {
-            return Outcome::Nothing;
+            return Detection::Nothing;
         }
         let at_rest = matches!(fault, Fault::Flip { .. } | Fault::Unreadable { .. } | Fault::LoseWitness);
         if number == strikes && at_rest {
@@ -41,11 +41,11 @@ fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
         }
         let jobs = model.jobs(&mut rng);
         if log.write(&jobs).is_err() {
-            return Outcome::Noticed;
+            return Detection::Noticed;
         }
         model = model.after(&jobs);
         if rng.bool() && storer.step().is_err() {
-            return Outcome::Noticed;
+            return Detection::Noticed;
         }
     }
     if power {
@@ -54,16 +54,16 @@ fn log_outcome(seed: u64, fault: Fault, power: bool) -> Outcome {
         disk.kill()
     }
     match disk.open(CLUSTER) {
-        Err(_) => Outcome::Noticed,
-        Ok(opened) if opened.lost.is_some() => Outcome::Silent,
+        Err(_) => Detection::Noticed,
+        Ok(opened) if opened.lost.is_some() => Detection::Silent,
         Ok(opened) => {
             model.check(&opened.restored, seed);
-            Outcome::Harmless
+            Detection::Harmless
         }
     }
 }
 
-fn log_outcomes(fault: Fault, power: bool) -> BTreeMap<Outcome, u32> {
+fn log_outcomes(fault: Fault, power: bool) -> BTreeMap<Detection, u32> {
     let mut outcomes = BTreeMap::new();
     for seed in 0..60 {
         *outcomes.entry(log_outcome(seed, fault, power)).or_default() += 1;
@@ -82,8 +82,8 @@ fn a_killed_process_leaves_no_damage_of_the_log_unnoticed() {
         Fault::ReadFlip { part: LOG, after: 0 },
     ] {
         let outcomes = log_outcomes(fault, false);
-        assert_eq!(outcomes.get(&Outcome::Silent), None, "{fault:?}: {outcomes:?}");
-        let noticed = outcomes.get(&Outcome::Noticed).copied().unwrap_or_default();
+        assert_eq!(outcomes.get(&Detection::Silent), None, "{fault:?}: {outcomes:?}");
+        let noticed = outcomes.get(&Detection::Noticed).copied().unwrap_or_default();
         assert!(noticed >= 5, "{fault:?}: {outcomes:?}");
     }
 }
@@ -92,7 +92,7 @@ fn a_killed_process_leaves_no_damage_of_the_log_unnoticed() {
 fn only_a_lost_end_after_a_power_cut_can_go_unnoticed() {
     // The witness is not synced: a power cut may leave an older one, which claims less.
     let outcomes = log_outcomes(Fault::Flip { part: LOG, place: Place::End }, true);
-    assert!(outcomes[&Outcome::Noticed] > 10, "{outcomes:?}");
+    assert!(outcomes[&Detection::Noticed] > 10, "{outcomes:?}");
     let part = Part::Store;
     for fault in [
         Fault::Flip { part, place: Place::Value },
@@ -102,18 +102,18 @@ fn only_a_lost_end_after_a_power_cut_can_go_unnoticed() {
         Fault::Unreadable { part: LOG },
     ] {
         let outcomes = log_outcomes(fault, true);
-        assert_eq!(outcomes.get(&Outcome::Silent), None, "{fault:?}: {outcomes:?}");
+        assert_eq!(outcomes.get(&Detection::Silent), None, "{fault:?}: {outcomes:?}");
     }
 }
 
 #[test]
 fn a_lost_witness_alone_is_harmless() {
     let outcomes = log_outcomes(Fault::LoseWitness, true);
-    assert_eq!(outcomes, BTreeMap::from([(Outcome::Harmless, 60)]));
+    assert_eq!(outcomes, BTreeMap::from([(Detection::Harmless, 60)]));
 }
 
 /// Damages a state that was synced, and reads all of it again.
-fn state_outcome(seed: u64, fault: Fault) -> Outcome {
+fn state_outcome(seed: u64, fault: Fault) -> Detection {
     let (disk, mut rng) = (formatted(seed), Rng::with_seed(seed));
     disk.allow_damage(true);
     let table = open(&disk, seed).states.table();
@@ -127,16 +127,16 @@ fn state_outcome(seed: u64, fault: Fault) -> Outcome {
     let durable = disk.durable().applied;
     assert_eq!(durable, machine.applied());
     if !disk.arm(fault) {
-        return Outcome::Nothing;
+        return Detection::Nothing;
     }
     disk.cut_power(Survival::Everything);
-    let Ok(opened) = disk.open(CLUSTER) else { return Outcome::Noticed };
+    let Ok(opened) = disk.open(CLUSTER) else { return Detection::Noticed };
     match Machine::open(opened.states.table()) {
-        Err(_) => Outcome::Noticed,
-        Ok(found) if found.applied() < durable => Outcome::Silent,
+        Err(_) => Detection::Noticed,
+        Ok(found) if found.applied() < durable => Detection::Silent,
         Ok(found) => {
             assert_eq!(found.view().state_hash(), machine.view().state_hash());
-            Outcome::Harmless
+            Detection::Harmless
         }
     }
 }
@@ -146,12 +146,12 @@ fn a_flipped_bit_of_the_state_is_noticed() {
     let part = Part::State;
     for seed in 0..60 {
         for fault in [Fault::Flip { part, place: Place::Value }, Fault::Unreadable { part }] {
-            assert_eq!(state_outcome(seed, fault), Outcome::Noticed, "seed {seed}: {fault:?}");
+            assert_eq!(state_outcome(seed, fault), Detection::Noticed, "seed {seed}: {fault:?}");
         }
         // The engine drops the end: an older state, whole. Whether the log still reaches
         // down to it is for the replica to check.
         let fault = Fault::Flip { part, place: Place::End };
-        assert_eq!(state_outcome(seed, fault), Outcome::Silent, "seed {seed}: {fault:?}");
+        assert_eq!(state_outcome(seed, fault), Detection::Silent, "seed {seed}: {fault:?}");
     }
 }
 
