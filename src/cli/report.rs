@@ -280,6 +280,15 @@ error: put failed at http://127.0.0.1:2383 (TCP): connection refused
     }
 
     #[test]
+    fn another_programs_port_is_told_from_a_broken_connection() {
+        let mut error = Error::usage("get", "");
+        error.failure = Box::new(Failure::NotGrpc { message: "HTTP/1.1".to_owned() });
+        let words = words(&CliError::Client(error));
+        assert!(words.contains("the other side does not speak gRPC (HTTP/1.1)"), "{words}");
+        assert!(words.contains("likely:  the port of another program"), "{words}");
+    }
+
+    #[test]
     fn the_json_form_has_the_same_facts() {
         let json = json(&refused_connection());
         let error = &json["error"];
