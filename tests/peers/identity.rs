@@ -35,7 +35,7 @@ fn each_difference_has_its_own_reason() {
         ),
         (differ(|sender| sender.recipient_id = 2), RefusalKind::WrongRecipient, "this is node 1 (\"n1\")"),
         (differ(|sender| sender.node_id = 9), RefusalKind::UnknownMember, "node 9"),
-        (differ(|sender| sender.node_id = 1), RefusalKind::UnknownMember, "no other member"),
+        (differ(|sender| sender.node_id = 1), RefusalKind::UnknownMember, "not one of the other members"),
         (
             differ(|sender| sender.settings_fingerprint = 2),
             RefusalKind::SettingsDiffer,
