@@ -1,6 +1,7 @@
 //! The rules between settings.
 
 use crate::address::{HostPort, NodeUrl};
+use crate::codec::TXN_PARTS_MAX;
 use crate::config::serve_config::ServeConfig;
 use crate::member::Member;
 use crate::settings::Timing;
@@ -163,6 +164,10 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
         if bytes > most {
             broken.push((key, format!("{bytes} B is more than {most} B: {why}")));
         }
+    }
+    if limits.txn_ops > TXN_PARTS_MAX {
+        let message = format!("{} is more than {TXN_PARTS_MAX}: more are not even decoded", limits.txn_ops);
+        broken.push(("max-txn-ops", message));
     }
     if limits.key_bytes >= limits.request_bytes {
         let message =

@@ -110,7 +110,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "About the most bytes of these entries; a leader keeps three times that while a follower lags",
     ),
     setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
-    setting("worker-threads", "N", "1", "The threads of the network runtime"),
+    setting("worker-threads", "N", "1", "The threads that serve clients"),
     setting(
         "cache-mib",
         "MIB",

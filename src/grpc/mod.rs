@@ -13,6 +13,7 @@
 //!
 //! What is missing: TLS, authentication, and compression.
 
+mod admission;
 pub mod cluster_service;
 pub mod encoded;
 pub mod health;

@@ -1,12 +1,13 @@
 //! The one owner of the state machine: a thread that applies committed entries
-//! in order and publishes what readers see. The loop answers the waiters, a group at a
-//! time: one wake-up per group instead of one per write.
+//! in order and publishes what readers see, then has the waiters answered, a group at a
+//! time.
 
 use crate::kv::{CommandLimits, TableError};
 use crate::machine::{Budget, Machine, MachineError};
 use crate::raft::{Entry, Payload, SnapshotMeta};
+use crate::replica::answers::{Answering, Answers};
 use crate::replica::error::InstallError;
-use crate::replica::event::{Answer, Applied, Fact, WriteReply};
+use crate::replica::event::{Answer, Applied, Fact, Waiter};
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
 use crate::replica::worker::Inbox;
@@ -52,6 +53,8 @@ pub struct Applier {
     published: Arc<Published>,
     inbox: Inbox<ApplyJob>,
     facts: UnboundedSender<Fact>,
+    /// Where answers go; to the loop, if there is no such place.
+    pub(crate) answering: Option<Answering>,
     /// Whether there may be garbage to collect.
     garbage: bool,
 }
@@ -65,7 +68,7 @@ impl Applier {
     ) -> Self {
         machine.count_work_in(Arc::clone(inbox.busy.computed()));
         // What a compaction before the last restart made unreachable may still be there.
-        Self { machine, published, inbox, facts, garbage: true }
+        Self { machine, published, inbox, facts, answering: None, garbage: true }
     }
 
     /// Works until the queue is closed.
@@ -124,9 +127,9 @@ impl Applier {
         let mut waiting = entries;
         let (mut count, mut bytes, mut shown_work) = (0, 0, self.machine.work_done());
         loop {
-            for (entry, reply) in waiting {
+            for (entry, waiter) in waiting {
                 let size = entry.size();
-                bytes += size + self.apply_one(entry, reply, &mut answers)?;
+                bytes += size + self.apply_one(entry, waiter, &mut answers)?;
                 self.published.sub_unapplied(size);
                 count += 1;
                 let work = self.machine.work_done() - shown_work;
@@ -163,8 +166,12 @@ impl Applier {
     fn show(&mut self, answers: &mut Vec<Answer>) -> Result<(), MachineError> {
         let is_awaited = self.commit()?;
         if is_awaited || !answers.is_empty() {
-            // A loop that has ended needs no facts; its end tells those who wait.
-            let _ = self.facts.send(Fact::Applied(std::mem::take(answers)));
+            let answers = std::mem::take(answers);
+            match &self.answering {
+                Some(answering) => answering.send(Answers::applied(answers)),
+                // A loop that has ended needs no facts; its end tells those who wait.
+                None => drop(self.facts.send(Fact::Applied(answers))),
+            }
         }
         Ok(())
     }
@@ -181,13 +188,13 @@ impl Applier {
     fn apply_one(
         &mut self,
         entry: Entry,
-        reply: Option<WriteReply>,
+        waiter: Option<Waiter>,
         answers: &mut Vec<Answer>,
     ) -> Result<usize, MachineError> {
         // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
         self.inbox.busy.begin();
         let begun = Instant::now();
-        let added = self.apply_timed(entry, reply, answers)?;
+        let added = self.apply_timed(entry, waiter, answers)?;
         self.published.applied_one_in(begun.elapsed());
         Ok(added)
     }
@@ -195,7 +202,7 @@ impl Applier {
     fn apply_timed(
         &mut self,
         entry: Entry,
-        reply: Option<WriteReply>,
+        waiter: Option<Waiter>,
         answers: &mut Vec<Answer>,
     ) -> Result<usize, MachineError> {
         match entry.payload {
@@ -203,9 +210,9 @@ impl Applier {
             Payload::Members(members) => self.machine.apply_members(entry.id, encode_members(&members)),
             Payload::Command(command) => {
                 let answer = self.machine.apply(entry.id, &command)?;
-                if let Some(reply) = reply {
+                if let Some(waiter) = waiter {
                     let size = answer.result.size();
-                    answers.push((reply, Applied { id: entry.id, reply: answer }));
+                    answers.push((waiter, Applied { id: entry.id, reply: answer }));
                     return Ok(size);
                 }
             }

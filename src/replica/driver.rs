@@ -4,15 +4,18 @@
 //! A turn takes everything that is queued. What clients propose in a turn becomes one write to the log and
 //! one message per follower: the busier the node, the larger the groups (group commit).
 
+use crate::machine::Command;
 use crate::member::Member;
 use crate::raft::{
     Effects, Entry, LogRead, Message, Node, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
 };
 use crate::replica::advertise::advertise;
+use crate::replica::answers::{Answering, Answers};
 use crate::replica::applier::{ApplyJob, InstallJob};
+use crate::replica::backlog::Backlog;
 use crate::replica::busy::Busy;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
-use crate::replica::event::{Answer, Fact, Install, PeerMessage, Request, Write};
+use crate::replica::event::{Fact, Install, PeerMessage, ReadReply, Request, Write};
 use crate::replica::log_retention::LogRetention;
 use crate::replica::log_writer::LogJob;
 use crate::replica::options::ReplicaOptions;
@@ -87,7 +90,11 @@ pub struct Driver {
     pub(crate) workers: Workers,
     pub(crate) published: Arc<Published>,
     pub(crate) pending: Pending,
-    pub(crate) reads: BTreeMap<ReadToken, oneshot::Sender<Result<Index, ReadError>>>,
+    pub(crate) backlog: Backlog,
+    pub(crate) answering: Answering,
+    /// The answers of this turn.
+    pub(crate) answers: Answers,
+    pub(crate) reads: BTreeMap<ReadToken, ReadReply>,
     pub(crate) next_token: u64,
     pub(crate) transfers: Transfers,
     pub(crate) install: Option<Install>,
@@ -122,11 +129,22 @@ impl Driver {
     pub fn turn(&mut self, now: Instant) {
         self.node.set_full(!self.published.has_room_for_entries() || self.is_applier_behind());
         self.drain();
+        self.backlog.look(now);
         self.propose(now);
         let effects = self.node.take_effects();
         self.carry_out(effects);
         self.transfers.watch(&self.node);
+        self.answering.send(std::mem::take(&mut self.answers));
+        self.published.set_expected_wait(self.expected_wait(now));
         self.published.publish_status(status(&self.node));
+    }
+
+    /// Only a leader's backlog delays what comes next.
+    fn expected_wait(&self, now: Instant) -> Duration {
+        match self.node.role() {
+            RoleName::Leader => self.backlog.wait(now),
+            _ => Duration::ZERO,
+        }
     }
 
     /// A unit of logical time passed. A [`turn`](Self::turn) must follow.
@@ -163,8 +181,7 @@ impl Driver {
             Fact::Stored(mark, last) => self.node.stored(mark, last),
             Fact::LogRead(read, slice) => self.node.log_read(read, slice),
             Fact::Applied(answers) => {
-                self.published.wake_readers();
-                answer_writes(answers);
+                self.answering.send(Answers::applied(answers));
             }
             Fact::StateDurable(index) => {
                 self.state_durable = self.state_durable.max(index);
@@ -199,7 +216,7 @@ impl Driver {
         }
     }
 
-    fn read(&mut self, reply: oneshot::Sender<Result<Index, ReadError>>) {
+    fn read(&mut self, reply: ReadReply) {
         let token = ReadToken(self.next_token);
         self.next_token += 1;
         match self.node.read(token) {
@@ -211,7 +228,7 @@ impl Driver {
                     ReadRefused::NotLeader(leader) => ReadError::NotLeader { leader },
                     ReadRefused::TooMany => ReadError::Overloaded,
                 };
-                let _ = reply.send(Err(error)); // Whoever asked may have gone.
+                self.answers.read(reply, Err(error));
             }
         }
     }
@@ -235,23 +252,60 @@ impl Driver {
         }
         let unapplied = self.node.commit().0.saturating_sub(self.published.applied().0);
         let mut batch = std::mem::take(&mut self.batch);
-        batch.retain(|write| !write.reply.is_closed());
+        batch.retain(|write| !write.waiter.is_gone());
         let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
-        refuse(expired, &WriteError::Expired);
+        self.refuse(expired, &WriteError::Expired);
         let leads = self.node.role() == RoleName::Leader;
-        if leads && !self.published.has_room_for_proposals() {
-            return refuse(batch, &WriteError::NoSpace);
-        }
+        let batch = if leads { self.keep_what_has_room(batch) } else { batch };
         if leads && (unapplied > self.options.unapplied_max || self.is_applier_behind()) {
-            return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
+            return self.refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
+        }
+        let batch = if leads { self.admit(batch, now) } else { batch };
+        if batch.is_empty() {
+            return;
         }
         match self.node.propose(batch.iter().map(|write| write.command.clone())) {
             Ok(first) => self.wait_for(first, batch),
-            Err(ProposeError::NotLeader(leader)) => refuse(batch, &WriteError::NotLeader { leader }),
-            Err(ProposeError::Transferring) => refuse(batch, &WriteError::Transferring),
+            Err(ProposeError::NotLeader(leader)) => self.refuse(batch, &WriteError::NotLeader { leader }),
+            Err(ProposeError::Transferring) => self.refuse(batch, &WriteError::Transferring),
             Err(ProposeError::LogFull) => {
-                refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
+                self.refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
             }
+        }
+    }
+
+    /// With little room left, only what makes room is taken, as long as there is some.
+    fn keep_what_has_room(&mut self, batch: Vec<Write>) -> Vec<Write> {
+        if self.published.has_room_for_proposals() {
+            return batch;
+        }
+        let some_room = self.published.has_room_for_entries();
+        let makes_room =
+            |write: &Write| Command::decode(&write.command).is_ok_and(|command| command.makes_room());
+        let (batch, refused): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|write| some_room && makes_room(write));
+        self.refuse(refused, &WriteError::NoSpace);
+        batch
+    }
+
+    /// Refuses what would come too late behind the writes that wait already.
+    fn admit(&mut self, batch: Vec<Write>, now: Instant) -> Vec<Write> {
+        let mut admitted = Vec::with_capacity(batch.len());
+        for mut write in batch {
+            match self.backlog.enter(write.command.len(), write.deadline, now) {
+                Ok(place) => {
+                    write.waiter.place = Some(place);
+                    admitted.push(write);
+                }
+                Err(wait) => self.answers.refuse(write.waiter, WriteError::TooLate { wait }),
+            }
+        }
+        admitted
+    }
+
+    fn refuse(&mut self, batch: Vec<Write>, error: &WriteError) {
+        for write in batch {
+            self.answers.refuse(write.waiter, error.clone());
         }
     }
 
@@ -275,7 +329,7 @@ impl Driver {
 
     fn wait_for(&mut self, first: EntryId, batch: Vec<Write>) {
         for (id, write) in (first.index.0..).map(Index).zip(batch) {
-            self.pending.wait(EntryId { term: first.term, index: id }, write.reply);
+            self.pending.wait(EntryId { term: first.term, index: id }, write.waiter);
         }
     }
 
@@ -322,7 +376,7 @@ impl Driver {
             ReadOutcome::Lost { token } => (token, Err(ReadError::NotLeader { leader: self.node.leader() })),
         };
         if let Some(reply) = self.reads.remove(&token) {
-            let _ = reply.send(answer); // Whoever asked may have gone.
+            self.answers.read(reply, answer);
         }
     }
 
@@ -357,11 +411,13 @@ impl Driver {
         while let Ok(request) = self.inbox.requests.try_recv() {
             self.take_request(request);
         }
-        refuse(std::mem::take(&mut self.batch), &WriteError::Stopping);
+        let batch = std::mem::take(&mut self.batch);
+        self.refuse(batch, &WriteError::Stopping);
         self.pending.abandon();
         for (_, reply) in std::mem::take(&mut self.reads) {
-            let _ = reply.send(Err(ReadError::Stopping));
+            self.answers.read(reply, Err(ReadError::Stopping));
         }
+        self.answering.send(std::mem::take(&mut self.answers));
         let Workers { log_writer, log_storer, log_reading, applier, state_syncer } = self.workers;
         // On a blocking thread: a hanging disk must not hold up the network's thread.
         let stopped = tokio::task::spawn_blocking(move || {
@@ -376,24 +432,12 @@ impl Driver {
         }
         while let Ok(fact) = self.inbox.facts.try_recv() {
             if let Fact::Applied(answers) = fact {
-                answer_writes(answers);
+                self.answering.send(Answers::applied(answers));
             }
         }
         if let Some(done) = self.stopped {
             let _ = done.send(());
         }
-    }
-}
-
-fn answer_writes(answers: Vec<Answer>) {
-    for (reply, applied) in answers {
-        let _ = reply.send(Ok(applied)); // Whoever waited may have given up; the write is done.
-    }
-}
-
-fn refuse(batch: Vec<Write>, error: &WriteError) {
-    for write in batch {
-        let _ = write.reply.send(Err(error.clone())); // Whoever asked may have gone.
     }
 }
 

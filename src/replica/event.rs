@@ -3,6 +3,7 @@
 use crate::machine::{Machine, Reply};
 use crate::member::Member;
 use crate::raft::{LogRead, LogSlice, Mark, Message, SnapshotMeta};
+use crate::replica::backlog::Place;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferError, WriteError};
 use crate::storage::VerifiedState;
 use crate::types::{EntryId, Index, NodeId, Term};
@@ -18,7 +19,7 @@ pub(crate) enum Request {
     /// Replicate a command.
     Write(Write),
     /// Confirm leadership for a read.
-    Read(oneshot::Sender<Result<Index, ReadError>>),
+    Read(ReadReply),
     /// Hand leadership over.
     Transfer { to: Option<NodeId>, reply: oneshot::Sender<Result<NodeId, TransferError>> },
     /// Replace a member's URLs.
@@ -34,9 +35,35 @@ pub(crate) enum Request {
 pub(crate) struct Write {
     pub(crate) command: Bytes,
     pub(crate) deadline: Instant,
-    pub(crate) reply: WriteReply,
-    /// Held until it is proposed; from then on the log's tail bounds it.
-    pub(crate) _charge: Charge,
+    pub(crate) waiter: Waiter,
+}
+
+/// Where a read's outcome goes.
+pub(crate) type ReadReply = oneshot::Sender<Result<Index, ReadError>>;
+
+/// Who waits for a write, and what the write takes up until its fate is known, though its caller may give up before.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    reply: oneshot::Sender<Result<Applied, WriteError>>,
+    _charge: Charge,
+    /// Once it was proposed.
+    pub(crate) place: Option<Place>,
+}
+
+impl Waiter {
+    pub(crate) fn new(reply: oneshot::Sender<Result<Applied, WriteError>>, charge: Charge) -> Self {
+        Self { reply, _charge: charge, place: None }
+    }
+
+    /// Whether the caller has given up.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    pub(crate) fn answer(self, outcome: Result<Applied, WriteError>) {
+        // Whoever waited may have given up; that changes nothing.
+        let _ = self.reply.send(outcome);
+    }
 }
 
 /// A share of a bound in bytes, returned on drop.
@@ -68,11 +95,8 @@ pub struct Applied {
     pub reply: Reply,
 }
 
-/// Where a write's outcome goes.
-pub(crate) type WriteReply = oneshot::Sender<Result<Applied, WriteError>>;
-
 /// A write that was applied, and who waits for it.
-pub(crate) type Answer = (WriteReply, Applied);
+pub(crate) type Answer = (Waiter, Applied);
 
 /// A snapshot that arrived in full, was verified and is durable.
 #[derive(Debug)]

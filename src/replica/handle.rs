@@ -4,7 +4,7 @@ use crate::machine;
 use crate::member::Member;
 use crate::raft::{Members, Message, SnapshotMeta};
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferError, WriteError};
-use crate::replica::event::{Applied, Charge, Fact, PeerMessage, Request, Write};
+use crate::replica::event::{Applied, Charge, Fact, PeerMessage, Request, Waiter, Write};
 use crate::replica::published::Published;
 use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake};
 use crate::replica::status::Status;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// A loop or disk that has been silent for longer counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// The most bytes of commands that may wait for the loop.
+/// The most bytes of commands that may wait to be applied.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// The interface of a replica. Cheap to clone.
@@ -39,7 +39,7 @@ pub(crate) struct Inner {
     pub(crate) published: Arc<Published>,
     pub(crate) states: Arc<dyn StateStore>,
     pub(crate) receiving: Arc<Semaphore>,
-    /// The bytes of commands that wait for the loop.
+    /// The bytes of commands that wait to be applied.
     pub(crate) waiting_bytes: Arc<AtomicUsize>,
 }
 
@@ -49,8 +49,8 @@ impl Handle {
     pub async fn write(&self, command: Bytes, deadline: Instant) -> Result<Applied, WriteError> {
         let (reply, outcome) = oneshot::channel();
         let charge = Charge::take(&self.inner.waiting_bytes, command.len(), WAITING_BYTES_MAX)
-            .ok_or(WriteError::Overloaded("too many bytes wait for the loop"))?;
-        let write = Request::Write(Write { command, deadline, reply, _charge: charge });
+            .ok_or(WriteError::Overloaded("too many bytes of writes"))?;
+        let write = Request::Write(Write { command, deadline, waiter: Waiter::new(reply, charge) });
         self.inner.requests.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded("requests wait for the loop"),
             mpsc::error::TrySendError::Closed(_) => WriteError::Stopping,
@@ -102,6 +102,12 @@ impl Handle {
     /// How many requests wait for the loop.
     pub fn waiting(&self) -> usize {
         self.inner.requests.max_capacity() - self.inner.requests.capacity()
+    }
+
+    /// How long a write that this node proposes now is expected to wait until it is applied, because of those that
+    /// wait already.
+    pub fn expected_wait(&self) -> Duration {
+        self.inner.published.expected_wait()
     }
 
     /// The newest applied state.

@@ -13,14 +13,17 @@
 //! (`log_storer.rs` then moves them to where they can be read), and the applier (`applier.rs`), which applies
 //! committed entries in order and publishes an immutable [`View`](crate::machine::View) for reads, which run
 //! concurrently and never wait for it. Entries are sent to the applier together with their waiters
-//! (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after which
+//! (`pending.rs`), whose answers leave in groups (`answers.rs`); a leader proposes only what can be applied in time
+//! (`backlog.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after which
 //! the log that it covers may be forgotten.
 //!
 //! Every queue that can be filled from outside is bounded: when it is full, requests are refused and messages
 //! dropped. The queues to the workers hold no more than the log's tail, which the core bounds.
 
 mod advertise;
+mod answers;
 mod applier;
+mod backlog;
 mod busy;
 mod driver;
 mod error;

@@ -2,7 +2,7 @@
 
 use crate::raft::Entry;
 use crate::replica::error::WriteError;
-use crate::replica::event::WriteReply;
+use crate::replica::event::Waiter;
 use crate::types::{EntryId, Index};
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 /// another one proposed in its place, before the fate of either is known.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    by_place: BTreeMap<(Index, EntryId), WriteReply>,
+    by_place: BTreeMap<(Index, EntryId), Waiter>,
 }
 
 /// A committed entry with its waiter.
-pub(crate) type Committed = (Entry, Option<WriteReply>);
+pub(crate) type Committed = (Entry, Option<Waiter>);
 
 impl Pending {
-    pub(crate) fn wait(&mut self, id: EntryId, reply: WriteReply) {
-        self.by_place.insert((id.index, id), reply);
+    pub(crate) fn wait(&mut self, id: EntryId, waiter: Waiter) {
+        self.by_place.insert((id.index, id), waiter);
     }
 
     /// Joins committed entries with their waiters. Waiters for other entries in these places learn that those
@@ -30,21 +30,20 @@ impl Pending {
     }
 
     fn join_one(&mut self, entry: Entry) -> Committed {
-        let mut waiter = None;
+        let mut own = None;
         while let Some(first) = self.by_place.first_entry() {
             let (index, id) = *first.key();
             if index > entry.id.index {
                 break;
             }
-            let reply = first.remove();
+            let waiter = first.remove();
             if id == entry.id {
-                waiter = Some(reply);
+                own = Some(waiter);
             } else {
-                // If the waiter is gone, nobody else needs to know.
-                let _ = reply.send(Err(WriteError::Superseded));
+                waiter.answer(Err(WriteError::Superseded));
             }
         }
-        (entry, waiter)
+        (entry, own)
     }
 
     /// A snapshot skipped these places: what was applied there is not known.
@@ -53,7 +52,7 @@ impl Pending {
             if first.key().0 > through {
                 return;
             }
-            let _ = first.remove().send(Err(WriteError::Unknown(
+            first.remove().answer(Err(WriteError::Unknown(
                 "a snapshot replaced the log before the write's entry was seen to be committed",
             )));
         }
@@ -61,8 +60,8 @@ impl Pending {
 
     /// Answers all waiters, as the node stops.
     pub(crate) fn abandon(&mut self) {
-        for (_, reply) in std::mem::take(&mut self.by_place) {
-            let _ = reply.send(Err(WriteError::Unknown("the node stopped before the write was committed")));
+        for (_, waiter) in std::mem::take(&mut self.by_place) {
+            waiter.answer(Err(WriteError::Unknown("the node stopped before the write was committed")));
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::machine::{Machine, Table};
 use crate::raft::{Mark, Members, Node};
+use crate::replica::answers::{Answering, Answers};
 use crate::replica::applier::Applier;
+use crate::replica::backlog::Backlog;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::error::StartError;
 use crate::replica::fatal::Fatal;
@@ -27,6 +29,7 @@ use crate::types::{ClusterId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, mpsc};
 
 pub struct Start {
@@ -61,12 +64,15 @@ pub struct Parts {
     pub state_syncer: StateSyncer,
 }
 
-/// Starts the loop on the current runtime. Blocks while the state is read.
-pub fn start(parts: Start) -> Result<Handle, StartError> {
+/// Starts the loop on a runtime, and on the current one what answers requests. (The same one will do, but then the loop
+/// waits behind whatever requests do there.) Blocks while the state is read.
+pub fn start(parts: Start, runtime: &Runtime) -> Result<Handle, StartError> {
     let fatal = parts.fatal.clone();
     let machine = open(parts.states.table(), parts.options.open_timeout)?;
-    let Parts { handle, mut driver, log_writer, log_storer, log_reading, applier, state_syncer } =
+    let Parts { handle, mut driver, log_writer, log_storer, log_reading, mut applier, state_syncer } =
         assemble(parts, machine)?;
+    driver.answering = Answering::in_a_task(driver.published.clone());
+    applier.answering = Some(driver.answering.clone());
     let workers = &mut driver.workers;
     let run = move || log_writer.run();
     workers.log_writer.start("log-writer", "the log cannot be written", fatal.clone(), run)?;
@@ -82,7 +88,7 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
     let silence_max = driver.options.disk_timeout;
     let clocks = driver.workers.clocks();
     let published = driver.published.clone();
-    let running = tokio::spawn(driver.run());
+    let running = runtime.spawn(driver.run());
     watchdog::start(fatal.clone(), &published, clocks, silence_max)?;
     tokio::spawn(async move {
         if running.await.is_err_and(|error| error.is_panic()) {
@@ -147,6 +153,9 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         },
         published: published.clone(),
         pending: Pending::default(),
+        backlog: Backlog::default(),
+        answering: Answering::here(published.clone()),
+        answers: Answers::default(),
         reads: BTreeMap::new(),
         next_token: 0,
         transfers: Transfers::default(),

@@ -1,6 +1,6 @@
 //! Processes die, stop and return; what was acknowledged stays.
 
-use super::harness::{Cluster, get, put, text, until};
+use super::harness::{Cluster, Setup, get, put, text, until};
 use super::writer::Writers;
 use kontiki::proto::v1;
 use std::time::Duration;
@@ -138,4 +138,28 @@ async fn a_minority_serves_old_reads_and_refuses_the_rest() {
         matches!(refused.code(), tonic::Code::Unavailable | tonic::Code::DeadlineExceeded),
         "a linearizable read without a majority: {refused:?}"
     );
+}
+
+/// Requests that cost much and are only refused keep those busy who serve clients, and nobody else: the
+/// leader's heartbeats do not wait behind them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_expensive_refusals_deposes_no_leader() {
+    let arguments = vec!["--timing".to_owned(), "wan".to_owned()];
+    let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
+    cluster.start_all();
+    let leader = cluster.leader().await;
+    let before = cluster.nodes[leader].ready().await;
+    let expensive = v1::TxnRequest { success: vec![v1::TxnOp::default(); 60_000], ..Default::default() };
+    let flood: Vec<_> = (0..64)
+        .map(|_| {
+            let (mut kv, txn) = (cluster.nodes[leader].kv(), expensive.clone());
+            tokio::spawn(async move { kv.txn(txn).await })
+        })
+        .collect();
+    for refused in flood {
+        assert!(refused.await.unwrap().is_err());
+    }
+    let after = cluster.nodes[leader].ready().await;
+    let of = |status: &v1::NodeStatus| (status.raft_term, status.leader_id);
+    assert_eq!(of(&after), of(&before), "another leader was elected");
 }
