@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// The floors of the picture in `DESIGN.md`, bottom first: a folder may import only those before it. One that needs
 /// only the ground stands right above it, wherever the picture has room for it.
-const LAYERS: [&str; 11] = [
-    "types|settings|reason|address|units|proto|codec|coalescing",
+const LAYERS: [&str; 12] = [
+    "types|settings|reason|address|units|proto|coalescing",
+    "codec",
     "member|connections",
     "raft|kv|config|client|verify|bench|dev",
     "machine|telemetry",
