@@ -127,7 +127,7 @@ impl Node {
 
     /// A cluster of one, whose disk has less room than its reserve, but more than half of it.
     pub async fn short_of_room() -> Self {
-        let disk = rustix::fs::statvfs(&std::env::temp_dir()).unwrap();
+        let disk = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
         let reserve = disk.f_bavail * disk.f_frsize / 3 * 4;
         Self::start(1, Limits::default(), Bounds::default(), reserve).await
     }
