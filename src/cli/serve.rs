@@ -6,7 +6,7 @@ use crate::dev::parent_gone;
 use crate::server;
 use crate::telemetry;
 use std::io;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "\
@@ -44,11 +44,9 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
     }
     use_small_pages();
     let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
-    let replica =
-        replica_runtime().map_err(|error| CliError::local("start the runtime of the replica", error))?;
     let name = config.name.clone();
-    let served = runtime
-        .block_on(async { Ok::<_, ServeFailure>(server::run(config, &replica, stop_signal()?).await?) });
+    let served =
+        runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
     // After a disk failure, parts of the node may hang in a system call forever, even when dropped. The
     // process is ending, so nothing needs them.
     std::mem::forget(runtime);
@@ -86,8 +84,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// For clients' requests. One thread is fastest where it is enough: a request then never waits for another thread to
-/// wake up.
+/// One thread is fastest where it is enough: a message then never waits for another thread to wake up.
 fn runtime(config: &ServeConfig) -> io::Result<Runtime> {
     let mut builder = match config.worker_threads {
         1 => Builder::new_current_thread(),
@@ -98,16 +95,4 @@ fn runtime(config: &ServeConfig) -> io::Result<Runtime> {
         }
     };
     builder.enable_all().thread_name("kontiki").build()
-}
-
-/// For the loop and the connections to the peers: a thread of its own, so that heartbeats and votes never wait behind
-/// what clients ask for, however much and however expensive that is.
-fn replica_runtime() -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
-    // It ends with the process.
-    std::thread::Builder::new()
-        .name("replica".into())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
-    Ok(handle)
 }

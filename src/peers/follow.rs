@@ -27,5 +27,5 @@ pub async fn run(links: Links, mut members: watch::Receiver<Arc<Members>>) {
 /// Connects to a peer, for as long as it is one.
 pub fn dial(links: &Links, link: Arc<Link>) {
     links.runtime().spawn(dialer::run(links.clone(), link.clone()));
-    links.questions_runtime().spawn(forward_dialer::run(links.clone(), link));
+    links.runtime().spawn(forward_dialer::run(links.clone(), link));
 }

@@ -76,7 +76,7 @@ pub async fn serve(
         places: Arc::new(Semaphore::new(links.settings().questions)),
         room: Arc::new(Semaphore::new(links.settings().question_bytes)),
     };
-    links.questions_runtime().spawn(read(links.clone(), link, questions, work, end));
+    tokio::spawn(read(links.clone(), link, questions, work, end));
     let hello = Some(links.admission().own().sender(peer.node));
     Ok(Answers { hello, answers: waiting, end: ended, ended: false })
 }

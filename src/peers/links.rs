@@ -14,7 +14,6 @@ use crate::types::NodeId;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 
 /// The links to the other nodes. Clones share them.
@@ -33,15 +32,13 @@ struct Inner {
     /// Whom this new node waits for, in words; empty if for nobody.
     waiting_for: watch::Sender<String>,
     stopping: watch::Receiver<bool>,
-    runtime: Runtime,
+    runtime: tokio::runtime::Handle,
 }
 
 /// The node behind the connections.
 struct Replica {
     events: Arc<dyn PeerEvents>,
     responder: Arc<dyn Responder>,
-    /// Where questions are asked and answered.
-    runtime: Runtime,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +76,7 @@ impl Links {
             replica: OnceLock::new(),
             waiting_for: watch::Sender::default(),
             stopping,
-            runtime: Runtime::current(),
+            runtime: tokio::runtime::Handle::current(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -111,11 +108,9 @@ impl Links {
         new
     }
 
-    /// Sets who receives events and answers questions from now on, the latter on the current runtime, if there is one.
-    /// False: that was set already.
+    /// Sets who receives events and answers questions from now on. False: that was set already.
     pub fn open(&self, events: Arc<dyn PeerEvents>, responder: Arc<dyn Responder>) -> bool {
-        let runtime = Runtime::try_current().unwrap_or_else(|_| self.inner.runtime.clone());
-        self.inner.replica.set(Replica { events, responder, runtime }).is_ok()
+        self.inner.replica.set(Replica { events, responder }).is_ok()
     }
 
     /// Who is let in.
@@ -134,7 +129,7 @@ impl Links {
     }
 
     /// The runtime, for callers outside of it.
-    pub fn runtime(&self) -> &Runtime {
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.inner.runtime
     }
 
@@ -176,12 +171,6 @@ impl Links {
     /// Who answers questions, once there is a replica.
     pub fn responder(&self) -> Result<&Arc<dyn Responder>, PeerRefusal> {
         self.replica().map(|replica| &replica.responder)
-    }
-
-    /// The runtime for questions from and to peers: there is as much of that work as there are requests of clients, and
-    /// messages of the core must not wait behind it.
-    pub fn questions_runtime(&self) -> &Runtime {
-        self.inner.replica.get().map_or(&self.inner.runtime, |replica| &replica.runtime)
     }
 
     fn replica(&self) -> Result<&Replica, PeerRefusal> {

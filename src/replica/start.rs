@@ -29,7 +29,6 @@ use crate::types::{ClusterId, Index, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, mpsc};
 
 pub struct Start {
@@ -64,9 +63,8 @@ pub struct Parts {
     pub state_syncer: StateSyncer,
 }
 
-/// Starts the loop on a runtime, and on the current one what answers requests. (The same one will do, but then the loop
-/// waits behind whatever requests do there.) Blocks while the state is read.
-pub fn start(parts: Start, runtime: &Runtime) -> Result<Handle, StartError> {
+/// Starts the loop, and what answers requests, on the current runtime. Blocks while the state is read.
+pub fn start(parts: Start) -> Result<Handle, StartError> {
     let fatal = parts.fatal.clone();
     let machine = open(parts.states.table(), parts.options.open_timeout)?;
     let Parts { handle, mut driver, log_writer, log_storer, log_reading, mut applier, state_syncer } =
@@ -88,7 +86,7 @@ pub fn start(parts: Start, runtime: &Runtime) -> Result<Handle, StartError> {
     let silence_max = driver.options.disk_timeout;
     let clocks = driver.workers.clocks();
     let published = driver.published.clone();
-    let running = runtime.spawn(driver.run());
+    let running = tokio::spawn(driver.run());
     watchdog::start(fatal.clone(), &published, clocks, silence_max)?;
     tokio::spawn(async move {
         if running.await.is_err_and(|error| error.is_panic()) {

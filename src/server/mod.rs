@@ -42,7 +42,6 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -53,16 +52,11 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs a node until `stop` resolves, then stops it in order (at most about 10 s). Clients are served on the current
-/// runtime; the loop and the connections to peers run on the `replica`'s.
-pub async fn run(
-    config: ServeConfig,
-    replica: &Runtime,
-    stop: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+/// Runs a node until `stop` resolves, then stops it in order (at most about 10 s).
+pub async fn run(config: ServeConfig, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
     tokio::pin!(stop);
     let node = tokio::select! {
-        node = Server::start(config, replica) => node?,
+        node = Server::start(config) => node?,
         () = &mut stop => return Ok(()),
     };
     node.serve(stop).await
@@ -79,7 +73,7 @@ struct Server {
 type Listener = JoinHandle<Result<(), tonic::transport::Error>>;
 
 impl Server {
-    async fn start(mut config: ServeConfig, runtime: &Runtime) -> Result<Self, ServeError> {
+    async fn start(mut config: ServeConfig) -> Result<Self, ServeError> {
         let started = Instant::now();
         let secret = cluster_secret(&config)?;
         config.limits.connections =
@@ -89,8 +83,7 @@ impl Server {
         let client_socket = listen(&config.listen_client, "clients").await?;
         let peer_socket = listen(&config.listen_peer, "the other nodes").await?;
         let signals = Signals::default();
-        let stopping = signals.close_peers.subscribe();
-        let peers = peers(&config, secret, &identity, known, runtime, stopping)?;
+        let peers = peers(&config, secret, &identity, known, signals.close_peers.subscribe())?;
         let early = EarlyClients::serve(&config, client_socket, peers.watch_waiting_for())?;
         reachability::warn_of_ports(&config);
         tokio::spawn(reachability::watch(
@@ -118,9 +111,7 @@ impl Server {
             fatal: fatal.clone(),
         };
         // It reads the whole state, so not on the network's thread.
-        let loops_runtime = runtime.clone();
-        let started_replica =
-            tokio::task::spawn_blocking(move || replica::start(parts, &loops_runtime)).await;
+        let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
         let handle =
             started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
         let api = Arc::new(api(&config, &founding, &handle, &peers, started, &signals));
@@ -151,7 +142,7 @@ impl Server {
             handle,
             fatal,
             clients: tokio::spawn(client_listener),
-            peers: runtime.spawn(peer_listener),
+            peers: tokio::spawn(peer_listener),
             signals,
         })
     }
@@ -243,7 +234,6 @@ fn peers(
     cluster_secret: Option<ClusterSecret>,
     identity: &IdentityFile,
     known: PeerDirectories,
-    runtime: &Runtime,
     stopping: watch::Receiver<bool>,
 ) -> Result<Peers, ServeError> {
     let storage::Identity { cluster, node, directory, .. } = *identity.identity();
@@ -265,7 +255,6 @@ fn peers(
         ..PeerSettings::default()
     };
     let known = Arc::new(Known(Mutex::new(known)));
-    let _context = runtime.enter();
     Ok(Peers::new(own, config.initial_cluster.clone(), known, settings, stopping)?)
 }
 

@@ -166,7 +166,7 @@ impl Node {
             transport: Arc::new(Silence),
             fatal: Fatal::default(),
         };
-        let handle = start(parts, &tokio::runtime::Handle::current()).unwrap();
+        let handle = start(parts).unwrap();
         let peers = Arc::new(Played::default());
         let (stopping, shutting_down) = watch::channel(false);
         let router =

@@ -33,7 +33,7 @@ fn begin(disk: &SimDisk) -> (Handle, Fatal) {
         transport: Arc::new(Outbox::default()),
         fatal: fatal.clone(),
     };
-    (start(parts, &tokio::runtime::Handle::current()).unwrap(), fatal)
+    (start(parts).unwrap(), fatal)
 }
 
 fn deadline() -> Instant {
