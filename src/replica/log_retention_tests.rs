@@ -105,7 +105,7 @@ fn a_receiver_that_never_ends_is_not_waited_for_without_bound() {
 }
 
 #[test]
-fn more_stays_for_a_follower_that_lags_but_not_for_ever() {
+fn more_stays_for_a_follower_that_lags_but_not_forever() {
     let mut log = retention(10, 1 << 20);
     log.wrote(&write(entries(1, 1..=100)));
     let behind = [follower(ProgressState::Replicate, 75), follower(ProgressState::Replicate, 100)];

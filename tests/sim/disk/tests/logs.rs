@@ -146,24 +146,21 @@ impl Run {
     }
 }
 
-#[test]
-fn whatever_a_crash_leaves_is_a_log_that_keeps_its_promises() {
+fn sixty_runs(disk: impl Fn(u64) -> SimDisk, steps: usize) {
     for seed in 0..60 {
-        let mut run = Run::new(formatted(seed), seed);
-        for _ in 0..60 {
-            run.step();
-        }
+        let mut run = Run::new(disk(seed), seed);
+        (0..steps).for_each(|_| run.step());
     }
 }
 
 #[test]
+fn whatever_a_crash_leaves_is_a_log_that_keeps_its_promises() {
+    sixty_runs(formatted, 60);
+}
+
+#[test]
 fn whatever_a_crash_leaves_of_a_small_journal_is_a_log_that_keeps_its_promises() {
-    for seed in 0..60 {
-        let mut run = Run::new(formatted_small(seed), seed);
-        for _ in 0..200 {
-            run.step();
-        }
-    }
+    sixty_runs(formatted_small, 200);
 }
 
 #[test]
