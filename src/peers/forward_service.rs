@@ -11,6 +11,7 @@ use crate::api::remote::Responder;
 use crate::peers::answer_queue::{self, AnswerQueue, QueuedAnswers};
 use crate::peers::link::Link;
 use crate::peers::links::Links;
+use crate::peers::questions::QUICK_AT_ONCE;
 use crate::peers::refusal::{PeerRefusal, RefusalKind, no_such_member};
 use crate::peers::stranger::Stranger;
 use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
@@ -71,6 +72,7 @@ pub async fn serve(
     let work = Work {
         responder,
         answers,
+        quick: Arc::new(Semaphore::new(QUICK_AT_ONCE)),
         places: Arc::new(Semaphore::new(links.settings().questions)),
         room: Arc::new(Semaphore::new(links.settings().question_bytes)),
     };
@@ -121,6 +123,8 @@ async fn read(
 struct Work {
     responder: Arc<dyn Responder>,
     answers: AnswerQueue,
+    /// For what is no command: it is answered however many commands are at work.
+    quick: Arc<Semaphore>,
     places: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
@@ -132,7 +136,8 @@ impl Work {
         };
         let (id, time, asked) = forward::checked_question(question)?;
         let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
-        let places = self.places.clone().try_acquire_owned();
+        let places = if asked.is_quick() { &self.quick } else { &self.places };
+        let places = places.clone().try_acquire_owned();
         let room = self.room.clone().try_acquire_many_owned(bytes);
         let (responder, answers) = (self.responder.clone(), self.answers.clone());
         let (Ok(place), Ok(room)) = (places, room) else {

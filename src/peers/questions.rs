@@ -18,6 +18,9 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+/// The most questions at once that are no commands. Reads share one.
+pub const QUICK_AT_ONCE: usize = 64;
+
 /// The questions to one peer. Clones share them.
 #[derive(Clone)]
 pub struct Questions {
@@ -25,14 +28,27 @@ pub struct Questions {
 }
 
 struct Inner {
-    queue: mpsc::Sender<Question>,
-    waiting: Mutex<mpsc::Receiver<Question>>,
+    /// Questions that reads and operators wait for. They are few, and overtake the commands.
+    quick: Queue,
+    commands: Queue,
     /// Notified when a question is queued.
     wanted: Notify,
-    /// Bounds the questions that wait or were sent…
-    places: Arc<Semaphore>,
-    /// …and the bytes of their commands.
+    /// Bounds the bytes of commands that wait or were sent.
     room: Arc<Semaphore>,
+}
+
+struct Queue {
+    end: mpsc::Sender<Question>,
+    waiting: Mutex<mpsc::Receiver<Question>>,
+    /// Bounds the questions that wait or were sent.
+    places: Arc<Semaphore>,
+}
+
+impl Queue {
+    fn new(at_once: usize) -> Self {
+        let (end, waiting) = mpsc::channel(at_once);
+        Self { end, waiting: Mutex::new(waiting), places: Arc::new(Semaphore::new(at_once)) }
+    }
 }
 
 /// A question that has not been sent yet.
@@ -56,15 +72,20 @@ impl Asker {
     }
 }
 
+impl Inner {
+    /// In the order in which they are sent.
+    fn all(&self) -> [&Queue; 2] {
+        [&self.quick, &self.commands]
+    }
+}
+
 impl Questions {
-    /// An empty queue for at most this many questions at once, with this many bytes of commands.
+    /// Empty queues for at most this many commands at once, with this many bytes.
     pub fn new(at_once: usize, bytes: usize) -> Self {
-        let (queue, waiting) = mpsc::channel(at_once);
         let inner = Inner {
-            queue,
-            waiting: Mutex::new(waiting),
+            quick: Queue::new(QUICK_AT_ONCE),
+            commands: Queue::new(at_once),
             wanted: Notify::new(),
-            places: Arc::new(Semaphore::new(at_once)),
             room: Arc::new(Semaphore::new(bytes)),
         };
         Self { inner: Arc::new(inner) }
@@ -96,7 +117,8 @@ impl Questions {
         deadline: Instant,
         answer: oneshot::Sender<Result<PeerAnswer, NoAnswer>>,
     ) -> bool {
-        let Inner { queue, places, room, wanted, .. } = &*self.inner;
+        let Inner { quick, commands, room, wanted } = &*self.inner;
+        let Queue { end, places, .. } = if asked.is_quick() { quick } else { commands };
         let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
         let (Ok(place), Ok(room)) =
             (places.clone().try_acquire_owned(), room.clone().try_acquire_many_owned(bytes))
@@ -104,22 +126,34 @@ impl Questions {
             return false;
         };
         let asker = Asker { answer, _place: place, _room: room };
-        let queued = queue.try_send(Question { asked, deadline, asker }).is_ok();
+        let queued = end.try_send(Question { asked, deadline, asker }).is_ok();
         wanted.notify_one();
         queued
     }
 
     pub async fn wanted(&self) {
-        while locked(&self.inner.waiting).is_empty() {
+        while self.inner.all().iter().all(|queue| locked(&queue.waiting).is_empty()) {
             self.inner.wanted.notified().await;
         }
     }
 
+    fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Question>> {
+        for queue in self.inner.all() {
+            // The ends live as long as the queues.
+            if let Poll::Ready(question) = locked(&queue.waiting).poll_recv(context) {
+                return Poll::Ready(question);
+            }
+        }
+        Poll::Pending
+    }
+
     /// The peer cannot be reached: what waits was certainly not sent.
     pub fn refuse_waiting(&self, why: &str) {
-        let mut waiting = locked(&self.inner.waiting);
-        while let Ok(question) = waiting.try_recv() {
-            question.asker.tell(Err(NoAnswer::NotSent(why.to_owned())));
+        for queue in self.inner.all() {
+            let mut waiting = locked(&queue.waiting);
+            while let Ok(question) = waiting.try_recv() {
+                question.asker.tell(Err(NoAnswer::NotSent(why.to_owned())));
+            }
         }
     }
 }
@@ -172,8 +206,7 @@ impl Outgoing {
         // Held throughout: a broken stream takes no question away from the next one.
         let mut askers = locked(&self.sent.askers);
         let Some(askers) = &mut *askers else { return Poll::Ready(None) };
-        let mut waiting = locked(&self.questions.inner.waiting);
-        while let Some(Question { asked, deadline, asker }) = ready!(waiting.poll_recv(context)) {
+        while let Some(Question { asked, deadline, asker }) = ready!(self.questions.poll_next(context)) {
             let left = deadline.saturating_duration_since(Instant::now());
             if asker.answer.is_closed() {
                 continue;

@@ -25,6 +25,11 @@ pub enum PeerQuestion {
 }
 
 impl PeerQuestion {
+    /// Whether it is no command of a client's: such questions are few and answered soon.
+    pub fn is_quick(&self) -> bool {
+        !matches!(self, Self::Leader(Question::Propose(_)))
+    }
+
     /// How many bytes it holds for the log.
     pub fn bytes(&self) -> usize {
         match self {
