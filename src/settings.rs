@@ -36,6 +36,11 @@ pub struct Limits {
     pub default_deadline: Duration,
 }
 
+impl Limits {
+    /// The operations and compares of a transaction in all its branches together may be so many times `txn_ops`.
+    pub const ALL_BRANCHES: usize = 8;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

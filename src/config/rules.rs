@@ -1,9 +1,10 @@
 //! The rules between settings.
 
 use crate::address::{HostPort, NodeUrl};
+use crate::codec::TXN_PARTS_MAX;
 use crate::config::serve_config::ServeConfig;
 use crate::member::Member;
-use crate::settings::Timing;
+use crate::settings::{Limits, Timing};
 use std::time::Duration;
 
 /// More voters cost more than they protect (each write waits for a majority).
@@ -15,6 +16,9 @@ const MOST_KEY_BYTES: u64 = 64 << 10;
 /// A command is one entry of the log, which is sent, written and applied as a whole; everything else waits
 /// for it.
 const MOST_REQUEST_BYTES: u64 = 4 << 20;
+
+/// What has more in all its branches is not even decoded.
+const MOST_TXN_OPS: usize = TXN_PARTS_MAX / Limits::ALL_BRANCHES;
 
 /// Clients accept no larger answer.
 const MOST_PAGE_BYTES: u64 = 64 << 20;
@@ -163,6 +167,10 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
         if bytes > most {
             broken.push((key, format!("{bytes} B is more than {most} B: {why}")));
         }
+    }
+    if limits.txn_ops > MOST_TXN_OPS {
+        let (given, why) = (limits.txn_ops, "the thread that decodes them serves everybody");
+        broken.push(("max-txn-ops", format!("{given} is more than {MOST_TXN_OPS}: {why}")));
     }
     if limits.key_bytes >= limits.request_bytes {
         let message =

@@ -117,6 +117,9 @@ fn explained(status: &Status, limits: &Limits) -> Option<Fault> {
             let actual = message.split_whitespace().find_map(|word| word.parse().ok());
             Some(too_large(limits, actual.unwrap_or(limits.request_bytes as u64 + 1)))
         }
+        Code::InvalidArgument if message.starts_with("too many compares and operations") => {
+            Some(Fault::new(Reason::TooManyOps, message).not_applied())
+        }
         // The transport reports a client's mistakes as INTERNAL.
         Code::Internal if is_clients_mistake(message) => {
             let message = format!("the request cannot be read: {message}");
@@ -165,6 +168,10 @@ mod tests {
 
         let status = through(Status::internal("failed to decode Protobuf message: invalid tag value: 0"));
         assert_eq!((status.code(), reason_of(&status)), (Code::InvalidArgument, Some(Reason::Malformed)));
+
+        let status =
+            through(Status::invalid_argument("too many compares and operations: a transaction may have 7"));
+        assert_eq!((status.code(), reason_of(&status)), (Code::InvalidArgument, Some(Reason::TooManyOps)));
 
         let status = through(Status::unimplemented(""));
         assert_eq!((status.code(), reason_of(&status)), (Code::Unimplemented, Some(Reason::MethodUnknown)));

@@ -156,6 +156,10 @@ fn rules_between_settings_are_told_with_both_sides() {
             vec!["--max-scan-chunk-size", "2MiB", "--max-page-size", "1MiB"],
             "max-scan-chunk-size: 2097152 B must not be more than max-page-size, 1048576 B (flag --max-scan-chunk-size)",
         ),
+        (
+            vec!["--max-txn-ops", "2049"],
+            "max-txn-ops: 2049 is more than 2048: the thread that decodes them serves everybody (flag --max-txn-ops)",
+        ),
         (vec!["--worker-threads", "257"], "worker-threads: 257 is more than 256 (flag --worker-threads)"),
     ] {
         assert_eq!(refusal(&flags), expected);

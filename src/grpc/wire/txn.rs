@@ -24,9 +24,6 @@ pub fn txn(request: &v1::TxnRequest, limits: &Limits) -> Result<kv::Txn, Fault> 
     convert(request, limits)
 }
 
-/// The operations and compares of all branches together may be so many times what one branch may have.
-const ALL_BRANCHES: u64 = 8;
-
 /// What the longest path through a transaction costs.
 #[derive(Clone, Copy, Default)]
 struct Cost {
@@ -51,7 +48,8 @@ fn check_cost(request: &v1::TxnRequest, limits: &Limits) -> Result<(), Fault> {
         let what = "too many compares, nested ones included";
         return Err(Fault::over(Reason::TooManyCompares, "compares", what, limit, compares));
     }
-    let (all, limit) = (request.compares.len() as u64 + success.all + failure.all, limit * ALL_BRANCHES);
+    let all = request.compares.len() as u64 + success.all + failure.all;
+    let limit = limit * Limits::ALL_BRANCHES as u64;
     if all > limit {
         let what = "too many operations and compares in all branches together";
         return Err(Fault::over(Reason::TooManyOps, "success", what, limit, all));
