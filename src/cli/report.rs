@@ -177,7 +177,10 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
         Reason::Overloaded => {
             ("more requests than the cluster can take", "again in a moment, with fewer at once")
         }
-        Reason::NoSpace => ("a node's disk is full", "kontiki status   (DISK), then make room"),
+        Reason::NoSpace => (
+            "a node's disk is nearly full",
+            "kontiki status   (DISK), then delete and compact, or enlarge the disk",
+        ),
         Reason::Compacted => ("that part of the history was compacted", "a newer --rev, or none"),
         Reason::TooMuchWork => (
             "it looks at too many keys or values in one piece, while everything else waits",

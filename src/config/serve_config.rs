@@ -41,7 +41,7 @@ pub struct ServeConfig {
     pub log_retain_entries: u64,
     /// About the most bytes of such entries.
     pub log_retain_bytes: usize,
-    /// Writes are refused while the disk has less room than this, in bytes.
+    /// Only what makes room is accepted while the disk has less of it than this, in bytes.
     pub disk_reserve_bytes: u64,
     /// The threads of the network runtime. One is fastest where nodes share a machine.
     pub worker_threads: usize,

@@ -109,7 +109,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "32MiB",
         "About the most bytes of these entries; a leader keeps three times that while a follower lags",
     ),
-    setting("disk-reserve", "SIZE", "64MiB", "Writes are refused while the disk has less room than this"),
+    setting(
+        "disk-reserve",
+        "SIZE",
+        "64MiB",
+        "Only deletes and compactions are accepted while the disk has less room than this",
+    ),
     setting("worker-threads", "N", "1", "The threads of the network runtime"),
     setting(
         "cache-mib",

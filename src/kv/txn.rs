@@ -118,6 +118,15 @@ impl Txn {
         })
     }
 
+    /// Whether either branch puts something.
+    pub fn puts(&self) -> bool {
+        self.success.iter().chain(&self.failure).any(|op| match op {
+            Op::Put(_) => true,
+            Op::Range(_) | Op::Delete(_) => false,
+            Op::Txn(txn) => txn.puts(),
+        })
+    }
+
     /// How deep it is nested: 1 if no operation is a transaction.
     pub fn depth(&self) -> usize {
         let nested = self.ops().filter_map(|op| match op {

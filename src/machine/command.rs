@@ -15,6 +15,18 @@ pub enum Command {
     Raise(Raise),
 }
 
+impl Command {
+    /// Whether it can only lead to less: it leaves nothing behind that a compaction does not remove. Such commands are
+    /// the way out of a full disk.
+    pub fn makes_room(&self) -> bool {
+        match self {
+            Self::Delete(_) | Self::Compact(_) => true,
+            Self::Txn(txn) => !txn.puts(),
+            Self::Put(_) | Self::Raise(_) => false,
+        }
+    }
+}
+
 /// Raises the version of the cluster, once all members know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raise {

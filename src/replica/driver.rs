@@ -4,6 +4,7 @@
 //! A turn takes everything that is queued. What clients propose in a turn becomes one write to the log and
 //! one message per follower: the busier the node, the larger the groups (group commit).
 
+use crate::machine::Command;
 use crate::member::Member;
 use crate::raft::{
     Effects, Entry, LogRead, Message, Node, ProposeError, ReadOutcome, ReadRefused, ReadToken, RoleName,
@@ -239,8 +240,9 @@ impl Driver {
         let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
         refuse(expired, &WriteError::Expired);
         let leads = self.node.role() == RoleName::Leader;
-        if leads && !self.published.has_room_for_proposals() {
-            return refuse(batch, &WriteError::NoSpace);
+        let batch = if leads { self.keep_what_has_room(batch) } else { batch };
+        if batch.is_empty() {
+            return;
         }
         if leads && (unapplied > self.options.unapplied_max || self.is_applier_behind()) {
             return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
@@ -253,6 +255,20 @@ impl Driver {
                 refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
             }
         }
+    }
+
+    /// With little room left, only what makes room is taken, as long as there is some.
+    fn keep_what_has_room(&self, batch: Vec<Write>) -> Vec<Write> {
+        if self.published.has_room_for_proposals() {
+            return batch;
+        }
+        let some_room = self.published.has_room_for_entries();
+        let makes_room =
+            |write: &Write| Command::decode(&write.command).is_ok_and(|command| command.makes_room());
+        let (batch, refused): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|write| some_room && makes_room(write));
+        refuse(refused, &WriteError::NoSpace);
+        batch
     }
 
     /// Entries that were handed out no longer count as the log's tail: this bounds them.

@@ -20,7 +20,9 @@ pub enum WriteError {
     #[error("too much is waiting: {0}")]
     Overloaded(&'static str),
     /// Certainly not applied: the disk has less room than the reserve.
-    #[error("the leader's disk is nearly full: writes are refused until there is room again")]
+    #[error(
+        "the leader's disk is nearly full: only deletes and compactions are taken until there is room again"
+    )]
     NoSpace,
     /// Certainly not applied: another leader's entry took the write's place in the log.
     #[error("the write was superseded by a new leader")]

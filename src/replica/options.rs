@@ -22,7 +22,7 @@ pub struct ReplicaOptions {
     pub retention: Retention,
     /// How often the state is made durable, so that the log can be compacted.
     pub state_sync_interval: Duration,
-    /// Writes are refused while the disk has less room than this, in bytes.
+    /// Only what makes room is accepted while the disk has less of it than this, in bytes.
     pub disk_reserve: u64,
     /// How long the first reading of the whole state may take.
     pub open_timeout: Duration,

@@ -180,7 +180,7 @@ impl Published {
         self.room.swap(room as u8, Ordering::Relaxed) != room as u8
     }
 
-    /// Whether a leader takes writes.
+    /// Whether a leader takes any writes; if not, it may take those that make room.
     pub(crate) fn has_room_for_proposals(&self) -> bool {
         self.room.load(Ordering::Relaxed) == Room::Enough as u8
     }

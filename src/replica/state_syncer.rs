@@ -85,7 +85,7 @@ impl StateSyncer {
                         Room::Low => tracing::error!(
                             free,
                             reserve,
-                            "the disk is nearly full: a leader here refuses writes, reads go on"
+                            "the disk is nearly full: a leader here takes only deletes and compactions, reads go on"
                         ),
                         Room::Gone => tracing::error!(
                             free,

@@ -236,6 +236,11 @@ async fn a_full_disk_refuses_writes_in_words_and_serves_reads() {
         let answer = node.kv().get(get("k", v1::ReadLevel::Linearizable)).await.unwrap().into_inner();
         assert_eq!(text(answer.kv).as_deref(), Some("v"), "{} no longer reads", node.name);
     }
+    // The way out is open.
+    let all = Some(v1::delete_request::Selector::All(true));
+    let deleted = kv.delete(v1::DeleteRequest { selector: all, ..Default::default() }).await.unwrap();
+    let revision = deleted.into_inner().header.unwrap().revision;
+    kv.compact(v1::CompactRequest { revision }).await.unwrap();
     for node in &mut cluster.nodes {
         node.kill();
     }

@@ -114,7 +114,7 @@ impl Node {
 
     /// The same, with other bounds too.
     pub async fn alone_within(limits: Limits, bounds: Bounds) -> Self {
-        let node = Self::start(1, limits, bounds).await;
+        let node = Self::start(1, limits, bounds, 0).await;
         let leads = |status: &Arc<kontiki::replica::Status>| status.leader == Some(SELF);
         node.handle.watch_status().wait_for(leads).await.unwrap();
         node
@@ -122,10 +122,17 @@ impl Node {
 
     /// One of three, whose peers say nothing.
     pub async fn of_three() -> Self {
-        Self::start(3, Limits::default(), Bounds::default()).await
+        Self::start(3, Limits::default(), Bounds::default(), 0).await
     }
 
-    async fn start(members: u64, limits: Limits, bounds: Bounds) -> Self {
+    /// A cluster of one, whose disk has less room than its reserve, but more than half of it.
+    pub async fn short_of_room() -> Self {
+        let disk = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
+        let reserve = disk.f_bavail * disk.f_frsize / 3 * 4;
+        Self::start(1, Limits::default(), Bounds::default(), reserve).await
+    }
+
+    async fn start(members: u64, limits: Limits, bounds: Bounds, disk_reserve: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cluster = ClusterId(7);
         let storage = storage::open(&storage::Options {
@@ -143,10 +150,10 @@ impl Node {
         .unwrap();
         let timing = Timing::fast();
         let mut options = ReplicaOptions::new(&timing, Retention::default());
-        options.disk_reserve = 0;
+        options.disk_reserve = disk_reserve;
         // A node that gives up ends its process, and here that is the whole suite's.
         options.disk_timeout = Duration::from_secs(60);
-        let handle = start(Start {
+        let parts = Start {
             cluster,
             node: SELF,
             founders: Members::founding((1..=members).map(member)),
@@ -158,8 +165,8 @@ impl Node {
             states: storage.states,
             transport: Arc::new(Silence),
             fatal: Fatal::default(),
-        })
-        .unwrap();
+        };
+        let handle = start(parts).unwrap();
         let peers = Arc::new(Played::default());
         let (stopping, shutting_down) = watch::channel(false);
         let router =

@@ -29,6 +29,47 @@ async fn bad_input_names_field_limit_and_actual_value() {
     assert_eq!(node.handle.view().revision().get(), 1, "nothing was written");
 }
 
+/// What makes room is taken while the disk is nearly full: else nobody could make any.
+#[tokio::test]
+async fn a_nearly_full_disk_takes_deletes_and_compactions() {
+    let node = Node::short_of_room().await;
+    let mut kv = node.kv();
+    let refused = loop {
+        match kv.put(put("k", "v")).await {
+            Err(status) if info(&status).reason == "NO_SPACE" => break status,
+            // The room was not looked at yet, or nobody leads yet.
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert_eq!(fact(&info(&refused), "outcome"), "NOT_APPLIED");
+    assert!(refused.message().contains("deletes and compactions"), "{}", refused.message());
+
+    let all = || v1::DeleteRequest {
+        selector: Some(v1::delete_request::Selector::All(true)),
+        ..Default::default()
+    };
+    kv.delete(all()).await.unwrap();
+    let delete = v1::TxnOp { op: Some(v1::txn_op::Op::Delete(all())) };
+    kv.txn(v1::TxnRequest { success: vec![delete.clone()], ..Default::default() }).await.unwrap();
+    kv.compact(v1::CompactRequest { revision: node.handle.view().revision().get() as i64 }).await.unwrap();
+
+    let put = v1::TxnOp { op: Some(v1::txn_op::Op::Put(put("k", "v"))) };
+    let mixed = v1::TxnRequest { success: vec![delete], failure: vec![put], ..Default::default() };
+    assert_eq!(info(&kv.txn(mixed).await.unwrap_err()).reason, "NO_SPACE");
+}
+
+/// A transaction of very many parts is refused before they are decoded.
+#[tokio::test]
+async fn a_transaction_of_too_many_parts_is_not_even_decoded() {
+    let node = Node::alone().await;
+    for parts in [129, 16_385, 700_000] {
+        let txn = v1::TxnRequest { success: vec![v1::TxnOp::default(); parts], ..Default::default() };
+        let refused = node.kv().txn(txn).await.unwrap_err();
+        assert_eq!(info(&refused).reason, "TOO_MANY_OPS", "{refused:?}");
+        assert_eq!(fact(&info(&refused), "outcome"), "NOT_APPLIED");
+    }
+}
+
 /// A little over the limit our own check refuses, far over it the transport
 /// does: the client sees the same.
 #[tokio::test]
