@@ -13,7 +13,7 @@ use kontiki::types::{ClusterId, EntryId, NodeId, Revision, Term};
 use std::time::Duration;
 
 const LOG_SEGMENT_BYTES: u64 = 1 << 20;
-const STATE_SEGMENT_BYTES: u64 = 16 << 20;
+const STATE_SEGMENT_BYTES: u64 = 4 << 20;
 
 #[test]
 fn nothing_that_the_log_does_leaves_a_segment_unsynced() {
@@ -79,7 +79,13 @@ fn nothing_that_the_state_does_leaves_a_segment_unsynced() {
         store.commit();
     });
     measure("small values", &mut || put_all(&mut store, small(), &large[..256], 1024));
-    measure("a delete of all of these", &mut || {
+    measure("the same few keys, saved each time", &mut || {
+        (0..4096).for_each(|number| {
+            store.put(&format!("few/{}", number % 16), &large[..number % 1000]);
+            store.commit();
+        });
+    });
+    measure("a delete of all small ones", &mut || {
         store.delete(KeyRange::prefix("small/"));
         store.commit();
     });
@@ -88,6 +94,17 @@ fn nothing_that_the_state_does_leaves_a_segment_unsynced() {
         store.done(compact(newest.get()));
         store.commit();
         store.collect(2048);
+    });
+    measure("cleaning while small values are written and saved", &mut || {
+        for round in 0..16 {
+            put_all(&mut store, small().take(1024), &large[..200 + round], 64);
+            let newest = store.commit().revision();
+            store.done(compact(newest.get()));
+            while store.collect_some(64) {
+                store.put("few/0", "v");
+                store.commit();
+            }
+        }
     });
     measure("a snapshot", &mut || install(&storage));
     assert_below(STATE_SEGMENT_BYTES, &measured);
