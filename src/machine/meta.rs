@@ -55,7 +55,8 @@ impl Default for Meta {
 }
 
 impl Meta {
-    pub(crate) const TABLE_KEY: [u8; 1] = [1];
+    /// Sorts behind all blocks: so it shares a page of the table with the newest of them, which is written as often.
+    pub(crate) const TABLE_KEY: [u8; 1] = [3];
 
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = Writer::with_capacity(160 + self.members.len());
@@ -145,6 +146,10 @@ impl Meta {
         hasher.update(&self.revisions.current.get().to_be_bytes());
         hasher.update(&self.revisions.compacted.get().to_be_bytes());
         hasher.update(&self.version.get().to_be_bytes());
+        let CommandLimits { reply_bytes, changes, changed_bytes, work } = self.limits;
+        for limit in [reply_bytes, changes, changed_bytes, work] {
+            hasher.update(&limit.to_be_bytes());
+        }
         hasher.update(&self.members);
         self.hash = hasher.digest128();
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The format of the whole directory: the one that this version writes, and the only one that it reads. 6: the
 /// journal says what compaction has made superfluous.
-pub const FORMAT_VERSION: u32 = 6;
+pub const FORMAT_VERSION: u32 = 7;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -79,12 +79,12 @@ fn a_start_knows_what_was_collected() {
 #[test]
 fn a_damaged_or_lost_meta_record_is_no_fresh_start() {
     let store = sample();
-    let meta = store.table.get(&[1]).unwrap().unwrap();
-    store.table.remove(&[1]).unwrap();
+    let meta = store.table.get(&[3]).unwrap().unwrap();
+    store.table.remove(&[3]).unwrap();
     let error = Machine::open(store.table.clone()).unwrap_err();
     assert!(error.0.contains("there are records, but no meta record"), "{error}");
-    store.table.set(&[1], &meta).unwrap();
-    flip(&*store.table, &[1]);
+    store.table.set(&[3], &meta).unwrap();
+    flip(&*store.table, &[3]);
     let error = Machine::open(store.table).unwrap_err();
     assert!(error.0.contains("the meta record is damaged"), "{error}");
 }
@@ -102,12 +102,12 @@ fn a_block_in_the_place_of_another_is_noticed() {
 fn what_is_above_the_meta_record_goes() {
     let mut store = sample();
     let before = pairs(&*store.table);
-    let meta = store.table.get(&[1]).unwrap().unwrap();
+    let meta = store.table.get(&[3]).unwrap().unwrap();
     for key in ["d", "e"] {
         store.put(key, "more");
     }
     store.commit();
-    store.table.set(&[1], &meta).unwrap();
+    store.table.set(&[3], &meta).unwrap();
     let mut store = Store::open(store.table);
     assert_eq!(pairs(&*store.table), before);
     store.put("d", "more");

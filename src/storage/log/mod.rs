@@ -57,7 +57,7 @@
 //!
 //! *The journal is full* when it has as many segments as it may: then the store takes over what is oldest, and if it
 //! cannot keep up, the writer does the storer's next steps itself before it continues. So the backlog in memory is
-//! bounded by the journal, 48 MiB, and writes wait, under the watchdog.
+//! bounded by the journal, 64 MiB, and writes wait, under the watchdog.
 //!
 //! # Damage
 //!

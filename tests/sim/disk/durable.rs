@@ -270,7 +270,7 @@ impl StateFacts {
 
     /// A record was written.
     pub fn insert(&mut self, key: &[u8], value: &[u8]) {
-        const META: &[u8] = &[1];
+        const META: &[u8] = &[3];
         if key == META {
             self.now = id(value, 1).unwrap_or(self.now);
         }

@@ -95,7 +95,7 @@ fn a_reader_keeps_the_old_state_and_its_room_comes_back() {
     let full = opened.states.free_bytes().unwrap();
     assert!(full < empty);
     assert_eq!(view.keys(), 1);
-    assert!(table.get(&[1]).unwrap().is_some(), "the old table is still there");
+    assert!(table.get(&[3]).unwrap().is_some(), "the old table is still there");
     drop((table, machine, view));
     assert!(opened.states.free_bytes().unwrap() > full);
     assert_eq!(disk.durable().installed, Some(EntryId::new(1, 30)));
