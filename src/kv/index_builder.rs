@@ -13,6 +13,7 @@ use crate::types::Revision;
 const RECORDS_AHEAD_MAX: u64 = 1 << 24;
 
 /// Takes the records of a table.
+#[derive(Default)]
 pub(crate) struct IndexBuilder {
     versions: Vec<(Box<[u8]>, Version)>,
 }

@@ -1,45 +1,47 @@
-//! The revisions being read, so that a compaction removes nothing that a running read needs.
+//! What is being read, so that nothing is removed that a running read needs.
 
-use crate::kv::model::Refusal;
-use crate::types::Revision;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Shared by a machine and its views.
-#[derive(Debug, Default)]
-pub(crate) struct Readers(Mutex<State>);
+/// Shared by a machine and its views. `P` is a point in the order of all changes: a revision, or finer than that.
+#[derive(Debug)]
+pub(crate) struct Readers<P: Ord + Copy>(Mutex<State<P>>);
 
-#[derive(Debug, Default)]
-struct State {
-    /// What only reads below this revision need may have been removed.
-    collected: Revision,
-    /// The revisions being read, each with its number of reads.
-    reading: BTreeMap<Revision, usize>,
+#[derive(Debug)]
+struct State<P> {
+    /// What only reads below this point need may have been removed.
+    collected: P,
+    /// The points being read, each with its number of reads.
+    reading: BTreeMap<P, usize>,
 }
 
-impl Readers {
-    /// Keeps what a read at `revision` needs until the returned guard is dropped. Refused if some of that may
-    /// have been removed already.
-    pub(crate) fn begin(self: &Arc<Self>, revision: Revision) -> Result<Reading, Refusal> {
-        let mut state = self.lock();
-        let oldest = state.collected;
-        if revision < oldest {
-            return Err(Refusal::Compacted { requested: revision, oldest });
-        }
-        *state.reading.entry(revision).or_default() += 1;
-        Ok(Reading { readers: Arc::clone(self), revision })
+impl<P: Ord + Copy> Readers<P> {
+    /// Nothing is being read, and nothing that a read at `oldest` needs was removed.
+    pub(crate) fn new(oldest: P) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State { collected: oldest, reading: BTreeMap::new() })))
     }
 
-    /// Asks to remove what only reads below `wanted` need. Returns up to which revision that is allowed: from
+    /// Keeps what a read at a point needs until the returned guard is dropped. Refused with the oldest point at
+    /// which nothing has been removed.
+    pub(crate) fn begin(self: &Arc<Self>, at: P) -> Result<Reading<P>, P> {
+        let mut state = self.lock();
+        if at < state.collected {
+            return Err(state.collected);
+        }
+        *state.reading.entry(at).or_default() += 1;
+        Ok(Reading { readers: Arc::clone(self), at })
+    }
+
+    /// Asks to remove what only reads below `wanted` need. Returns up to which point that is allowed: from
     /// then on no read begins below it.
-    pub(crate) fn collect(&self, wanted: Revision) -> Revision {
+    pub(crate) fn collect(&self, wanted: P) -> P {
         let mut state = self.lock();
         let oldest = state.reading.keys().next().map_or(wanted, |oldest| wanted.min(*oldest));
         state.collected = state.collected.max(oldest);
         state.collected
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
         // No code panics between two changes that belong together.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,18 +49,18 @@ impl Readers {
 
 /// A read under way.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    readers: Arc<Readers>,
-    revision: Revision,
+pub(crate) struct Reading<P: Ord + Copy> {
+    readers: Arc<Readers<P>>,
+    at: P,
 }
 
-impl Drop for Reading {
+impl<P: Ord + Copy> Drop for Reading<P> {
     fn drop(&mut self) {
         let mut state = self.readers.lock();
-        if let Some(count) = state.reading.get_mut(&self.revision) {
+        if let Some(count) = state.reading.get_mut(&self.at) {
             *count -= 1;
             if *count == 0 {
-                state.reading.remove(&self.revision);
+                state.reading.remove(&self.at);
             }
         }
     }

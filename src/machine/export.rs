@@ -3,10 +3,11 @@
 use crate::kv::compaction::Collected;
 use crate::kv::work::{Meter, Patient};
 use crate::kv::{ReadError, TableError};
-use crate::machine::blocks::{self, BLOCK_BYTES, Stored, block_key};
+use crate::machine::blocks::{self, BLOCK_BYTES, block_key};
 use crate::machine::inventory::Inventory;
 use crate::machine::live::LiveRecords;
 use crate::machine::meta::Meta;
+use crate::machine::stored::{Stored, TableId};
 use crate::machine::view::View;
 use bytes::Bytes;
 use std::fmt;
@@ -31,7 +32,8 @@ impl View {
     ///
     /// Refused only if this is an old view and something that it needs has been removed: then take the newest view.
     pub fn export(&self) -> Result<Export, ReadError> {
-        let records = LiveRecords::new(self, self.revision(), &mut Meter::of_read(&Patient))?;
+        let (tables, meter) = (&TableId::ALL, &mut Meter::of_read(&Patient));
+        let records = LiveRecords::new(self, tables, self.meta.last, meter)?;
         Ok(Export {
             meta: Some(Arc::clone(&self.meta)),
             records,

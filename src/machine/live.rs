@@ -1,19 +1,13 @@
 //! Everything that can be read, directly from the table.
 
-use crate::kv::horizon::Horizon;
-use crate::kv::index::CHUNK_KEYS;
 use crate::kv::readers::Reading;
-use crate::kv::record;
-use crate::kv::version::Position;
 use crate::kv::work::{self, Caller, Meter, Patient};
 use crate::kv::{ReadError, TableError};
-use crate::machine::blocks::Stored;
-use crate::machine::machine::hash_record;
-use crate::machine::tables::TableId;
+use crate::machine::state_table::Extent;
+use crate::machine::stored::{Ordinal, Stored, TableId};
 use crate::machine::view::View;
 use crate::types::Revision;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::vec;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -43,10 +37,12 @@ impl View {
         let through = self.horizon().readable(revision)?;
         let (mut hasher, mut records) = (Xxh3::new(), 0);
         let mut meter = Meter::of_read(caller);
-        for record in LiveRecords::new(self, through, &mut meter)? {
+        // What has no history has no state at a revision, either: the rolling hash has that.
+        let tables = &[TableId::Versions];
+        for record in LiveRecords::new(self, tables, Ordinal::end_of(through), &mut meter)? {
             let record = record?;
             meter.spend(work::value(u32::try_from(record.bytes.len()).unwrap_or(u32::MAX)))?;
-            hash_record(&mut hasher, &record);
+            record.hash(&mut hasher);
             records += 1;
         }
         let hash = hasher.digest128();
@@ -54,14 +50,15 @@ impl View {
     }
 }
 
-/// All records that a read at some revision of the view, up to `through`, can see; an error if one is missing.
+/// The records of some tables that show in an extent of the state, in order; an error if one is missing.
 pub(crate) struct LiveRecords {
-    view: View,
-    through: Revision,
     /// Keeps the records from being removed, so that a missing one means damage.
-    _reading: Reading,
-    /// The position of the last record read, or the one before all.
-    last: Position,
+    view: View,
+    _reading: Reading<Revision>,
+    tables: &'static [TableId],
+    extent: Extent,
+    /// The place of the last record read, or before all.
+    last: Ordinal,
     some: vec::IntoIter<Stored>,
     /// How many records are still to come.
     missing: u64,
@@ -69,14 +66,24 @@ pub(crate) struct LiveRecords {
 }
 
 impl LiveRecords {
-    pub(crate) fn new(view: &View, through: Revision, meter: &mut Meter<'_>) -> Result<Self, ReadError> {
-        let reading = view.readers.begin(view.compact_revision())?;
-        let (last, some) = (Position::first_of(Revision(0)), Vec::new().into_iter());
-        let missing = count(view.horizon(), through, meter)?;
-        Ok(Self { view: view.clone(), through, _reading: reading, last, some, missing, done: false })
+    /// `through` is not behind the view's end.
+    pub(crate) fn new(
+        view: &View,
+        tables: &'static [TableId],
+        through: Ordinal,
+        meter: &mut Meter<'_>,
+    ) -> Result<Self, ReadError> {
+        let extent = Extent { through, compacted: view.compact_revision() };
+        let _reading = view.tables.versions.keep(extent.compacted)?;
+        let mut missing = 0;
+        for table in tables {
+            missing += view.tables.table(*table).shown(&extent, meter)?;
+        }
+        let (view, last, some) = (view.clone(), Ordinal::START, Vec::new().into_iter());
+        Ok(Self { view, _reading, tables, extent, last, some, missing, done: false })
     }
 
-    /// The next record that can be read.
+    /// The next record that shows.
     fn find(&mut self) -> Result<Option<Stored>, TableError> {
         loop {
             let Some(stored) = self.some.next() else {
@@ -86,35 +93,22 @@ impl LiveRecords {
                 self.some = some.into_iter();
                 continue;
             };
-            if stored.at.revision > self.through {
+            if stored.at > self.extent.through {
                 return self.end();
             }
-            if self.is_live(&stored)? {
+            let table = self.view.tables.table(stored.table);
+            if self.tables.contains(&stored.table) && table.shows(&stored, &self.extent)? {
                 self.missing = self.missing.saturating_sub(1);
                 return Ok(Some(stored));
             }
         }
     }
 
-    /// Garbage (a version that was replaced or deleted at or below the compaction) is left out, whether this
-    /// node has removed it or not.
-    fn is_live(&self, stored: &Stored) -> Result<bool, TableError> {
-        let TableId::Versions = stored.table;
-        let compacted = self.view.compact_revision();
-        let record = record::decode(stored.at, &stored.bytes)?;
-        if record.version.revision > compacted {
-            return Ok(true);
-        }
-        let index = self.view.index.read();
-        let at_compaction = index.history(&record.key).and_then(|history| history.at(compacted));
-        Ok(at_compaction == Some(record.version) && !record.version.is_tombstone())
-    }
-
     fn end(&self) -> Result<Option<Stored>, TableError> {
         match self.missing {
             0 => Ok(None),
             missing => {
-                let failure = TableError(format!("{missing} records of revisions are missing"));
+                let failure = TableError(format!("{missing} records are missing"));
                 self.view.store.noted(Err(failure))
             }
         }
@@ -141,18 +135,4 @@ impl fmt::Debug for LiveRecords {
             .field("missing", &self.missing)
             .finish_non_exhaustive()
     }
-}
-
-/// How many versions can be read according to the index.
-fn count(horizon: Horizon<'_>, through: Revision, meter: &mut Meter<'_>) -> Result<u64, ReadError> {
-    let (mut records, mut next) = (0, Some(Box::default()));
-    while let Some(start) = next {
-        meter.spend(CHUNK_KEYS as u64 * work::KEY)?;
-        next = horizon.index.read().walk_histories(&start, CHUNK_KEYS, &mut |_, history| {
-            let readable = history.garbage(horizon.revisions.compacted)..history.count_through(through);
-            records += readable.len() as u64;
-            ControlFlow::Continue(())
-        });
-    }
-    Ok(records)
 }

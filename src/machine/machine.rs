@@ -1,24 +1,20 @@
 //! The state machine: the one writer of the state.
 
 use crate::kv::codec::DecodeError;
-use crate::kv::draft::{Changes, Draft};
-use crate::kv::horizon::Values;
-use crate::kv::index::SharedIndex;
-use crate::kv::index_builder::{Built, IndexBuilder};
-use crate::kv::readers::Readers;
-use crate::kv::record::{self, Record};
-use crate::kv::version::Position;
+use crate::kv::draft::Draft;
 use crate::kv::{CommandLimits, ReadError, TableError};
-use crate::machine::blocks::{self, Fate, Store, Stored};
+use crate::machine::blocks::{self, Store};
 use crate::machine::command::{Command, CommandResult, Raise, Reply};
 use crate::machine::compatibility::{ClusterVersion, MachineError};
 use crate::machine::inventory::Inventory;
 use crate::machine::meta::Meta;
 use crate::machine::saver::Saver;
+use crate::machine::state_table::Garbage;
+use crate::machine::stored::Ordinal;
 use crate::machine::table::Table;
-use crate::machine::tables::TableId;
+use crate::machine::tables::{Change, EntryChanges, Tables};
 use crate::machine::view::View;
-use crate::types::{EntryId, Revision};
+use crate::types::EntryId;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -40,11 +36,10 @@ const DOOMED_MAX: usize = 1 << 16;
 /// machine must not be used any more.
 pub struct Machine {
     meta: Meta,
-    index: Arc<SharedIndex>,
-    readers: Arc<Readers>,
+    tables: Arc<Tables>,
     store: Arc<Store>,
     /// What became garbage since the last commit.
-    doomed: Vec<(Position, bool)>,
+    doomed: Vec<Garbage>,
     view: View,
     /// All work ever done by commands.
     work: Arc<AtomicU64>,
@@ -68,26 +63,14 @@ impl Machine {
     /// The same, with a cache of `cache_bytes` for whole records.
     pub fn open_with(table: Arc<dyn Table>, cache_bytes: u64) -> Result<Self, TableError> {
         let meta = blocks::load_meta(&*table)?;
-        let mut versions = IndexBuilder::with_capacity(meta.inventory.records);
-        let loaded = blocks::load(table, meta.clone(), &mut |stored| match stored.table {
-            TableId::Versions => {
-                let (key, version) = record::decode_version(stored.at, &stored.bytes)?;
-                versions.push(key, version);
-                Ok(())
-            }
-        })?;
-        let mut inventory = Inventory::default();
-        let Built { index, garbage } =
-            versions.finish(&meta.collected, meta.revisions.current, &mut |version| {
-                inventory.add(TableId::Versions, version.position());
-            });
+        let mut tables = Tables::with_capacity(meta.inventory.records);
+        let loaded = blocks::load(table, meta.clone(), &mut |record| tables.load(record))?;
+        let (inventory, garbage) = tables.loaded(&meta);
         check_inventory(meta.inventory, inventory)?;
         let store = Arc::new(loaded.into_store(cache_bytes, garbage));
-        let (index, readers) = (Arc::new(SharedIndex::new(index)), Arc::new(Readers::default()));
-        readers.collect(meta.collected.reach());
-        let view = View::new(&meta, &index, &store, &readers);
-        let work = Arc::default();
-        Ok(Self { meta, index, readers, store, doomed: Vec::new(), view, work })
+        let tables = Arc::new(tables);
+        let view = View::new(&meta, &tables, &store);
+        Ok(Self { meta, tables, store, doomed: Vec::new(), view, work: Arc::default() })
     }
 
     /// The last applied entry, whether saved or not.
@@ -96,8 +79,8 @@ impl Machine {
     }
 
     /// The members as the replica encoded them; empty if it never did.
-    pub fn members(&self) -> &Bytes {
-        &self.meta.members
+    pub fn members(&self) -> Bytes {
+        self.tables.members.get(&[], self.meta.last).unwrap_or_default()
     }
 
     /// The cluster's version, which decides which entries can be applied.
@@ -128,8 +111,9 @@ impl Machine {
     /// Sets the members of a new cluster and its limits on commands, before its first entry. Panics after that.
     pub fn found(&mut self, members: Bytes, limits: CommandLimits) {
         assert_eq!(self.applied(), EntryId::ZERO, "a cluster is founded once, before its first entry");
-        self.meta.members = members;
         self.meta.limits = limits;
+        let change = self.tables.members.set(self.next_place(), &[], Some(&members));
+        self.write(change, &mut Xxh3::new());
     }
 
     /// Applies the next entry, which holds a command.
@@ -141,12 +125,13 @@ impl Machine {
         self.check_follows(id);
         let command = Command::decode(command).map_err(|error| unknown_command(id, command, &error))?;
         let before = (self.meta.revisions, self.meta.version);
-        let mut entry = EntryChanges { store: &self.store, count: 0, bytes: 0 };
+        let mut entry = EntryChanges::new(&self.store);
         let result = match &command {
             Command::Raise(raise) => raise_version(&mut self.meta, id, raise)?,
             _ => {
                 let Meta { revisions, limits, .. } = &mut self.meta;
-                let mut draft = Draft::new(&self.index, revisions, &mut entry, limits, &self.work);
+                let mut draft =
+                    Draft::new(&self.tables.versions.index, revisions, &mut entry, limits, &self.work);
                 match perform(&mut draft, &command) {
                     Ok(result) => {
                         draft.finish();
@@ -161,63 +146,52 @@ impl Machine {
                 }
             }
         };
-        let (count, changed) = (entry.count, before != (self.meta.revisions, self.meta.version));
-        self.finish(id, count, changed);
+        let (count, mut hasher) = (entry.count, Xxh3::new());
+        self.take_in(count, &mut hasher);
+        let changed = before != (self.meta.revisions, self.meta.version);
+        self.finish(id, changed.then_some(&hasher));
         Ok(Reply { revision: self.meta.revisions.current, result })
     }
 
     /// Applies the next entry, which holds nothing. Panics as [`apply`](Self::apply) does.
     pub fn apply_noop(&mut self, id: EntryId) {
         self.check_follows(id);
-        self.finish(id, 0, false);
+        self.finish(id, None);
     }
 
     /// Applies the next entry, which holds the cluster's members. Panics as [`apply`](Self::apply) does.
     pub fn apply_members(&mut self, id: EntryId, members: Bytes) {
         self.check_follows(id);
-        // A copy, so that it does not pin the buffer in which it came.
-        self.meta.members = Bytes::copy_from_slice(&members);
-        self.finish(id, 0, true);
+        let mut hasher = Xxh3::new();
+        let change = self.tables.members.set(self.next_place(), &[], Some(&members));
+        self.write(change, &mut hasher);
+        self.finish(id, Some(&hasher));
     }
 
     /// Returns the view that shows everything applied. Writes full blocks to the table; the rest is left to a
     /// [`Saver`].
     pub fn commit(&mut self) -> Result<View, TableError> {
         self.store.commit(&self.meta, std::mem::take(&mut self.doomed))?;
-        // Only now, when everything the meta record covers is in the index and can be read.
-        self.view = View::new(&self.meta, &self.index, &self.store, &self.readers);
+        // Only now, when everything the meta record covers is in the tables and can be read.
+        self.view = View::new(&self.meta, &self.tables, &self.store);
         Ok(self.view())
     }
 
-    /// Does a step of garbage collection up to the last committed compaction: removes what became unreachable
-    /// from the index, or from the table. The next commit includes it. Returns whether there may be more to
-    /// do.
+    /// Does a step of garbage collection up to the last commit: removes what became unreachable from memory, or
+    /// from the table. The next commit includes it. Returns whether there may be more to do.
     ///
     /// What a running read needs stays. So it may do nothing although there is more to do: call it now and
     /// then, not in a tight loop.
     pub fn collect_garbage(&mut self, budget: Budget) -> Result<bool, TableError> {
-        // Not a compaction that is merely applied: the newest view that readers have does not include it, and
-        // must go on answering.
-        let target = self.view.compact_revision();
-        let collectable = self.readers.collect(target);
-        if self.meta.collected.is_behind(collectable) && self.store.doomed() < DOOMED_MAX {
-            self.forget(collectable, budget.keys);
-            return Ok(true);
-        }
-        if !self.doomed.is_empty() {
+        let shown = &self.view.meta;
+        let collected = self.store.doomed() < DOOMED_MAX
+            && self.tables.collect(&mut self.meta, shown, budget.keys, &mut self.doomed);
+        if collected || !self.doomed.is_empty() {
             return Ok(true); // Until the next commit the store does not know about it.
         }
-        let index = &self.index;
-        let more = self.store.clean(budget.blocks, &|stored| fate(index, stored))?;
-        Ok(more || self.meta.collected.is_behind(target))
-    }
-
-    fn forget(&mut self, target: Revision, keys: usize) {
-        let garbage = self.meta.collected.step(&self.index, target, keys);
-        for (at, _) in &garbage {
-            self.meta.inventory.remove(TableId::Versions, *at);
-        }
-        self.doomed.extend(garbage);
+        let tables = &self.tables;
+        let more = self.store.clean(budget.blocks, &|record| tables.table(record.table).fate(record))?;
+        Ok(more || self.tables.are_behind(&self.meta, shown))
     }
 
     fn check_follows(&self, id: EntryId) {
@@ -226,17 +200,34 @@ impl Machine {
         assert!(id.term >= last.term, "terms never fall: {id} after {last}");
     }
 
-    /// The entry has added this many records.
-    fn finish(&mut self, id: EntryId, records: usize, changed: bool) {
-        let (meta, mut hasher) = (&mut self.meta, Xxh3::new());
-        meta.applied = id;
-        self.store.show_last(records, &mut |stored| {
-            hash_record(&mut hasher, stored);
-            meta.inventory.add(stored.table, stored.at);
-            meta.last = stored.at;
+    /// Where a record goes that leaves the revision as it is.
+    fn next_place(&self) -> Ordinal {
+        self.meta.last.next_at(self.meta.revisions.current)
+    }
+
+    /// Adds a record that leaves the revision as it is.
+    fn write(&mut self, change: Change, hasher: &mut Xxh3) {
+        let table = change.record.table;
+        self.store.push(change.record);
+        self.take_in(1, hasher);
+        change.dead.into_iter().for_each(|at| self.meta.inventory.remove(table, at));
+    }
+
+    /// Counts and hashes the last records.
+    fn take_in(&mut self, records: usize, hasher: &mut Xxh3) {
+        let meta = &mut self.meta;
+        self.store.show_last(records, &mut |record| {
+            record.hash(hasher);
+            meta.inventory.add(record.table, record.at);
+            meta.last = record.at;
         });
-        if changed {
-            meta.fold(hasher.digest128());
+    }
+
+    /// The entry is applied; the hash of its changes, if there are any.
+    fn finish(&mut self, id: EntryId, changes: Option<&Xxh3>) {
+        self.meta.applied = id;
+        if let Some(changes) = changes {
+            self.meta.fold(changes.digest128());
         }
     }
 }
@@ -268,62 +259,6 @@ fn unknown_command(entry: EntryId, command: &Bytes, error: &DecodeError) -> Mach
     MachineError::Unknown { entry, what: format!("a command of {kind} that cannot be read ({error})") }
 }
 
-/// The records of the entry being applied, and all earlier ones.
-struct EntryChanges<'a> {
-    store: &'a Store,
-    count: usize,
-    bytes: usize,
-}
-
-impl EntryChanges<'_> {
-    fn take_back(&mut self) {
-        self.store.take_back(self.count);
-        self.count = 0;
-    }
-}
-
-impl Changes for EntryChanges<'_> {
-    fn push(&mut self, at: Position, bytes: Bytes) {
-        self.count += 1;
-        self.bytes += bytes.len();
-        self.store.push(Stored { table: TableId::Versions, at, bytes });
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl Values for EntryChanges<'_> {
-    fn record(&self, at: Position) -> Result<Record, ReadError> {
-        Ok(record::decode(at, &self.store.read(at)?)?)
-    }
-}
-
-/// What has become of a record in a block.
-fn fate(index: &SharedIndex, stored: &Stored) -> Result<Fate, TableError> {
-    match stored.table {
-        TableId::Versions => {
-            let record = record::decode(stored.at, &stored.bytes)?;
-            let index = index.read();
-            Ok(match index.history(&record.key) {
-                Some(history) if history.contains(stored.at) => Fate::Live,
-                _ if record.version.is_tombstone() => Fate::Tombstone,
-                _ => Fate::Garbage,
-            })
-        }
-    }
-}
-
-/// Adds a record to a hash, delimited so that no two lists of records are hashed alike.
-pub(crate) fn hash_record(hasher: &mut Xxh3, stored: &Stored) {
-    hasher.update(&[stored.table as u8]);
-    hasher.update(&stored.at.revision.get().to_be_bytes());
-    hasher.update(&stored.at.sub.to_be_bytes());
-    hasher.update(&(stored.bytes.len() as u64).to_be_bytes());
-    hasher.update(&stored.bytes);
-}
-
 /// Checks that all records are there that are live according to the meta record.
 fn check_inventory(expected: Inventory, found: Inventory) -> Result<(), TableError> {
     if found == expected {
@@ -340,6 +275,10 @@ impl fmt::Debug for Machine {
         f.debug_struct("Machine").field("meta", &self.meta).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "keyed_tests.rs"]
+mod keyed_tests;
 
 #[cfg(test)]
 mod tests {

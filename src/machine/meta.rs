@@ -5,14 +5,14 @@ use crate::kv::TableError;
 use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::kv::compaction::{Collected, Running};
 use crate::kv::revisions::Revisions;
-use crate::kv::version::Position;
 use crate::machine::compatibility::{ClusterVersion, newer_state};
 use crate::machine::inventory::Inventory;
+use crate::machine::stored::Ordinal;
 use crate::types::{EntryId, Index, Revision, Term};
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 /// Written after the records that it covers, and before the removal of those that it no longer covers: so it
 /// is true of every table that a crash can leave. Records after its last one are not part of the state.
@@ -28,13 +28,11 @@ pub(crate) struct Meta {
     /// The limits on one command.
     pub(crate) limits: CommandLimits,
     /// The last record ever made.
-    pub(crate) last: Position,
+    pub(crate) last: Ordinal,
     /// The live records: those that are not garbage.
     pub(crate) inventory: Inventory,
-    /// How far this node has collected garbage; differs between nodes.
+    /// How far this node has collected versions of keys; differs between nodes.
     pub(crate) collected: Collected,
-    /// The members as the replica encoded them.
-    pub(crate) members: Bytes,
 }
 
 impl Default for Meta {
@@ -46,10 +44,9 @@ impl Default for Meta {
             hash: 0,
             version: ClusterVersion::FOUNDING,
             limits: CommandLimits::FOUNDING,
-            last: Position::first_of(Revision(0)),
+            last: Ordinal::START,
             inventory: Inventory::default(),
             collected: Collected::default(),
-            members: Bytes::new(),
         }
     }
 }
@@ -59,7 +56,7 @@ impl Meta {
     pub(crate) const TABLE_KEY: [u8; 1] = [3];
 
     pub(crate) fn encode(&self) -> Bytes {
-        let mut out = Writer::with_capacity(160 + self.members.len());
+        let mut out = Writer::with_capacity(160);
         out.byte(FORMAT);
         for number in [
             self.applied.term.get(),
@@ -76,7 +73,7 @@ impl Meta {
         out.varint(self.limits.changed_bytes);
         out.varint(self.limits.work);
         out.varint(self.last.revision.get());
-        out.varint(self.last.sub.into());
+        out.varint(self.last.step);
         out.varint(self.inventory.records);
         out.raw(&self.inventory.sum.to_be_bytes());
         out.varint(self.collected.through.get());
@@ -89,7 +86,6 @@ impl Meta {
                 out.varint(of_next.get());
             }
         }
-        out.bytes(&self.members);
         let crc = crc32c::crc32c(out.written());
         out.raw(&crc.to_be_bytes());
         out.finish()
@@ -127,11 +123,9 @@ impl Meta {
                 changed_bytes: from.varint()?,
                 work: from.varint()?,
             },
-            last: Position { revision: Revision(from.varint()?), sub: read_u32(&mut from)? },
+            last: Ordinal { revision: Revision(from.varint()?), step: from.varint()? },
             inventory: Inventory { records: from.varint()?, sum: from.u64()? },
             collected: read_collected(&mut from)?,
-            // A copy, so that it does not pin the engine's buffer.
-            members: Bytes::copy_from_slice(&from.bytes()?),
         };
         from.end()?;
         Ok(meta)
@@ -150,7 +144,6 @@ impl Meta {
         for limit in [reply_bytes, changes, changed_bytes, work] {
             hasher.update(&limit.to_be_bytes());
         }
-        hasher.update(&self.members);
         self.hash = hasher.digest128();
     }
 }
@@ -183,13 +176,12 @@ mod tests {
             applied: EntryId::new(3, 9),
             revisions: Revisions { current: Revision(7), compacted: Revision(5) },
             hash: u128::MAX / 3,
-            last: Position { revision: Revision(7), sub: 300 },
+            last: Ordinal { revision: Revision(7), step: 300 },
             inventory: Inventory { records: 3, sum: u64::MAX / 5 },
             collected: Collected {
                 through: Revision(3),
                 running: Some(Running { target: Revision(5), next: b"key"[..].into(), of_next: Revision(4) }),
             },
-            members: Bytes::from_static(b"n1 n2"),
             ..Meta::default()
         }
     }

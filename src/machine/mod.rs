@@ -6,8 +6,14 @@
 //! ```text
 //!            index (memory, kv)                       table (disk)
 //! key ─▶ versions: revision.sub, sizes, counts ─▶ block of revision.sub ─▶ key, value, counts
-//!                                                 meta ─▶ applied entry, revisions, hash, inventory, members
+//!                                                 meta ─▶ applied entry, revisions, hash, inventory
 //! ```
+//!
+//! # Tables
+//!
+//! The state consists of tables (`tables/`): the versions of all keys, the members. All their records go into
+//! one order, and from there on are handled alike: staged, counted, hashed, packed into blocks, exported. What a
+//! record means, which ones still matter and who may still see them is known to its table alone (`state_table.rs`).
 //!
 //! # The life of a put
 //!
@@ -31,8 +37,7 @@
 //!
 //! # Caveats
 //!
-//! * There are no leases, sessions and watches yet. Their records will go into the same blocks, under their own
-//!   table names (`tables.rs`).
+//! * There are no leases, sessions and watches yet. Leases and sessions will be tables of their own.
 
 mod blocks;
 mod command;
@@ -47,6 +52,8 @@ mod memory_table;
 mod meta;
 mod reply;
 mod saver;
+mod state_table;
+mod stored;
 mod table;
 mod tables;
 mod view;

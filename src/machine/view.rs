@@ -1,17 +1,16 @@
 //! What readers see: the state at one applied index.
 
-use crate::kv::horizon::{Horizon, Values};
-use crate::kv::index::SharedIndex;
+use crate::kv::horizon::Horizon;
 use crate::kv::read::{self, Allowance};
-use crate::kv::readers::{Readers, Reading};
-use crate::kv::record::{self, Record};
+use crate::kv::readers::Reading;
 use crate::kv::txn::Plan;
-use crate::kv::version::Position;
 use crate::kv::work::{Caller, Meter, Patient};
 use crate::kv::{CommandLimits, Op, OpResult, Range, RangeResult, ReadError, Refusal, Txn, TxnResult};
 use crate::machine::blocks::Store;
 use crate::machine::compatibility::ClusterVersion;
 use crate::machine::meta::Meta;
+use crate::machine::stored::Ordinal;
+use crate::machine::tables::Tables;
 use crate::types::{EntryId, Revision};
 use bytes::Bytes;
 use std::fmt;
@@ -28,25 +27,20 @@ pub struct View {
     pub(crate) meta: Arc<Meta>,
     /// The number of keys that are present.
     keys: u64,
-    pub(crate) index: Arc<SharedIndex>,
+    pub(crate) tables: Arc<Tables>,
     pub(crate) store: Arc<Store>,
-    pub(crate) readers: Arc<Readers>,
-    _reading: Arc<Reading>,
+    _revision: Arc<Reading<Revision>>,
+    _last: Arc<Reading<Ordinal>>,
 }
 
 impl View {
-    /// The current state: `meta` covers everything in the index.
-    pub(crate) fn new(
-        meta: &Meta,
-        index: &Arc<SharedIndex>,
-        store: &Arc<Store>,
-        readers: &Arc<Readers>,
-    ) -> Self {
-        let reading = readers.begin(meta.revisions.current);
-        let reading = Arc::new(reading.expect("nothing is collected above the newest revision"));
-        let (keys, meta) = (index.read().present(), Arc::new(meta.clone()));
-        let (index, store, readers) = (Arc::clone(index), Arc::clone(store), Arc::clone(readers));
-        Self { meta, keys, index, store, readers, _reading: reading }
+    /// The current state: `meta` covers everything in the tables.
+    pub(crate) fn new(meta: &Meta, tables: &Arc<Tables>, store: &Arc<Store>) -> Self {
+        let _revision = tables.versions.keep(meta.revisions.current);
+        let _revision = Arc::new(_revision.expect("nothing is collected above the newest revision"));
+        let _last = Arc::new(tables.keep(meta.last));
+        let (keys, meta) = (tables.versions.index.read().present(), Arc::new(meta.clone()));
+        Self { meta, keys, tables: Arc::clone(tables), store: Arc::clone(store), _revision, _last }
     }
 
     /// The last entry that it includes.
@@ -79,8 +73,8 @@ impl View {
     }
 
     /// The members, as the replica encoded them.
-    pub fn members(&self) -> &Bytes {
-        &self.meta.members
+    pub fn members(&self) -> Bytes {
+        self.tables.members.get(&[], self.meta.last).unwrap_or_default()
     }
 
     /// The limits on one command.
@@ -101,8 +95,8 @@ impl View {
     /// in several steps.
     pub fn at(&self, revision: Revision) -> Result<Self, Refusal> {
         let revision = self.horizon().readable(Some(revision))?;
-        let _reading = Arc::new(self.readers.begin(revision)?);
-        Ok(Self { _reading, ..self.clone() })
+        let _revision = Arc::new(self.tables.versions.keep(revision)?);
+        Ok(Self { _revision, ..self.clone() })
     }
 
     /// Evaluates a transaction that writes in neither branch, with the same limit on the answer as for a command.
@@ -116,7 +110,7 @@ impl View {
     pub fn read_txn_for(&self, caller: &dyn Caller, txn: &Txn) -> Result<TxnResult, ReadError> {
         assert!(txn.is_read_only(), "a transaction that writes goes through the log");
         let mut meter = Meter::of_read(caller);
-        let plan = Plan::new(self.horizon(), self, txn, &mut meter)?;
+        let plan = Plan::new(self.horizon(), &*self.store, txn, &mut meter)?;
         let mut allowance = Allowance::new(self.meta.limits.reply_bytes);
         plan.run(&mut |op| match op {
             Op::Range(range) => self.read(range, &mut allowance, &mut meter).map(OpResult::Range),
@@ -132,23 +126,13 @@ impl View {
         meter: &mut Meter<'_>,
     ) -> Result<RangeResult, ReadError> {
         let revision = self.horizon().readable(range.revision)?;
-        let _reading = (revision < self.revision()).then(|| self.readers.begin(revision)).transpose()?;
-        read::range(self.horizon(), self, range, allowance, meter)
+        let keep = || self.tables.versions.keep(revision);
+        let _reading = (revision < self.revision()).then(keep).transpose()?;
+        read::range(self.horizon(), &*self.store, range, allowance, meter)
     }
 
     pub(crate) fn horizon(&self) -> Horizon<'_> {
-        Horizon { index: &self.index, revisions: self.meta.revisions, newest: self.revision() }
-    }
-}
-
-impl Values for View {
-    fn record(&self, at: Position) -> Result<Record, ReadError> {
-        Ok(record::decode(at, &self.store.read(at)?)?)
-    }
-
-    fn records(&self, at: &[Position]) -> Result<Vec<Record>, ReadError> {
-        let bytes = self.store.read_many(at)?;
-        at.iter().zip(bytes).map(|(at, bytes)| Ok(record::decode(*at, &bytes)?)).collect()
+        self.tables.versions.horizon(self.meta.revisions)
     }
 }
 

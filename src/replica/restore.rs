@@ -33,7 +33,7 @@ pub(crate) fn join(
         )));
     }
     let members =
-        decode_members(machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
+        decode_members(&machine.members()).map_err(|error| StartError::Damaged(error.to_string()))?;
     Ok(Restored {
         hard_state: log.hard_state,
         compacted: log.base.index,

@@ -17,7 +17,7 @@ const PIECES_AHEAD: usize = 4;
 
 /// The file of a view. Nothing is read yet.
 pub(crate) fn of(cluster: ClusterId, view: Arc<View>) -> Result<Snapshot, SnapshotError> {
-    let members = decode_members(view.members()).map_err(|error| SnapshotError(error.to_string()))?;
+    let members = decode_members(&view.members()).map_err(|error| SnapshotError(error.to_string()))?;
     let last = view.applied();
     let header = SnapshotHeader { cluster, last, members, revision: view.revision() };
     let meta = header.meta();
@@ -95,7 +95,7 @@ impl SnapshotIntake {
         }
         let machine = Machine::open(state.table()).map_err(refused)?;
         // Before the old state is replaced: what was received must be what was announced.
-        if machine.applied() != meta.last || decode_members(machine.members()) != Ok(meta.members.clone()) {
+        if machine.applied() != meta.last || decode_members(&machine.members()) != Ok(meta.members.clone()) {
             return Err(InstallError::Refused("the state is not what its sender announced".into()));
         }
         Ok(ReceivedSnapshot { from, term, meta, state, machine, only_one })

@@ -17,7 +17,7 @@ fn sample() -> Store {
 
 /// The key of the block whose first record is of a revision.
 fn block_of(revision: u64) -> Bytes {
-    [&[2][..], &revision.to_be_bytes(), &[0; 4]].concat().into()
+    [&[2][..], &revision.to_be_bytes(), &[0; 8]].concat().into()
 }
 
 fn flip(table: &dyn Table, key: &[u8]) {

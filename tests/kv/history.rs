@@ -75,7 +75,7 @@ fn a_small_value_pins_no_large_buffer() {
     let memory = buffer.as_ptr_range();
     let view = store.commit();
     let kv = view.range(&everything()).unwrap().kvs.remove(0);
-    for stored in [&kv.key, &kv.value, view.members()] {
+    for stored in [&kv.key, &kv.value, &view.members()] {
         assert!(!memory.contains(&stored.as_ptr()));
     }
     assert!(buffer.is_unique());

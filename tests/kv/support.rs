@@ -142,7 +142,7 @@ pub fn pairs(table: &dyn Table) -> Vec<(Bytes, Bytes)> {
     table.scan(Bound::Unbounded, Bound::Unbounded).collect::<Result<_, _>>().unwrap()
 }
 
-/// The positions of all records in a table's blocks, decoded as the module documents them.
+/// The places of all versions of keys in a table's blocks, decoded as the module documents them.
 pub fn records(table: &dyn Table) -> Vec<(u64, u64)> {
     let blocks = pairs(table).into_iter().filter(|(key, _)| key[0] == 2);
     let mut records = Vec::new();
@@ -150,10 +150,11 @@ pub fn records(table: &dyn Table) -> Vec<(u64, u64)> {
         let mut revision = u64::from_be_bytes(key[1..9].try_into().unwrap());
         let mut rest = &block[1..block.len() - 4];
         while !rest.is_empty() {
-            assert_eq!(rest[0], 1, "the table of versions");
+            let is_version = rest[0] == 1;
             rest = &rest[1..];
             revision += varint(&mut rest);
-            records.push((revision, varint(&mut rest)));
+            let at = (revision, varint(&mut rest));
+            records.extend(is_version.then_some(at));
             let length = varint(&mut rest) as usize;
             rest = &rest[length..];
         }

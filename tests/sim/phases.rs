@@ -159,7 +159,7 @@ impl World {
         assert!(agreed, "the nodes do not converge after all faults ended\n{}", self.picture());
         for node in self.able() {
             let running = self.servers[&node].running.as_ref().expect("it is able");
-            let said = decode_members(running.parts.handle.view().members()).expect("they were written");
+            let said = decode_members(&running.parts.handle.view().members()).expect("they were written");
             assert_eq!(**running.parts.driver.node().members(), said, "n{node}: in force, and in the state");
         }
     }

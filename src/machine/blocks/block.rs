@@ -1,10 +1,9 @@
 //! The bytes of a block.
 
 use crate::kv::TableError;
-use crate::kv::codec::{DecodeError, Reader, Writer, varint_len};
-use crate::kv::version::Position;
+use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::machine::compatibility::newer_state;
-use crate::machine::tables::TableId;
+use crate::machine::stored::{Ordinal, Stored, TableId};
 use crate::types::Revision;
 use bytes::Bytes;
 
@@ -13,29 +12,14 @@ pub(crate) const BLOCK_BYTES: usize = 4000;
 
 /// The first byte of a block's key.
 const PREFIX: u8 = 2;
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const CRC_BYTES: usize = 4;
 
-/// A record of any table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) table: TableId,
-    pub(crate) at: Position,
-    pub(crate) bytes: Bytes,
-}
-
-impl Stored {
-    /// The most bytes it takes in a block.
-    pub(crate) fn size(&self) -> usize {
-        1 + varint_len(self.at.revision.get()) + varint_len(self.at.sub.into()) + 4 + self.bytes.len()
-    }
-}
-
-/// The table's key of the block that begins at a position.
-pub(crate) fn block_key(first: Position) -> [u8; 13] {
-    let mut key = [PREFIX; 13];
+/// The table's key of the block that begins at a place.
+pub(crate) fn block_key(first: Ordinal) -> [u8; 17] {
+    let mut key = [PREFIX; 17];
     key[1..9].copy_from_slice(&first.revision.get().to_be_bytes());
-    key[9..].copy_from_slice(&first.sub.to_be_bytes());
+    key[9..].copy_from_slice(&first.step.to_be_bytes());
     key
 }
 
@@ -43,24 +27,24 @@ pub(crate) fn block_key(first: Position) -> [u8; 13] {
 pub(crate) const ALL_KEYS: ([u8; 1], [u8; 1]) = ([PREFIX], [PREFIX + 1]);
 
 /// Reads a block's key.
-pub(crate) fn first_position(key: &[u8]) -> Result<Position, TableError> {
+pub(crate) fn first_place(key: &[u8]) -> Result<Ordinal, TableError> {
     let fields = key.strip_prefix(&[PREFIX]).and_then(|rest| rest.split_first_chunk());
-    let position = fields.and_then(|(revision, sub)| {
-        let sub = u32::from_be_bytes(sub.try_into().ok()?);
-        Some(Position { revision: Revision(u64::from_be_bytes(*revision)), sub })
+    let place = fields.and_then(|(revision, step)| {
+        let step = u64::from_be_bytes(step.try_into().ok()?);
+        Some(Ordinal { revision: Revision(u64::from_be_bytes(*revision)), step })
     });
-    position.ok_or_else(|| TableError(format!("{key:02x?} is not the key of a block")))
+    place.ok_or_else(|| TableError(format!("{key:02x?} is not the key of a block")))
 }
 
 /// The bytes of a block whose key is `first`.
-pub(crate) fn encode<'a>(first: Position, records: impl IntoIterator<Item = &'a Stored>) -> Bytes {
+pub(crate) fn encode<'a>(first: Ordinal, records: impl IntoIterator<Item = &'a Stored>) -> Bytes {
     let mut out = Writer::with_capacity(BLOCK_BYTES + 64);
     out.byte(FORMAT);
     let mut before = first.revision.get();
     for record in records {
         out.byte(record.table as u8);
         out.varint(record.at.revision.get() - before);
-        out.varint(record.at.sub.into());
+        out.varint(record.at.step);
         out.bytes(&record.bytes);
         before = record.at.revision.get();
     }
@@ -70,7 +54,7 @@ pub(crate) fn encode<'a>(first: Position, records: impl IntoIterator<Item = &'a 
 }
 
 /// The records of a block, as slices of it, each checked as far as the block's checksum goes.
-pub(crate) fn decode(first: Position, bytes: &Bytes) -> Result<Vec<Stored>, TableError> {
+pub(crate) fn decode(first: Ordinal, bytes: &Bytes) -> Result<Vec<Stored>, TableError> {
     let mut records = Vec::with_capacity(16);
     each(first, bytes, &mut |record| {
         records.push(record);
@@ -79,8 +63,8 @@ pub(crate) fn decode(first: Position, bytes: &Bytes) -> Result<Vec<Stored>, Tabl
     Ok(records)
 }
 
-/// The record at a position, if the block has it.
-pub(crate) fn find(first: Position, bytes: &Bytes, at: Position) -> Result<Option<Stored>, TableError> {
+/// The record at a place, if the block has it.
+pub(crate) fn find(first: Ordinal, bytes: &Bytes, at: Ordinal) -> Result<Option<Stored>, TableError> {
     let mut found = None;
     each(first, bytes, &mut |record| {
         if record.at == at {
@@ -92,13 +76,13 @@ pub(crate) fn find(first: Position, bytes: &Bytes, at: Position) -> Result<Optio
 }
 
 /// The error for a damaged block.
-pub(crate) fn damaged(first: Position, what: impl std::fmt::Display) -> TableError {
+pub(crate) fn damaged(first: Ordinal, what: impl std::fmt::Display) -> TableError {
     TableError(format!("the block of records from revision {first} on is damaged: {what}"))
 }
 
 /// Visits the records in order as long as `visit` returns true.
 pub(crate) fn each(
-    first: Position,
+    first: Ordinal,
     bytes: &Bytes,
     visit: &mut dyn FnMut(Stored) -> bool,
 ) -> Result<(), TableError> {
@@ -116,8 +100,7 @@ pub(crate) fn each(
             let Some(table) = TableId::of(number) else { return Ok(Err(number)) };
             let revision = from.varint()?.checked_add(before.revision.get());
             let revision = revision.ok_or_else(|| from.refuse("a revision above 64 bits"))?;
-            let sub = u32::try_from(from.varint()?).map_err(|_| from.refuse("a sub above 32 bits"))?;
-            let at = Position { revision: Revision(revision), sub };
+            let at = Ordinal { revision: Revision(revision), step: from.varint()? };
             let bytes = from.bytes()?;
             if !visit(Stored { table, at, bytes }) {
                 break;
@@ -133,12 +116,12 @@ pub(crate) fn each(
     }
 }
 
-fn checked(first: Position, bytes: &Bytes) -> Option<Bytes> {
+fn checked(first: Ordinal, bytes: &Bytes) -> Option<Bytes> {
     let body = bytes.slice(..bytes.len().checked_sub(CRC_BYTES)?);
     (checksum(first, &body) == bytes[body.len()..]).then_some(body)
 }
 
-fn checksum(first: Position, body: &[u8]) -> [u8; CRC_BYTES] {
+fn checksum(first: Ordinal, body: &[u8]) -> [u8; CRC_BYTES] {
     crc32c::crc32c_append(crc32c::crc32c(&block_key(first)), body).to_be_bytes()
 }
 
@@ -146,8 +129,8 @@ fn checksum(first: Position, body: &[u8]) -> [u8; CRC_BYTES] {
 mod tests {
     use super::*;
 
-    fn stored(revision: u64, sub: u32, bytes: &'static [u8]) -> Stored {
-        let at = Position { revision: Revision(revision), sub };
+    fn stored(revision: u64, step: u64, bytes: &'static [u8]) -> Stored {
+        let at = Ordinal { revision: Revision(revision), step };
         Stored { table: TableId::Versions, at, bytes: Bytes::from_static(bytes) }
     }
 
@@ -162,7 +145,7 @@ mod tests {
         assert_eq!(decode(first, &bytes).unwrap(), records);
         assert_eq!(find(first, &bytes, records[1].at).unwrap().as_ref(), Some(&records[1]));
         assert_eq!(find(first, &bytes, stored(300, 8, b"").at).unwrap(), None);
-        assert_eq!(first_position(&block_key(first)), Ok(first));
+        assert_eq!(first_place(&block_key(first)), Ok(first));
         assert!(bytes.len() <= 5 + records.iter().map(Stored::size).sum::<usize>());
     }
 

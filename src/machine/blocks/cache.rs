@@ -1,6 +1,6 @@
 //! Whole records that were read lately: a hot key is read without the engine.
 
-use crate::kv::version::Position;
+use crate::machine::stored::Ordinal;
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 const OVERHEAD_BYTES: usize = 96;
 
 /// Bounded in bytes. Entries never become stale, since records never change.
-pub(crate) struct Records(Cache<Position, Bytes, Weight, Mix>);
+pub(crate) struct Records(Cache<Ordinal, Bytes, Weight, Mix>);
 
 impl Records {
     pub(crate) fn new(bytes: u64) -> Self {
@@ -19,12 +19,12 @@ impl Records {
         Self(Cache::with(records, bytes, Weight, Mix, Default::default()))
     }
 
-    pub(crate) fn get(&self, at: Position) -> Option<Bytes> {
+    pub(crate) fn get(&self, at: Ordinal) -> Option<Bytes> {
         self.0.get(&at)
     }
 
     /// Keeps a copy: the record may be part of a block.
-    pub(crate) fn insert(&self, at: Position, bytes: &[u8]) -> Bytes {
+    pub(crate) fn insert(&self, at: Ordinal, bytes: &[u8]) -> Bytes {
         let copy = Bytes::copy_from_slice(bytes);
         self.0.insert(at, copy.clone());
         copy
@@ -34,13 +34,13 @@ impl Records {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Position, Bytes> for Weight {
-    fn weight(&self, _at: &Position, bytes: &Bytes) -> u64 {
+impl Weighter<Ordinal, Bytes> for Weight {
+    fn weight(&self, _at: &Ordinal, bytes: &Bytes) -> u64 {
         (bytes.len() + OVERHEAD_BYTES) as u64
     }
 }
 
-/// Positions are not secret and need no random hash.
+/// Places are not secret and need no random hash.
 #[derive(Clone)]
 struct Mix;
 

@@ -5,22 +5,14 @@
 //! records is garbage it takes everything: then what is below is clean, and tombstones go too.
 
 use crate::kv::TableError;
-use crate::kv::version::Position;
-use crate::machine::blocks::block::{self, BLOCK_BYTES, Stored, block_key};
+use crate::machine::blocks::block::{self, BLOCK_BYTES, block_key};
 use crate::machine::blocks::directory::Info;
 use crate::machine::blocks::store::Store;
+use crate::machine::state_table::Fate;
+use crate::machine::stored::{Ordinal, Stored};
 
 /// For each block that is cleaned, this many others may be examined.
 const LOOKED_AT: usize = 32;
-
-/// What a record is to its table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Live,
-    Garbage,
-    /// Garbage that must outlive all older records of its key.
-    Tombstone,
-}
 
 impl Store {
     /// Cleans up to `blocks` blocks; first it sees to it that all garbage was named by a written meta record.
@@ -43,7 +35,7 @@ impl Store {
                 writing.pass = None;
                 return Ok(false);
             };
-            pass.next = Position { sub: first.sub + 1, ..first };
+            pass.next = first.next_at(first.revision);
             writing.pass = Some(pass);
             let with_tombstones = !self.lookup().directory.is_dirty_below(first);
             let garbage = if with_tombstones { info.garbage } else { info.garbage - info.tombstones };
@@ -57,7 +49,7 @@ impl Store {
 
     fn clean_block(
         &self,
-        first: Position,
+        first: Ordinal,
         info: Info,
         with_tombstones: bool,
         fate: &dyn Fn(&Stored) -> Result<Fate, TableError>,
@@ -95,9 +87,9 @@ impl Store {
     /// Puts the records of a block into the one below.
     fn join(
         &self,
-        below: Position,
+        below: Ordinal,
         other: Info,
-        first: Position,
+        first: Ordinal,
         info: Info,
         kept: Vec<Stored>,
     ) -> Result<(), TableError> {
@@ -116,12 +108,12 @@ impl Store {
         self.table.remove(&block_key(first))
     }
 
-    fn remove_block(&self, first: Position) -> Result<(), TableError> {
+    fn remove_block(&self, first: Ordinal) -> Result<(), TableError> {
         self.lookup_mut().directory.remove(first);
         self.table.remove(&block_key(first))
     }
 
-    fn block(&self, first: Position) -> Result<Vec<Stored>, TableError> {
+    fn block(&self, first: Ordinal) -> Result<Vec<Stored>, TableError> {
         let bytes = self.table.get(&block_key(first))?;
         block::decode(first, &bytes.ok_or_else(|| block::damaged(first, "it is missing"))?)
     }

@@ -1,15 +1,14 @@
 //! Which full blocks there are, and how much of each is garbage.
 
-use crate::kv::version::Position;
-use crate::machine::blocks::block::Stored;
-use crate::types::Revision;
+use crate::machine::state_table::Garbage;
+use crate::machine::stored::{Ordinal, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Info {
     /// Its last record.
-    pub(crate) last: Position,
+    pub(crate) last: Ordinal,
     pub(crate) records: u32,
     pub(crate) bytes: u32,
     /// How many of the records are garbage that a written meta record counts no longer…
@@ -29,25 +28,25 @@ impl Info {
     }
 }
 
-/// The full blocks by the position of their first record.
+/// The full blocks by the place of their first record.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    blocks: BTreeMap<Position, Info>,
+    blocks: BTreeMap<Ordinal, Info>,
     /// Those with garbage.
-    dirty: BTreeSet<Position>,
+    dirty: BTreeSet<Ordinal>,
     records: u64,
     garbage: u64,
 }
 
 impl Directory {
     /// The block that a record is in, if it is in any.
-    pub(crate) fn block_of(&self, at: Position) -> Option<(Position, Info)> {
+    pub(crate) fn block_of(&self, at: Ordinal) -> Option<(Ordinal, Info)> {
         let (first, info) = self.blocks.range(..=at).next_back()?;
         (at <= info.last).then_some((*first, *info))
     }
 
-    /// The first block with a record behind a position.
-    pub(crate) fn block_after(&self, at: Position) -> Option<(Position, Info)> {
+    /// The first block with a record behind a place.
+    pub(crate) fn block_after(&self, at: Ordinal) -> Option<(Ordinal, Info)> {
         let next = || self.blocks.range((Bound::Excluded(at), Bound::Unbounded)).next();
         self.block_of(at)
             .filter(|(_, info)| info.last > at)
@@ -55,12 +54,12 @@ impl Directory {
     }
 
     /// The block below another one.
-    pub(crate) fn before(&self, first: Position) -> Option<(Position, Info)> {
+    pub(crate) fn before(&self, first: Ordinal) -> Option<(Ordinal, Info)> {
         self.blocks.range(..first).next_back().map(|(first, info)| (*first, *info))
     }
 
     /// Adds a block, or updates what is known of it.
-    pub(crate) fn set(&mut self, first: Position, info: Info) {
+    pub(crate) fn set(&mut self, first: Ordinal, info: Info) {
         self.remove(first);
         self.records += u64::from(info.records);
         self.garbage += u64::from(info.garbage);
@@ -70,7 +69,7 @@ impl Directory {
         self.blocks.insert(first, info);
     }
 
-    pub(crate) fn remove(&mut self, first: Position) {
+    pub(crate) fn remove(&mut self, first: Ordinal) {
         if let Some(old) = self.blocks.remove(&first) {
             self.records -= u64::from(old.records);
             self.garbage -= u64::from(old.garbage);
@@ -79,7 +78,7 @@ impl Directory {
     }
 
     /// A record became garbage.
-    pub(crate) fn doom(&mut self, at: Position, tombstone: bool) {
+    pub(crate) fn doom(&mut self, Garbage { at, tombstone }: Garbage) {
         if let Some((first, mut info)) = self.block_of(at) {
             info.garbage += 1;
             info.tombstones += u32::from(tombstone);
@@ -88,14 +87,14 @@ impl Directory {
         }
     }
 
-    /// The next block with garbage, from a position on.
-    pub(crate) fn dirty_from(&self, first: Position) -> Option<(Position, Info)> {
+    /// The next block with garbage, from a place on.
+    pub(crate) fn dirty_from(&self, first: Ordinal) -> Option<(Ordinal, Info)> {
         let first = *self.dirty.range(first..).next()?;
         Some((first, self.blocks[&first]))
     }
 
     /// Whether a block below has garbage.
-    pub(crate) fn is_dirty_below(&self, first: Position) -> bool {
+    pub(crate) fn is_dirty_below(&self, first: Ordinal) -> bool {
         self.dirty.first().is_some_and(|dirty| *dirty < first)
     }
 
@@ -108,14 +107,14 @@ impl Directory {
 /// Where a walk over the blocks with garbage is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
-    pub(super) next: Position,
+    pub(super) next: Ordinal,
     pub(super) everything: bool,
 }
 
 impl Pass {
     /// A new one, if there is garbage.
     pub(super) fn over(directory: &Directory) -> Option<Self> {
-        let next = Position::first_of(Revision(0));
+        let next = Ordinal::START;
         directory.dirty_from(next)?;
         Some(Self { next, everything: !directory.is_mostly_clean() })
     }

@@ -1,13 +1,13 @@
 //! Reads all blocks of a table at a start, and removes what its meta record does not vouch for.
 
 use crate::kv::TableError;
-use crate::kv::version::Position;
-use crate::machine::blocks::block::{self, ALL_KEYS, Stored, block_key};
+use crate::machine::blocks::block::{self, ALL_KEYS, block_key};
 use crate::machine::blocks::directory::{Directory, Info};
 use crate::machine::blocks::store::Store;
 use crate::machine::meta::Meta;
+use crate::machine::state_table::Garbage;
+use crate::machine::stored::{Ordinal, Stored};
 use crate::machine::table::Table;
-use crate::types::Revision;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ pub(crate) fn load(
     visit: &mut dyn FnMut(&Stored) -> Result<(), TableError>,
 ) -> Result<Loaded, TableError> {
     let mut directory = Directory::default();
-    let mut last = Position::first_of(Revision(0));
+    let mut last = Ordinal::START;
     // What is above the meta record, or there twice, goes: key, and what stays of the block.
-    let mut wrong: Vec<(Position, Vec<Stored>)> = Vec::new();
+    let mut wrong: Vec<(Ordinal, Vec<Stored>)> = Vec::new();
     let (start, end) = ALL_KEYS;
     for found in table.scan(Bound::Included(&start), Bound::Excluded(&end)) {
         let (key, bytes) = found?;
-        let first = block::first_position(&key)?;
+        let first = block::first_place(&key)?;
         if first > meta.last {
             wrong.push((first, Vec::new()));
             continue;
@@ -62,9 +62,9 @@ pub(crate) fn load(
 
 impl Loaded {
     /// The store, once it is known which of the records are garbage.
-    pub(crate) fn into_store(mut self, cache_bytes: u64, garbage: Vec<(Position, bool)>) -> Store {
-        for (at, tombstone) in garbage {
-            self.directory.doom(at, tombstone);
+    pub(crate) fn into_store(mut self, cache_bytes: u64, garbage: Vec<Garbage>) -> Store {
+        for record in garbage {
+            self.directory.doom(record);
         }
         Store::new(self.table, cache_bytes, self.meta, self.directory)
     }

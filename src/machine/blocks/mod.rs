@@ -1,14 +1,14 @@
 //! The records of the state, packed into blocks.
 //!
 //! An engine's cost is per record, so neighboring records share one: a *block* of about 4 KiB, whose key is
-//! the position of its first record. Records are in the order of all changes and are never modified. So the
+//! the place of its first record. Records are in the order of all changes and are never modified. So the
 //! state is a list of blocks, of which only the last, the *open* one, still grows.
 //!
 //! ```text
-//! key    = 0x02 revision(8) sub(4)                               of the first record, big-endian
+//! key    = 0x02 revision(8) step(8)                              of the first record, big-endian
 //! block  = format(1) record* crc32c(4)                           the checksum covers the key too
-//! record = table(1) revision(varint, from the one before) sub(varint) length(varint) bytes
-//! 0x01   → the meta record, see `meta.rs`
+//! record = table(1) revision(varint, from the one before) step(varint) length(varint) bytes
+//! 0x03   → the meta record, see `meta.rs`
 //! ```
 //!
 //! # Order instead of batches
@@ -39,7 +39,6 @@ mod directory;
 mod load;
 mod store;
 
-pub(crate) use block::{BLOCK_BYTES, Stored, block_key, encode};
-pub(crate) use clean::Fate;
+pub(crate) use block::{BLOCK_BYTES, block_key, encode};
 pub(crate) use load::{load, load_meta};
 pub(crate) use store::Store;

@@ -1,12 +1,12 @@
 //! The store, shared by the writer, the saver and the readers.
 
 use crate::kv::TableError;
-use crate::kv::record;
-use crate::kv::version::Position;
-use crate::machine::blocks::block::{self, BLOCK_BYTES, Stored, block_key};
+use crate::machine::blocks::block::{self, BLOCK_BYTES, block_key};
 use crate::machine::blocks::cache::Records;
 use crate::machine::blocks::directory::{Directory, Info, Pass};
 use crate::machine::meta::Meta;
+use crate::machine::state_table::Garbage;
+use crate::machine::stored::{Ordinal, Stored};
 use crate::machine::table::Table;
 use crate::types::EntryId;
 use bytes::Bytes;
@@ -37,9 +37,9 @@ pub(super) struct Writing {
     /// How many of these are in the table as the open block.
     open: usize,
     /// What the last commit's meta record counts no longer, and the table's still does.
-    doomed: Vec<(Position, bool)>,
+    doomed: Vec<Garbage>,
     /// What the table's counts no longer, in no full block yet.
-    doomed_fresh: Vec<(Position, bool)>,
+    doomed_fresh: Vec<Garbage>,
     /// The cleaning under way.
     pub(super) pass: Option<Pass>,
 }
@@ -73,8 +73,8 @@ impl Store {
         }
     }
 
-    /// The bytes of the record at a position that the index names.
-    pub(crate) fn read(&self, at: Position) -> Result<Bytes, TableError> {
+    /// The bytes of the record at a place that its table names.
+    pub(crate) fn read(&self, at: Ordinal) -> Result<Bytes, TableError> {
         self.noted(self.find(at))
     }
 
@@ -83,7 +83,7 @@ impl Store {
         outcome.inspect_err(|failure| drop(self.failure.set(failure.clone())))
     }
 
-    fn find(&self, at: Position) -> Result<Bytes, TableError> {
+    fn find(&self, at: Ordinal) -> Result<Bytes, TableError> {
         if let Some(bytes) = self.cache.get(at) {
             return Ok(bytes);
         }
@@ -96,7 +96,7 @@ impl Store {
                 }
                 lookup.directory.block_of(at).map(|(first, _)| first)
             };
-            let missing = || record::damaged(at, "it is missing");
+            let missing = || TableError(format!("the record of revision {at} is missing"));
             // The writer may have joined the block with the one below meanwhile: then it is looked for again.
             let first = first.filter(|first| looked_in != Some(*first)).ok_or_else(missing)?;
             if let Some(bytes) = self.table.get(&block_key(first))?
@@ -108,21 +108,21 @@ impl Store {
         }
     }
 
-    /// The same for many positions: each block is read once, however its records are scattered over them.
-    pub(crate) fn read_many(&self, positions: &[Position]) -> Result<Vec<Bytes>, TableError> {
-        if positions.len() < MANY_RECORDS {
-            return positions.iter().map(|at| self.read(*at)).collect();
+    /// The same for many places: each block is read once, however its records are scattered over them.
+    pub(crate) fn read_many(&self, places: &[Ordinal]) -> Result<Vec<Bytes>, TableError> {
+        if places.len() < MANY_RECORDS {
+            return places.iter().map(|at| self.read(*at)).collect();
         }
-        let mut in_order: Vec<_> = (0..positions.len()).collect();
-        in_order.sort_unstable_by_key(|place| positions[*place]);
-        let mut found = vec![Bytes::new(); positions.len()];
+        let mut in_order: Vec<_> = (0..places.len()).collect();
+        in_order.sort_unstable_by_key(|nth| places[*nth]);
+        let mut found = vec![Bytes::new(); places.len()];
         let mut block = Vec::new();
-        for place in in_order {
-            let at = positions[place];
+        for nth in in_order {
+            let at = places[nth];
             if block.last().is_none_or(|last: &Stored| last.at < at) {
                 block = self.noted(self.block_of(at))?;
             }
-            found[place] = match block.binary_search_by_key(&at, |record| record.at) {
+            found[nth] = match block.binary_search_by_key(&at, |record| record.at) {
                 // A copy: a slice would keep the whole block in memory.
                 Ok(found) => Bytes::copy_from_slice(&block[found].bytes),
                 // It is fresh, or was moved meanwhile.
@@ -132,19 +132,19 @@ impl Store {
         Ok(found)
     }
 
-    /// The records of the block that has a position; none if there is no such block any more, or not yet.
-    fn block_of(&self, at: Position) -> Result<Vec<Stored>, TableError> {
+    /// The records of the block that has a place; none if there is no such block any more, or not yet.
+    fn block_of(&self, at: Ordinal) -> Result<Vec<Stored>, TableError> {
         let Some((first, _)) = self.lookup().directory.block_of(at) else { return Ok(Vec::new()) };
         let bytes = self.table.get(&block_key(first))?;
         bytes.map_or(Ok(Vec::new()), |bytes| block::decode(first, &bytes))
     }
 
-    /// The records of the next block behind a position, or those that are in no block yet; none at the end.
-    pub(crate) fn records_after(&self, at: Position) -> Result<Vec<Stored>, TableError> {
+    /// The records of the next block behind a place, or those that are in no block yet; none at the end.
+    pub(crate) fn records_after(&self, at: Ordinal) -> Result<Vec<Stored>, TableError> {
         self.noted(self.find_after(at))
     }
 
-    fn find_after(&self, mut at: Position) -> Result<Vec<Stored>, TableError> {
+    fn find_after(&self, mut at: Ordinal) -> Result<Vec<Stored>, TableError> {
         let mut looked_in = None;
         loop {
             let (first, info) = {
@@ -196,7 +196,7 @@ impl Store {
 
     /// All records so far belong to entries that `meta` includes, and what is `doomed` it counts no longer.
     /// Writes the blocks that are full.
-    pub(crate) fn commit(&self, meta: &Meta, doomed: Vec<(Position, bool)>) -> Result<(), TableError> {
+    pub(crate) fn commit(&self, meta: &Meta, doomed: Vec<Garbage>) -> Result<(), TableError> {
         let mut writing = self.lock_writing();
         writing.meta.clone_from(meta);
         writing.doomed.extend(doomed);
@@ -213,10 +213,9 @@ impl Store {
     fn write_block(&self, writing: &mut Writing, records: &[Stored]) -> Result<(), TableError> {
         let (first, mut info) = (records[0].at, Info::of(records));
         self.table.set(&block_key(first), &block::encode(first, records))?;
-        let doomed = writing.doomed_fresh.extract_if(.., |(at, _)| *at <= info.last);
-        for (_, tombstone) in doomed {
+        for doomed in writing.doomed_fresh.extract_if(.., |record| record.at <= info.last) {
             info.garbage += 1;
-            info.tombstones += u32::from(tombstone);
+            info.tombstones += u32::from(doomed.tombstone);
         }
         writing.committed -= records.len();
         writing.open = 0;
@@ -256,11 +255,11 @@ impl Store {
             return;
         }
         let mut lookup = self.lookup_mut();
-        for (at, tombstone) in std::mem::take(&mut writing.doomed) {
-            if lookup.fresh.front().is_some_and(|first| first.at <= at) {
-                writing.doomed_fresh.push((at, tombstone));
+        for record in std::mem::take(&mut writing.doomed) {
+            if lookup.fresh.front().is_some_and(|first| first.at <= record.at) {
+                writing.doomed_fresh.push(record);
             } else {
-                lookup.directory.doom(at, tombstone);
+                lookup.directory.doom(record);
             }
         }
         writing.pass = Pass::over(&lookup.directory);
@@ -293,13 +292,13 @@ impl Writing {
 }
 
 impl Lookup {
-    fn fresh_at(&self, at: Position) -> Option<&Stored> {
+    fn fresh_at(&self, at: Ordinal) -> Option<&Stored> {
         let place = self.fresh.binary_search_by_key(&at, |record| record.at).ok()?;
         self.fresh.get(place)
     }
 
-    /// Some of the fresh records behind a position.
-    fn fresh_after(&self, at: Position, bytes: usize) -> Vec<Stored> {
+    /// Some of the fresh records behind a place.
+    fn fresh_after(&self, at: Ordinal, bytes: usize) -> Vec<Stored> {
         let first = self.fresh.partition_point(|record| record.at <= at);
         let mut size = 0;
         let some = self.fresh.range(first..).take_while(|record| {
