@@ -88,3 +88,24 @@ impl fmt::Display for EntryId {
         write!(f, "{}@{}", self.index, self.term)
     }
 }
+
+/// How a follower gets entries, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowerState {
+    /// One append at a time, until it is known how far the logs agree.
+    Probe,
+    /// Appends follow each other without waiting (thesis §10.2.2).
+    Replicate,
+    /// It gets the state instead: the entries were compacted (Raft §7).
+    Snapshot,
+}
+
+impl fmt::Display for FollowerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Probe => "probe",
+            Self::Replicate => "replicate",
+            Self::Snapshot => "snapshot",
+        })
+    }
+}

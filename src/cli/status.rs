@@ -223,8 +223,9 @@ fn node_json(node: &NodeStatus, commit: u64) -> Value {
         .followers
         .iter()
         .map(|follower| {
+            let state = follower.state.map_or("unknown".into(), |state| state.to_string());
             json!({
-                "id": follower.id.to_string(), "state": follower.state.as_str(),
+                "id": follower.id.to_string(), "state": state,
                 "match_index": follower.match_index, "next_index": follower.next_index,
             })
         })

@@ -52,13 +52,14 @@ mod txn;
 mod wire;
 
 pub use crate::reason::{Outcome, Reason};
+pub use crate::types::FollowerState;
 pub use call::{Client, Options};
 pub use classify::classify;
 pub use error::{Error, Failure, Layer, ServerError, ServerReason};
 pub use maintenance::{HealthState, Snapshot, StateHash};
 pub use model::{
-    Answer, ClusterStatus, Delete, Deleted, Durability, Follower, FollowerState, Get, KeyValue, Keys, Leader,
-    Member, Meta, NodeStatus, Order, Page, Put, Range, ReadLevel, RequestLimits, Role, ScanOptions,
+    Answer, ClusterStatus, Delete, Deleted, Durability, Follower, Get, KeyValue, Keys, Leader, Member, Meta,
+    NodeStatus, Order, Page, Put, Range, ReadLevel, RequestLimits, Role, ScanOptions,
 };
 pub use scan::Scan;
 pub use txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};

@@ -1,7 +1,7 @@
 //! Requests and answers, as plain types.
 
 use crate::address::NodeUrl;
-use crate::types::Revision;
+use crate::types::{FollowerState, Revision};
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -407,37 +407,12 @@ impl fmt::Display for Durability {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follower {
     pub id: u64,
-    /// What the leader does for it.
-    pub state: FollowerState,
+    /// How it gets entries; `None` if the server is newer and does it in a way of which this library knows nothing.
+    pub state: Option<FollowerState>,
     /// The last entry known to be durable there.
     pub match_index: u64,
     /// The next entry to send.
     pub next_index: u64,
-}
-
-/// What a leader does for a follower.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FollowerState {
-    #[default]
-    Unknown,
-    /// It searches for where the logs agree.
-    Probe,
-    /// It sends the log as fast as it is acknowledged.
-    Replicate,
-    /// It sends a snapshot.
-    Snapshot,
-}
-
-impl FollowerState {
-    /// Its name, in lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Probe => "probe",
-            Self::Replicate => "replicate",
-            Self::Snapshot => "snapshot",
-        }
-    }
 }
 
 /// Who leads.

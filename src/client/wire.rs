@@ -4,12 +4,12 @@
 use crate::client::call::Called;
 use crate::client::error::{Error, Failure};
 use crate::client::model::{
-    ClusterStatus, Delete, Deleted, Durability, Follower, FollowerState, Get, KeyValue, Keys, Member, Meta,
-    NodeStatus, Order, Page, Put, Range, ReadLevel, RequestLimits, Role, ScanOptions,
+    ClusterStatus, Delete, Deleted, Durability, Follower, Get, KeyValue, Keys, Member, Meta, NodeStatus,
+    Order, Page, Put, Range, ReadLevel, RequestLimits, Role, ScanOptions,
 };
 use crate::client::txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};
 use crate::proto::v1 as pb;
-use crate::types::Revision;
+use crate::types::{FollowerState, Revision};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -331,12 +331,12 @@ fn follower(follower: pb::FollowerProgress) -> Follower {
     }
 }
 
-fn follower_state(state: pb::FollowerState) -> FollowerState {
+fn follower_state(state: pb::FollowerState) -> Option<FollowerState> {
     match state {
-        pb::FollowerState::Unspecified => FollowerState::Unknown,
-        pb::FollowerState::Probe => FollowerState::Probe,
-        pb::FollowerState::Replicate => FollowerState::Replicate,
-        pb::FollowerState::Snapshot => FollowerState::Snapshot,
+        pb::FollowerState::Unspecified => None,
+        pb::FollowerState::Probe => Some(FollowerState::Probe),
+        pb::FollowerState::Replicate => Some(FollowerState::Replicate),
+        pb::FollowerState::Snapshot => Some(FollowerState::Snapshot),
     }
 }
 

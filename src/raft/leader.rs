@@ -7,7 +7,7 @@ use crate::raft::log::Place;
 use crate::raft::message::{Append, Heartbeat, Message, Round};
 use crate::raft::next::Next;
 use crate::raft::options::Options;
-use crate::raft::progress::{Progress, State};
+use crate::raft::progress::{Flow, Progress};
 use crate::raft::reads::Reads;
 use crate::types::{EntryId, Index, NodeId};
 use std::collections::BTreeMap;
@@ -185,7 +185,7 @@ impl Leader {
 
     pub(crate) fn unreachable(&mut self, peer: NodeId) {
         if let Some(progress) = self.progress.get_mut(&peer)
-            && matches!(progress.state, State::Replicate(_))
+            && matches!(progress.flow, Flow::Replicate(_))
         {
             progress.probe_behind_received();
         }
@@ -194,7 +194,7 @@ impl Leader {
     /// The sending of a snapshot ended; on success the peer's state includes `applied`.
     pub(crate) fn snapshot_sent(&mut self, core: &mut Core, peer: NodeId, applied: Option<Index>) {
         let Some(progress) = self.progress.get_mut(&peer) else { return };
-        if !matches!(progress.state, State::Snapshot) {
+        if !matches!(progress.flow, Flow::Snapshot) {
             return;
         }
         // A peer that refused it because it has more than that is found by what it has told since.
@@ -275,7 +275,7 @@ impl Leader {
 
     /// One snapshot at a time: each takes the whole state through the disk and the network.
     fn may_snapshot(&self) -> bool {
-        !self.progress.values().any(|progress| matches!(progress.state, State::Snapshot))
+        !self.progress.values().any(|progress| matches!(progress.flow, Flow::Snapshot))
     }
 
     /// Sends everything that may be sent: once per turn, after all inputs.
@@ -319,7 +319,7 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress, may_snapsho
     let (appends_max, bytes_max) = (core.options.inflight_appends_max, core.options.inflight_bytes_max);
     while progress.is_open(appends_max, bytes_max) {
         let caught_up = progress.next > core.log.last().index;
-        if caught_up && matches!(progress.state, State::Replicate(_)) {
+        if caught_up && matches!(progress.flow, Flow::Replicate(_)) {
             if progress.matched.next() == progress.next {
                 progress.quiet_ticks = 0;
             }
@@ -354,7 +354,7 @@ fn read_log(core: &mut Core, peer: NodeId, progress: &mut Progress) {
 
 /// What the follower needs is compacted: it gets the state instead (Raft §7).
 fn send_snapshot(core: &mut Core, peer: NodeId, progress: &mut Progress) {
-    progress.state = State::Snapshot;
+    progress.flow = Flow::Snapshot;
     core.effects.send_snapshots.push(peer);
 }
 

@@ -56,7 +56,7 @@ pub use members::{MEMBERS_MAX, Members, Tally, majority};
 pub use message::{Append, Heartbeat, Message, RequestVote, Round, Vote};
 pub use node::{Node, Restored};
 pub use options::Options;
-pub use progress::{FollowerProgress, ProgressState};
+pub use progress::FollowerProgress;
 pub use refusal::{MembersRefused, ProposeError, ReadRefused, TransferRefused};
 pub use role::RoleName;
 pub use snapshot::SnapshotMeta;

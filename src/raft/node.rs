@@ -390,7 +390,7 @@ impl Node {
         let of = |(node, progress): (&NodeId, &Progress)| FollowerProgress {
             node: *node,
             alive: progress.silent_ticks < options.election_ticks_min,
-            state: progress.kind(),
+            state: progress.state(),
             matched: progress.matched,
             next: progress.next,
         };

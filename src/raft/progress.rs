@@ -2,7 +2,7 @@
 
 use crate::raft::message::Round;
 use crate::raft::options::Options;
-use crate::types::{EntryId, Index, NodeId};
+use crate::types::{EntryId, FollowerState, Index, NodeId};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
@@ -16,22 +16,11 @@ pub struct FollowerProgress {
     /// Whether it has answered within an election timeout.
     pub alive: bool,
     /// How it gets entries.
-    pub state: ProgressState,
+    pub state: FollowerState,
     /// The last entry known to be durable there.
     pub matched: Index,
     /// The next entry to send.
     pub next: Index,
-}
-
-/// How a follower gets entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgressState {
-    /// One append at a time, until it is known how far the logs agree.
-    Probe,
-    /// Appends follow each other without waiting (thesis §10.2.2).
-    Replicate,
-    /// It gets the state instead: the entries were compacted (Raft §7).
-    Snapshot,
 }
 
 /// What a leader knows of a follower.
@@ -41,7 +30,7 @@ pub(crate) struct Progress {
     pub(crate) matched: Index,
     /// The next entry to send. Optimistic while replicating.
     pub(crate) next: Index,
-    pub(crate) state: State,
+    pub(crate) flow: Flow,
     /// Whether it answered since the last check of the quorum (thesis §6.2).
     pub(crate) active: bool,
     /// The last round of heartbeats that it answered.
@@ -66,9 +55,9 @@ pub(crate) struct Progress {
     pub(crate) reading: Option<Index>,
 }
 
-/// [`ProgressState`] with what belongs to each.
+/// [`FollowerState`] with what belongs to each.
 #[derive(Clone, Debug, Hash)]
-pub(crate) enum State {
+pub(crate) enum Flow {
     /// Searching for how far the logs agree: one append at a time.
     Probe {
         /// The append that is under way.
@@ -100,7 +89,7 @@ impl Progress {
         Self {
             matched: Index(0),
             next: last.next(),
-            state: State::Probe { sent: None },
+            flow: Flow::Probe { sent: None },
             active: false,
             round: Round(0),
             commit_sent: Index(0),
@@ -127,13 +116,13 @@ impl Progress {
 
     fn probe_behind(&mut self, index: Index) {
         self.next = index.next();
-        self.state = State::Probe { sent: None };
+        self.flow = Flow::Probe { sent: None };
         self.quiet_ticks = 0;
     }
 
     pub(crate) fn replicate(&mut self) {
         self.next = self.matched.next();
-        self.state = State::Replicate(Inflight::default());
+        self.flow = Flow::Replicate(Inflight::default());
     }
 
     /// The follower holds our entries up to `matched`. True if that is news.
@@ -142,14 +131,14 @@ impl Progress {
         self.matched = self.matched.max(matched);
         self.next = self.next.max(self.matched.next());
         self.quiet_ticks = 0;
-        match &mut self.state {
+        match &mut self.flow {
             // Part of what was sent: the rest is being written, or found no room. Another probe follows at
             // the pace of heartbeats.
-            State::Probe { sent: Some(probe) } if matched < probe.last => {}
-            State::Probe { .. } => self.replicate(),
-            State::Replicate(inflight) => inflight.free(matched),
+            Flow::Probe { sent: Some(probe) } if matched < probe.last => {}
+            Flow::Probe { .. } => self.replicate(),
+            Flow::Replicate(inflight) => inflight.free(matched),
             // This state ends when the sending of the snapshot does.
-            State::Snapshot => {}
+            Flow::Snapshot => {}
         }
         news
     }
@@ -157,10 +146,10 @@ impl Progress {
     /// The follower does not hold the entry at `prev`; the logs may agree at
     /// `agree`. A stale rejection is ignored: it must not rewind what was acknowledged since.
     pub(crate) fn rejected(&mut self, prev: Index, agree: Index) {
-        let stale = match self.state {
-            State::Probe { .. } => prev.next() != self.next,
-            State::Replicate(_) => prev <= self.matched || prev >= self.next,
-            State::Snapshot => true,
+        let stale = match self.flow {
+            Flow::Probe { .. } => prev.next() != self.next,
+            Flow::Replicate(_) => prev <= self.matched || prev >= self.next,
+            Flow::Snapshot => true,
         };
         if stale || prev <= self.matched {
             return;
@@ -172,19 +161,19 @@ impl Progress {
 
     /// An append behind `prev` up to `last` was sent.
     pub(crate) fn sent(&mut self, prev: EntryId, last: EntryId, bytes: usize) {
-        match &mut self.state {
-            State::Probe { sent } => {
+        match &mut self.flow {
+            Flow::Probe { sent } => {
                 *sent = Some(Probe { prev, last: last.index });
                 self.quiet_ticks = 0;
             }
-            State::Replicate(inflight) => {
+            Flow::Replicate(inflight) => {
                 if last.index >= self.next {
                     inflight.add(last.index, bytes);
                     self.next = last.index.next();
                     self.last_sent = last;
                 }
             }
-            State::Snapshot => {}
+            Flow::Snapshot => {}
         }
     }
 
@@ -193,10 +182,10 @@ impl Progress {
         if self.reading.is_some() || self.full {
             return false;
         }
-        match &self.state {
-            State::Probe { sent } => sent.is_none(),
-            State::Replicate(inflight) => !inflight.is_full(appends_max, bytes_max),
-            State::Snapshot => false,
+        match &self.flow {
+            Flow::Probe { sent } => sent.is_none(),
+            Flow::Replicate(inflight) => !inflight.is_full(appends_max, bytes_max),
+            Flow::Snapshot => false,
         }
     }
 
@@ -206,8 +195,8 @@ impl Progress {
         let moves = received > self.received;
         self.received = received;
         let had_no_room = std::mem::replace(&mut self.full, full);
-        match &self.state {
-            State::Snapshot => None,
+        match &self.flow {
+            Flow::Snapshot => None,
             // It has dropped what it was sent since.
             _ if had_no_room && !full => {
                 self.probe_behind_received();
@@ -215,10 +204,10 @@ impl Progress {
             }
             _ if full => None,
             // Not while the answer may still arrive.
-            State::Probe { sent } if self.quiet_ticks >= options.heartbeat_ticks => {
+            Flow::Probe { sent } if self.quiet_ticks >= options.heartbeat_ticks => {
                 sent.map(|probe| probe.prev)
             }
-            State::Replicate(inflight)
+            Flow::Replicate(inflight)
                 if !inflight.is_empty() && self.quiet_ticks >= options.election_ticks_min =>
             {
                 self.quiet_ticks = 0;
@@ -232,7 +221,7 @@ impl Progress {
                 self.probe_behind_received();
                 None
             }
-            State::Probe { .. } | State::Replicate(_) => None,
+            Flow::Probe { .. } | Flow::Replicate(_) => None,
         }
     }
 
@@ -240,7 +229,7 @@ impl Progress {
     pub(crate) fn snapshot_failed(&mut self, options: &Options) {
         self.snapshot_pause = options.election_ticks_max << self.snapshots_failed.min(SNAPSHOT_BACKOFFS_MAX);
         self.snapshots_failed = self.snapshots_failed.saturating_add(1);
-        self.state = State::Probe { sent: None };
+        self.flow = Flow::Probe { sent: None };
     }
 
     pub(crate) fn snapshot_arrived(&mut self) {
@@ -259,21 +248,21 @@ impl Progress {
 
     /// See [`Node::fingerprint`](crate::raft::Node::fingerprint).
     pub(crate) fn fingerprint<H: Hasher>(&self, options: &Options, to: &mut H) {
-        let Self { matched, next, state, active, round, commit_sent, quiet_ticks, reading, .. } = self;
+        let Self { matched, next, flow, active, round, commit_sent, quiet_ticks, reading, .. } = self;
         // How long it has been silent is told, and decides nothing here.
         let Self { silent_ticks: _, received, full, last_sent, snapshots_failed, snapshot_pause, .. } = self;
         // Beyond an election timeout, the length of a silence makes no difference.
         let quiet_ticks = quiet_ticks.min(&options.election_ticks_min);
-        (matched, next, state, active, round, commit_sent, quiet_ticks, reading).hash(to);
+        (matched, next, flow, active, round, commit_sent, quiet_ticks, reading).hash(to);
         (received, full, last_sent, snapshots_failed.min(&SNAPSHOT_BACKOFFS_MAX), snapshot_pause).hash(to);
     }
 
-    /// The public part of the state.
-    pub(crate) fn kind(&self) -> ProgressState {
-        match self.state {
-            State::Probe { .. } => ProgressState::Probe,
-            State::Replicate(_) => ProgressState::Replicate,
-            State::Snapshot => ProgressState::Snapshot,
+    /// The same without what belongs to it.
+    pub(crate) fn state(&self) -> FollowerState {
+        match self.flow {
+            Flow::Probe { .. } => FollowerState::Probe,
+            Flow::Replicate(_) => FollowerState::Replicate,
+            Flow::Snapshot => FollowerState::Snapshot,
         }
     }
 }

@@ -3,9 +3,9 @@
 //! The kept entries save lagging followers a whole snapshot (Raft §7). What a peer needs once its snapshot has
 //! arrived is kept as well, or it would need another one, forever.
 
-use crate::raft::{Entry, FollowerProgress, Persist, ProgressState};
+use crate::raft::{Entry, FollowerProgress, Persist};
 use crate::replica::options::Retention;
-use crate::types::{EntryId, Index, NodeId};
+use crate::types::{EntryId, FollowerState, Index, NodeId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Into about how many pieces the kept part is divided: the log is compacted a piece at a time.
@@ -117,7 +117,7 @@ impl LogRetention {
     fn spared(&mut self, followers: &[FollowerProgress]) -> Index {
         self.needed.retain(|peer, end| {
             let waits = |follower: &FollowerProgress| {
-                follower.state != ProgressState::Replicate && follower.matched < *end
+                follower.state != FollowerState::Replicate && follower.matched < *end
             };
             followers.iter().any(|follower| follower.node == *peer && waits(follower))
         });

@@ -1,9 +1,9 @@
 //! What the log may forget, and when.
 
-use crate::raft::{Entry, FollowerProgress, Mark, Payload, Persist, ProgressState};
+use crate::raft::{Entry, FollowerProgress, Mark, Payload, Persist};
 use crate::replica::log_retention::LogRetention;
 use crate::replica::options::Retention;
-use crate::types::{EntryId, Index, NodeId};
+use crate::types::{EntryId, FollowerState, Index, NodeId};
 use bytes::Bytes;
 
 /// Entries of about 100 bytes each.
@@ -20,7 +20,7 @@ fn retention(entries: u64, bytes: usize) -> LogRetention {
     LogRetention::new(Retention { entries, bytes }, EntryId::ZERO, &[])
 }
 
-fn follower(state: ProgressState, matched: u64) -> FollowerProgress {
+fn follower(state: FollowerState, matched: u64) -> FollowerProgress {
     FollowerProgress {
         node: NodeId(2),
         alive: true,
@@ -79,9 +79,9 @@ fn what_follows_a_snapshot_stays_until_its_receiver_has_caught_up() {
     let mut log = retention(0, 10_000);
     log.wrote(&write(entries(1, 1..=200)));
     log.snapshot_begins(NodeId(2), Index(20));
-    let waiting = [follower(ProgressState::Snapshot, 5)];
+    let waiting = [follower(FollowerState::Snapshot, 5)];
     assert_eq!(log.forget(Index(200), &waiting), Some(EntryId::new(1, 20)));
-    let caught_up = [follower(ProgressState::Replicate, 20)];
+    let caught_up = [follower(FollowerState::Replicate, 20)];
     assert_eq!(log.forget(Index(200), &caught_up), Some(EntryId::new(1, 200)));
 }
 
@@ -91,7 +91,7 @@ fn a_snapshot_that_failed_holds_nothing_back() {
     log.wrote(&write(entries(1, 1..=200)));
     log.snapshot_begins(NodeId(2), Index(20));
     log.snapshot_failed(NodeId(2));
-    let waiting = [follower(ProgressState::Snapshot, 5)];
+    let waiting = [follower(FollowerState::Snapshot, 5)];
     assert_eq!(log.forget(Index(200), &waiting), Some(EntryId::new(1, 200)));
 }
 
@@ -100,7 +100,7 @@ fn a_receiver_that_never_ends_is_not_waited_for_without_bound() {
     let mut log = retention(0, 1000);
     log.wrote(&write(entries(1, 1..=200)));
     log.snapshot_begins(NodeId(2), Index(20));
-    let waiting = [follower(ProgressState::Snapshot, 5)];
+    let waiting = [follower(FollowerState::Snapshot, 5)];
     assert_eq!(log.forget(Index(200), &waiting), Some(EntryId::new(1, 200)), "20,000 bytes are too many");
 }
 
@@ -108,7 +108,7 @@ fn a_receiver_that_never_ends_is_not_waited_for_without_bound() {
 fn more_stays_for_a_follower_that_lags_but_not_forever() {
     let mut log = retention(10, 1 << 20);
     log.wrote(&write(entries(1, 1..=100)));
-    let behind = [follower(ProgressState::Replicate, 75), follower(ProgressState::Replicate, 100)];
+    let behind = [follower(FollowerState::Replicate, 75), follower(FollowerState::Replicate, 100)];
     assert_eq!(log.forget(Index(100), &behind), Some(EntryId::new(1, 75)), "it goes on with 76");
     log.wrote(&write(entries(1, 101..=104)));
     assert_eq!(log.forget(Index(104), &behind), None, "three times as much as without it");

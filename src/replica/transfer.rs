@@ -1,8 +1,8 @@
 //! Transfers of leadership, and who waits for them.
 
-use crate::raft::{FollowerProgress, Node, ProgressState, RoleName, TransferRefused};
+use crate::raft::{FollowerProgress, Node, RoleName, TransferRefused};
 use crate::replica::error::TransferError;
-use crate::types::{NodeId, Term};
+use crate::types::{FollowerState, NodeId, Term};
 use tokio::sync::oneshot;
 
 /// The transfer under way, if any.
@@ -95,7 +95,7 @@ fn does_not_follow(node: &Node, to: NodeId) -> bool {
 }
 
 fn is_followed_by(follower: &FollowerProgress) -> bool {
-    follower.alive && follower.state != ProgressState::Probe
+    follower.alive && follower.state != FollowerState::Probe
 }
 
 fn own_name(node: &Node) -> String {

@@ -6,9 +6,9 @@ use crate::grpc::wire::header::role;
 use crate::grpc::wire::read::signed;
 use crate::member::Member;
 use crate::proto::v1;
-use crate::raft::{FollowerProgress, ProgressState};
+use crate::raft::FollowerProgress;
 use crate::settings::Limits;
-use crate::types::NodeId;
+use crate::types::{FollowerState, NodeId};
 
 /// A row of the table of all nodes.
 pub fn row(row: Row) -> v1::NodeStatus {
@@ -56,11 +56,11 @@ fn follower(follower: FollowerProgress) -> v1::FollowerProgress {
     }
 }
 
-fn state(state: ProgressState) -> v1::FollowerState {
+fn state(state: FollowerState) -> v1::FollowerState {
     match state {
-        ProgressState::Probe => v1::FollowerState::Probe,
-        ProgressState::Replicate => v1::FollowerState::Replicate,
-        ProgressState::Snapshot => v1::FollowerState::Snapshot,
+        FollowerState::Probe => v1::FollowerState::Probe,
+        FollowerState::Replicate => v1::FollowerState::Replicate,
+        FollowerState::Snapshot => v1::FollowerState::Snapshot,
     }
 }
 

@@ -4,8 +4,8 @@ use crate::api::node_status::NodeStatus;
 use crate::peers::wire::malformed::{Malformed, malformed};
 use crate::peers::wire::raft::{checked_index, checked_term};
 use crate::proto::raft as pb;
-use crate::raft::{FollowerProgress, ProgressState, RoleName};
-use crate::types::{NodeId, Revision};
+use crate::raft::{FollowerProgress, RoleName};
+use crate::types::{FollowerState, NodeId, Revision};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -47,11 +47,11 @@ fn follower(follower: FollowerProgress) -> pb::Follower {
     }
 }
 
-fn state(state: ProgressState) -> pb::Progress {
+fn state(state: FollowerState) -> pb::FollowerState {
     match state {
-        ProgressState::Probe => pb::Progress::Probe,
-        ProgressState::Replicate => pb::Progress::Replicate,
-        ProgressState::Snapshot => pb::Progress::Snapshot,
+        FollowerState::Probe => pb::FollowerState::Probe,
+        FollowerState::Replicate => pb::FollowerState::Replicate,
+        FollowerState::Snapshot => pb::FollowerState::Snapshot,
     }
 }
 
@@ -103,10 +103,10 @@ fn micros(time: Duration) -> u64 {
 
 fn checked_follower(wire: pb::Follower) -> Result<FollowerProgress, Malformed> {
     let state = match wire.state() {
-        pb::Progress::Probe => ProgressState::Probe,
-        pb::Progress::Replicate => ProgressState::Replicate,
-        pb::Progress::Snapshot => ProgressState::Snapshot,
-        pb::Progress::Unspecified => return malformed("a follower whose progress is unknown"),
+        pb::FollowerState::Probe => FollowerState::Probe,
+        pb::FollowerState::Replicate => FollowerState::Replicate,
+        pb::FollowerState::Snapshot => FollowerState::Snapshot,
+        pb::FollowerState::Unspecified => return malformed("a follower in an unknown state"),
     };
     Ok(FollowerProgress {
         node: NodeId(wire.node_id),
@@ -137,7 +137,7 @@ mod tests {
         let follower = FollowerProgress {
             node: NodeId(2),
             alive: true,
-            state: ProgressState::Probe,
+            state: FollowerState::Probe,
             matched: Index(3),
             next: Index(4),
         };
