@@ -109,7 +109,7 @@ mod tests {
     use std::time::Duration;
 
     fn exit(write: bool, failure: Failure) -> Exit {
-        let mut error = Error::usage("put", "");
+        let mut error = Error::usage(crate::client::Action::Put, "");
         error.failure = Box::new(failure);
         error.write = write;
         CliError::Client(error).exit()

@@ -1,10 +1,10 @@
 //! A server's refusal in the words of the command line: the server speaks of the API's fields, and here there are
 //! flags, and the grammar of `txn`.
 
-use crate::client::{Reason, ServerError};
+use crate::client::{Action, Reason, ServerError};
 
 /// What the refusal of `action` says, with its reason.
-pub(super) fn in_words(action: &str, refusal: &ServerError) -> String {
+pub(super) fn in_words(action: Action, refusal: &ServerError) -> String {
     let field = refusal.details.get("field").map_or("", String::as_str);
     let unplaced = refusal.message.strip_prefix(field).and_then(|rest| rest.strip_prefix(": "));
     let (Some(reason), Some(said)) = (refusal.known(), unplaced) else {
@@ -18,11 +18,11 @@ pub(super) fn in_words(action: &str, refusal: &ServerError) -> String {
 }
 
 /// What to say where the server names what the API has and the command line has not.
-fn own_words(action: &str, reason: Reason) -> Option<&'static str> {
+fn own_words(action: Action, reason: Reason) -> Option<&'static str> {
     match (reason, action) {
-        (Reason::PrefixEmpty, "txn") => Some("an empty prefix would mean every key; say so with all()"),
+        (Reason::PrefixEmpty, Action::Txn) => Some("an empty prefix would mean every key; say so with all()"),
         (Reason::PrefixEmpty, _) => Some("an empty prefix would mean every key; say so with --all"),
-        (Reason::RangeInverted, "scan" | "delete") => {
+        (Reason::RangeInverted, Action::Scan | Action::Delete) => {
             Some("--to must come after --from (the key of --to itself is not included)")
         }
         _ => None,
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::client::{Outcome, ServerReason};
 
-    fn said(action: &str, reason: Reason, field: &str, message: &str) -> String {
+    fn said(action: Action, reason: Reason, field: &str, message: &str) -> String {
         let refusal = ServerError {
             reason: ServerReason::Known(reason),
             message: format!("{field}: {message}"),
@@ -64,18 +64,22 @@ mod tests {
     #[test]
     fn fields_of_the_api_become_flags_and_operations() {
         let inverted = |action, field| said(action, Reason::RangeInverted, field, "the end of a span …");
-        assert!(inverted("scan", "span.end").starts_with("RANGE_INVERTED: --to must come after --from"));
+        assert!(
+            inverted(Action::Scan, "span.end").starts_with("RANGE_INVERTED: --to must come after --from")
+        );
         assert_eq!(
-            inverted("txn", "success[0].range.span.end"),
+            inverted(Action::Txn, "success[0].range.span.end"),
             "RANGE_INVERTED: operation 1 (range): the end of a span …"
         );
         let empty = |action, field| said(action, Reason::PrefixEmpty, field, "say so with `all: true`");
-        assert!(empty("delete", "prefix").ends_with("say so with --all"));
-        assert!(empty("txn", "failure[1].delete.prefix").contains("operation 2 after `else` (delete): "));
-        assert!(empty("txn", "failure[1].delete.prefix").ends_with("say so with all()"));
-        assert_eq!(said("get", Reason::KeyEmpty, "key", "a key …"), "KEY_EMPTY: a key …");
+        assert!(empty(Action::Delete, "prefix").ends_with("say so with --all"));
+        assert!(
+            empty(Action::Txn, "failure[1].delete.prefix").contains("operation 2 after `else` (delete): ")
+        );
+        assert!(empty(Action::Txn, "failure[1].delete.prefix").ends_with("say so with all()"));
+        assert_eq!(said(Action::Get, Reason::KeyEmpty, "key", "a key …"), "KEY_EMPTY: a key …");
         assert_eq!(
-            said("txn", Reason::KeyEmpty, "compares[2].key", "a key …"),
+            said(Action::Txn, Reason::KeyEmpty, "compares[2].key", "a key …"),
             "KEY_EMPTY: condition 3: a key …"
         );
     }

@@ -5,7 +5,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::refusal;
 use crate::cli::text;
-use crate::client::{Error, Failure, Outcome, Reason, ServerError};
+use crate::client::{Action, Error, Failure, Outcome, Reason, ServerError};
 use crate::reason::FailureKind;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -49,10 +49,10 @@ fn words(error: &CliError) -> String {
     lines.join("\n")
 }
 
-fn in_words(action: &str, outcome: Outcome) -> &'static str {
+fn in_words(action: Action, outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::NotApplied if action == "transfer leadership" => "leadership stays where it was",
-        Outcome::Unknown if action == "transfer leadership" => {
+        Outcome::NotApplied if action == Action::TransferLeadership => "leadership stays where it was",
+        Outcome::Unknown if action == Action::TransferLeadership => {
             "unknown: leadership may have moved, or may yet move"
         }
         Outcome::NotApplied => "certainly not applied",
@@ -80,7 +80,7 @@ fn json(error: &CliError) -> Value {
     let mut object = json!({"message": message, "exit_code": error.exit() as u8});
     if let CliError::Client(error) = error {
         let (cause, next) = advice(error);
-        object["action"] = error.action.into();
+        object["action"] = error.action.as_str().into();
         object["endpoint"] = error.endpoint.as_ref().map(ToString::to_string).into();
         object["layer"] = error.layer().as_str().into();
         object["attempts"] = error.attempts.into();
@@ -103,10 +103,10 @@ fn advice(error: &Error) -> (&'static str, String) {
     let next = match (error.action, next) {
         (_, COMMANDS_HELP) => format!("kontiki {} --help", command(error.action)),
         // Not the command that has just failed.
-        ("status" | "members", next) if next.starts_with("kontiki status") => {
+        (Action::Status | Action::Members, next) if next.starts_with("kontiki status") => {
             "kontiki health   (asks each node by itself), and the nodes' logs".to_owned()
         }
-        ("compact", "a newer --rev, or none") => "a newer revision".to_owned(),
+        (Action::Compact, "a newer --rev, or none") => "a newer revision".to_owned(),
         (_, next) => next.to_owned(),
     };
     (cause, next)
@@ -116,13 +116,13 @@ fn advice(error: &Error) -> (&'static str, String) {
 const COMMANDS_HELP: &str = "--help";
 
 /// The command that does `action`.
-fn command(action: &str) -> &str {
+fn command(action: Action) -> &'static str {
     match action {
-        "transfer leadership" => "transfer-leader",
-        "range" => "scan",
-        "members" => "status",
-        "snapshot" => "snapshot save",
-        action => action,
+        Action::TransferLeadership => "transfer-leader",
+        Action::Range => "scan",
+        Action::Members => "status",
+        Action::Snapshot => "snapshot save",
+        action => action.as_str(),
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
         let tcp =
             Failure::Tcp { kind: std::io::ErrorKind::ConnectionRefused, message: "os error 111".to_owned() };
         CliError::Client(Error {
-            action: "put",
+            action: Action::Put,
             endpoint: Some(NodeUrl::parse("http://127.0.0.1:2383").unwrap()),
             attempts: 2,
             elapsed: Duration::from_millis(3),
@@ -276,7 +276,7 @@ error: put failed at http://127.0.0.1:2383 (TCP): connection refused
 
     #[test]
     fn a_write_in_doubt_says_so() {
-        let mut error = Error::usage("put", "");
+        let mut error = Error::usage(Action::Put, "");
         error.failure = Box::new(Failure::Grpc("the connection broke".to_owned()));
         error.write = true;
         assert!(words(&CliError::Client(error)).contains("outcome: unknown: it may have been applied"));
@@ -284,7 +284,7 @@ error: put failed at http://127.0.0.1:2383 (TCP): connection refused
 
     #[test]
     fn another_programs_port_is_told_from_a_broken_connection() {
-        let mut error = Error::usage("get", "");
+        let mut error = Error::usage(Action::Get, "");
         error.failure = Box::new(Failure::NotGrpc { message: "HTTP/1.1".to_owned() });
         let words = words(&CliError::Client(error));
         assert!(words.contains("the other side does not speak gRPC (HTTP/1.1)"), "{words}");

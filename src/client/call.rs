@@ -1,6 +1,7 @@
 //! One call with its attempts: the only loop of the client.
 
 use crate::address::NodeUrl;
+use crate::client::action::Action;
 use crate::client::classify::{classify, named_leader};
 use crate::client::error::{Error, Failure};
 use crate::client::nodes::Nodes;
@@ -45,25 +46,24 @@ pub struct Client {
 
 /// What the loop needs to know of a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Action {
-    /// A verb for messages.
-    pub(super) name: &'static str,
+pub(super) struct Call {
+    pub(super) action: Action,
     pub(super) kind: CallKind,
     /// How long the server may work on it, if that is not the time for the answer: for streams.
     pub(super) deadline: Option<Duration>,
 }
 
-impl Action {
-    pub(super) const fn read(name: &'static str) -> Self {
-        Self { name, kind: CallKind::Read, deadline: None }
+impl Call {
+    pub(super) const fn read(action: Action) -> Self {
+        Self { action, kind: CallKind::Read, deadline: None }
     }
 
-    pub(super) const fn write(name: &'static str) -> Self {
-        Self { name, kind: CallKind::Write, deadline: None }
+    pub(super) const fn write(action: Action) -> Self {
+        Self { action, kind: CallKind::Write, deadline: None }
     }
 
-    pub(super) const fn stream(name: &'static str, deadline: Duration) -> Self {
-        Self { name, kind: CallKind::Read, deadline: Some(deadline) }
+    pub(super) const fn stream(action: Action, deadline: Duration) -> Self {
+        Self { action, kind: CallKind::Read, deadline: Some(deadline) }
     }
 }
 
@@ -84,7 +84,7 @@ impl Client {
         for endpoint in endpoints {
             let text = endpoint.as_ref().trim();
             let url = NodeUrl::parse(text).map_err(|message| {
-                let mut error = Error::usage("connect", message.clone());
+                let mut error = Error::usage(Action::Connect, message.clone());
                 if text.starts_with("https://") {
                     error.failure = Box::new(Failure::Tls(message));
                 }
@@ -96,7 +96,7 @@ impl Client {
         }
         if urls.is_empty() {
             return Err(Error::usage(
-                "connect",
+                Action::Connect,
                 "no endpoint is given; name one, as in http://127.0.0.1:2379",
             ));
         }
@@ -126,7 +126,7 @@ impl Client {
     /// Makes a call, on one node after the other as the rules allow.
     pub(super) async fn call<Q, A, F>(
         &self,
-        action: Action,
+        call: Call,
         request: Q,
         send: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<Called<A>, Error>
@@ -142,15 +142,15 @@ impl Client {
         loop {
             attempts += 1;
             let node = route.node().clone();
-            let budget = self.budget(action, &route, deadline);
-            let failure = match self.attempt(action, &node, request.clone(), budget, &send).await {
+            let budget = self.budget(call, &route, deadline);
+            let failure = match self.attempt(call, &node, request.clone(), budget, &send).await {
                 Ok(answer) => {
                     return Ok(Called { answer, endpoint: node, attempts, latency: started.elapsed() });
                 }
                 Err(failure) => failure,
             };
             let nobody = route.note(&failure);
-            let next = if nobody { Next::GiveUp } else { retry::decide(action.kind, &failure) };
+            let next = if nobody { Next::GiveUp } else { retry::decide(call.kind, &failure) };
             if next != Next::GiveUp || !matches!(failure, Failure::Refused(_)) {
                 self.nodes.avoid(&node);
             }
@@ -169,8 +169,8 @@ impl Client {
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
-                    let last = telling(action, (node, failure), said);
-                    return Err(failed(action, last, attempts, started.elapsed(), route));
+                    let last = telling(call, (node, failure), said);
+                    return Err(failed(call, last, attempts, started.elapsed(), route));
                 }
             }
         }
@@ -203,9 +203,9 @@ impl Client {
 
     /// How long the next attempt may take: for a write all that is left, since it cannot be repeated
     /// elsewhere; for a read half of it while there are other nodes.
-    fn budget(&self, action: Action, route: &Route, deadline: Instant) -> Duration {
+    fn budget(&self, call: Call, route: &Route, deadline: Instant) -> Duration {
         let left = deadline.saturating_duration_since(Instant::now());
-        match action.kind {
+        match call.kind {
             CallKind::Read if route.has_others() => left.min((left / 2).max(READ_TRY_MIN)),
             _ => left,
         }
@@ -213,7 +213,7 @@ impl Client {
 
     async fn attempt<Q, A, F>(
         &self,
-        action: Action,
+        call: Call,
         node: &NodeUrl,
         request: Q,
         budget: Duration,
@@ -224,7 +224,7 @@ impl Client {
     {
         let channel = self.nodes.channel(node)?;
         let mut request = Request::new(request);
-        request.set_timeout(action.deadline.unwrap_or(budget));
+        request.set_timeout(call.deadline.unwrap_or(budget));
         match tokio::time::timeout(budget, send(channel, request)).await {
             Ok(Ok(response)) => {
                 let leader = named_leader(response.metadata());
@@ -241,8 +241,8 @@ impl Client {
 
 /// Which failure tells more: a last attempt that nobody answered, or what a server `said` to an earlier one.
 /// A write of unknown outcome comes before everything else.
-fn telling(action: Action, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)>) -> (NodeUrl, Failure) {
-    let in_doubt = action.kind == CallKind::Write && last.1.outcome() == Outcome::Unknown;
+fn telling(call: Call, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)>) -> (NodeUrl, Failure) {
+    let in_doubt = call.kind == CallKind::Write && last.1.outcome() == Outcome::Unknown;
     match said {
         Some(said) if !in_doubt && !matches!(last.1, Failure::Refused(_)) => said,
         _ => last,
@@ -250,7 +250,7 @@ fn telling(action: Action, last: (NodeUrl, Failure), said: Option<(NodeUrl, Fail
 }
 
 fn failed(
-    action: Action,
+    call: Call,
     (node, mut failure): (NodeUrl, Failure),
     attempts: u32,
     elapsed: Duration,
@@ -261,12 +261,12 @@ fn failed(
         *after = elapsed;
     }
     Error {
-        action: action.name,
+        action: call.action,
         unreachable: route.unreachable(&node),
         endpoint: Some(node),
         attempts,
         elapsed,
         failure: Box::new(failure),
-        write: action.kind == CallKind::Write,
+        write: call.kind == CallKind::Write,
     }
 }

@@ -1,7 +1,8 @@
 //! The calls of the cluster service.
 
 use crate::address::NodeUrl;
-use crate::client::call::{Action, Client};
+use crate::client::action::Action;
+use crate::client::call::{Call, Client};
 use crate::client::error::Error;
 use crate::client::kv::answer;
 use crate::client::model::{Answer, ClusterStatus, Leader, Member, Role};
@@ -30,8 +31,8 @@ impl Client {
 
     async fn status_of(&self, local_only: bool) -> Result<Answer<ClusterStatus>, Error> {
         let send = |channel, request| async move { ClusterServiceClient::new(channel).status(request).await };
-        let called = self.call(Action::read("status"), pb::StatusRequest { local_only }, send).await?;
-        answer("status", called, |mut answer: pb::StatusResponse| {
+        let called = self.call(Call::read(Action::Status), pb::StatusRequest { local_only }, send).await?;
+        answer(Action::Status, called, |mut answer: pb::StatusResponse| {
             (answer.header.take(), Ok(wire::cluster_status(answer)))
         })
     }
@@ -40,8 +41,8 @@ impl Client {
     pub async fn members(&self) -> Result<Answer<Vec<Member>>, Error> {
         let send =
             |channel, request| async move { ClusterServiceClient::new(channel).members(request).await };
-        let called = self.call(Action::read("members"), pb::MembersRequest {}, send).await?;
-        answer("members", called, |answer: pb::MembersResponse| {
+        let called = self.call(Call::read(Action::Members), pb::MembersRequest {}, send).await?;
+        answer(Action::Members, called, |answer: pb::MembersResponse| {
             (answer.header, Ok(answer.members.into_iter().map(wire::member).collect()))
         })
     }
@@ -54,8 +55,8 @@ impl Client {
         };
         let request = pb::TransferLeadershipRequest { to: to.unwrap_or_default() };
         // Not safe to repeat: without a target, a second one would move it on.
-        let called = self.call(Action::write("transfer leadership"), request, send).await?;
-        answer("transfer leadership", called, |answer: pb::TransferLeadershipResponse| {
+        let called = self.call(Call::write(Action::TransferLeadership), request, send).await?;
+        answer(Action::TransferLeadership, called, |answer: pb::TransferLeadershipResponse| {
             (answer.header, Ok(Leader { id: answer.leader_id, name: answer.leader_name }))
         })
     }

@@ -1,6 +1,7 @@
 //! What went wrong: where, in which layer, and what that means for a write.
 
 use crate::address::NodeUrl;
+use crate::client::action::Action;
 use crate::reason::{Outcome, Reason};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +11,7 @@ use tonic::Code;
 /// A call failed, after all attempts.
 #[derive(Clone, Debug)]
 pub struct Error {
-    /// The call, as a verb: "put".
-    pub action: &'static str,
+    pub action: Action,
     /// The node that `failure` is about; `None` if nothing was sent.
     pub endpoint: Option<NodeUrl>,
     /// How many attempts there were.
@@ -212,7 +212,7 @@ impl ServerError {
 
 impl Error {
     /// A mistake by the caller, found before anything was sent.
-    pub fn usage(action: &'static str, message: impl Into<String>) -> Self {
+    pub fn usage(action: Action, message: impl Into<String>) -> Self {
         let failure = Box::new(Failure::Usage(message.into()));
         Self {
             action,

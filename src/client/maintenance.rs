@@ -1,6 +1,7 @@
 //! The calls of the maintenance and health services.
 
-use crate::client::call::{Action, Called, Client};
+use crate::client::action::Action;
+use crate::client::call::{Call, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure};
 use crate::client::kv::{MOST_BYTES, answer};
@@ -53,8 +54,8 @@ impl Client {
     pub async fn hash(&self, revision: Option<Revision>) -> Result<Answer<StateHash>, Error> {
         let send =
             |channel, request| async move { MaintenanceServiceClient::new(channel).hash(request).await };
-        let called = self.call(Action::read("hash"), wire::hash(revision), send).await?;
-        answer("hash", called, |answer: pb::HashResponse| {
+        let called = self.call(Call::read(Action::Hash), wire::hash(revision), send).await?;
+        answer(Action::Hash, called, |answer: pb::HashResponse| {
             let number = |number: i64| Revision(number.try_into().unwrap_or_default());
             let hash = StateHash {
                 revision: number(answer.revision),
@@ -72,7 +73,7 @@ impl Client {
             ReadLevel::Linearizable => pb::ReadLevel::Linearizable,
             ReadLevel::Local => pb::ReadLevel::Local,
             ReadLevel::AtLeast(_) => {
-                return Err(Error::usage("snapshot", "a snapshot is linearizable or local"));
+                return Err(Error::usage(Action::Snapshot, "a snapshot is linearizable or local"));
             }
         };
         let send = |channel, request| async move {
@@ -81,8 +82,8 @@ impl Client {
                 .snapshot(request)
                 .await
         };
-        let action = Action::stream("snapshot", STREAM_DEADLINE);
-        let called = self.call(action, pb::SnapshotRequest { read_level: read_level.into() }, send).await?;
+        let call = Call::stream(Action::Snapshot, STREAM_DEADLINE);
+        let called = self.call(call, pb::SnapshotRequest { read_level: read_level.into() }, send).await?;
         Ok(Snapshot { client: self.clone(), called })
     }
 
@@ -91,7 +92,7 @@ impl Client {
     pub async fn health(&self, service: &str) -> Result<HealthState, Error> {
         let send = |channel, request| async move { HealthClient::new(channel).check(request).await };
         let request = HealthCheckRequest { service: service.to_owned() };
-        match self.call(Action::read("health"), request, send).await {
+        match self.call(Call::read(Action::Health), request, send).await {
             Ok(called) => Ok(match called.answer.status() {
                 ServingStatus::Serving => HealthState::Serving,
                 ServingStatus::NotServing => HealthState::NotServing,
@@ -122,7 +123,7 @@ impl Snapshot {
             Err(_) => Failure::Timeout { after: timeout, outcome: Outcome::NotApplied },
         };
         Err(Error {
-            action: "snapshot",
+            action: Action::Snapshot,
             endpoint: Some(self.called.endpoint.clone()),
             attempts: self.called.attempts,
             elapsed: self.called.latency,

@@ -38,6 +38,7 @@
 //!
 //! TLS, authentication, watches, leases, and exactly-once writes.
 
+mod action;
 mod call;
 mod classify;
 mod cluster;
@@ -53,6 +54,7 @@ mod wire;
 
 pub use crate::reason::{Outcome, Reason};
 pub use crate::types::FollowerState;
+pub use action::Action;
 pub use call::{Client, Options};
 pub use classify::classify;
 pub use error::{Error, Failure, Layer, ServerError, ServerReason};

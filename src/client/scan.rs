@@ -1,7 +1,8 @@
 //! A whole range as a stream, at one revision. A stream that breaks is resumed where it broke, on another
 //! node if need be.
 
-use crate::client::call::{Action, Called, Client};
+use crate::client::action::Action;
+use crate::client::call::{Call, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure};
 use crate::client::kv;
@@ -85,7 +86,7 @@ impl Scan {
                 return Err(Failure::Timeout { after: timeout, outcome: Outcome::NotApplied });
             }
         };
-        let meta = wire::meta("scan", message.header, called).map_err(|error| *error.failure)?;
+        let meta = wire::meta(Action::Scan, message.header, called).map_err(|error| *error.failure)?;
         // After a break, the rest must come from the same state.
         self.rest.revision = Some(meta.revision);
         // Another node may lag behind this one: it must wait rather than refuse the revision as a future one.
@@ -100,9 +101,9 @@ impl Scan {
     }
 
     async fn open(&self) -> Result<Stream, Error> {
-        let action = Action::stream("scan", STREAM_DEADLINE);
+        let call = Call::stream(Action::Scan, STREAM_DEADLINE);
         let send = |channel, request| async move { kv::service(channel).scan(request).await };
-        self.client.call(action, wire::scan(self.rest.clone()), send).await
+        self.client.call(call, wire::scan(self.rest.clone()), send).await
     }
 
     /// Subtracts what was read from what remains.
@@ -124,7 +125,7 @@ impl Scan {
 
 fn error<A>(called: &Called<A>, failure: Failure) -> Error {
     Error {
-        action: "scan",
+        action: Action::Scan,
         endpoint: Some(called.endpoint.clone()),
         attempts: called.attempts,
         elapsed: called.latency,

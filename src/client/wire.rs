@@ -1,6 +1,7 @@
 //! The client's types as protobuf and back. Keys and values are always sent as bytes; the server then answers
 //! with bytes.
 
+use crate::client::action::Action;
 use crate::client::call::Called;
 use crate::client::error::{Error, Failure};
 use crate::client::model::{
@@ -239,7 +240,7 @@ fn txn_result(result: pb::TxnOpResult) -> Result<TxnResult, &'static str> {
 
 /// Who answered. A server that leaves out the header is broken, and that is reported.
 pub(super) fn meta<A>(
-    action: &'static str,
+    action: Action,
     header: Option<pb::ResponseHeader>,
     called: &Called<A>,
 ) -> Result<Meta, Error> {
@@ -258,7 +259,7 @@ pub(super) fn meta<A>(
 }
 
 /// The error for an answer that violates the protocol.
-pub(super) fn broken<A>(action: &'static str, called: &Called<A>, what: &str) -> Error {
+pub(super) fn broken<A>(action: Action, called: &Called<A>, what: &str) -> Error {
     Error {
         action,
         endpoint: Some(called.endpoint.clone()),

@@ -164,7 +164,7 @@ mod tests {
 
     fn error(failure: Failure, write: bool) -> Error {
         Error {
-            action: "put",
+            action: kontiki::client::Action::Put,
             endpoint: None,
             attempts: 1,
             elapsed: Duration::ZERO,
