@@ -208,3 +208,23 @@ fn answers_to_other_questions_are_refused() {
     let error = wire::checked_vote_request(&wire::vote_request(stale, sender)).unwrap_err();
     assert!(error.0.contains("a candidate of term 4 whose log ends in term 4"), "{error}");
 }
+
+/// What goes into the log is a copy: there it stays for long after the rest of the message is gone.
+#[test]
+fn entries_pin_no_receive_buffer() {
+    let buffer = Bytes::from(vec![7; 1 << 16]);
+    let entry =
+        |range| pb::Entry { term: 1, payload: Some(pb::entry::Payload::Command(buffer.slice(range))) };
+    let append = pb::Append {
+        term: 1,
+        prev: Some(pb::EntryId { term: 0, index: 0 }),
+        entries: vec![entry(0..3), entry(3..3), entry(10..20)],
+        commit_index: 0,
+    };
+    let message = Some(pb::append_entries_request::Message::Append(append));
+    let taken = wire::checked_append_request(pb::AppendEntriesRequest { message }).unwrap();
+    let Message::Append(append) = taken else { panic!("{taken:?}") };
+    let sizes = append.entries.iter().map(|entry| entry.payload.size() - Payload::Noop.size());
+    assert_eq!(sizes.collect::<Vec<_>>(), [3, 0, 10]);
+    assert!(buffer.is_unique());
+}

@@ -15,6 +15,7 @@ use crate::peers::wire::status::{checked_status, status};
 use crate::proto::raft as pb;
 use crate::replica::Applied;
 use crate::types::{EntryId, NodeId};
+use bytes::Bytes;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuesti
             Ok(Command::Raise(_)) => {
                 return malformed("a version is to be raised by another node than the leader");
             }
-            Ok(_) => PeerQuestion::Leader(Question::Propose(command)),
+            // A copy, so that in the log it does not pin the buffer in which it came.
+            Ok(_) => PeerQuestion::Leader(Question::Propose(Bytes::copy_from_slice(&command))),
             Err(error) => return malformed(format!("what is to be proposed is not a command: {error}")),
         },
         Some(Body::ReadIndex(pb::ReadIndexQuestion {})) => PeerQuestion::Leader(Question::ReadIndex),

@@ -8,6 +8,7 @@ use crate::raft::{
     Append, Entry, Heartbeat, MEMBERS_MAX, Members, Message, Payload, RequestVote, Round, SnapshotMeta, Vote,
 };
 use crate::types::{EntryId, Index, NodeId, Term};
+use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
 
 /// The most entries in one message. The core batches by bytes; this bounds the
@@ -109,7 +110,6 @@ fn members_to_wire(members: &Members) -> pb::Members {
     }
 }
 
-/// A member.
 pub fn member_to_wire(member: Member) -> pb::Member {
     let Member { id, name, peer_urls, client_urls, learner } = member;
     pb::Member { id: id.get(), name, peer_urls, client_urls, learner }
@@ -212,7 +212,7 @@ pub fn checked_entry_id(wire: Option<pb::EntryId>, what: &str) -> Result<EntryId
     entry_id(wire, what)
 }
 
-fn checked_append(append: pb::Append) -> Result<Append, Malformed> {
+fn checked_append(mut append: pb::Append) -> Result<Append, Malformed> {
     let term = leader_term(append.term)?;
     let prev = entry_id(append.prev, "the entry before an append")?;
     if prev.term > term {
@@ -222,6 +222,7 @@ fn checked_append(append: pb::Append) -> Result<Append, Malformed> {
         return malformed(format!("{} entries in one message, limit {ENTRIES_MAX}", append.entries.len()));
     }
     index(prev.index.get() + append.entries.len() as u64)?;
+    own_commands(&mut append.entries);
     let mut before = prev;
     let mut entries = Vec::with_capacity(append.entries.len());
     for wire in append.entries {
@@ -230,6 +231,23 @@ fn checked_append(append: pb::Append) -> Result<Append, Malformed> {
         entries.push(entry);
     }
     Ok(Append { term, prev, entries, commit: index(append.commit_index)? })
+}
+
+/// Copies all commands into one piece of memory of their size. They stay in the log's tail for long; as slices of
+/// what was received they would pin its buffers, which may be far larger.
+fn own_commands(entries: &mut [pb::Entry]) {
+    let size = entries.iter_mut().filter_map(command).map(|command| command.len()).sum();
+    let mut all = BytesMut::with_capacity(size);
+    entries.iter_mut().filter_map(command).for_each(|command| all.extend_from_slice(command));
+    let mut all = all.freeze();
+    entries.iter_mut().filter_map(command).for_each(|command| *command = all.split_to(command.len()));
+}
+
+fn command(entry: &mut pb::Entry) -> Option<&mut Bytes> {
+    match &mut entry.payload {
+        Some(pb::entry::Payload::Command(bytes)) => Some(bytes),
+        _ => None,
+    }
 }
 
 /// An entry that follows `before` in the log of a leader of `leader_term`.
@@ -259,7 +277,6 @@ fn checked_members(wire: pb::Members) -> Result<Members, Malformed> {
     Members::new(voters, outgoing, nodes).or_else(|invalid| malformed(invalid.to_string()))
 }
 
-/// A member.
 pub fn checked_member(wire: pb::Member) -> Result<Member, Malformed> {
     let member = member_of_wire(wire);
     match member.check() {
