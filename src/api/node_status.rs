@@ -4,12 +4,9 @@ use crate::raft::{FollowerProgress, RoleName};
 use crate::types::{Index, NodeId, Revision, Term};
 use std::time::Duration;
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// Which node.
     pub node: NodeId,
-    /// Its role.
     pub role: RoleName,
     pub term: Term,
     /// The leader that it follows, itself if it leads.

@@ -53,7 +53,6 @@ impl Api {
         }
     }
 
-    /// This node's row.
     pub fn own_row(&self) -> Row {
         let member = self.router.handle.status().members.get(self.node()).cloned();
         let member = member.unwrap_or_else(|| Member::named(self.node(), &self.name));

@@ -241,3 +241,17 @@ pub fn with_scheme(url: &str) -> Result<String, String> {
         Err(error) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379: {error}")),
     }
 }
+
+#[cfg(test)]
+impl BenchArgs {
+    /// The flags of a command line, without the program's name.
+    pub(crate) fn parsed(line: &str) -> Result<Self, clap::Error> {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: BenchArgs,
+        }
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        <Line as clap::Parser>::try_parse_from(words).map(|line| line.args)
+    }
+}

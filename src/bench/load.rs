@@ -263,18 +263,11 @@ impl Thread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: crate::bench::BenchArgs,
-    }
 
     #[test]
     fn each_client_has_one_place() {
-        let line = "bench put --clients 11 --connections 5 --threads 2".split(' ');
-        let plan = Line::parse_from(line).args.plan().unwrap();
+        let line = "put --clients 11 --connections 5 --threads 2";
+        let plan = crate::bench::BenchArgs::parsed(line).unwrap().plan().unwrap();
         let urls = ["a".to_owned(), "b".to_owned()];
         let shares: Vec<_> = (0..2).flat_map(|thread| share_of(&plan, &urls, thread)).collect();
         assert_eq!(shares.len(), 5);

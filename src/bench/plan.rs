@@ -153,18 +153,10 @@ fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), BenchE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: BenchArgs,
-    }
 
     fn plan(line: &str) -> Result<Plan, String> {
-        let words = std::iter::once("bench").chain(line.split_whitespace());
-        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        line.args.plan().map_err(|error| error.to_string())
+        let args = BenchArgs::parsed(line).map_err(|error| error.to_string())?;
+        args.plan().map_err(|error| error.to_string())
     }
 
     #[test]

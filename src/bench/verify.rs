@@ -111,16 +111,9 @@ fn is_ours(shapes: &Shapes, key: u64, value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: crate::bench::BenchArgs,
-    }
 
     fn shapes() -> Shapes {
-        Shapes::new(&Line::parse_from(["bench", "put", "--value-size", "32"]).args.plan().unwrap())
+        Shapes::new(&crate::bench::BenchArgs::parsed("put --value-size 32").unwrap().plan().unwrap())
     }
 
     fn judged(newest: Option<(i64, u64)>, unknown: bool) -> Verification {

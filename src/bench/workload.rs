@@ -157,17 +157,10 @@ impl Generator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
     use std::collections::BTreeSet;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: crate::bench::BenchArgs,
-    }
-
     fn plan(line: &str) -> Plan {
-        Line::parse_from(std::iter::once("bench").chain(line.split_whitespace())).args.plan().unwrap()
+        crate::bench::BenchArgs::parsed(line).unwrap().plan().unwrap()
     }
 
     fn writes(plan: &Plan, client: usize, count: usize) -> Vec<Write> {

@@ -26,7 +26,6 @@ pub enum Exit {
     Ok = 0,
     /// Done, and the answer is no; or a local failure.
     No = 1,
-    /// Wrong usage.
     Usage = 2,
     /// Nobody could serve the request; nothing was done.
     Unreachable = 3,
@@ -59,7 +58,6 @@ pub enum CliError {
     Local {
         /// What was tried, as "write FILE".
         doing: String,
-        /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The reader of standard output has gone away, as `head` does: not worth a message.

@@ -26,7 +26,7 @@ pub(super) struct HashArgs {
     revision: Option<u64>,
 }
 
-struct Row {
+struct NodeHash {
     name: String,
     result: Result<StateHash, String>,
 }
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
             // The first answer decides at which revision all others are asked.
             revision = revision.or(Some(hash.revision));
         }
-        rows.push(Row { name: member.name.clone(), result });
+        rows.push(NodeHash { name: member.name.clone(), result });
     }
     let comparison = judge(&rows);
     show(&rows, comparison, &context.output)?;
@@ -86,7 +86,7 @@ fn client_of(member: &Member, known: &[(u64, NodeUrl)], client: &Client) -> Resu
     }
 }
 
-fn judge(rows: &[Row]) -> Comparison {
+fn judge(rows: &[NodeHash]) -> Comparison {
     let hashes: Vec<&StateHash> = rows.iter().filter_map(|row| row.result.as_ref().ok()).collect();
     let Some(first) = hashes.first() else {
         return Comparison::Incomplete;
@@ -104,7 +104,7 @@ fn judge(rows: &[Row]) -> Comparison {
     }
 }
 
-fn show(rows: &[Row], comparison: Comparison, output: &Output) -> Result<(), CliError> {
+fn show(rows: &[NodeHash], comparison: Comparison, output: &Output) -> Result<(), CliError> {
     if output.format() == Format::Json {
         let nodes: Vec<Value> = rows
             .iter()
@@ -152,19 +152,19 @@ fn show(rows: &[Row], comparison: Comparison, output: &Output) -> Result<(), Cli
 mod tests {
     use super::*;
 
-    fn row(revision: u64, compact: u64, hash: &str) -> Row {
+    fn row(revision: u64, compact: u64, hash: &str) -> NodeHash {
         let hash = StateHash {
             revision: Revision(revision),
             compact_revision: Revision(compact),
             hash: hash.to_owned(),
             records: 1,
         };
-        Row { name: String::new(), result: Ok(hash) }
+        NodeHash { name: String::new(), result: Ok(hash) }
     }
 
     #[test]
     fn only_hashes_of_the_same_thing_are_compared() {
-        let down = || Row { name: String::new(), result: Err("down".to_owned()) };
+        let down = || NodeHash { name: String::new(), result: Err("down".to_owned()) };
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "a")]), Comparison::Equal);
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b")]), Comparison::Differ);
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 2, "b")]), Comparison::NotComparable);

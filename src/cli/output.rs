@@ -53,7 +53,6 @@ impl Output {
         self.color && self.format() == Format::Table
     }
 
-    /// Writes one line.
     pub(super) fn line(&self, text: impl AsRef<str>) -> Result<(), CliError> {
         let mut line = text.as_ref().to_owned();
         line.push('\n');
@@ -66,7 +65,6 @@ impl Output {
         self.line(text)
     }
 
-    /// Writes raw bytes.
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {

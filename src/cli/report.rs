@@ -21,7 +21,6 @@ pub(super) fn report(error: &CliError, output: &Output) -> ExitCode {
     error.exit().into()
 }
 
-/// In words.
 fn words(error: &CliError) -> String {
     let CliError::Client(error) = error else {
         return format!("error: {error}");

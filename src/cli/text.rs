@@ -21,7 +21,6 @@ pub(super) fn argument(text: &str, as_hex: bool) -> Result<Bytes, CliError> {
     })
 }
 
-/// Decodes hexadecimal digits.
 pub(super) fn unhex(text: &str) -> Option<Bytes> {
     hex::decode(text).ok().map(Bytes::from)
 }

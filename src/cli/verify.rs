@@ -152,7 +152,6 @@ fn draw(path: &Path, violation: &Violation) -> Result<(), CliError> {
         .map_err(|error| CliError::Usage(format!("cannot write {}: {error}", path.display())))
 }
 
-/// What was judged.
 struct Facts {
     operations: usize,
     unknown: usize,

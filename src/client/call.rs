@@ -46,14 +46,14 @@ pub struct Client {
 
 /// What the loop needs to know of a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub(super) struct CallSpec {
     pub(super) action: Action,
     pub(super) kind: CallKind,
     /// How long the server may work on it, if that is not the time for the answer: for streams.
     pub(super) deadline: Option<Duration>,
 }
 
-impl Call {
+impl CallSpec {
     pub(super) const fn read(action: Action) -> Self {
         Self { action, kind: CallKind::Read, deadline: None }
     }
@@ -126,7 +126,7 @@ impl Client {
     /// Makes a call, on one node after the other as the rules allow.
     pub(super) async fn call<Q, A, F>(
         &self,
-        call: Call,
+        call: CallSpec,
         request: Q,
         send: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<Called<A>, Error>
@@ -203,7 +203,7 @@ impl Client {
 
     /// How long the next attempt may take: for a write all that is left, since it cannot be repeated
     /// elsewhere; for a read half of it while there are other nodes.
-    fn budget(&self, call: Call, route: &Route, deadline: Instant) -> Duration {
+    fn budget(&self, call: CallSpec, route: &Route, deadline: Instant) -> Duration {
         let left = deadline.saturating_duration_since(Instant::now());
         match call.kind {
             CallKind::Read if route.has_others() => left.min((left / 2).max(READ_TRY_MIN)),
@@ -213,7 +213,7 @@ impl Client {
 
     async fn attempt<Q, A, F>(
         &self,
-        call: Call,
+        call: CallSpec,
         node: &NodeUrl,
         request: Q,
         budget: Duration,
@@ -241,7 +241,7 @@ impl Client {
 
 /// Which failure tells more: a last attempt that nobody answered, or what a server `said` to an earlier one.
 /// A write of unknown outcome comes before everything else.
-fn telling(call: Call, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)>) -> (NodeUrl, Failure) {
+fn telling(call: CallSpec, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)>) -> (NodeUrl, Failure) {
     let in_doubt = call.kind == CallKind::Write && last.1.outcome() == Outcome::Unknown;
     match said {
         Some(said) if !in_doubt && !matches!(last.1, Failure::Refused(_)) => said,
@@ -250,7 +250,7 @@ fn telling(call: Call, last: (NodeUrl, Failure), said: Option<(NodeUrl, Failure)
 }
 
 fn failed(
-    call: Call,
+    call: CallSpec,
     (node, mut failure): (NodeUrl, Failure),
     attempts: u32,
     elapsed: Duration,

@@ -2,7 +2,7 @@
 
 use crate::address::NodeUrl;
 use crate::client::action::Action;
-use crate::client::call::{Call, Client};
+use crate::client::call::{CallSpec, Client};
 use crate::client::error::Error;
 use crate::client::kv::answer;
 use crate::client::model::{Answer, ClusterStatus, Leader, Member, Role};
@@ -31,7 +31,8 @@ impl Client {
 
     async fn status_of(&self, local_only: bool) -> Result<Answer<ClusterStatus>, Error> {
         let send = |channel, request| async move { ClusterServiceClient::new(channel).status(request).await };
-        let called = self.call(Call::read(Action::Status), pb::StatusRequest { local_only }, send).await?;
+        let called =
+            self.call(CallSpec::read(Action::Status), pb::StatusRequest { local_only }, send).await?;
         answer(Action::Status, called, |mut answer: pb::StatusResponse| {
             (answer.header.take(), Ok(wire::cluster_status(answer)))
         })
@@ -41,7 +42,7 @@ impl Client {
     pub async fn members(&self) -> Result<Answer<Vec<Member>>, Error> {
         let send =
             |channel, request| async move { ClusterServiceClient::new(channel).members(request).await };
-        let called = self.call(Call::read(Action::Members), pb::MembersRequest {}, send).await?;
+        let called = self.call(CallSpec::read(Action::Members), pb::MembersRequest {}, send).await?;
         answer(Action::Members, called, |answer: pb::MembersResponse| {
             (answer.header, Ok(answer.members.into_iter().map(wire::member).collect()))
         })
@@ -55,7 +56,7 @@ impl Client {
         };
         let request = pb::TransferLeadershipRequest { to: to.unwrap_or_default() };
         // Not safe to repeat: without a target, a second one would move it on.
-        let called = self.call(Call::write(Action::TransferLeadership), request, send).await?;
+        let called = self.call(CallSpec::write(Action::TransferLeadership), request, send).await?;
         answer(Action::TransferLeadership, called, |answer: pb::TransferLeadershipResponse| {
             (answer.header, Ok(Leader { id: answer.leader_id, name: answer.leader_name }))
         })

@@ -33,10 +33,7 @@ pub enum Failure {
     /// The caller asked for something that cannot be; nothing was sent.
     Usage(String),
     /// The host's name could not be resolved; nothing was sent.
-    Dns {
-        /// The resolver's message.
-        message: String,
-    },
+    Dns { message: String },
     /// No connection could be made; nothing was sent.
     Tcp {
         /// What the operating system reported.
@@ -49,10 +46,7 @@ pub enum Failure {
     /// A connection was made, but no valid answer came back.
     Grpc(String),
     /// What came back is not gRPC: the port belongs to something else.
-    NotGrpc {
-        /// How that showed.
-        message: String,
-    },
+    NotGrpc { message: String },
     /// The server refused or failed, and said so.
     Refused(Box<ServerError>),
     /// No answer came in time.
@@ -67,7 +61,6 @@ pub enum Failure {
 /// What the server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerError {
-    /// The gRPC code.
     pub code: Code,
     /// The server's reason, known to this version or not.
     pub reason: ServerReason,
@@ -112,11 +105,8 @@ impl ServerReason {
 pub enum Layer {
     /// The caller's own input.
     Usage,
-    /// Name resolution.
     Dns,
-    /// The connection.
     Tcp,
-    /// Encryption.
     Tls,
     /// The protocol on the connection.
     Grpc,

@@ -1,7 +1,7 @@
 //! The calls of the key-value service, except scans.
 
 use crate::client::action::Action;
-use crate::client::call::{Call, Called, Client};
+use crate::client::call::{CallSpec, Called, Client};
 use crate::client::error::Error;
 use crate::client::model::{Answer, Delete, Deleted, Get, KeyValue, Page, Put, Range};
 use crate::client::txn::{Txn, TxnAnswer};
@@ -23,7 +23,7 @@ impl Client {
     /// Sets a key. Returns the replaced version, if asked for and if there was one.
     pub async fn put(&self, put: Put) -> Result<Answer<Option<KeyValue>>, Error> {
         let send = |channel, request| async move { service(channel).put(request).await };
-        let called = self.call(Call::write(Action::Put), wire::put(put), send).await?;
+        let called = self.call(CallSpec::write(Action::Put), wire::put(put), send).await?;
         answer(Action::Put, called, |answer: pb::PutResponse| {
             (answer.header, Ok(answer.previous.map(wire::key_value)))
         })
@@ -32,7 +32,7 @@ impl Client {
     /// Reads a key. Absence is not an error.
     pub async fn get(&self, get: Get) -> Result<Answer<Option<KeyValue>>, Error> {
         let send = |channel, request| async move { service(channel).get(request).await };
-        let called = self.call(Call::read(Action::Get), wire::get(get), send).await?;
+        let called = self.call(CallSpec::read(Action::Get), wire::get(get), send).await?;
         answer(Action::Get, called, |answer: pb::GetResponse| {
             (answer.header, Ok(answer.kv.map(wire::key_value)))
         })
@@ -41,7 +41,7 @@ impl Client {
     /// Removes keys. Removing nothing is not an error.
     pub async fn delete(&self, delete: Delete) -> Result<Answer<Deleted>, Error> {
         let send = |channel, request| async move { service(channel).delete(request).await };
-        let called = self.call(Call::write(Action::Delete), wire::delete(delete), send).await?;
+        let called = self.call(CallSpec::write(Action::Delete), wire::delete(delete), send).await?;
         answer(Action::Delete, called, |mut answer: pb::DeleteResponse| {
             (answer.header.take(), Ok(wire::deleted(answer)))
         })
@@ -50,7 +50,7 @@ impl Client {
     /// Reads one page of keys.
     pub async fn range(&self, range: Range) -> Result<Answer<Page>, Error> {
         let send = |channel, request| async move { service(channel).range(request).await };
-        let called = self.call(Call::read(Action::Range), wire::range(range), send).await?;
+        let called = self.call(CallSpec::read(Action::Range), wire::range(range), send).await?;
         answer(Action::Range, called, |mut answer: pb::RangeResponse| {
             (answer.header.take(), Ok(wire::page(answer)))
         })
@@ -58,7 +58,8 @@ impl Client {
 
     /// Compares, then does one of two things. A condition that does not hold is not an error.
     pub async fn txn(&self, txn: Txn) -> Result<Answer<TxnAnswer>, Error> {
-        let call = if txn.is_repeatable() { Call::read(Action::Txn) } else { Call::write(Action::Txn) };
+        let call =
+            if txn.is_repeatable() { CallSpec::read(Action::Txn) } else { CallSpec::write(Action::Txn) };
         let send = |channel, request| async move { service(channel).txn(request).await };
         let called = self.call(call, wire::txn(txn), send).await?;
         answer(Action::Txn, called, |mut answer: pb::TxnResponse| {
@@ -69,7 +70,7 @@ impl Client {
     /// Forgets history: afterwards no read below `revision` succeeds.
     pub async fn compact(&self, revision: Revision) -> Result<Answer<()>, Error> {
         let send = |channel, request| async move { service(channel).compact(request).await };
-        let called = self.call(Call::write(Action::Compact), wire::compact(revision), send).await?;
+        let called = self.call(CallSpec::write(Action::Compact), wire::compact(revision), send).await?;
         answer(Action::Compact, called, |answer: pb::CompactResponse| (answer.header, Ok(())))
     }
 }

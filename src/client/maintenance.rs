@@ -1,7 +1,7 @@
 //! The calls of the maintenance and health services.
 
 use crate::client::action::Action;
-use crate::client::call::{Call, Called, Client};
+use crate::client::call::{CallSpec, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure};
 use crate::client::kv::{MOST_BYTES, answer};
@@ -54,7 +54,7 @@ impl Client {
     pub async fn hash(&self, revision: Option<Revision>) -> Result<Answer<StateHash>, Error> {
         let send =
             |channel, request| async move { MaintenanceServiceClient::new(channel).hash(request).await };
-        let called = self.call(Call::read(Action::Hash), wire::hash(revision), send).await?;
+        let called = self.call(CallSpec::read(Action::Hash), wire::hash(revision), send).await?;
         answer(Action::Hash, called, |answer: pb::HashResponse| {
             let number = |number: i64| Revision(number.try_into().unwrap_or_default());
             let hash = StateHash {
@@ -82,7 +82,7 @@ impl Client {
                 .snapshot(request)
                 .await
         };
-        let call = Call::stream(Action::Snapshot, STREAM_DEADLINE);
+        let call = CallSpec::stream(Action::Snapshot, STREAM_DEADLINE);
         let called = self.call(call, pb::SnapshotRequest { read_level: read_level.into() }, send).await?;
         Ok(Snapshot { client: self.clone(), called })
     }
@@ -92,7 +92,7 @@ impl Client {
     pub async fn health(&self, service: &str) -> Result<HealthState, Error> {
         let send = |channel, request| async move { HealthClient::new(channel).check(request).await };
         let request = HealthCheckRequest { service: service.to_owned() };
-        match self.call(Call::read(Action::Health), request, send).await {
+        match self.call(CallSpec::read(Action::Health), request, send).await {
             Ok(called) => Ok(match called.answer.status() {
                 ServingStatus::Serving => HealthState::Serving,
                 ServingStatus::NotServing => HealthState::NotServing,

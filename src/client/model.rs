@@ -35,7 +35,6 @@ pub struct Meta {
     pub latency: Duration,
 }
 
-/// Which keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
     One(Bytes),
@@ -43,7 +42,6 @@ pub enum Keys {
     Prefix(Bytes),
     /// From `start` to before `end`; `None` means no bound.
     Span {
-        /// The first key.
         start: Option<Bytes>,
         /// The first key after the span.
         end: Option<Bytes>,
@@ -114,7 +112,6 @@ pub struct KeyValue {
     pub version: u64,
 }
 
-/// Sets a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     pub key: Bytes,
@@ -137,7 +134,6 @@ impl Put {
     }
 }
 
-/// Reads a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Get {
     pub key: Bytes,
@@ -174,7 +170,6 @@ impl Get {
     }
 }
 
-/// Removes keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
     pub keys: Keys,
@@ -182,7 +177,6 @@ pub struct Delete {
     pub return_previous: bool,
 }
 
-/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
     pub deleted: u64,
@@ -415,7 +409,6 @@ pub struct Follower {
     pub next_index: u64,
 }
 
-/// Who leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leader {
     pub id: u64,

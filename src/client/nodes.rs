@@ -22,11 +22,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Nodes {
     endpoints: Vec<NodeUrl>,
     connect_timeout: Duration,
-    state: Mutex<State>,
+    state: Mutex<Connections>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Connections {
     channels: BTreeMap<NodeUrl, Channel>,
     preferred: Option<NodeUrl>,
 }
@@ -79,7 +79,7 @@ impl Nodes {
         Ok(channel)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Connections> {
         // A panic elsewhere cannot leave these maps half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

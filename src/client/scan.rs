@@ -2,7 +2,7 @@
 //! node if need be.
 
 use crate::client::action::Action;
-use crate::client::call::{Call, Called, Client};
+use crate::client::call::{CallSpec, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure};
 use crate::client::kv;
@@ -101,7 +101,7 @@ impl Scan {
     }
 
     async fn open(&self) -> Result<Stream, Error> {
-        let call = Call::stream(Action::Scan, STREAM_DEADLINE);
+        let call = CallSpec::stream(Action::Scan, STREAM_DEADLINE);
         let send = |channel, request| async move { kv::service(channel).scan(request).await };
         self.client.call(call, wire::scan(self.rest.clone()), send).await
     }

@@ -26,7 +26,6 @@ impl Txn {
     }
 }
 
-/// One operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnOp {
     Put(Put),
@@ -73,7 +72,6 @@ pub enum Relation {
     Less,
 }
 
-/// A transaction's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TxnAnswer {
     /// Whether all conditions held.
@@ -82,7 +80,6 @@ pub struct TxnAnswer {
     pub results: Vec<TxnResult>,
 }
 
-/// One operation's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnResult {
     /// Of a put: the replaced version, if asked for.

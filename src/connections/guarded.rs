@@ -22,13 +22,9 @@ pub enum Introduction {
     Preface,
     /// Whatever the services call one ([`Standing::introduce`]). Before it no more than so many bytes are
     /// read; the rest waits in the sender's socket.
-    Identity {
-        /// So many.
-        bytes: usize,
-    },
+    Identity { bytes: usize },
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Guarded {
     inner: Coalescing,

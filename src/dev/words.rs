@@ -24,7 +24,6 @@ pub fn role(status: Option<&NodeStatus>) -> &'static str {
     }
 }
 
-/// The first line.
 pub fn opening(directory: &Directory) -> String {
     let count = directory.marker.nodes;
     let kept = match (directory.temporary, directory.resumed) {

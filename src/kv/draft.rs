@@ -54,7 +54,6 @@ impl<'a, C: Changes> Draft<'a, C> {
         Self { index, revisions, changes, limits, allowance, meter, changed, next }
     }
 
-    /// Completes the command.
     pub(crate) fn finish(self) {
         if self.next.sub > 0 {
             self.revisions.current = self.next.revision;

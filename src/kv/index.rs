@@ -29,7 +29,6 @@ pub(crate) const CHUNK_KEYS: usize = 512;
 
 type Histories = BTreeMap<Box<[u8]>, KeyHistory>;
 
-/// Key to versions.
 #[derive(Default)]
 pub(crate) struct Index {
     /// Keys whose newest version is a put.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by a machine and its views. `P` is a point in the order of all changes: a revision, or finer than that.
 #[derive(Debug)]
-pub(crate) struct Readers<P: Ord + Copy>(Mutex<State<P>>);
+pub(crate) struct Readers<P: Ord + Copy>(Mutex<Reads<P>>);
 
 #[derive(Debug)]
-struct State<P> {
+struct Reads<P> {
     /// What only reads below this point need may have been removed.
     collected: P,
     /// The points being read, each with its number of reads.
@@ -18,7 +18,7 @@ struct State<P> {
 impl<P: Ord + Copy> Readers<P> {
     /// Nothing is being read, and nothing that a read at `oldest` needs was removed.
     pub(crate) fn new(oldest: P) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { collected: oldest, reading: BTreeMap::new() })))
+        Arc::new(Self(Mutex::new(Reads { collected: oldest, reading: BTreeMap::new() })))
     }
 
     /// Keeps what a read at a point needs until the returned guard is dropped. Refused with the oldest point at
@@ -41,7 +41,7 @@ impl<P: Ord + Copy> Readers<P> {
         state.collected
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<P>> {
+    fn lock(&self) -> MutexGuard<'_, Reads<P>> {
         // No code panics between two changes that belong together.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

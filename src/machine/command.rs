@@ -39,7 +39,6 @@ pub struct Raise {
 pub struct Reply {
     /// The store's revision after the command: the command's own if it changed something.
     pub revision: Revision,
-    /// The result itself.
     pub result: CommandResult,
 }
 

@@ -57,7 +57,6 @@ impl Callers {
         Ok(())
     }
 
-    /// Its stream ended.
     pub fn ended(&mut self) {
         self.open = None;
     }

@@ -21,10 +21,8 @@ use tokio::task::AbortHandle;
 /// only if nobody answers.
 const CALLS_AT_ONCE: usize = 8;
 
-/// One peer.
 pub struct Link {
     node: NodeId,
-    /// Its name.
     pub name: String,
     /// Where it is dialled.
     pub routes: Routes,

@@ -123,7 +123,6 @@ impl Links {
         &self.inner.waiting_for
     }
 
-    /// Bounds and times.
     pub fn settings(&self) -> &PeerSettings {
         &self.inner.settings
     }

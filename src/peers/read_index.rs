@@ -16,11 +16,11 @@ const WAITING_MAX: usize = 16_384;
 /// The reads that wait for a peer's read index. Clones share the queue.
 #[derive(Clone, Debug, Default)]
 pub struct ReadIndexLine {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Waiting>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     /// Whether a task is making calls for the queue.
     running: bool,
     /// The readers that wait for the next call, each with its deadline.
@@ -75,7 +75,7 @@ impl ReadIndexLine {
         Some((latest?, waiting.into_iter().map(|(_, reader)| reader).collect()))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -36,7 +36,6 @@ pub struct LogRead {
     pub to: NodeId,
     /// The term in which it was asked for.
     pub term: Term,
-    /// The first entry.
     pub from: Index,
     /// About the most bytes of entries; one entry may be larger.
     pub bytes_max: usize,

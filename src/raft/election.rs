@@ -63,7 +63,6 @@ fn is_up_to_date(core: &Core, request: RequestVote) -> bool {
 }
 
 impl Candidate {
-    /// A voter answered.
     pub(crate) fn handle_vote(&mut self, core: &Core, from: NodeId, granted: bool) {
         // The first answer counts: repeats of it change nothing.
         self.votes.entry(from).or_insert(granted);

@@ -3,7 +3,7 @@
 use crate::raft::core::Core;
 use crate::raft::effects::{LogRead, LogSlice};
 use crate::raft::entry::{Entry, Payload};
-use crate::raft::log::Place;
+use crate::raft::log::Availability;
 use crate::raft::message::{Append, Heartbeat, Message, Round};
 use crate::raft::next::Next;
 use crate::raft::options::Options;
@@ -325,14 +325,14 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress, may_snapsho
             }
             return;
         }
-        match core.log.place_of(progress.next) {
-            Place::Memory => send_from_memory(core, peer, progress),
-            Place::Store => read_log(core, peer, progress),
-            Place::Gone if *may_snapshot && progress.may_get_snapshot() => {
+        match core.log.availability(progress.next) {
+            Availability::Memory => send_from_memory(core, peer, progress),
+            Availability::Store => read_log(core, peer, progress),
+            Availability::Gone if *may_snapshot && progress.may_get_snapshot() => {
                 send_snapshot(core, peer, progress);
                 *may_snapshot = false;
             }
-            Place::Gone => return,
+            Availability::Gone => return,
         }
     }
 }

@@ -62,7 +62,7 @@ struct Run {
 
 /// Where an entry is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Availability {
     /// Nowhere: it was compacted into the state.
     Gone,
     /// In the log's store.
@@ -190,11 +190,11 @@ impl Log {
     }
 
     /// Where the entry at `index` is available.
-    pub(crate) fn place_of(&self, index: Index) -> Place {
+    pub(crate) fn availability(&self, index: Index) -> Availability {
         match index {
-            _ if index <= self.compacted => Place::Gone,
-            _ if index <= self.base.index => Place::Store,
-            _ => Place::Memory,
+            _ if index <= self.compacted => Availability::Gone,
+            _ if index <= self.base.index => Availability::Store,
+            _ => Availability::Memory,
         }
     }
 

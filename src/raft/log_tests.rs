@@ -3,7 +3,7 @@
 
 use crate::raft::effects::Mark;
 use crate::raft::entry::{Entry, Payload};
-use crate::raft::log::{Log, Place};
+use crate::raft::log::{Availability, Log};
 use crate::raft::members::Members;
 use crate::types::{EntryId, Index, NodeId, Term};
 use proptest::prelude::*;
@@ -242,12 +242,12 @@ fn compare(log: &Log, model: &Model) {
     let stored = model.safely_stored();
     for index in 0..=model.last() + 1 {
         let place = match index {
-            _ if index <= model.compacted => Place::Gone,
-            _ if index <= model.base => Place::Store,
-            _ => Place::Memory,
+            _ if index <= model.compacted => Availability::Gone,
+            _ if index <= model.base => Availability::Store,
+            _ => Availability::Memory,
         };
-        assert_eq!(log.place_of(Index(index)), place, "the place of {index}");
-        assert!(place != Place::Store || index <= stored, "{index} cannot be read from the store");
+        assert_eq!(log.availability(Index(index)), place, "the place of {index}");
+        assert!(place != Availability::Store || index <= stored, "{index} cannot be read from the store");
     }
     for index in 0..=model.last() + 1 {
         let here = (model.base..=model.last()).contains(&index);

@@ -122,7 +122,6 @@ impl Members {
         self.nodes.values()
     }
 
-    /// A member.
     pub fn get(&self, node: NodeId) -> Option<&Member> {
         self.nodes.get(&node)
     }

@@ -36,7 +36,6 @@ pub struct Node {
     observed: Observed,
 }
 
-/// What storage loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Term and vote.

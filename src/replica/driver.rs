@@ -42,7 +42,6 @@ pub(crate) struct Inbox {
     pub(crate) requests: mpsc::Receiver<Request>,
 }
 
-/// The loop's workers.
 pub(crate) struct Workers {
     pub(crate) log_writer: Worker<LogJob>,
     pub(crate) log_storer: Worker<NoJob>,

@@ -15,17 +15,20 @@ use tokio::time::Instant;
 /// The requests of clients. Bounded by a queue, which refuses when it is full.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Replicate a command.
     Write(Write),
     /// Confirm leadership for a read.
     Read(oneshot::Sender<Result<Index, ReadError>>),
-    /// Hand leadership over.
-    Transfer { to: Option<NodeId>, reply: oneshot::Sender<Result<NodeId, TransferError>> },
+    Transfer {
+        to: Option<NodeId>,
+        reply: oneshot::Sender<Result<NodeId, TransferError>>,
+    },
     /// Replace a member's URLs.
-    Advertise { member: Member, reply: oneshot::Sender<Result<(), AdvertiseError>> },
+    Advertise {
+        member: Member,
+        reply: oneshot::Sender<Result<(), AdvertiseError>>,
+    },
     /// Install a received snapshot.
     Install(Box<Install>),
-    /// End the loop.
     Stop(oneshot::Sender<()>),
 }
 

@@ -20,7 +20,7 @@ const LAGGARD_FACTOR: u64 = 3;
 pub(crate) struct LogRetention {
     keep: Retention,
     /// Places where the log may be cut, ascending. The first is its beginning; never empty.
-    places: VecDeque<Place>,
+    places: VecDeque<Prefix>,
     /// The size of all entries that were written.
     bytes: u64,
     /// The last entry of the snapshot that a peer is getting.
@@ -29,7 +29,7 @@ pub(crate) struct LogRetention {
 
 /// An entry, and the total size up to it.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Prefix {
     id: EntryId,
     bytes: u64,
 }
@@ -37,7 +37,7 @@ struct Place {
 impl LogRetention {
     /// For a log that begins after `base`. The size of what was not loaded is unknown, and counts as 0.
     pub(crate) fn new(keep: Retention, base: EntryId, loaded: &[Entry]) -> Self {
-        let places = VecDeque::from([Place { id: base, bytes: 0 }]);
+        let places = VecDeque::from([Prefix { id: base, bytes: 0 }]);
         let mut retention = Self { keep, places, bytes: 0, needed: BTreeMap::new() };
         retention.append(loaded);
         retention
@@ -46,7 +46,7 @@ impl LogRetention {
     /// The log was given something to write.
     pub(crate) fn wrote(&mut self, Persist { reset, entries, .. }: &Persist) {
         if let Some(base) = *reset {
-            self.places = VecDeque::from([Place { id: base, bytes: self.bytes }]);
+            self.places = VecDeque::from([Prefix { id: base, bytes: self.bytes }]);
         }
         if let Some(first) = entries.first() {
             // They replace what was there.
@@ -64,12 +64,12 @@ impl LogRetention {
             self.bytes += entry.size() as u64;
             let last = self.last();
             if self.bytes - last.bytes > bytes || entry.id.index.0 - last.id.index.0 > count {
-                self.places.push_back(Place { id: entry.id, bytes: self.bytes });
+                self.places.push_back(Prefix { id: entry.id, bytes: self.bytes });
             }
         }
     }
 
-    fn last(&self) -> Place {
+    fn last(&self) -> Prefix {
         *self.places.back().expect("never empty")
     }
 

@@ -50,7 +50,6 @@ pub struct Start {
 /// decides on the order of events.
 pub struct Parts {
     pub handle: Handle,
-    /// The loop's turns.
     pub driver: Driver,
     pub log_writer: LogWriter,
     /// Moves it to where it can be read.

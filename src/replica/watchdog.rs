@@ -29,7 +29,7 @@ pub(crate) fn start(
     let mut watchdog = Watchdog {
         fatal,
         published: Arc::downgrade(published),
-        workers: clocks.into_iter().map(|clock| (clock, Patience::default())).collect(),
+        workers: clocks.into_iter().map(|clock| (clock, WorkerWatch::default())).collect(),
         the_loop: Stuck::default(),
         silence_max,
     };
@@ -41,7 +41,7 @@ pub(crate) fn start(
 struct Watchdog {
     fatal: Fatal,
     published: Weak<Published>,
-    workers: Vec<(Arc<Busy>, Patience)>,
+    workers: Vec<(Arc<Busy>, WorkerWatch)>,
     the_loop: Stuck<u64>,
     silence_max: Duration,
 }
@@ -78,7 +78,7 @@ enum Verdict {
 
 /// How patient to be with one worker.
 #[derive(Default)]
-struct Patience {
+struct WorkerWatch {
     /// The piece of work.
     piece: Stuck<u64>,
     /// The piece and what was computed.
@@ -86,7 +86,7 @@ struct Patience {
     complained_of: Option<u64>,
 }
 
-impl Patience {
+impl WorkerWatch {
     fn look(&mut self, progress: Option<(u64, u64)>, silence_max: Duration) -> Verdict {
         let piece = progress.map(|(piece, _)| piece);
         let (at_it, silent) = (self.piece.look(piece), self.progress.look(progress));
@@ -145,7 +145,7 @@ mod tests {
 
     /// What is said of a worker whose piece of work and progress are these at each check.
     fn verdicts(progress: impl IntoIterator<Item = Option<(u64, u64)>>) -> Vec<Verdict> {
-        let mut patience = Patience::default();
+        let mut patience = WorkerWatch::default();
         progress.into_iter().map(|progress| patience.look(progress, INTERVAL * 3)).collect()
     }
 

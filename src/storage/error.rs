@@ -142,7 +142,6 @@ pub enum OpenError {
         path.display()
     )]
     Missing { path: PathBuf },
-    /// The engine hangs.
     #[error(
         "{}: opening did not end within {timeout:?}. The disk or the engine's files failed; if the disk is merely \
          slow, start it again, else see \"A member has lost its data\" in docs/operations.md",

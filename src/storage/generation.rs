@@ -76,7 +76,6 @@ impl Generation {
         self.number
     }
 
-    /// Keeps its directory.
     pub(crate) fn keep(&self) {
         self.condemned.store(false, Ordering::Relaxed);
     }

@@ -114,7 +114,6 @@ pub struct Storage {
     pub log: Box<dyn LogStore>,
     /// For the thread that moves the log into the store.
     pub storer: Box<dyn LogStorer>,
-    /// The log's content.
     pub restored: RestoredLog,
     pub states: Arc<dyn StateStore>,
 }

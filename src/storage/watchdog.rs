@@ -14,7 +14,6 @@ pub enum Unfinished {
     /// It did not end in time. Its thread is still running; the process should end.
     #[error("it did not end within {0:?}")]
     Hung(Duration),
-    /// It panicked.
     #[error("it panicked: {0}")]
     Panicked(String),
 }

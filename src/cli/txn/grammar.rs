@@ -10,12 +10,12 @@ const MOST_NESTING: usize = 16;
 /// A token, and where it begins (in characters, from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Token {
-    kind: Kind,
+    kind: TokenKind,
     at: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     /// Unquoted: a keyword, a key or a value.
     Word(String),
     /// Quoted: a key or a value, never a keyword.
@@ -50,13 +50,13 @@ fn lex(source: &str) -> Result<Vec<Token>, String> {
                 i += 1;
                 continue;
             }
-            '(' => (Kind::Open, 1),
-            ')' => (Kind::Close, 1),
-            ';' => (Kind::Semicolon, 1),
-            '=' => (Kind::Relation(Relation::Equal), 1),
-            '>' => (Kind::Relation(Relation::Greater), 1),
-            '<' => (Kind::Relation(Relation::Less), 1),
-            '!' if letters.get(i + 1) == Some(&'=') => (Kind::Relation(Relation::NotEqual), 2),
+            '(' => (TokenKind::Open, 1),
+            ')' => (TokenKind::Close, 1),
+            ';' => (TokenKind::Semicolon, 1),
+            '=' => (TokenKind::Relation(Relation::Equal), 1),
+            '>' => (TokenKind::Relation(Relation::Greater), 1),
+            '<' => (TokenKind::Relation(Relation::Less), 1),
+            '!' if letters.get(i + 1) == Some(&'=') => (TokenKind::Relation(Relation::NotEqual), 2),
             '"' => quoted(&letters, i)?,
             _ => {
                 let word: String = letters[i..].iter().take_while(|c| is_plain(**c)).collect();
@@ -64,7 +64,7 @@ fn lex(source: &str) -> Result<Vec<Token>, String> {
                 if length == 0 {
                     return Err(format!("at character {at}: unexpected `{letter}`; quote it"));
                 }
-                (Kind::Word(word), length)
+                (TokenKind::Word(word), length)
             }
         };
         tokens.push(Token { kind, at });
@@ -78,13 +78,13 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Reads quoted text that begins at `start`; returns how many characters it takes.
-fn quoted(letters: &[char], start: usize) -> Result<(Kind, usize), String> {
+fn quoted(letters: &[char], start: usize) -> Result<(TokenKind, usize), String> {
     let mut bytes = Vec::new();
     let mut i = start + 1;
     loop {
         match letters.get(i) {
             None => return Err(format!("at character {}: the quote is never closed", start + 1)),
-            Some('"') => return Ok((Kind::Quoted(bytes.into()), i + 1 - start)),
+            Some('"') => return Ok((TokenKind::Quoted(bytes.into()), i + 1 - start)),
             Some('\\') => {
                 let escape = letters.get(i + 1).copied();
                 let (byte, length) = match escape {
@@ -127,11 +127,11 @@ struct Parser {
 }
 
 impl Parser {
-    fn peek(&self) -> Option<&Kind> {
+    fn peek(&self) -> Option<&TokenKind> {
         self.tokens.get(self.next).map(|token| &token.kind)
     }
 
-    fn take(&mut self) -> Option<Kind> {
+    fn take(&mut self) -> Option<TokenKind> {
         let kind = self.peek().cloned();
         self.next += 1;
         kind
@@ -139,12 +139,12 @@ impl Parser {
 
     /// Takes the next token if it is this word.
     fn word(&mut self, word: &str) -> bool {
-        let found = matches!(self.peek(), Some(Kind::Word(next)) if next == word);
+        let found = matches!(self.peek(), Some(TokenKind::Word(next)) if next == word);
         self.next += usize::from(found);
         found
     }
 
-    fn symbol(&mut self, kind: &Kind, name: &str) -> Result<(), String> {
+    fn symbol(&mut self, kind: &TokenKind, name: &str) -> Result<(), String> {
         if self.peek() == Some(kind) {
             self.next += 1;
             return Ok(());
@@ -156,12 +156,12 @@ impl Parser {
         let token = self.tokens.get(self.next);
         let found = match token.map(|token| &token.kind) {
             None => "the end".to_owned(),
-            Some(Kind::Word(word)) => format!("`{word}`"),
-            Some(Kind::Quoted(_)) => "a quoted text".to_owned(),
-            Some(Kind::Open) => "`(`".to_owned(),
-            Some(Kind::Close) => "`)`".to_owned(),
-            Some(Kind::Semicolon) => "`;`".to_owned(),
-            Some(Kind::Relation(_)) => "a relation".to_owned(),
+            Some(TokenKind::Word(word)) => format!("`{word}`"),
+            Some(TokenKind::Quoted(_)) => "a quoted text".to_owned(),
+            Some(TokenKind::Open) => "`(`".to_owned(),
+            Some(TokenKind::Close) => "`)`".to_owned(),
+            Some(TokenKind::Semicolon) => "`;`".to_owned(),
+            Some(TokenKind::Relation(_)) => "a relation".to_owned(),
         };
         let at = token.map_or(self.end, |token| token.at);
         format!("at character {at}: expected {what}, found {found}")
@@ -192,7 +192,7 @@ impl Parser {
     fn compare(&mut self) -> Result<Compare, String> {
         const WHAT: &str = "value(, version(, created(, modified(, exists( or absent(";
         let start = self.next;
-        let Some(Kind::Word(target)) = self.take() else {
+        let Some(TokenKind::Word(target)) = self.take() else {
             self.next = start;
             return Err(self.expected(WHAT));
         };
@@ -200,13 +200,13 @@ impl Parser {
             self.next = start;
             return Err(self.expected(WHAT));
         }
-        self.symbol(&Kind::Open, "`(`")?;
+        self.symbol(&TokenKind::Open, "`(`")?;
         let keys = if matches!(target.as_str(), "exists" | "absent") {
             Keys::One(self.bytes("a key")?)
         } else {
             self.keys()?
         };
-        self.symbol(&Kind::Close, "`)`")?;
+        self.symbol(&TokenKind::Close, "`)`")?;
         let (target, relation) = match target.as_str() {
             "exists" => (Target::Version(0), Relation::Greater),
             "absent" => (Target::Version(0), Relation::Equal),
@@ -226,7 +226,7 @@ impl Parser {
 
     fn relation(&mut self) -> Result<Relation, String> {
         match self.peek() {
-            Some(Kind::Relation(relation)) => {
+            Some(TokenKind::Relation(relation)) => {
                 let relation = *relation;
                 self.next += 1;
                 Ok(relation)
@@ -239,14 +239,14 @@ impl Parser {
         let mut ops = Vec::new();
         loop {
             match self.peek() {
-                None | Some(Kind::Close) => return Ok(ops),
-                Some(Kind::Word(word)) if word == "else" => return Ok(ops),
-                Some(Kind::Semicolon) => self.next += 1,
+                None | Some(TokenKind::Close) => return Ok(ops),
+                Some(TokenKind::Word(word)) if word == "else" => return Ok(ops),
+                Some(TokenKind::Semicolon) => self.next += 1,
                 Some(_) => {
                     ops.push(self.op()?);
                     match self.peek() {
-                        None | Some(Kind::Semicolon | Kind::Close) => {}
-                        Some(Kind::Word(word)) if word == "else" => {}
+                        None | Some(TokenKind::Semicolon | TokenKind::Close) => {}
+                        Some(TokenKind::Word(word)) if word == "else" => {}
                         Some(_) => return Err(self.expected("`;`, `else` or the end")),
                     }
                 }
@@ -267,7 +267,7 @@ impl Parser {
                 range.limit = self.number()?;
             }
             Ok(TxnOp::Range(range))
-        } else if self.peek() == Some(&Kind::Open) {
+        } else if self.peek() == Some(&TokenKind::Open) {
             if self.depth == MOST_NESTING {
                 return Err(format!("transactions are nested more than {MOST_NESTING} deep"));
             }
@@ -275,7 +275,7 @@ impl Parser {
             self.depth += 1;
             let txn = self.txn()?;
             self.depth -= 1;
-            self.symbol(&Kind::Close, "`)`")?;
+            self.symbol(&TokenKind::Close, "`)`")?;
             Ok(TxnOp::Txn(txn))
         } else {
             Err(self.expected("put, get, delete, range or `(`"))
@@ -285,7 +285,7 @@ impl Parser {
     fn keys(&mut self) -> Result<Keys, String> {
         // `prefix`, `span` and `all` are ordinary keys unless a parenthesis follows.
         let call = match (self.peek(), self.tokens.get(self.next + 1).map(|token| &token.kind)) {
-            (Some(Kind::Word(word)), Some(Kind::Open)) => word.clone(),
+            (Some(TokenKind::Word(word)), Some(TokenKind::Open)) => word.clone(),
             _ => return Ok(Keys::One(self.bytes("a key")?)),
         };
         if !["prefix", "span", "all"].contains(&call.as_str()) {
@@ -299,14 +299,14 @@ impl Parser {
             }
             _ => Keys::All,
         };
-        self.symbol(&Kind::Close, "`)`")?;
+        self.symbol(&TokenKind::Close, "`)`")?;
         Ok(keys)
     }
 
     fn bytes(&mut self, what: &str) -> Result<Bytes, String> {
         let bytes = match self.peek() {
-            Some(Kind::Word(word)) => Bytes::copy_from_slice(word.as_bytes()),
-            Some(Kind::Quoted(bytes)) => bytes.clone(),
+            Some(TokenKind::Word(word)) => Bytes::copy_from_slice(word.as_bytes()),
+            Some(TokenKind::Quoted(bytes)) => bytes.clone(),
             _ => return Err(self.expected(what)),
         };
         self.next += 1;
@@ -315,7 +315,7 @@ impl Parser {
 
     fn number(&mut self) -> Result<u64, String> {
         let number = match self.peek() {
-            Some(Kind::Word(word)) => word.parse().ok(),
+            Some(TokenKind::Word(word)) => word.parse().ok(),
             _ => None,
         };
         let number = number.ok_or_else(|| self.expected("a whole number"))?;

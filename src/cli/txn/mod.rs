@@ -88,7 +88,6 @@ pub(super) async fn run(args: TxnArgs, context: &Context) -> Result<Exit, CliErr
     Ok(if answer.value.succeeded { Exit::Ok } else { Exit::Conflict })
 }
 
-/// Parses either form.
 fn parse(source: &str) -> Result<Txn, String> {
     if source.trim_start().starts_with('{') { json::parse(source) } else { grammar::parse(source) }
 }

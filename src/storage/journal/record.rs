@@ -25,7 +25,6 @@ pub(crate) struct Head {
     pub ends: bool,
 }
 
-/// A decoded record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub head: Head,

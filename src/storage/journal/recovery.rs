@@ -15,7 +15,6 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A recovered journal.
 #[derive(Debug)]
 pub struct Recovered {
     /// The journal, ready for writing.

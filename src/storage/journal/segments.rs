@@ -17,10 +17,10 @@ pub(crate) struct Segment {
 pub(crate) struct Segments {
     files: Arc<dyn JournalFiles>,
     settings: JournalSettings,
-    state: Mutex<State>,
+    state: Mutex<Pool>,
 }
 
-struct State {
+struct Pool {
     /// Segments whose content is not needed any more.
     idle: VecDeque<Segment>,
     /// Full segments, each with the number of its last record; oldest first.
@@ -40,10 +40,10 @@ impl Segments {
         count: u32,
         floor: Floor,
     ) -> Self {
-        Self { files, settings, state: Mutex::new(State { idle, full, count, floor }) }
+        Self { files, settings, state: Mutex::new(Pool { idle, full, count, floor }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Pool> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

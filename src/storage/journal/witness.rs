@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 4] = b"KWIT";
 const BYTES: usize = 16;
 
-/// The note's file.
 #[derive(Debug)]
 pub(crate) struct Witness {
     file: File,

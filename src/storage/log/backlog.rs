@@ -43,12 +43,12 @@ pub(crate) struct Work {
 pub(crate) struct Backlog {
     /// Once more bytes than this wait, the store takes over what has waited longest.
     bytes_max: usize,
-    state: Mutex<State>,
+    state: Mutex<Queue>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Queue {
     groups: VecDeque<Group>,
     bytes: usize,
     /// How many of the groups replace entries.
@@ -91,7 +91,7 @@ impl Group {
     }
 }
 
-impl State {
+impl Queue {
     fn push(&mut self, mut group: Group) {
         self.bytes += size(&group.jobs);
         group.replaces = group.replaces_entries(self.end);
@@ -113,7 +113,7 @@ impl Backlog {
         Self { bytes_max, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Queue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,23 +152,23 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    fn wake(&self, state: &State) {
+    fn wake(&self, state: &Queue) {
         if self.is_due(state) {
             self.changed.notify_one();
         }
     }
 
-    fn is_over(&self, state: &State) -> bool {
+    fn is_over(&self, state: &Queue) -> bool {
         !state.groups.is_empty() && state.bytes >= self.bytes_max
     }
 
-    fn is_due(&self, state: &State) -> bool {
+    fn is_due(&self, state: &Queue) -> bool {
         state.is_urgent || state.compaction.is_some() || self.is_over(state)
     }
 
     /// Waits until there is something to do. False: nothing more will come. What is left stays in the journal.
     pub(crate) fn wait(&self) -> bool {
-        let idle = |state: &mut State| !state.is_closed && !self.is_due(state);
+        let idle = |state: &mut Queue| !state.is_closed && !self.is_due(state);
         let state = self.changed.wait_while(self.state(), idle);
         !state.unwrap_or_else(PoisonError::into_inner).is_closed
     }

@@ -19,7 +19,6 @@ pub(crate) struct Extent {
     pub parts: u16,
 }
 
-/// A loaded store.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub hard_state: HardState,
@@ -168,7 +167,6 @@ pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u
     })
 }
 
-/// Reads one run.
 pub(crate) fn read_run(
     records: &dyn RecordStore,
     cluster: ClusterId,

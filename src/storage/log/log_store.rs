@@ -43,7 +43,6 @@ pub struct OpenLog {
     pub log: Box<dyn LogStore>,
     /// For the thread that moves it into the store.
     pub storer: Box<dyn LogStorer>,
-    /// What it held.
     pub restored: RestoredLog,
 }
 

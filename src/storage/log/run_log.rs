@@ -64,7 +64,6 @@ impl<R: RecordStore> RunLog<R> {
         Ok(Self { shared: Arc::new(shared), put_bytes: 0 })
     }
 
-    /// For readers.
     pub(crate) fn shared(&self) -> Arc<Shared<R>> {
         self.shared.clone()
     }

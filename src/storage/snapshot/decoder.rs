@@ -27,7 +27,7 @@ pub struct Summary {
 /// [`finish`](Self::finish) succeeds.
 #[derive(Debug)]
 pub struct Decoder {
-    state: State,
+    state: Expected,
     /// Bytes received but not decoded yet: less than a frame.
     buffer: BytesMut,
     /// The offset of `buffer` in the file.
@@ -39,7 +39,7 @@ pub struct Decoder {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Expected {
     Preamble,
     Header,
     Blocks,
@@ -64,7 +64,7 @@ impl Decoder {
     /// A decoder at the beginning of a file.
     pub fn new() -> Self {
         Self {
-            state: State::Preamble,
+            state: Expected::Preamble,
             buffer: BytesMut::new(),
             offset: 0,
             hash: Hash(Xxh3::new()),
@@ -110,7 +110,7 @@ impl Decoder {
             return Err(error);
         }
         match (self.state, self.header) {
-            (State::Ended(hash), Some(header)) => {
+            (Expected::Ended(hash), Some(header)) => {
                 Ok(Summary { header, records: self.records, bytes: self.offset, hash })
             }
             _ => Err(SnapshotFileError::Truncated { offset: self.offset + self.buffer.len() as u64 }),
@@ -120,9 +120,9 @@ impl Decoder {
     /// Takes one frame from the buffer; false if it is not complete yet.
     fn step(&mut self, records: &mut Vec<Record>) -> Result<bool, SnapshotFileError> {
         match self.state {
-            State::Preamble => self.preamble(),
-            State::Ended(_) => Err(self.damaged("bytes follow the trailer")),
-            State::Header | State::Blocks => {
+            Expected::Preamble => self.preamble(),
+            Expected::Ended(_) => Err(self.damaged("bytes follow the trailer")),
+            Expected::Header | Expected::Blocks => {
                 let Some((kind, length)) = self.frame_head()? else {
                     return Ok(false);
                 };
@@ -147,7 +147,7 @@ impl Decoder {
         self.hash.0.update(&preamble);
         let version = preamble.slice(MAGIC.len()..).get_u32();
         match version {
-            VERSION => self.state = State::Header,
+            VERSION => self.state = Expected::Header,
             0 => return Err(SnapshotFileError::NotASnapshot),
             found => return Err(SnapshotFileError::OtherFormat { found }),
         }
@@ -161,7 +161,7 @@ impl Decoder {
             return Ok(None);
         };
         let expected =
-            if self.state == State::Header { kind == HEADER } else { kind == BLOCK || kind == TRAILER };
+            if self.state == Expected::Header { kind == HEADER } else { kind == BLOCK || kind == TRAILER };
         if !expected {
             return Err(self.damaged(format!("a frame of kind {kind} does not belong here")));
         }
@@ -199,7 +199,7 @@ impl Decoder {
 
     fn take_header(&mut self, body: &[u8]) -> Result<(), Malformed> {
         self.header = Some(SnapshotHeader::decode(body)?);
-        self.state = State::Blocks;
+        self.state = Expected::Blocks;
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl Decoder {
                 "the hash of the file is {actual:032x}, its trailer says {hash:032x}"
             )));
         }
-        self.state = State::Ended(hash);
+        self.state = Expected::Ended(hash);
         Ok(())
     }
 

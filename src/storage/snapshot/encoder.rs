@@ -19,18 +19,23 @@ where
     start.put_slice(MAGIC);
     start.put_u32(VERSION);
     start.put_slice(&frame(HEADER, &header.encode()));
-    Encoder { state: State::Start(start.freeze()), records: records.into_iter(), count: 0, hash: Xxh3::new() }
+    Encoder {
+        state: Upcoming::Start(start.freeze()),
+        records: records.into_iter(),
+        count: 0,
+        hash: Xxh3::new(),
+    }
 }
 
 /// The pieces of a snapshot file.
 pub struct Encoder<R> {
-    state: State,
+    state: Upcoming,
     records: R,
     count: u64,
     hash: Xxh3,
 }
 
-enum State {
+enum Upcoming {
     Start(Bytes),
     Records,
     Trailer,
@@ -76,24 +81,24 @@ impl<R: Iterator<Item = Result<(Bytes, Bytes), TableError>>> Iterator for Encode
     type Item = Result<Bytes, TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Start(start) => {
-                self.state = State::Records;
+        match std::mem::replace(&mut self.state, Upcoming::Ended) {
+            Upcoming::Start(start) => {
+                self.state = Upcoming::Records;
                 self.hashed(start)
             }
-            State::Records => match self.block() {
+            Upcoming::Records => match self.block() {
                 Ok(block) if block.is_empty() => {
-                    self.state = State::Trailer;
+                    self.state = Upcoming::Trailer;
                     self.next()
                 }
                 Ok(block) => {
-                    self.state = State::Records;
+                    self.state = Upcoming::Records;
                     self.hashed(frame(BLOCK, &block))
                 }
                 Err(error) => Some(Err(error)),
             },
-            State::Trailer => Some(Ok(self.trailer())),
-            State::Ended => None,
+            Upcoming::Trailer => Some(Ok(self.trailer())),
+            Upcoming::Ended => None,
         }
     }
 }

@@ -72,7 +72,6 @@ pub enum SnapshotFileError {
          version that wrote it"
     )]
     OtherFormat { found: u32 },
-    /// It is damaged.
     #[error("the snapshot file is damaged at byte {offset}: {reason}")]
     Damaged {
         /// The offset in the file of the frame that is wrong, in bytes.
@@ -87,7 +86,6 @@ pub enum SnapshotFileError {
     Io(String),
 }
 
-/// Encodes a frame.
 pub(crate) fn frame(kind: u8, body: &[u8]) -> Bytes {
     let length = u32::try_from(body.len()).expect("a frame is limited to a few MiB");
     let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + body.len());

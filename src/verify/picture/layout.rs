@@ -32,7 +32,6 @@ pub(super) enum Part {
     Context,
 }
 
-/// A bar.
 pub(super) struct Bar<'a> {
     pub operation: &'a Operation,
     pub part: Part,
@@ -43,7 +42,6 @@ pub(super) struct Bar<'a> {
     pub row: usize,
 }
 
-/// A lane.
 pub(super) struct Lane {
     pub process: u64,
     pub first_row: usize,
