@@ -48,7 +48,7 @@ impl Follower {
     }
 
     /// Merges the entries and returns how far our log is now equal to the leader's. `None` if no leader can
-    /// have sent them.
+    /// have sent them: they are ignored, since a faulty peer must not break this node.
     fn accept(&self, core: &mut Core, prev: EntryId, entries: Vec<Entry>) -> Option<Index> {
         let last = entries.last().map_or(prev, |entry| entry.id);
         if core.log.matches(last) {
@@ -57,8 +57,12 @@ impl Follower {
         if last.term > core.term() || !follow_each_other(prev, &entries) {
             return None;
         }
-        let known = entries.iter().take_while(|entry| core.log.matches(entry.id)).last();
-        let known = known.map_or(prev, |entry| entry.id);
+        let known = entries.iter().take_while(|entry| core.log.matches(entry.id)).count();
+        // A leader only appends to its own log (Raft §5.3): what it sent in this term it never replaces.
+        if entries.get(known).is_some_and(|entry| entry.id.index <= self.verified) {
+            return None;
+        }
+        let known = entries[..known].last().map_or(prev, |entry| entry.id);
         // Without room we still acknowledge what we hold: that is how we learn how much of it is committed
         // and may be trimmed. Replacing entries needs no room.
         if core.full || known == core.log.last() && core.must_trim_first() {

@@ -57,6 +57,10 @@ impl Observed {
             let overcounted = leader.progress.values().any(|progress| progress.matched > self.last.index);
             assert!(!overcounted, "I5: a follower is counted beyond the log's end");
         }
+        if let Role::Follower(follower) = role {
+            // Else a commit index could be followed beyond the log's end.
+            assert!(follower.verified <= self.last.index, "I5: a follower has verified more than it holds");
+        }
         if matches!(role, Role::Candidate(_)) {
             assert_eq!(self.vote, Some(core.id), "I3: a candidate without its own vote");
         }
