@@ -3,26 +3,51 @@
 
 use crate::replica::busy::Busy;
 use crate::replica::event::Fact;
+use crate::replica::published::Published;
 use crate::storage::{LogStorer as Storer, StorageError};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// How often the log's size is measured while it changes.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub struct LogStorer {
     storer: Box<dyn Storer>,
     busy: Arc<Busy>,
+    published: Arc<Published>,
     facts: UnboundedSender<Fact>,
 }
 
 impl LogStorer {
-    pub(crate) fn new(storer: Box<dyn Storer>, busy: Arc<Busy>, facts: UnboundedSender<Fact>) -> Self {
-        Self { storer, busy, facts }
+    pub(crate) fn new(
+        storer: Box<dyn Storer>,
+        busy: Arc<Busy>,
+        published: Arc<Published>,
+        facts: UnboundedSender<Fact>,
+    ) -> Self {
+        Self { storer, busy, published, facts }
     }
 
     /// Works until the log's writer has ended.
     pub(crate) fn run(mut self) -> Result<(), StorageError> {
+        self.measure()?;
+        let mut measured = Instant::now();
         while self.storer.wait() {
-            while self.poll()? {}
+            while self.poll()? {
+                if measured.elapsed() >= MEASURE_INTERVAL {
+                    self.measure()?;
+                    measured = Instant::now();
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn measure(&self) -> Result<(), StorageError> {
+        self.busy.begin();
+        self.published.set_log_bytes(self.storer.size_on_disk()?);
+        self.busy.end();
         Ok(())
     }
 

@@ -2,16 +2,10 @@
 
 use crate::raft::Persist;
 use crate::replica::event::Fact;
-use crate::replica::published::Published;
 use crate::replica::worker::Inbox;
 use crate::storage::{LogStore, StorageError};
 use crate::types::EntryId;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
-
-/// How often the log's size is measured while it is written.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) enum LogJob {
@@ -25,10 +19,7 @@ pub struct LogWriter {
     /// A job that ended the last group.
     next: Option<LogJob>,
     write_bytes: usize,
-    published: Arc<Published>,
     facts: UnboundedSender<Fact>,
-    /// When the log's size was last measured.
-    measured: Instant,
 }
 
 impl LogWriter {
@@ -36,10 +27,9 @@ impl LogWriter {
         log: Box<dyn LogStore>,
         inbox: Inbox<LogJob>,
         write_bytes: usize,
-        published: Arc<Published>,
         facts: UnboundedSender<Fact>,
     ) -> Self {
-        Self { log, inbox, next: None, write_bytes, published, facts, measured: Instant::now() }
+        Self { log, inbox, next: None, write_bytes, facts }
     }
 
     /// Works until nobody has jobs any more.
@@ -64,16 +54,7 @@ impl LogWriter {
             LogJob::Compact(through) => self.log.compact(through)?,
             LogJob::Write(first) => self.next = self.write(first)?,
         }
-        self.measure()?;
         self.inbox.busy.end();
-        Ok(())
-    }
-
-    fn measure(&mut self) -> Result<(), StorageError> {
-        if self.measured.elapsed() >= MEASURE_INTERVAL {
-            self.measured = Instant::now();
-            self.published.set_log_bytes(self.log.size_on_disk()?);
-        }
         Ok(())
     }
 

@@ -116,9 +116,8 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
     let (reading_worker, reading_inbox) = Worker::new();
     let (apply_worker, apply_inbox) = Worker::new();
     let (sync_worker, sync_inbox) = Worker::new();
-    let log_writer =
-        LogWriter::new(log, log_inbox, options.log_write_bytes, published.clone(), facts.clone());
-    let log_storer = LogStorer::new(storer, store_inbox.busy, facts.clone());
+    let log_writer = LogWriter::new(log, log_inbox, options.log_write_bytes, facts.clone());
+    let log_storer = LogStorer::new(storer, store_inbox.busy, published.clone(), facts.clone());
     let log_reading = LogReading::new(reader, reading_inbox, facts.clone());
     let applier = Applier::new(machine, published.clone(), apply_inbox, facts.clone());
     let state_syncer = StateSyncer {

@@ -34,7 +34,7 @@ pub enum StorageError {
     /// The data read is not what was written. Nothing is skipped or truncated, since what follows may have
     /// been acknowledged.
     #[error(
-        "{} is damaged: {record}: {reason}. Nothing was changed; keep a copy for analysis, and see \"When something is \
+        "{} is damaged: {record}: {reason}. Nothing is repaired; keep a copy for analysis, and see \"When something is \
          wrong\" in docs/operations.md; the others have its data",
         path.display()
     )]

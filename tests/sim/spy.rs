@@ -29,10 +29,6 @@ impl LogStore for Spied {
         self.log.compact(through)
     }
 
-    fn size_on_disk(&self) -> Result<u64, StorageError> {
-        self.log.size_on_disk()
-    }
-
     fn reader(&self) -> Arc<dyn LogReader> {
         self.log.reader()
     }

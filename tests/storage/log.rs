@@ -67,7 +67,7 @@ fn compaction_frees_the_disk() {
         store_all(&mut storage);
     }
     // 150 MiB went through it, more in sled's own form.
-    let size = storage.log.size_on_disk().unwrap();
+    let size = storage.storer.size_on_disk().unwrap();
     assert!(size < 24 << 20, "{size} bytes");
     drop(storage);
     let restored = open(dir.path()).restored;

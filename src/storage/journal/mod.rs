@@ -67,7 +67,7 @@ mod writer;
 pub use disk_files::DiskFiles;
 pub use files::{JournalFiles, SegmentFile};
 pub(crate) use floor::Floor;
-pub use recovery::{Recovered, recover};
+pub(crate) use recovery::read;
 pub(crate) use segments::Segments;
 pub use segments::create;
 pub use settings::JournalSettings;

@@ -15,67 +15,82 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Debug)]
-pub struct Recovered {
-    /// The journal, ready for writing.
-    pub journal: Journal,
-    /// What is not needed any more, whether the store holds it or not.
-    pub(crate) floor: Floor,
-    /// The groups after that which the store does not hold yet, each with the number of its last record.
+/// A journal that was read and judged. Nothing has been written to it yet.
+pub(crate) struct Found {
+    files: Arc<dyn JournalFiles>,
+    cluster: ClusterId,
+    /// Each with its size in bytes.
+    segments: BTreeMap<u32, (Box<dyn SegmentFile>, usize)>,
+    contents: Contents,
+    /// The groups behind the floor that the store does not hold yet, each with the number of its last record.
     pub groups: Vec<(u64, Vec<Persist>)>,
 }
 
-/// Reads the journal. The store holds everything up to the record `stored`; `fresh_secret` is for a journal
-/// that has no secret yet. Everything read is durable when this returns.
-pub fn recover(
+/// Reads the journal, or names what is damaged. The store holds everything up to the record `stored`.
+pub(crate) fn read(
     files: Arc<dyn JournalFiles>,
-    settings: JournalSettings,
     cluster: ClusterId,
-    fresh_secret: u64,
     stored: u64,
-) -> Result<Recovered, StorageError> {
-    let mut open = BTreeMap::new();
+) -> Result<Found, StorageError> {
+    let mut segments = BTreeMap::new();
     let mut images = Vec::new();
     for (expected, number) in (0..).zip(files.list()?) {
         if number != expected {
             return Err(damaged(&*files, format!("segment-{expected}"), "it is missing"));
         }
         let (file, content) = files.open(number)?;
-        open.insert(number, (file, content.len()));
+        segments.insert(number, (file, content.len()));
         images.push(Image { number, content });
     }
     let contents = judge::judge(&images, cluster, stored, files.noted())
         .map_err(|damage| damaged(&*files, damage.place, damage.reason))?;
-    make_names_durable(&*files, images.last().map(|image| image.number), &contents.idle)?;
     let groups = read_groups(&*files, &contents)?;
-    blot_out(&open, &contents)?;
-    let count = u32::try_from(open.len()).expect("segments are few");
-    let mut take = |number: u32| {
-        let (file, bytes) = open.remove(&number).expect("it was listed");
-        Segment { file, bytes }
-    };
-    let active = contents.end.map(|(number, offset)| (take(number), offset));
-    let full = contents.full.iter().map(|(last, number)| (*last, take(*number))).collect();
-    let idle = contents.idle.iter().map(|number| take(*number)).collect();
-    let floor = contents.floor;
-    let segments = Arc::new(Segments::new(files.clone(), settings, idle, full, count, floor));
-    segments.release(floor.number);
-    let journal = Journal {
-        files,
-        segments,
-        cluster,
-        secret: contents.secret.unwrap_or(fresh_secret),
-        active,
-        promised: None,
-        generation: contents.generation,
-        number: contents.number,
-        synced: contents.number,
-        chain: contents.chain,
-        buffer: Vec::new(),
-        group: Vec::new(),
-        cut: 0,
-    };
-    Ok(Recovered { journal, floor, groups })
+    Ok(Found { files, cluster, segments, contents, groups })
+}
+
+impl Found {
+    /// What is not needed any more, whether the store holds it or not.
+    pub(crate) fn floor(&self) -> Floor {
+        self.contents.floor
+    }
+
+    /// The journal, ready for writing. `fresh_secret` is for one that has no secret yet. Everything read is durable when
+    /// this returns, and what was torn is gone.
+    pub(crate) fn recover(
+        self,
+        settings: JournalSettings,
+        fresh_secret: u64,
+    ) -> Result<Journal, StorageError> {
+        let Self { files, cluster, segments: mut open, contents, groups: _ } = self;
+        make_names_durable(&*files, open.last_key_value().map(|(last, _)| *last), &contents.idle)?;
+        blot_out(&open, &contents)?;
+        let count = u32::try_from(open.len()).expect("segments are few");
+        let mut take = |number: u32| {
+            let (file, bytes) = open.remove(&number).expect("it was listed");
+            Segment { file, bytes }
+        };
+        let active = contents.end.map(|(number, offset)| (take(number), offset));
+        let full = contents.full.iter().map(|(last, number)| (*last, take(*number))).collect();
+        let idle = contents.idle.iter().map(|number| take(*number)).collect();
+        let floor = contents.floor;
+        let segments = Arc::new(Segments::new(files.clone(), settings, idle, full, count, floor));
+        segments.release(floor.number);
+        Ok(Journal {
+            files,
+            segments,
+            cluster,
+            secret: contents.secret.unwrap_or(fresh_secret),
+            active,
+            promised: None,
+            generation: contents.generation,
+            number: contents.number,
+            synced: contents.number,
+            chain: contents.chain,
+            buffer: Vec::new(),
+            group: Vec::new(),
+            cut: 0,
+        })
+    }
 }
 
 /// A process writes to a segment only once its name is durable. So the only name in doubt is that of a segment that was

@@ -132,7 +132,10 @@ impl Backlog {
 
     /// The compaction has to wait until something is stored; a newer one takes its place.
     pub(crate) fn put_back(&self, compaction: EntryId) {
-        self.state().compaction.get_or_insert(compaction);
+        let mut state = self.state();
+        state.compaction.get_or_insert(compaction);
+        // The journal's writer may have tried it in the storer's place.
+        self.wake(&state);
     }
 
     pub(crate) fn take_compaction(&self) -> Option<EntryId> {
@@ -228,4 +231,26 @@ impl Backlog {
 
 fn size(jobs: &[Persist]) -> usize {
     jobs.iter().flat_map(|job| &job.entries).map(Entry::size).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// The storer sleeps when the journal's writer takes the compaction and finds that it has to wait.
+    #[test]
+    fn a_compaction_that_is_put_back_wakes_the_storer() {
+        let backlog = Arc::new(Backlog::new(1 << 20));
+        let (woke, awake) = std::sync::mpsc::channel();
+        let storer = std::thread::spawn({
+            let backlog = backlog.clone();
+            move || woke.send(backlog.wait())
+        });
+        assert!(awake.recv_timeout(Duration::from_millis(50)).is_err(), "there is nothing to do yet");
+        backlog.put_back(EntryId::new(1, 1));
+        assert_eq!(awake.recv_timeout(Duration::from_secs(30)), Ok(true));
+        storer.join().unwrap().unwrap();
+    }
 }

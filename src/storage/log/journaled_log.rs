@@ -3,7 +3,7 @@
 use crate::raft::{Entry, Persist};
 use crate::storage::codec::Malformed;
 use crate::storage::error::StorageError;
-use crate::storage::journal::{self, Journal, JournalFiles, JournalSettings, Recovered, Segments};
+use crate::storage::journal::{self, Journal, JournalFiles, JournalSettings, Segments};
 use crate::storage::log::backlog::{Backlog, Group};
 use crate::storage::log::load;
 use crate::storage::log::log_store::{LogSettings, LogStore, OpenLog};
@@ -38,10 +38,9 @@ pub fn open<R: RecordStore + 'static>(
     secret: u64,
 ) -> Result<OpenLog, StorageError> {
     let mut loaded = load::load(&records, cluster, settings.tail_bytes)?;
-    let stored_number = loaded.mark.number;
-    let Recovered { journal, floor, groups } =
-        journal::recover(files, settings.journal, cluster, secret, stored_number)?;
-    loaded.supersede(&floor);
+    let mut found = journal::read(files, cluster, loaded.mark.number)?;
+    loaded.supersede(&found.floor());
+    let groups = std::mem::take(&mut found.groups);
     let recovered = groups.last().map(|(number, _)| *number);
     let damaged = |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
     let mut job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
@@ -50,6 +49,8 @@ pub fn open<R: RecordStore + 'static>(
     }
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
+    // All of it was judged: from here on, what a crash left over is removed.
+    let journal = found.recover(settings.journal, secret)?;
     let stored = (loaded.mark.number, loaded.hard_state);
     let backlog = Arc::new(Backlog::new(settings.backlog_bytes));
     if let Some(number) = recovered {
@@ -69,14 +70,18 @@ pub fn open<R: RecordStore + 'static>(
     let shared = store.shared();
     let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, stored);
     let storer = Arc::new(Mutex::new(storer));
-    let handle = StorerHandle { storer: storer.clone(), backlog: backlog.clone() };
+    let handle = StorerHandle {
+        storer: storer.clone(),
+        backlog: backlog.clone(),
+        segments: segments.clone(),
+        store: shared.clone(),
+    };
     let log = JournaledLog {
         journal,
         segments,
         backlog,
         storer,
-        reader: shared.clone(),
-        store_bytes: Box::new(move || shared.records.size_on_disk()),
+        reader: shared,
         begins: restored.base.index,
         last: restored.last().index,
         has_begun_segment: false,
@@ -91,7 +96,6 @@ struct JournaledLog<R> {
     backlog: Arc<Backlog>,
     storer: Arc<Mutex<Storer<R>>>,
     reader: Arc<dyn LogReader>,
-    store_bytes: Box<dyn Fn() -> Result<u64, StorageError> + Send>,
     /// The index before the first entry, and the last entry written.
     begins: Index,
     last: Index,
@@ -188,10 +192,6 @@ impl<R: RecordStore> LogStore for JournaledLog<R> {
             self.backlog.compact(through);
         }
         Ok(())
-    }
-
-    fn size_on_disk(&self) -> Result<u64, StorageError> {
-        Ok((self.store_bytes)()? + self.segments.bytes())
     }
 
     fn reader(&self) -> Arc<dyn LogReader> {

@@ -21,9 +21,6 @@ pub trait LogStore: Send {
     /// The state that covers these entries must already be durable.
     fn compact(&mut self, through: EntryId) -> Result<(), StorageError>;
 
-    /// Bytes on disk, about.
-    fn size_on_disk(&self) -> Result<u64, StorageError>;
-
     /// For reading the log concurrently with its writer.
     fn reader(&self) -> Arc<dyn LogReader>;
 }
@@ -36,6 +33,9 @@ pub trait LogStorer: Send {
     /// Does a bounded step, and returns what can be read now: all writes before this one, and its entries up
     /// to an index. `None` if there was nothing to do.
     fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError>;
+
+    /// Bytes on disk of the whole log, about. Lists a directory.
+    fn size_on_disk(&self) -> Result<u64, StorageError>;
 }
 
 pub struct OpenLog {

@@ -5,6 +5,7 @@ use crate::storage::error::StorageError;
 use crate::storage::journal::{Floor, Segments};
 use crate::storage::log::backlog::Backlog;
 use crate::storage::log::log_store::LogStorer;
+use crate::storage::log::reader::Shared;
 use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::run_log::RunLog;
 use crate::types::{EntryId, Index};
@@ -167,6 +168,8 @@ impl<R: RecordStore> Storer<R> {
 pub(crate) struct StorerHandle<R> {
     pub(crate) storer: Arc<Mutex<Storer<R>>>,
     pub(crate) backlog: Arc<Backlog>,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) store: Arc<Shared<R>>,
 }
 
 impl<R: RecordStore> LogStorer for StorerHandle<R> {
@@ -176,6 +179,11 @@ impl<R: RecordStore> LogStorer for StorerHandle<R> {
 
     fn step(&mut self) -> Result<Option<(Mark, Index)>, StorageError> {
         lock(&self.storer).step()
+    }
+
+    /// Without the storer's lock, for which the journal's writer may be waiting.
+    fn size_on_disk(&self) -> Result<u64, StorageError> {
+        Ok(self.store.records.size_on_disk()? + self.segments.bytes())
     }
 }
 

@@ -41,7 +41,7 @@ fn many_operations_cost_little_time_and_little_room() {
     let opened = open(&disk, "speed");
     let reopen = started.elapsed();
     println!("write {write:?}, durable {durable:?}, reopen {reopen:?}");
-    assert!(opened.log.size_on_disk().unwrap() < 2 << 20, "garbage is left behind");
+    assert!(opened.storer.size_on_disk().unwrap() < 2 << 20, "garbage is left behind");
     // Loose: what is to be noticed is a cost that grows with the log.
     assert!(write < Duration::from_millis(1) && durable < Duration::from_millis(1));
     assert_eq!(Model { log: opened.restored }.log.last(), EntryId::new(1, 20_000));
