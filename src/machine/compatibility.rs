@@ -6,6 +6,10 @@
 //!
 //! The *cluster's version* prevents this in a rolling upgrade: it is part of the state, and an entry raises
 //! it once all members run a program that supports it. Only then may entries of newer kinds be proposed.
+//!
+//! There has been one version so far, and nothing in the code chooses by it: state, log and snapshots are written in one
+//! format each. The first difference that an older program could not read comes with version 2, and is written only
+//! once the cluster has that version.
 
 use crate::kv::TableError;
 use crate::types::EntryId;
@@ -53,6 +57,17 @@ pub enum MachineError {
         ClusterVersion::SUPPORTED
     )]
     Unknown { entry: EntryId, what: String },
+}
+
+/// The error for a part of the state in another format than the one that this program reads.
+pub(crate) fn other_format(part: &str, found: u8, own: u8) -> TableError {
+    if found > own {
+        return newer_state(format_args!("{part} of format {found}"));
+    }
+    TableError(format!(
+        "it has {part} of format {found}, which is older than the only one that this program reads, {own}: start the \
+         program that wrote it"
+    ))
 }
 
 /// The error for a state of an unknown version.

@@ -5,7 +5,7 @@ use crate::kv::TableError;
 use crate::kv::codec::{DecodeError, Reader, Writer};
 use crate::kv::compaction::{Collected, Running};
 use crate::kv::revisions::Revisions;
-use crate::machine::compatibility::{ClusterVersion, newer_state};
+use crate::machine::compatibility::{ClusterVersion, newer_state, other_format};
 use crate::machine::inventory::Inventory;
 use crate::machine::stored::Ordinal;
 use crate::types::{EntryId, Index, Revision, Term};
@@ -99,8 +99,8 @@ impl Meta {
             .filter(|(body, crc)| crc32c::crc32c(body).to_be_bytes() == **crc)
             .ok_or_else(|| damaged(&"its checksum does not match"))?;
         debug_assert_eq!(crc.len(), 4);
-        if body.first().is_some_and(|format| *format != FORMAT) {
-            return Err(newer_state(format_args!("format {} of the meta record", body[0])));
+        if let Some(format) = body.first().filter(|format| **format != FORMAT) {
+            return Err(other_format("a meta record", *format, FORMAT));
         }
         let meta = Self::read(&body).map_err(|error| damaged(&error))?;
         if meta.version > ClusterVersion::SUPPORTED {
@@ -203,5 +203,21 @@ mod tests {
         let newer = Meta { version: ClusterVersion(9), ..meta() };
         let error = Meta::decode(&newer.encode()).unwrap_err().to_string();
         assert!(error.contains("cluster version 9") && error.contains("up to 1"), "{error}");
+        let error = in_format(FORMAT + 1).to_string();
+        assert!(error.contains("of format 5") && error.contains("or a newer one"), "{error}");
+    }
+
+    #[test]
+    fn an_older_state_is_named() {
+        let error = in_format(FORMAT - 1).to_string();
+        assert!(error.contains("of format 3, which is older") && !error.contains("newer"), "{error}");
+    }
+
+    fn in_format(format: u8) -> TableError {
+        let mut bytes = meta().encode().to_vec();
+        bytes.truncate(bytes.len() - 4);
+        bytes[0] = format;
+        bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+        Meta::decode(&bytes.into()).unwrap_err()
     }
 }

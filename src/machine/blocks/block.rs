@@ -2,7 +2,7 @@
 
 use crate::kv::TableError;
 use crate::kv::codec::{DecodeError, Reader, Writer};
-use crate::machine::compatibility::newer_state;
+use crate::machine::compatibility::{newer_state, other_format};
 use crate::machine::stored::{Ordinal, Stored, TableId};
 use crate::types::Revision;
 use bytes::Bytes;
@@ -89,7 +89,8 @@ pub(crate) fn each(
     let body = checked(first, bytes).ok_or_else(|| damaged(first, "its checksum does not match"))?;
     match body.first() {
         Some(&FORMAT) => {}
-        format => return Err(newer_state(format_args!("a block of format {format:?}"))),
+        Some(format) => return Err(other_format("a block", *format, FORMAT)),
+        None => return Err(damaged(first, "it is empty")),
     }
     let mut from = Reader::new(&body);
     let mut read = || -> Result<Result<(), u8>, DecodeError> {
