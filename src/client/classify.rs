@@ -18,11 +18,17 @@ const LEADER_TRAILER: &str = "kontiki-leader";
 /// The trailer that tells a write's outcome, for tools that cannot read details.
 const OUTCOME_TRAILER: &str = "kontiki-write-outcome";
 
+// Some of what happens has no type, only words of the libraries below. `tests/client/layers.rs` has these libraries say
+// each of them.
+
 /// How tonic words an HTTP answer that is not gRPC.
 const NOT_GRPC: &str = "grpc-status header missing";
 
 /// How tonic words the end of a call's deadline, if the server's handler has not noticed it first.
 const TOO_LATE: &str = "Timeout expired";
+
+/// How hyper-util words a name that does not resolve; its error has no type that can be named.
+const NO_ADDRESS: &str = "dns error";
 
 /// Tells in which layer a call failed. `after` is how long the caller waited.
 pub fn classify(status: &Status, after: Duration) -> Failure {
@@ -46,8 +52,7 @@ fn local(source: &(dyn StdError + 'static), status: &Status, after: Duration) ->
     }
     let root = chain.last().map_or_else(|| status.message().to_owned(), ToString::to_string);
     if chain.iter().any(|error| error.is::<tonic::ConnectError>()) {
-        // hyper-util's resolver error has no type that can be named; its words are stable.
-        if chain.iter().any(|error| error.to_string().starts_with("dns error")) {
+        if chain.iter().any(|error| error.to_string().starts_with(NO_ADDRESS)) {
             return Failure::Dns { message: root };
         }
         let kind = chain.iter().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);

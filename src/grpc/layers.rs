@@ -134,6 +134,7 @@ fn explained(status: &Status, limits: &Limits) -> Option<Fault> {
     }
 }
 
+/// By the transport's words; `tests/grpc/refusals.rs` has it say each of them.
 fn is_clients_mistake(message: &str) -> bool {
     [
         "failed to decode Protobuf message",

@@ -2,10 +2,17 @@
 
 use crate::fake::closed_port;
 use kontiki::client::{Client, Error, Failure, Get, Layer, Options, Put};
+use kontiki::reason::Outcome;
+use std::convert::Infallible;
 use std::io::ErrorKind;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, http};
+use tonic::transport::Server;
 
 fn client(url: &str) -> Client {
     let options = Options { timeout: Duration::from_millis(1500), attempts: 2, ..Options::default() };
@@ -27,6 +34,46 @@ async fn answering(answer: &'static [u8]) -> String {
             let _ = socket.write_all(answer).await;
         }
     });
+    url
+}
+
+/// A service of tonic's that is not ours.
+#[derive(Clone)]
+enum Odd {
+    /// HTTP/2, but not gRPC: such as a proxy in between.
+    NotFound,
+    /// Its handlers never answer.
+    Silent,
+}
+
+impl tonic::server::NamedService for Odd {
+    const NAME: &'static str = "kontiki.v1.KvService";
+}
+
+impl tonic::codegen::Service<http::Request<Body>> for Odd {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        match self {
+            Self::NotFound => {
+                Box::pin(async { Ok(http::Response::builder().status(404).body(Body::empty()).unwrap()) })
+            }
+            Self::Silent => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+async fn odd(server: Server, service: Odd) -> String {
+    let mut server = server;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
     url
 }
 
@@ -54,6 +101,23 @@ async fn another_protocol_is_grpc() {
     // Odd as it is: a write to it may have been heard.
     let error = client(&url).put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!(error.attempts, 1, "{error}");
+}
+
+/// Recognized by the words of tonic's client.
+#[tokio::test]
+async fn http_without_grpc_is_told_as_such() {
+    let error = get(&odd(Server::builder(), Odd::NotFound).await).await;
+    assert!(matches!(&*error.failure, Failure::NotGrpc { message } if message.contains("404")), "{error:?}");
+}
+
+/// Recognized by the words of tonic's server.
+#[tokio::test]
+async fn the_end_of_the_servers_patience_is_a_timeout() {
+    let server = Server::builder().timeout(Duration::from_millis(20));
+    let error = client(&odd(server, Odd::Silent).await).put(Put::new("k", "v")).await.unwrap_err();
+    let Failure::Timeout { after, outcome } = *error.failure else { panic!("{error:?}") };
+    assert_eq!(outcome, Outcome::Unknown);
+    assert!(after < Duration::from_millis(1500), "the client's own clock ended it: {after:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use kontiki::settings::Limits;
 use std::time::{Duration, Instant};
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorInfo, StatusExt as _};
+use tower::{Service as _, ServiceExt as _};
 
 fn info(status: &Status) -> ErrorInfo {
     status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
@@ -117,6 +118,30 @@ async fn a_transaction_that_looks_at_too_much_is_refused() {
     assert_eq!((refused.code(), &*told.reason), (Code::InvalidArgument, "PAST_RANGE"));
     assert_eq!((fact(&told, "requested_revision"), fact(&told, "outcome")), ("2", "NOT_APPLIED"));
     assert_eq!(node.put("a", "the next one is served").await, 13);
+}
+
+/// The transport words these, and reports them as faults of the server.
+#[tokio::test]
+async fn bytes_that_are_no_request_are_the_clients_mistake() {
+    let node = Node::alone().await;
+    for (body, words) in [
+        ("\0\0\0\0\u{1}\0", "failed to decode Protobuf message"),
+        ("\u{7}\0\0\0\0", "protocol error: received message with invalid compression flag"),
+        ("\u{1}\0\0\0\0", "protocol error: received message with compressed-flag"),
+        ("\0\0\0\0\u{5}a", "Unexpected EOF"),
+        ("", "Missing request message"),
+    ] {
+        let request = http::Request::post("http://n1/kontiki.v1.KvService/Get")
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::new(body.to_owned()))
+            .unwrap();
+        let answer = node.channel.clone().ready().await.unwrap().call(request).await.unwrap();
+        let refused = Status::from_header_map(answer.headers()).unwrap();
+        assert!(refused.message().contains(words), "{refused:?}");
+        let told = info(&refused);
+        assert_eq!((refused.code(), &*told.reason), (Code::InvalidArgument, "MALFORMED"));
+        assert_eq!(fact(&told, "outcome"), "NOT_APPLIED");
+    }
 }
 
 #[tokio::test]
