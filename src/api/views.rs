@@ -6,7 +6,7 @@ use crate::api::fault::Fault;
 use crate::api::read_level::ReadLevel;
 use crate::api::router::Router;
 use crate::machine::View;
-use crate::types::Index;
+use crate::types::{Index, NodeId};
 use std::sync::Arc;
 
 impl<C: Clock> Router<C> {
@@ -14,10 +14,7 @@ impl<C: Clock> Router<C> {
     pub async fn view(&self, call: &Call, level: ReadLevel) -> Result<Arc<View>, Fault> {
         match level {
             ReadLevel::Local => Ok(self.handle.view()),
-            ReadLevel::Linearizable => {
-                let (_, index) = self.read_index(call).await?;
-                self.applied(call, index).await
-            }
+            ReadLevel::Linearizable => self.linearizable_view(call).await.map(|(view, ..)| view),
             ReadLevel::AtLeast(revision) => {
                 let view = until(&self.clock, call.deadline.at(), self.handle.wait_revision(revision)).await;
                 let doing = "waiting for the revision that the read asks for";
@@ -27,8 +24,14 @@ impl<C: Clock> Router<C> {
         }
     }
 
+    /// A view that includes everything acknowledged before the call, with the leader's index that says so.
+    pub async fn linearizable_view(&self, call: &Call) -> Result<(Arc<View>, NodeId, Index), Fault> {
+        let (leader, index) = self.read_index(call).await?;
+        Ok((self.applied(call, index).await?, leader, index))
+    }
+
     /// A view that includes an index.
-    pub async fn applied(&self, call: &Call, index: Index) -> Result<Arc<View>, Fault> {
+    async fn applied(&self, call: &Call, index: Index) -> Result<Arc<View>, Fault> {
         let view = until(&self.clock, call.deadline.at(), self.handle.wait_applied(index)).await;
         Ok(view.ok_or_else(|| self.behind("waiting for this node's state to catch up"))??)
     }

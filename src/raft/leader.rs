@@ -177,7 +177,7 @@ impl Leader {
             return; // A round that was never asked for, or more of our log than there is.
         }
         progress.round = progress.round.max(round);
-        if let Some(prev) = progress.told(received, full, &core.options) {
+        if let Some(prev) = progress.heartbeat_answered(received, full, &core.options) {
             send_append(core, from, progress, prev, Vec::new());
         }
         self.confirm_reads(core);
@@ -325,7 +325,7 @@ fn replicate(core: &mut Core, peer: NodeId, progress: &mut Progress, may_snapsho
             }
             return;
         }
-        match core.log.availability(progress.next) {
+        match core.log.availability_of(progress.next) {
             Availability::Memory => send_from_memory(core, peer, progress),
             Availability::Store => read_log(core, peer, progress),
             Availability::Gone if *may_snapshot && progress.may_get_snapshot() => {

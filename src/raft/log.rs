@@ -190,7 +190,7 @@ impl Log {
     }
 
     /// Where the entry at `index` is available.
-    pub(crate) fn availability(&self, index: Index) -> Availability {
+    pub(crate) fn availability_of(&self, index: Index) -> Availability {
         match index {
             _ if index <= self.compacted => Availability::Gone,
             _ if index <= self.base.index => Availability::Store,

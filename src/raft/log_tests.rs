@@ -246,7 +246,7 @@ fn compare(log: &Log, model: &Model) {
             _ if index <= model.base => Availability::Store,
             _ => Availability::Memory,
         };
-        assert_eq!(log.availability(Index(index)), place, "the place of {index}");
+        assert_eq!(log.availability_of(Index(index)), place, "the place of {index}");
         assert!(place != Availability::Store || index <= stored, "{index} cannot be read from the store");
     }
     for index in 0..=model.last() + 1 {

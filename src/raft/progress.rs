@@ -191,7 +191,12 @@ impl Progress {
 
     /// It has our log up to `received` now, or has no room for more. Returns the entry behind which it is to be asked
     /// again, without entries: what has arrived and waits for its disk must not be sent again.
-    pub(crate) fn told(&mut self, received: Index, full: bool, options: &Options) -> Option<EntryId> {
+    pub(crate) fn heartbeat_answered(
+        &mut self,
+        received: Index,
+        full: bool,
+        options: &Options,
+    ) -> Option<EntryId> {
         let moves = received > self.received;
         self.received = received;
         let had_no_room = std::mem::replace(&mut self.full, full);

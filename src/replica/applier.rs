@@ -6,7 +6,7 @@ use crate::kv::{CommandLimits, TableError};
 use crate::machine::{Budget, Machine, MachineError};
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
-use crate::replica::event::{Answer, Applied, Fact, WriteReply};
+use crate::replica::event::{Applied, Fact, WriteAnswer, WriteReply};
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
 use crate::replica::worker::Inbox;
@@ -160,7 +160,7 @@ impl Applier {
     }
 
     /// Lets readers see what was applied, then has the waiters answered.
-    fn show(&mut self, answers: &mut Vec<Answer>) -> Result<(), MachineError> {
+    fn show(&mut self, answers: &mut Vec<WriteAnswer>) -> Result<(), MachineError> {
         let is_awaited = self.commit()?;
         if is_awaited || !answers.is_empty() {
             // A loop that has ended needs no facts; its end tells those who wait.
@@ -182,7 +182,7 @@ impl Applier {
         &mut self,
         entry: Entry,
         reply: Option<WriteReply>,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<usize, MachineError> {
         // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
         self.inbox.busy.begin();
@@ -196,7 +196,7 @@ impl Applier {
         &mut self,
         entry: Entry,
         reply: Option<WriteReply>,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<usize, MachineError> {
         match entry.payload {
             Payload::Noop => self.machine.apply_noop(entry.id),

@@ -13,7 +13,7 @@ use crate::replica::advertise::advertise;
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
-use crate::replica::event::{Answer, Fact, Install, PeerMessage, Request, Write};
+use crate::replica::event::{Fact, Install, PeerMessage, Request, Write, WriteAnswer};
 use crate::replica::log_retention::LogRetention;
 use crate::replica::log_writer::LogJob;
 use crate::replica::options::ReplicaOptions;
@@ -400,7 +400,7 @@ impl Driver {
     }
 }
 
-fn answer_writes(answers: Vec<Answer>) {
+fn answer_writes(answers: Vec<WriteAnswer>) {
     for (reply, applied) in answers {
         let _ = reply.send(Ok(applied)); // Whoever waited may have given up; the write is done.
     }

@@ -75,7 +75,7 @@ pub struct Applied {
 pub(crate) type WriteReply = oneshot::Sender<Result<Applied, WriteError>>;
 
 /// A write that was applied, and who waits for it.
-pub(crate) type Answer = (WriteReply, Applied);
+pub(crate) type WriteAnswer = (WriteReply, Applied);
 
 /// A snapshot that arrived in full, was verified and is durable.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ pub(crate) enum Fact {
     /// Entries read from the log's store; `None` if they were compacted.
     LogRead(LogRead, Option<LogSlice>),
     /// Readers can see what these writes did.
-    Applied(Vec<Answer>),
+    Applied(Vec<WriteAnswer>),
     /// The state up to this entry is durable.
     StateDurable(Index),
     Installed(SnapshotMeta),

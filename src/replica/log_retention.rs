@@ -20,7 +20,7 @@ const LAGGARD_FACTOR: u64 = 3;
 pub(crate) struct LogRetention {
     keep: Retention,
     /// Places where the log may be cut, ascending. The first is its beginning; never empty.
-    places: VecDeque<Prefix>,
+    cuts: VecDeque<Cut>,
     /// The size of all entries that were written.
     bytes: u64,
     /// The last entry of the snapshot that a peer is getting.
@@ -29,7 +29,7 @@ pub(crate) struct LogRetention {
 
 /// An entry, and the total size up to it.
 #[derive(Clone, Copy, Debug)]
-struct Prefix {
+struct Cut {
     id: EntryId,
     bytes: u64,
 }
@@ -37,8 +37,8 @@ struct Prefix {
 impl LogRetention {
     /// For a log that begins after `base`. The size of what was not loaded is unknown, and counts as 0.
     pub(crate) fn new(keep: Retention, base: EntryId, loaded: &[Entry]) -> Self {
-        let places = VecDeque::from([Prefix { id: base, bytes: 0 }]);
-        let mut retention = Self { keep, places, bytes: 0, needed: BTreeMap::new() };
+        let cuts = VecDeque::from([Cut { id: base, bytes: 0 }]);
+        let mut retention = Self { keep, cuts, bytes: 0, needed: BTreeMap::new() };
         retention.append(loaded);
         retention
     }
@@ -46,12 +46,12 @@ impl LogRetention {
     /// The log was given something to write.
     pub(crate) fn wrote(&mut self, Persist { reset, entries, .. }: &Persist) {
         if let Some(base) = *reset {
-            self.places = VecDeque::from([Prefix { id: base, bytes: self.bytes }]);
+            self.cuts = VecDeque::from([Cut { id: base, bytes: self.bytes }]);
         }
         if let Some(first) = entries.first() {
             // They replace what was there.
-            while self.places.len() > 1 && self.last().id.index >= first.id.index {
-                self.places.pop_back();
+            while self.cuts.len() > 1 && self.last().id.index >= first.id.index {
+                self.cuts.pop_back();
                 self.bytes = self.last().bytes;
             }
         }
@@ -64,13 +64,13 @@ impl LogRetention {
             self.bytes += entry.size() as u64;
             let last = self.last();
             if self.bytes - last.bytes > bytes || entry.id.index.0 - last.id.index.0 > count {
-                self.places.push_back(Prefix { id: entry.id, bytes: self.bytes });
+                self.cuts.push_back(Cut { id: entry.id, bytes: self.bytes });
             }
         }
     }
 
-    fn last(&self) -> Prefix {
-        *self.places.back().expect("never empty")
+    fn last(&self) -> Cut {
+        *self.cuts.back().expect("never empty")
     }
 
     /// A peer is getting a snapshot that ends there.
@@ -87,10 +87,10 @@ impl LogRetention {
     /// up to `covered`.
     pub(crate) fn forget(&mut self, covered: Index, followers: &[FollowerProgress]) -> Option<EntryId> {
         let limit = covered.min(self.spared(followers));
-        let reached = self.places.iter().take_while(|place| place.id.index <= covered).last()?.bytes;
+        let reached = self.cuts.iter().take_while(|cut| cut.id.index <= covered).last()?.bytes;
         let laggard = self.laggard(followers);
         let mut news = None;
-        while let Some(next) = self.places.get(1).copied() {
+        while let Some(next) = self.cuts.get(1).copied() {
             let (entries, bytes) =
                 (covered.0.saturating_sub(next.id.index.0), reached.saturating_sub(next.bytes));
             let is_needed = laggard.is_some_and(|matched| matched < next.id.index);
@@ -100,7 +100,7 @@ impl LogRetention {
             if next.id.index > limit || !is_enough {
                 break;
             }
-            self.places.pop_front();
+            self.cuts.pop_front();
             news = Some(next.id);
         }
         news
@@ -108,7 +108,7 @@ impl LogRetention {
 
     /// How far the follower is that is furthest behind, of those that still can be caught up from the log.
     fn laggard(&self, followers: &[FollowerProgress]) -> Option<Index> {
-        let begins = self.places.front()?.id.index;
+        let begins = self.cuts.front()?.id.index;
         let matched = followers.iter().map(|follower| follower.matched);
         matched.filter(|matched| *matched >= begins).min()
     }
@@ -121,7 +121,7 @@ impl LogRetention {
             };
             followers.iter().any(|follower| follower.node == *peer && waits(follower))
         });
-        let kept_bytes = self.bytes - self.places.front().map_or(0, |place| place.bytes);
+        let kept_bytes = self.bytes - self.cuts.front().map_or(0, |cut| cut.bytes);
         let needed = self.needed.values().min().copied();
         needed
             .filter(|_| kept_bytes < SNAPSHOT_FACTOR.saturating_mul(self.keep.bytes as u64))

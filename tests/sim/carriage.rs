@@ -7,7 +7,7 @@
 
 use crate::sim::clients::Move;
 use crate::sim::clock::{Time, millis};
-use crate::sim::front::{Answer, CallId, Caller, Outgoing, Request};
+use crate::sim::front::{CallId, Caller, Outgoing, Request, Response};
 use crate::sim::network::End;
 use crate::sim::world::{Event, World};
 use kontiki::api::remote::{self, NoAnswer};
@@ -195,18 +195,18 @@ impl World {
         }
     }
 
-    pub fn deliver_answer(&mut self, caller: Caller, call: CallId, answer: Answer) {
+    pub fn deliver_answer(&mut self, caller: Caller, call: CallId, answer: Response) {
         match caller {
             Caller::Client(client) => {
-                if let Answer::Read(..) = &answer {
+                if let Response::Read(..) = &answer {
                     crate::sim::report::count(&mut self.summary.events, "reads answered", 1);
                 }
                 let next = self.clients.answered(self.now, client, call, answer);
                 self.follow(client, next);
             }
             Caller::Node(node, life) => match answer {
-                Answer::FromLeader(answer) => self.answer_node(node, life, call, Ok(answer)),
-                Answer::Refused(fault) => {
+                Response::FromLeader(answer) => self.answer_node(node, life, call, Ok(answer)),
+                Response::Refused(fault) => {
                     self.answer_node(node, life, call, Err(NoAnswer::Refused(fault)));
                 }
                 answer => panic!("another node was answered {answer:?}"),

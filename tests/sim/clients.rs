@@ -3,7 +3,7 @@
 //! whose outcome it does not know (as `client/retry.rs` does).
 
 use crate::sim::clock::{Time, millis};
-use crate::sim::front::{Answer, Ask, CallId, Caller, Request};
+use crate::sim::front::{Ask, CallId, Caller, Request, Response};
 use crate::sim::history::{self, Finished, Histories};
 use crate::sim::random::Random;
 use crate::sim::report::count;
@@ -200,16 +200,16 @@ impl Clients {
     }
 
     /// An answer has come.
-    pub fn answered(&mut self, now: Time, client: usize, call: CallId, answer: Answer) -> Move {
+    pub fn answered(&mut self, now: Time, client: usize, call: CallId, answer: Response) -> Move {
         let Some(work) = self.clients[client].work.as_ref().filter(|work| work.call == call) else {
             return Move::Nothing;
         };
         let is_read = matches!(work.wish, Wish::Read { .. });
         match answer {
-            Answer::Refused(fault) if !is_read && fault.outcome() != Some(Outcome::NotApplied) => {
+            Response::Refused(fault) if !is_read && fault.outcome() != Some(Outcome::NotApplied) => {
                 self.end(now, client, Finished::Unknown)
             }
-            Answer::Refused(fault) => {
+            Response::Refused(fault) => {
                 let again = fault.reason().is_passing() || fault.reason() == Reason::Overloaded || is_read;
                 if again {
                     let leader = fault.details().leader.as_ref().map(|hint| NodeId(hint.id));
@@ -242,17 +242,17 @@ impl Clients {
         Move::Again { at }
     }
 
-    fn finish(&mut self, now: Time, client: usize, answer: Answer) -> Move {
+    fn finish(&mut self, now: Time, client: usize, answer: Response) -> Move {
         let Some(work) = &self.clients[client].work else { return Move::Nothing };
         let finished = match (&work.wish, answer) {
-            (Wish::Read { keys }, Answer::Read(found, revision)) => {
+            (Wish::Read { keys }, Response::Read(found, revision)) => {
                 self.revision = self.revision.max(revision);
                 let values: Vec<Option<Bytes>> = found.into_iter().map(|kv| kv.map(|kv| kv.value)).collect();
                 let seen = keys.iter().cloned().zip(values.iter().cloned()).collect::<Vec<_>>();
                 self.clients[client].seen.extend(seen);
                 Finished::Read(values, revision)
             }
-            (wish, Answer::Wrote(reply)) => {
+            (wish, Response::Wrote(reply)) => {
                 self.revision = self.revision.max(reply.revision);
                 match (wish, reply.result) {
                     (Wish::Write { .. }, CommandResult::Put(_)) => Finished::Done(reply.revision),

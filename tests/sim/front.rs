@@ -60,7 +60,7 @@ pub struct Request {
 
 /// What a node answers.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum Response {
     Wrote(machine::Reply),
     Read(Vec<Option<KeyValue>>, Revision),
     /// To another node.
@@ -74,7 +74,7 @@ pub enum Outgoing {
     Answer {
         caller: Caller,
         call: CallId,
-        answer: Answer,
+        answer: Response,
     },
     /// A call from this node to another one.
     Call {
@@ -94,7 +94,7 @@ pub enum Noted {
     Acknowledged(Bytes, EntryId, Revision),
 }
 
-type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Work = Pin<Box<dyn Future<Output = Response> + Send>>;
 type Notes = Arc<Mutex<Vec<Noted>>>;
 
 struct Job {
@@ -217,7 +217,7 @@ struct Task {
 }
 
 impl Task {
-    async fn answer(self, ask: Ask, caller: Caller, deadline: Deadline) -> Answer {
+    async fn answer(self, ask: Ask, caller: Caller, deadline: Deadline) -> Response {
         let call = match caller {
             Caller::Client(_) => Call::of_client(deadline),
             Caller::Node(..) => Call::forwarded(deadline),
@@ -227,28 +227,26 @@ impl Task {
             Ask::Read(keys) => self.read(&call, &keys).await,
             Ask::Question(question) => self.question(&call, question).await,
         };
-        answer.unwrap_or_else(Answer::Refused)
+        answer.unwrap_or_else(Response::Refused)
     }
 
-    async fn write(&self, call: &Call, command: Bytes) -> Result<Answer, Fault> {
+    async fn write(&self, call: &Call, command: Bytes) -> Result<Response, Fault> {
         let (leader, applied) = self.router.propose(call, command.clone()).await?;
         if leader == self.router.own {
             self.acknowledged(command, &applied);
         }
-        Ok(Answer::Wrote(applied.reply))
+        Ok(Response::Wrote(applied.reply))
     }
 
-    /// As [`Router::view`] does, with an eye on the index.
-    async fn read(&self, call: &Call, keys: &[Bytes]) -> Result<Answer, Fault> {
-        let (leader, index) = self.router.read_index(call).await?;
+    async fn read(&self, call: &Call, keys: &[Bytes]) -> Result<Response, Fault> {
+        let (view, leader, index) = self.router.linearizable_view(call).await?;
         if leader == self.router.own {
             self.note(Noted::IndexGiven(self.call, index));
         }
-        let view = self.router.applied(call, index).await?;
         read(&view, keys)
     }
 
-    async fn question(&self, call: &Call, question: Question) -> Result<Answer, Fault> {
+    async fn question(&self, call: &Call, question: Question) -> Result<Response, Fault> {
         let FromLeader { answer, .. } = self.router.ask_leader(call, question.clone()).await?;
         match (question, &answer) {
             (Question::Propose(command), remote::Answer::Applied(applied)) => {
@@ -257,7 +255,7 @@ impl Task {
             (_, remote::Answer::ReadIndex(index)) => self.note(Noted::IndexGiven(self.call, *index)),
             _ => {}
         }
-        Ok(Answer::FromLeader(answer))
+        Ok(Response::FromLeader(answer))
     }
 
     fn acknowledged(&self, command: Bytes, applied: &Applied) {
@@ -269,7 +267,7 @@ impl Task {
     }
 }
 
-fn read(view: &View, keys: &[Bytes]) -> Result<Answer, Fault> {
+fn read(view: &View, keys: &[Bytes]) -> Result<Response, Fault> {
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
         match view.range(&one_key(key)) {
@@ -281,7 +279,7 @@ fn read(view: &View, keys: &[Bytes]) -> Result<Answer, Fault> {
             Err(error @ (kv::ReadError::Table(_) | kv::ReadError::Abandoned)) => return Err(error.into()),
         }
     }
-    Ok(Answer::Read(found, view.revision()))
+    Ok(Response::Read(found, view.revision()))
 }
 
 /// The newest version of one key.

@@ -15,7 +15,7 @@
 use crate::sim::clients::Clients;
 use crate::sim::clock::{Agenda, Time, millis};
 use crate::sim::disk::{DiskOptions, SimDisk};
-use crate::sim::front::{Answer, CallId, Caller, Request};
+use crate::sim::front::{CallId, Caller, Request, Response};
 use crate::sim::ledger::Ledger;
 use crate::sim::network::{End, Network};
 use crate::sim::random::Random;
@@ -56,7 +56,7 @@ pub enum Event {
     /// A request arrives.
     Request { to: NodeId, request: Box<Request> },
     /// An answer arrives.
-    Answer { caller: Caller, call: CallId, answer: Box<Answer> },
+    Answer { caller: Caller, call: CallId, answer: Box<Response> },
     /// The caller learns that the connection broke under its call.
     Broken { caller: Caller, call: CallId },
     /// The caller learns that there was nobody to call.
