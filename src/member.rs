@@ -13,7 +13,6 @@ const URLS_MAX: usize = 8;
 /// A member: its name, its URLs, and whether it votes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {
-    /// Its id.
     pub id: NodeId,
     /// Its name. It never changes: the id is derived from it.
     pub name: String,

@@ -42,13 +42,13 @@ pub enum FailureKind {
     Unavailable,
     /// A limit is reached.
     ResourceExhausted,
-    /// The deadline passed.
+    /// There was no answer before the caller's deadline; what was asked may go on.
     DeadlineExceeded,
     /// What was started was given up.
     Aborted,
     /// Stored data is damaged.
     DataLoss,
-    /// A bug.
+    /// The server broke a rule of its own.
     Internal,
 }
 
@@ -180,7 +180,7 @@ reasons! {
     NoSpace = "NO_SPACE", ResourceExhausted;
     /// The client does not read what it asked for.
     SlowReader = "SLOW_READER", ResourceExhausted;
-    /// The deadline passed.
+    /// There was no answer before the caller's deadline.
     Deadline = "DEADLINE", DeadlineExceeded;
     /// The target of a leadership transfer does not follow the leader at the moment: leadership stays where it is.
     TransferTargetAway = "TRANSFER_TARGET_AWAY", FailedPrecondition;

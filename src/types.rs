@@ -10,7 +10,7 @@ macro_rules! number {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The number itself.
+            /// As a bare number, for formats and arithmetic.
             pub const fn get(self) -> u64 {
                 self.0
             }

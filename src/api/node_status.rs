@@ -4,6 +4,7 @@ use crate::raft::{FollowerProgress, RoleName};
 use crate::types::{Index, NodeId, Revision, Term};
 use std::time::Duration;
 
+/// Its numbers are read one after the other, while the node works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
     pub node: NodeId,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// What an interface without generics answers with.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What is asked of the leader.

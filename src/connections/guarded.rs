@@ -20,8 +20,8 @@ const PREFACE_BYTES: usize = 24 + 9;
 pub enum Introduction {
     /// The beginning of HTTP/2.
     Preface,
-    /// Whatever the services call one ([`Standing::introduce`]). Before it no more than so many bytes are
-    /// read; the rest waits in the sender's socket.
+    /// Whatever the services call one ([`Standing::introduce`]). Before it at most `bytes` are read; the rest waits
+    /// in the sender's socket.
     Identity { bytes: usize },
 }
 

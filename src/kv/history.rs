@@ -4,6 +4,9 @@
 //! Older versions omit what follows from their neighbors: within a *life* (from a creation to the next
 //! tombstone) the puts are numbered without gaps and share a create revision, which is that of the life's
 //! first put. It has to be stored only where a compaction removed that put.
+//!
+//! An older version takes 20 bytes, and with what a longer list has beside them at most 24. The allocator rounds up to
+//! its own sizes: a single one takes 32 bytes, several about 20 to 25 each.
 
 use crate::kv::version::{Position, Version};
 use crate::types::Revision;
@@ -262,7 +265,7 @@ mod tests {
         assert_eq!(history.garbage(Revision(7)), 3);
     }
 
-    /// The promise is 24 bytes for each version but the first.
+    /// At most 24 bytes are requested for each version but the first.
     #[test]
     fn an_older_version_takes_few_bytes() {
         let mut history = history(1);

@@ -23,7 +23,6 @@ pub(crate) struct Record {
     pub(crate) key: Bytes,
     /// The value; empty in a tombstone.
     pub(crate) value: Bytes,
-    /// Everything else.
     pub(crate) version: Version,
 }
 

@@ -34,7 +34,7 @@ pub struct Raise {
     pub version: ClusterVersion,
 }
 
-/// What a command answers. `revision` is the store's after it.
+/// What a command answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The store's revision after the command: the command's own if it changed something.

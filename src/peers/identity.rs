@@ -78,10 +78,7 @@ pub trait KnownDirectories: Send + Sync + 'static {
 pub enum RememberError {
     /// The peer is known with another one.
     #[error("it is known with data directory {known:016x}", known = .known.0)]
-    Differs {
-        /// That one.
-        known: DirectoryId,
-    },
+    Differs { known: DirectoryId },
     /// It could not be stored; the peer may try again.
     #[error("its data directory could not be noted: {0}")]
     NotStored(String),

@@ -18,7 +18,7 @@ const BYTES_MAX: usize = 4096;
 /// Of a secret that is made here.
 const NEW_BYTES: usize = 32;
 
-/// See the module. Never shown.
+/// Never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClusterSecret(Arc<[u8]>);
 

@@ -28,7 +28,7 @@ pub enum Tally {
     Won,
     /// A majority can no longer be reached.
     Lost,
-    /// Neither yet.
+    /// Votes are missing that decide it.
     Open,
 }
 

@@ -6,8 +6,8 @@ use crate::raft::entry::Entry;
 use crate::raft::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, Term};
 
-/// A message from one node to another. Any of them may be lost, repeated,
-/// delayed and reordered.
+/// A message from one node to another. Any of them may be lost, repeated, delayed and reordered. Each has its sender's
+/// term, except that a pre-vote has the term it is about. A term above the receiver's tells by itself (Raft §5.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// A candidate asks for a vote (Raft §5.2), or whether one would be given (thesis §9.6).
@@ -17,14 +17,12 @@ pub enum Message {
     Append(Append),
     /// A follower holds the leader's entries up to `matched`, durably.
     Accepted {
-        /// The follower's term.
         term: Term,
         /// The last index that is durable and equal to the leader's log.
         matched: Index,
     },
     /// A follower does not hold the entry that an append builds on.
     Rejected {
-        /// The follower's term. Above the receiver's, it alone is the message.
         term: Term,
         /// The index that the append built on.
         prev: Index,
@@ -36,7 +34,6 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// The answer to it: "I still follow you in this term".
     HeartbeatAck {
-        /// The follower's term.
         term: Term,
         /// The round of the heartbeat.
         round: Round,
@@ -48,13 +45,11 @@ pub enum Message {
     },
     /// A snapshot has arrived in full and was verified (Raft §7).
     InstallSnapshot {
-        /// The leader's term.
         term: Term,
         meta: SnapshotMeta,
     },
     /// The leader asks this voter to stand for election at once (thesis §3.10).
     TimeoutNow {
-        /// The leader's term.
         term: Term,
     },
 }
@@ -84,7 +79,6 @@ pub struct Vote {
 /// Entries to append after a known one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Append {
-    /// The leader's term.
     pub term: Term,
     /// The entry before the first one.
     pub prev: EntryId,
@@ -98,7 +92,6 @@ pub struct Append {
 /// Tells that the leader is alive, and what is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Heartbeat {
-    /// The leader's term.
     pub term: Term,
     /// The commit index, capped at what the follower is known to hold.
     pub commit: Index,

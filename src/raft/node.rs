@@ -38,7 +38,6 @@ pub struct Node {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Term and vote.
     pub hard_state: HardState,
     /// Entries up to here are gone from the log.
     pub compacted: Index,
@@ -288,7 +287,6 @@ impl Node {
         }
     }
 
-    /// Term and vote.
     pub fn hard_state(&self) -> HardState {
         self.core.hard_state()
     }

@@ -60,8 +60,8 @@
 //!
 //! # Interfaces
 //!
-//! The rest of the program knows only [`LogStore`] and [`StateStore`] (whose state is a
-//! [`machine::Table`](crate::machine::Table)). Below, [`RecordStore`](log::RecordStore) and
+//! The rest of the program knows only [`LogStore`], [`LogStorer`] and [`LogReader`] (a log, for the three threads that
+//! write, store and read it) and [`StateStore`] (whose state is a [`machine::Table`](crate::machine::Table)). Below, [`RecordStore`](log::RecordStore) and
 //! [`JournalFiles`](journal::JournalFiles) allow another engine and another file system under the log's own
 //! format, which the simulator makes use of. All calls block: they belong on threads of their own.
 

@@ -29,7 +29,7 @@ const ARGUMENTS: [&str; 8] = [
 /// How far the nodes' wall clocks are off all the time, in seconds: a week, in either direction.
 const CLOCKS: [i64; 3] = [0, 7 * 24 * 3600, -7 * 24 * 3600];
 
-/// See the module. Dropping it kills all nodes.
+/// Dropping it kills all nodes.
 pub struct Arena {
     pub nodes: Vec<Node>,
     pub ground: Ground,

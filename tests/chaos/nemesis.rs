@@ -34,7 +34,6 @@ pub struct Deeds {
     pub offences: Vec<String>,
 }
 
-/// See the module.
 pub struct Nemesis {
     pub arena: Arena,
     pub deeds: Deeds,

@@ -26,7 +26,6 @@ use tonic::transport::{Channel, Endpoint};
 /// The node under test.
 pub const SELF: NodeId = NodeId(1);
 
-/// See the module.
 pub struct Node {
     pub handle: Handle,
     pub peers: Arc<Played>,

@@ -41,7 +41,6 @@ pub enum Start {
     Behind,
 }
 
-/// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub start: Start,

@@ -27,7 +27,6 @@ pub fn options(rules: Rules) -> Options {
     }
 }
 
-/// See the module.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub node: Node,

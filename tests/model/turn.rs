@@ -8,7 +8,6 @@ use kontiki::raft::{Effects, Mark, Message, Node, SnapshotMeta, Vote};
 use kontiki::types::NodeId;
 use std::collections::BTreeMap;
 
-/// See the module.
 pub struct Turn {
     rules: Rules,
     reaction: Reaction,

@@ -15,7 +15,6 @@ use std::sync::Arc;
 /// All servers.
 pub const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
-/// See the module.
 #[derive(Clone)]
 pub struct World {
     servers: [Arc<Placed>; IDS.len()],

@@ -277,6 +277,7 @@ fn checked_members(wire: pb::Members) -> Result<Members, Malformed> {
     Members::new(voters, outgoing, nodes).or_else(|invalid| malformed(invalid.to_string()))
 }
 
+/// Refuses what [`Member::check`] refuses.
 pub fn checked_member(wire: pb::Member) -> Result<Member, Malformed> {
     let member = member_of_wire(wire);
     match member.check() {

@@ -19,6 +19,7 @@ pub(crate) struct Extent {
     pub parts: u16,
 }
 
+/// What [`load`] found in the store.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub hard_state: HardState,
@@ -167,6 +168,7 @@ pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u
     })
 }
 
+/// Reads a run of which [`Extent`] knows the number of parts, which must all be there.
 pub(crate) fn read_run(
     records: &dyn RecordStore,
     cluster: ClusterId,

@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// See the module. Dropping it removes them.
+/// Dropping it removes them.
 pub struct Namespaces {
     /// Names of what belongs to this set begin so; interfaces have at most 15 letters.
     prefix: String,

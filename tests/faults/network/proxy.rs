@@ -36,7 +36,7 @@ pub struct Counts {
     pub swallowed: AtomicU64,
 }
 
-/// See the module. Dropping it closes everything.
+/// Dropping it closes everything.
 pub struct Link {
     address: SocketAddr,
     forward: watch::Sender<Weather>,
