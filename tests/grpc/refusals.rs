@@ -8,7 +8,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::{ErrorInfo, StatusExt as _};
 use tower::{Service as _, ServiceExt as _};
 
-fn info(status: &Status) -> ErrorInfo {
+pub(super) fn info(status: &Status) -> ErrorInfo {
     status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
 }
 
