@@ -172,3 +172,15 @@ fn what_was_replaced_leaves() {
     let blocks = world.table.scan(Bound::Unbounded, Bound::Excluded(&Meta::TABLE_KEY));
     assert_eq!(blocks.count(), 1, "that of the last put");
 }
+
+/// It is counted no longer once it is replaced, long before it is dropped: then there is no new meta record to wait for.
+#[test]
+fn what_is_dropped_is_garbage_before_blocks_are_cleaned() {
+    let mut world = World::new();
+    world.change(0, Some(1));
+    world.change(0, Some(2));
+    for step in [Step::Commit, Step::Save, Step::Collect, Step::Commit, Step::Collect] {
+        world.step(&step);
+    }
+    assert_eq!(world.machine.store.doomed(), 0);
+}

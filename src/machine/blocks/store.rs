@@ -236,6 +236,8 @@ impl Store {
 
     pub(super) fn save_at(&self, writing: &mut Writing) -> Result<EntryId, TableError> {
         if writing.saved == writing.meta {
+            // A table may have ceased to count a record before it drops it.
+            self.name_garbage(writing);
             return Ok(writing.saved.applied);
         }
         if writing.open < writing.committed {
