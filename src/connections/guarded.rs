@@ -15,6 +15,10 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// The beginning of HTTP/2: the client's preface and the head of its first frame (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24 + 9;
 
+/// So much of a connection is read until it is the others' turn: what floods a node with tiny frames must not hold up
+/// those who share its thread.
+const READ_IN_A_ROW: usize = 32 << 10;
+
 /// What counts as an introduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Introduction {
@@ -35,6 +39,8 @@ pub struct Guarded {
     place: Place,
     introduction: Introduction,
     bytes_read: usize,
+    /// The bytes that were read since it last waited.
+    in_a_row: usize,
     /// None once it has introduced itself.
     too_late: Option<Pin<Box<Sleep>>>,
 }
@@ -42,7 +48,20 @@ pub struct Guarded {
 impl Guarded {
     /// Wraps a new connection, which has so much time for its introduction.
     pub fn new(inner: Coalescing, place: Place, introduction: Introduction, time: Duration) -> Self {
-        Self { inner, place, introduction, bytes_read: 0, too_late: Some(Box::pin(tokio::time::sleep(time))) }
+        let too_late = Some(Box::pin(tokio::time::sleep(time)));
+        Self { inner, place, introduction, bytes_read: 0, in_a_row: 0, too_late }
+    }
+
+    fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.in_a_row >= READ_IN_A_ROW {
+            self.in_a_row = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.inner).poll_read(context, buffer);
+        self.in_a_row = if outcome.is_pending() { 0 } else { self.in_a_row + buffer.filled().len() - before };
+        outcome
     }
 }
 
@@ -65,7 +84,7 @@ impl AsyncRead for Guarded {
         }
         if standing.is_introduced() {
             this.too_late = None;
-            return Pin::new(&mut this.inner).poll_read(context, buffer);
+            return this.read(context, buffer);
         }
         if this.too_late.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready()) {
             standing.close(Notice::Silent);

@@ -4,6 +4,7 @@
 
 use crate::api::call::Call;
 use crate::api::context::Api;
+use crate::grpc::admission::Arrived;
 use crate::grpc::encoded::{EncodedStream, encoded};
 use crate::grpc::timeout;
 use crate::grpc::wire::header::header;
@@ -11,6 +12,7 @@ use crate::grpc::wire::{read, txn, write};
 use crate::proto::v1;
 use crate::proto::v1::kv_service_server::KvService;
 use std::sync::Arc;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone)]
@@ -97,6 +99,7 @@ impl KvService for Kv {
 
 /// A request's context, and its message.
 pub(in crate::grpc) fn opened<M>(api: &Api, request: Request<M>) -> (Call, M) {
-    let deadline = timeout::deadline(request.metadata(), &api.limits);
+    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
+    let deadline = timeout::deadline(arrived, request.metadata(), &api.limits);
     (Call::of_client(deadline), request.into_inner())
 }

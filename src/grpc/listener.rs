@@ -5,6 +5,7 @@ use crate::api::deadline::LONGEST;
 use crate::connections::guarded::Introduction;
 use crate::connections::incoming::{Door, incoming};
 use crate::connections::places::Places;
+use crate::grpc::admission::Admission;
 use crate::grpc::cluster_service::Cluster;
 use crate::grpc::kv_service::Kv;
 use crate::grpc::layers::{InFlightLimit, explain};
@@ -133,6 +134,7 @@ pub async fn client_routes(api: Arc<Api>) -> Routes {
     let health = health::service(Arc::clone(&api)).await;
     let requests = InFlightLimit::new(api.limits.requests_in_flight);
     let operators = InFlightLimit::new(CLUSTER_REQUESTS_MAX);
+    let admission = Admission::new(Arc::clone(&api));
     let decode = api.limits.request_bytes + DECODE_SLACK_BYTES;
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&api)))
         .max_decoding_message_size(decode)
@@ -143,8 +145,10 @@ pub async fn client_routes(api: Arc<Api>) -> Routes {
     let cluster = ClusterServiceServer::new(Cluster::new(api))
         .max_decoding_message_size(DECODE_SLACK_BYTES)
         .max_encoding_message_size(ENCODE_BYTES_MAX);
-    let routes = Routes::new(requests.named_layer(kv))
-        .add_service(requests.named_layer(maintenance))
+    // In time first: a request that waits for its turn must not hold a place, or those who wait would keep out those
+    // who need not.
+    let routes = Routes::new(admission.named_layer(requests.named_layer(kv)))
+        .add_service(admission.named_layer(requests.named_layer(maintenance)))
         .add_service(operators.named_layer(cluster))
         .add_service(health);
     with_reflection(routes)

@@ -6,13 +6,14 @@
 //! A request passes, in this order:
 //!
 //! 1. [`listener`]: limits on streams and sizes, keepalive, and [`layers`] that refuse excess requests and
-//!    explain the transport's refusals;
+//!    explain the transport's refusals; [`admission`] refuses what would not be done in time;
 //! 2. one of [`kv_service`], [`cluster_service`], [`maintenance_service`], whose handlers all do the same:
 //!    decode, call the api, encode;
 //! 3. [`wire`] for both conversions, [`status`](mod@status) for a refusal.
 //!
 //! What is missing: TLS, authentication, and compression.
 
+pub mod admission;
 pub mod cluster_service;
 pub mod encoded;
 pub mod health;
@@ -24,4 +25,5 @@ pub mod reflection;
 pub mod starting;
 pub mod status;
 pub mod timeout;
+pub mod turns;
 pub mod wire;

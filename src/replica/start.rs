@@ -3,6 +3,7 @@
 use crate::machine::{Machine, Table};
 use crate::raft::{Mark, Members, Node};
 use crate::replica::applier::Applier;
+use crate::replica::backlog::Backlog;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::error::StartError;
 use crate::replica::fatal::Fatal;
@@ -147,6 +148,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         },
         published: published.clone(),
         pending: Pending::default(),
+        backlog: Backlog::default(),
         reads: BTreeMap::new(),
         next_token: 0,
         transfers: Transfers::default(),
