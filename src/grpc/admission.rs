@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn turns_and_backlog_count_against_the_time_that_is_left() {
         let ms = Duration::from_millis;
-        assert!(leaves_time(ms(1000), ms(0), ms(250)) && !leaves_time(ms(1000), ms(0), ms(251)));
-        assert!(leaves_time(ms(1000), ms(50), ms(100)) && !leaves_time(ms(1000), ms(51), ms(100)));
+        assert!(leaves_time(ms(1000), ms(0), ms(125)) && !leaves_time(ms(1000), ms(0), ms(126)));
+        assert!(leaves_time(ms(1000), ms(25), ms(50)) && !leaves_time(ms(1000), ms(26), ms(50)));
         assert!(!leaves_time(ms(20), ms(0), Duration::MAX));
         assert!(!leaves_time(ms(0), ms(0), ms(0)));
     }
