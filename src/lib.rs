@@ -9,6 +9,7 @@
 pub mod address;
 pub mod api;
 pub mod bench;
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod coalescing;

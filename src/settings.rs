@@ -32,7 +32,11 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// The most requests in progress on one node; more are refused at once.
     pub requests_in_flight: usize,
-    /// How long a request without a deadline may take.
+    /// The most bytes of requests that arrive or are in progress on one node.
+    pub request_memory_bytes: usize,
+    /// About the most bytes of answers that clients of one node have not read yet.
+    pub answer_memory_bytes: usize,
+    /// How long a request without a deadline may take, and how long any may take to arrive.
     pub default_deadline: Duration,
 }
 
@@ -55,6 +59,8 @@ impl Default for Limits {
             connections_per_address: 2048,
             streams_per_connection: 1024,
             requests_in_flight: 16_384,
+            request_memory_bytes: 128 << 20,
+            answer_memory_bytes: 128 << 20,
             default_deadline: Duration::from_secs(10),
         }
     }

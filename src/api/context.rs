@@ -4,6 +4,8 @@ use crate::api::heavy::HeavyReads;
 use crate::api::read_level::ReadLevel;
 use crate::api::router::Router;
 use crate::api::served::Origin;
+use crate::budget::Budget;
+use crate::connections::readers::ReadingTime;
 use crate::machine::View;
 use crate::replica::Applied;
 use crate::settings::Limits;
@@ -41,13 +43,29 @@ pub struct Bounds {
     pub scans: Arc<Semaphore>,
     /// Snapshots. Each reads the whole state.
     pub snapshots: Arc<Semaphore>,
+    /// The bytes of requests that arrive or are in progress, for all connections together.
+    pub requests: Arc<Budget>,
+    /// The bytes of answers that clients have not read yet.
+    pub answers: Arc<Budget>,
+    /// How long they may lie there.
+    pub reading_time: ReadingTime,
     /// A client that reads nothing of a scan or snapshot for this long is cut off.
     pub reader_patience: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
+        Self::new(&Limits::default())
+    }
+}
+
+impl Bounds {
+    /// Within these limits.
+    pub fn new(limits: &Limits) -> Self {
         Self {
+            requests: Budget::new(limits.request_memory_bytes),
+            answers: Budget::new(limits.answer_memory_bytes),
+            reading_time: ReadingTime::USUAL,
             heavy: HeavyReads::new(16),
             hashes: HeavyReads::of_hashes(),
             scans: Arc::new(Semaphore::new(256)),

@@ -123,6 +123,8 @@ impl ValueReader<'_> {
             connections_per_address: self.read("max-connections-per-address", parse::count),
             streams_per_connection: self.read("max-streams", parse::count),
             requests_in_flight: self.read("max-requests", parse::count),
+            request_memory_bytes: self.read("max-request-memory", parse::size),
+            answer_memory_bytes: self.read("max-answer-memory", parse::size),
             default_deadline: self.read("default-deadline-ms", parse::millis),
         }
     }

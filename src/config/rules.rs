@@ -191,6 +191,14 @@ fn limit_rules(config: &ServeConfig, broken: &mut Broken) {
             format!("{given} is less than {least}: 16 are for records, the rest for the engine"),
         ));
     }
+    for (key, memory, largest, of) in [
+        ("max-request-memory", limits.request_memory_bytes, limits.request_bytes as u64, "max-request-size"),
+        ("max-answer-memory", limits.answer_memory_bytes, limits.page_bytes, "max-page-size"),
+    ] {
+        if (memory as u64) < 2 * largest {
+            broken.push((key, format!("{memory} B is less than twice {of}, {largest} B")));
+        }
+    }
     if limits.connections > MOST_CONNECTIONS {
         broken.push(("max-connections", format!("{} is more than {MOST_CONNECTIONS}", limits.connections)));
     }

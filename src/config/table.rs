@@ -95,7 +95,24 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("max-streams", "N", "1024", "The most streams on one connection"),
     setting("max-requests", "N", "16384", "The most requests in progress; more are refused at once"),
-    setting("default-deadline-ms", "MS", "10000", "How long a request without a deadline may take"),
+    setting(
+        "max-request-memory",
+        "SIZE",
+        "128MiB",
+        "The most bytes of requests that arrive or are in progress; at least two of the largest",
+    ),
+    setting(
+        "max-answer-memory",
+        "SIZE",
+        "128MiB",
+        "About the most bytes of answers that clients have not read yet; at least two of the largest pages",
+    ),
+    setting(
+        "default-deadline-ms",
+        "MS",
+        "10000",
+        "How long a request without a deadline may take, and any may take to arrive",
+    ),
     setting("snapshot-rate", "SIZE", "64MiB", "The most bytes of a snapshot to send per second"),
     setting(
         "log-retain-entries",

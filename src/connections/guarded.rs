@@ -95,7 +95,11 @@ impl AsyncWrite for Guarded {
         if self.place.standing().is_closed() {
             return Poll::Ready(Err(closed()));
         }
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
+        if let Poll::Ready(Ok(written)) = outcome {
+            self.place.standing().unread().wrote(written);
+        }
+        outcome
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

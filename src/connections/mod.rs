@@ -10,7 +10,8 @@
 //! 3. [`places`]: a listener has a limited number of places, and so has an address. A newcomer takes the place of
 //!    a connection that has not introduced itself, if there is one, else it is refused;
 //! 4. [`guarded`]: a connection that does not introduce itself in time is closed. For a client that is the
-//!    beginning of HTTP/2, for a peer its identity, and a peer may send little before.
+//!    beginning of HTTP/2, for a peer its identity, and a peer may send little before;
+//! 5. [`readers`]: a connection whose answers nobody reads is closed; [`unread`] counts them.
 //!
 //! What is refused or closed is counted and logged, one line for many ([`notices`]).
 
@@ -19,3 +20,5 @@ pub mod guarded;
 pub mod incoming;
 pub mod notices;
 pub mod places;
+pub mod readers;
+pub mod unread;

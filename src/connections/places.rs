@@ -5,6 +5,7 @@
 //! refuses the next.
 
 use crate::connections::notices::{Notice, Notices};
+use crate::connections::unread::Unread;
 use futures_util::task::AtomicWaker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -74,6 +75,7 @@ impl Places {
             number,
             state: AtomicU8::new(STRANGER),
             waker: AtomicWaker::new(),
+            unread: Unread::default(),
         });
         table.taken.insert(number, Taken { address, standing: Arc::clone(&standing) });
         table.strangers.insert(number);
@@ -85,6 +87,13 @@ impl Places {
     pub fn taken(&self) -> (usize, usize) {
         let table = self.table();
         (table.taken.len(), table.strangers.len())
+    }
+
+    /// The connections on which answers lie that have not left yet.
+    pub fn with_unread(&self) -> Vec<Arc<Standing>> {
+        let table = self.table();
+        let standings = table.taken.values().map(|taken| &taken.standing);
+        standings.filter(|standing| standing.unread.lying() > 0).map(Arc::clone).collect()
     }
 
     /// What was refused and closed.
@@ -159,6 +168,7 @@ pub struct Standing {
     state: AtomicU8,
     /// The task that reads and writes the connection.
     waker: AtomicWaker,
+    unread: Unread,
 }
 
 impl Standing {
@@ -176,6 +186,16 @@ impl Standing {
             self.waker.wake();
             self.places.notices.note(why, &"");
         }
+    }
+
+    /// The connection's number, which no other has.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The answers on it that have not left yet.
+    pub fn unread(&self) -> &Unread {
+        &self.unread
     }
 
     /// Whether the connection has said who it is.

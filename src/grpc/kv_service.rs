@@ -70,7 +70,7 @@ impl KvService for Kv {
         let scan = read::scan(&request, &self.api.limits)?;
         let chunks = self.api.scan(&call, scan).await?;
         let api = Arc::clone(&self.api);
-        Ok(Response::new(encoded(chunks, move |served| {
+        Ok(Response::new(encoded(chunks, move |(served, _room)| {
             read::scan_response(header(&api, served.origin), &request, served.value)
         })))
     }

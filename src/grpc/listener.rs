@@ -2,12 +2,15 @@
 
 use crate::api::context::Api;
 use crate::api::deadline::LONGEST;
+use crate::budget::Budget;
 use crate::connections::guarded::Introduction;
 use crate::connections::incoming::{Door, incoming};
 use crate::connections::places::Places;
+use crate::connections::readers;
 use crate::grpc::cluster_service::Cluster;
+use crate::grpc::gate::{Gate, Gated};
 use crate::grpc::kv_service::Kv;
-use crate::grpc::layers::{InFlightLimit, explain};
+use crate::grpc::layers::explain;
 use crate::grpc::maintenance_service::Maintenance;
 use crate::grpc::starting::{self, StartingHealth};
 use crate::grpc::{health, reflection};
@@ -20,9 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::service::{LayerExt as _, Routes};
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tower::ServiceBuilder;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::{Layer as _, ServiceBuilder};
 
 /// How far over the limit a message may be and still be read: our own check then refuses it, with the proper reason.
 const DECODE_SLACK_BYTES: usize = 64 << 10;
@@ -31,11 +36,21 @@ const DECODE_SLACK_BYTES: usize = 64 << 10;
 /// hit, since a write is done by then.
 const ENCODE_BYTES_MAX: usize = 256 << 20;
 
+/// The largest headers of a request, decoded.
+const HEADER_BYTES: u32 = 16 << 10;
+
 /// The most operators' requests that one node serves at a time.
 const CLUSTER_REQUESTS_MAX: usize = 256;
 
 /// How long a connection may take until it speaks HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(5);
+
+/// The most requests of supervisors, how much they and their answers may take, how long they may take to arrive,
+/// and the largest of them.
+const SUPERVISORS_MAX: usize = 1024;
+const SUPERVISORS_BYTES: usize = 16 << 20;
+const SUPERVISORS_PATIENCE: Duration = Duration::from_secs(5);
+const SUPERVISION_BYTES: usize = 4 << 10;
 
 /// How long open connections may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -50,9 +65,15 @@ pub async fn serve_clients(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
-    let limits = api.limits.clone();
+    let (limits, answers, time) =
+        (api.limits.clone(), Arc::clone(&api.bounds.answers), api.bounds.reading_time);
+    let door = door(&limits);
+    let places = Arc::clone(&door.places);
     let routes = client_routes(api).await;
-    serve(routes, &limits, listener, shutdown, DRAIN).await
+    tokio::select! {
+        outcome = serve(routes, &limits, listener, door, shutdown, DRAIN) => outcome,
+        never = readers::watch(&places, &answers, time) => match never {},
+    }
 }
 
 /// Serves clients while this node, which has a new data directory, waits for
@@ -69,18 +90,20 @@ pub async fn serve_starting(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
     let health = StartingHealth::new().await;
-    let routes = with_reflection(starting::refusing(name, waiting_for).add_service(health.service()));
+    let routes =
+        with_reflection(starting::refusing(name, waiting_for).add_service(supervised(health.service())));
     let shutdown = async move {
         shutdown.await;
         health.end().await;
     };
-    serve(routes, limits, listener, shutdown, STARTING_DRAIN).await
+    serve(routes, limits, listener, door(limits), shutdown, STARTING_DRAIN).await
 }
 
 async fn serve(
     routes: Routes,
     limits: &Limits,
     listener: TcpListener,
+    door: Door,
     shutdown: impl Future<Output = ()> + Send + 'static,
     drain: Duration,
 ) -> Result<(), tonic::transport::Error> {
@@ -92,7 +115,7 @@ async fn serve(
     let serve = builder(limits)
         .layer(ServiceBuilder::new().map_response(explain(limits)).into_inner())
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming(listener, door(limits)), signal);
+        .serve_with_incoming_shutdown(incoming(listener, door), signal);
     tokio::select! {
         outcome = serve => outcome,
         () = async {
@@ -110,8 +133,11 @@ fn builder(limits: &Limits) -> Server {
         // Only a fallback: handlers answer before their deadline, with details.
         .timeout(LONGEST)
         .max_concurrent_streams(limits.streams_per_connection)
+        // What a client may send before it is read. Requests are read as they arrive, and charged.
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
+        // What headers may take, decoded: paths and metadata are short. h2's own default, said aloud.
+        .http2_max_header_list_size(HEADER_BYTES)
         // A peer that lost power never says goodbye.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -127,12 +153,23 @@ fn door(limits: &Limits) -> Door {
     }
 }
 
-/// All services of the client listener. Health and reflection are exempt from the limits: an overloaded node
-/// must not be restarted for being overloaded.
+/// Health has limits of its own: an overloaded node must not be restarted for being overloaded.
+fn supervised(health: HealthServer<HealthService>) -> Gated<HealthServer<HealthService>> {
+    let budget = || Budget::new(SUPERVISORS_BYTES);
+    Gate::new(SUPERVISORS_MAX, budget(), budget(), SUPERVISORS_PATIENCE)
+        .layer(health.max_decoding_message_size(SUPERVISION_BYTES))
+}
+
+/// All services of the client listener.
 pub async fn client_routes(api: Arc<Api>) -> Routes {
     let health = health::service(Arc::clone(&api)).await;
-    let requests = InFlightLimit::new(api.limits.requests_in_flight);
-    let operators = InFlightLimit::new(CLUSTER_REQUESTS_MAX);
+    let gate = Gate::new(
+        api.limits.requests_in_flight,
+        Arc::clone(&api.bounds.requests),
+        Arc::clone(&api.bounds.answers),
+        api.limits.default_deadline,
+    );
+    let operators = gate.with_places(CLUSTER_REQUESTS_MAX);
     let decode = api.limits.request_bytes + DECODE_SLACK_BYTES;
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&api)))
         .max_decoding_message_size(decode)
@@ -143,13 +180,14 @@ pub async fn client_routes(api: Arc<Api>) -> Routes {
     let cluster = ClusterServiceServer::new(Cluster::new(api))
         .max_decoding_message_size(DECODE_SLACK_BYTES)
         .max_encoding_message_size(ENCODE_BYTES_MAX);
-    let routes = Routes::new(requests.named_layer(kv))
-        .add_service(requests.named_layer(maintenance))
-        .add_service(operators.named_layer(cluster))
-        .add_service(health);
+    let routes = Routes::new(gate.layer(kv))
+        .add_service(gate.layer(maintenance))
+        .add_service(operators.layer(cluster))
+        .add_service(supervised(health));
     with_reflection(routes)
 }
 
+/// Reflection has no budget: its questions are short and its answers always the same.
 fn with_reflection(routes: Routes) -> Routes {
     reflection::add_to(
         routes,

@@ -5,19 +5,22 @@
 //!
 //! A request passes, in this order:
 //!
-//! 1. [`listener`]: limits on streams and sizes, keepalive, and [`layers`] that refuse excess requests and
-//!    explain the transport's refusals;
+//! 1. [`listener`]: limits on streams and sizes, keepalive; [`gate`]: what arrives, is in progress and leaves is
+//!    bounded, in number and in bytes; [`layers`] explain the transport's refusals;
 //! 2. one of [`kv_service`], [`cluster_service`], [`maintenance_service`], whose handlers all do the same:
 //!    decode, call the api, encode;
 //! 3. [`wire`] for both conversions, [`status`](mod@status) for a refusal.
 //!
 //! What is missing: TLS, authentication, and compression.
 
+pub mod arriving;
 pub mod cluster_service;
 pub mod encoded;
+pub mod gate;
 pub mod health;
 pub mod kv_service;
 pub mod layers;
+pub mod leaving;
 pub mod listener;
 pub mod maintenance_service;
 pub mod reflection;

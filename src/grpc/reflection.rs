@@ -4,6 +4,9 @@
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
+/// The largest question: a name or two.
+const QUESTION_BYTES: usize = 4 << 10;
+
 /// Adds both reflection services for these descriptors.
 ///
 /// # Panics
@@ -16,7 +19,9 @@ pub fn add_to(routes: Routes, descriptors: &[&'static [u8]]) -> Routes {
     };
     let v1 = builder().build_v1().expect("the descriptors are part of the program");
     let v1alpha = builder().build_v1alpha().expect("the descriptors are part of the program");
-    routes.add_service(v1).add_service(v1alpha)
+    routes
+        .add_service(v1.max_decoding_message_size(QUESTION_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(QUESTION_BYTES))
 }
 
 #[cfg(test)]

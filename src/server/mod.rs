@@ -289,7 +289,7 @@ fn api(
         durability: durability(config).to_owned(),
         started,
         shutting_down: signals.stopping.subscribe(),
-        bounds: Bounds::default(),
+        bounds: Bounds::new(&config.limits),
     }
 }
 

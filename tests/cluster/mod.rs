@@ -7,6 +7,7 @@ mod failover;
 mod forwarding;
 pub mod harness;
 mod members;
+mod memory;
 mod service;
 mod snapshots;
 mod volume;

@@ -185,6 +185,14 @@ fn limits_have_limits_that_say_why() {
             ["--max-scan-chunk-size", "4194305"],
             "max-scan-chunk-size: 4194305 B is more than 4194304 B: each open scan holds a chunk in memory",
         ),
+        (
+            ["--max-request-memory", "1MiB"],
+            "max-request-memory: 1048576 B is less than twice max-request-size, 1572864 B",
+        ),
+        (
+            ["--max-answer-memory", "4MiB"],
+            "max-answer-memory: 4194304 B is less than twice max-page-size, 4194304 B",
+        ),
     ] {
         let error = refusal(&flags);
         assert!(error.starts_with(expected), "{flags:?}: {error}");

@@ -5,7 +5,9 @@
 mod conversion;
 mod forwarding;
 mod health;
+pub mod hostile;
 mod keys;
+mod memory;
 mod node;
 mod ranges;
 mod refusals;

@@ -31,6 +31,7 @@ pub struct Node {
     pub handle: Handle,
     pub peers: Arc<Played>,
     pub channel: Channel,
+    pub address: std::net::SocketAddr,
     pub stopping: watch::Sender<bool>,
     pub api: Arc<Api>,
     _dir: tempfile::TempDir,
@@ -189,7 +190,7 @@ impl Node {
             let _ = shutting_down.wait_for(|stopping| *stopping).await;
         }));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { handle, peers, channel, stopping, api, _dir: dir }
+        Self { handle, peers, channel, address, stopping, api, _dir: dir }
     }
 
     pub fn kv(&self) -> KvServiceClient<Channel> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorInfo, StatusExt as _};
 
-fn info(status: &Status) -> ErrorInfo {
+pub(super) fn info(status: &Status) -> ErrorInfo {
     status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
 }
 

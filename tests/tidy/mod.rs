@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The floors of the picture in `DESIGN.md`, bottom first: a folder may import only those before it. One that needs
 /// little stands right above what it needs, wherever the picture has room for it.
 const LAYERS: [&str; 11] = [
-    "types|settings|reason|address|units|proto|coalescing",
+    "types|settings|reason|address|units|proto|coalescing|budget",
     "member|connections|codec",
     "raft|kv|config|client|verify",
     "machine|telemetry|bench|dev",
