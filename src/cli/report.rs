@@ -106,7 +106,6 @@ fn advice(error: &Error) -> (&'static str, String) {
         ("status" | "members", next) if next.starts_with("kontiki status") => {
             "kontiki health   (asks each node by itself), and the nodes' logs".to_owned()
         }
-        ("compact", "a newer --rev, or none") => "a newer revision".to_owned(),
         (_, next) => next.to_owned(),
     };
     (cause, next)

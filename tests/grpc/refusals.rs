@@ -149,9 +149,9 @@ async fn revisions_that_are_not_there_are_told_with_those_that_are() {
     let refused = node.kv().get(past).await.unwrap_err();
     assert_eq!((refused.code(), &*info(&refused).reason), (Code::OutOfRange, "COMPACTED"));
     assert_eq!(fact(&info(&refused), "compact_revision"), "3");
-    let again = node.kv().compact(v1::CompactRequest { revision: 2 }).await.unwrap_err();
-    assert_eq!(&*info(&again).reason, "COMPACTED");
-    assert_eq!(fact(&info(&again), "outcome"), "NOT_APPLIED");
+    for again in [3, 2] {
+        node.kv().compact(v1::CompactRequest { revision: again }).await.unwrap();
+    }
 }
 
 /// The answer must come before the client's own clock gives up, and say how far the store is.
