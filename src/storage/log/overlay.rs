@@ -32,7 +32,8 @@ fn extend(all: &mut Persist, entries: Vec<Entry>) -> Result<(), Malformed> {
     {
         return Err(Malformed(format!("entries from {first} on do not follow what comes before them")));
     }
-    all.entries.retain(|entry| entry.id.index < first);
+    // Not a pass over all: there may be as many jobs as entries.
+    all.entries.truncate(all.entries.partition_point(|entry| entry.id.index < first));
     all.entries.extend(entries);
     Ok(())
 }
