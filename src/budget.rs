@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So much of something, shared by all who hold some.
+/// A limit on bytes, shared by all who hold some.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -13,7 +13,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Of so much.
+    /// A budget of `limit` bytes, of which nothing is held.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, held: AtomicUsize::new(0) })
     }

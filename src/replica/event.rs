@@ -1,5 +1,6 @@
 //! Everything that can happen to the loop.
 
+use crate::budget::Charge;
 use crate::machine::{Machine, Reply};
 use crate::member::Member;
 use crate::raft::{LogRead, LogSlice, Mark, Message, SnapshotMeta};
@@ -7,8 +8,6 @@ use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferErr
 use crate::storage::VerifiedState;
 use crate::types::{EntryId, Index, NodeId, Term};
 use bytes::Bytes;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -40,29 +39,6 @@ pub(crate) struct Write {
     pub(crate) reply: WriteReply,
     /// Held until it is proposed; from then on the log's tail bounds it.
     pub(crate) _charge: Charge,
-}
-
-/// A share of a bound in bytes, returned on drop.
-#[derive(Debug)]
-pub(crate) struct Charge {
-    used: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Charge {
-    /// `None` if the bound would be exceeded.
-    pub(crate) fn take(used: &Arc<AtomicUsize>, bytes: usize, bound: usize) -> Option<Self> {
-        let charge = Self { used: used.clone(), bytes };
-        let before = used.fetch_add(bytes, Ordering::Relaxed);
-        // Dropping it here returns its share.
-        (before + bytes <= bound).then_some(charge)
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! The interface of a replica for the layers above.
 
+use crate::budget::Budget;
 use crate::machine;
 use crate::member::Member;
 use crate::raft::{Members, Message, SnapshotMeta};
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferError, WriteError};
-use crate::replica::event::{Applied, Charge, Fact, PeerMessage, Request, Write};
+use crate::replica::event::{Applied, Fact, PeerMessage, Request, Write};
 use crate::replica::published::Published;
 use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake};
 use crate::replica::status::Status;
@@ -13,7 +14,6 @@ use crate::storage::StateStore;
 use crate::types::{ClusterId, Index, NodeId, Revision, Term};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// The most bytes of commands that may wait for the loop.
-const WAITING_BYTES_MAX: usize = 256 << 20;
+pub(crate) const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// The interface of a replica. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Inner {
     pub(crate) states: Arc<dyn StateStore>,
     pub(crate) receiving: Arc<Semaphore>,
     /// The bytes of commands that wait for the loop.
-    pub(crate) waiting_bytes: Arc<AtomicUsize>,
+    pub(crate) waiting_bytes: Arc<Budget>,
 }
 
 impl Handle {
@@ -48,8 +48,8 @@ impl Handle {
     /// up waiting does not undo the write.
     pub async fn write(&self, command: Bytes, deadline: Instant) -> Result<Applied, WriteError> {
         let (reply, outcome) = oneshot::channel();
-        let charge = Charge::take(&self.inner.waiting_bytes, command.len(), WAITING_BYTES_MAX)
-            .ok_or(WriteError::Overloaded("too many bytes wait for the loop"))?;
+        let charge = self.inner.waiting_bytes.charge(command.len());
+        let charge = charge.ok_or(WriteError::Overloaded("too many bytes wait for the loop"))?;
         let write = Request::Write(Write { command, deadline, reply, _charge: charge });
         self.inner.requests.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded("requests wait for the loop"),

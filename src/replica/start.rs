@@ -1,12 +1,13 @@
 //! From what storage loaded to a running loop.
 
+use crate::budget::Budget;
 use crate::machine::{Machine, Table};
 use crate::raft::{Mark, Members, Node};
 use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::error::StartError;
 use crate::replica::fatal::Fatal;
-use crate::replica::handle::{Handle, Inner};
+use crate::replica::handle::{Handle, Inner, WAITING_BYTES_MAX};
 use crate::replica::log_reading::LogReading;
 use crate::replica::log_retention::LogRetention;
 use crate::replica::log_storer::LogStorer;
@@ -155,7 +156,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         stopped: None,
     };
     let receiving = Arc::new(Semaphore::new(1));
-    let waiting_bytes = Arc::default();
+    let waiting_bytes = Budget::new(WAITING_BYTES_MAX);
     let inner = Inner { cluster, requests, messages, facts, published, states, receiving, waiting_bytes };
     let handle = Handle { inner: Arc::new(inner) };
     Ok(Parts { handle, driver, log_writer, log_storer, log_reading, applier, state_syncer })
