@@ -54,6 +54,11 @@ impl Layout {
         self.root.join(format!("state-{generation:06}"))
     }
 
+    /// Whose state it is.
+    pub(crate) fn owner(&self, generation: u64) -> PathBuf {
+        self.state(generation).join("owner")
+    }
+
     /// The generations that exist, complete or not.
     pub(crate) fn states(&self) -> Result<Vec<u64>, StorageError> {
         let names = names(&self.root)?;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory: the one that this version writes, and the only one that it reads. 6: the
-/// journal says what compaction has made superfluous.
-pub const FORMAT_VERSION: u32 = 7;
+/// The format of the whole directory: the one that this version writes, and the only one that it reads. 8: journal,
+/// log and state name the directory that they belong to.
+pub const FORMAT_VERSION: u32 = 8;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -132,7 +132,7 @@ pub fn open(options: &Options) -> Result<Storage, OpenError> {
 
 fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     let DataDirectory { layout, lock, mut identity } = DataDirectory::open(options)?;
-    let cluster = identity.identity().cluster;
+    let &Identity { cluster, directory, .. } = identity.identity();
     let lock = Arc::new(lock);
     let log = SledSettings {
         dir: layout.raft(),
@@ -141,17 +141,17 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
         collect_every: None,
         fsync: options.fsync,
     };
-    let state = StateSettings { cluster, cache_bytes: options.cache_bytes, fsync: options.fsync };
+    let state = StateSettings { cluster, directory, cache_bytes: options.cache_bytes, fsync: options.fsync };
     let records = SledRecords::open(log, lock.clone())?;
     let files = Arc::new(DiskFiles::open(&layout.journal(), options.fsync, lock.clone())?);
     if !identity.is_complete() {
-        log::create(&*files, options.log.journal, &records, cluster)?;
+        log::create(&*files, options.log.journal, &records, directory)?;
         SledStates::create(&layout, state)?;
         identity.mark_complete()?;
     }
     let peers = PeerDirectories::load(&layout.peers())?;
     let OpenLog { log, storer, restored } =
-        log::open(files, records, cluster, options.log, fastrand::u64(1..))?;
+        log::open(files, records, directory, options.log, fastrand::u64(1..))?;
     let states = SledStates::open(layout, state, lock)?;
     Ok(Storage { identity, peers, log, storer, restored, states: Arc::new(states) })
 }

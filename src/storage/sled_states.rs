@@ -19,7 +19,7 @@ use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::storage::snapshot::{Decoder, SnapshotHeader};
 use crate::storage::state_store::{StagedState, StateStore, VerifiedState};
 use crate::storage::table::{SEGMENT_BYTES, SledTable};
-use crate::types::{ClusterId, EntryId};
+use crate::types::{ClusterId, DirectoryId, EntryId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +35,8 @@ const LOAD_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StateSettings {
     pub cluster: ClusterId,
+    /// The data directory that they belong to.
+    pub directory: DirectoryId,
     pub cache_bytes: u64,
     pub fsync: bool,
 }
@@ -46,6 +48,14 @@ struct Pointer {
     /// The term and index of the last entry of the snapshot that it was made from.
     #[serde(default)]
     installed: Option<(u64, u64)>,
+}
+
+/// The content of `owner`. A state that was copied from another directory would be taken for this one's: the entries of
+/// two young clusters have the same ids.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Owner {
+    /// The id of the data directory, in hexadecimal, since many JSON parsers round large numbers.
+    directory: String,
 }
 
 /// The state in use, in a sled database of its own.
@@ -68,6 +78,7 @@ impl SledStates {
     pub(crate) fn create(layout: &Layout, settings: StateSettings) -> Result<(), StorageError> {
         const FIRST: u64 = 1;
         open_db(layout, FIRST, settings)?.make_durable()?;
+        write_owner(layout, FIRST, settings)?;
         sealed_file::write(&layout.current(), &Pointer { generation: FIRST, installed: None })
     }
 
@@ -85,6 +96,7 @@ impl SledStates {
         if !path.join("db").exists() {
             return Err(OpenError::Missing { path });
         }
+        check_owner(&layout, number, settings)?;
         let generations = Generations::new(layout, lock);
         let generation = generations.existing(number);
         let db = open_db(generations.layout(), number, settings)?;
@@ -167,6 +179,8 @@ impl StagedState for Staged {
         self.load()?;
         let summary = self.decoder.finish()?;
         self.table.make_durable()?;
+        let Shared { generations, settings, .. } = &*self.shared;
+        write_owner(generations.layout(), self.table.generation().number(), *settings)?;
         Ok(Box::new(Verified { table: Arc::new(self.table), shared: self.shared, header: summary.header }))
     }
 }
@@ -210,6 +224,26 @@ fn open_db(layout: &Layout, number: u64, settings: StateSettings) -> Result<Sled
         collect_every: Some(COLLECT_EVERY),
         fsync: settings.fsync,
     })
+}
+
+fn owner(settings: StateSettings) -> Owner {
+    Owner { directory: format!("{:x}", settings.directory.get()) }
+}
+
+fn write_owner(layout: &Layout, number: u64, settings: StateSettings) -> Result<(), StorageError> {
+    sealed_file::write(&layout.owner(number), &owner(settings))
+}
+
+fn check_owner(layout: &Layout, number: u64, settings: StateSettings) -> Result<(), OpenError> {
+    let (path, expected) = (layout.owner(number), owner(settings));
+    let value = sealed_file::read(&path)?.ok_or_else(|| OpenError::Missing { path: path.clone() })?;
+    let found: Owner = serde_json::from_value(value)
+        .map_err(|error| StorageError::damaged(&path, "whose state it is", error.to_string()))?;
+    if found != expected {
+        let reason = format!("it belongs to directory {}, not {}", found.directory, expected.directory);
+        return Err(StorageError::damaged(&layout.state(number), "its owner", reason).into());
+    }
+    Ok(())
 }
 
 fn read_pointer(layout: &Layout) -> Result<Pointer, OpenError> {

@@ -43,7 +43,7 @@ fn deadline() -> Instant {
 #[tokio::test]
 async fn an_entry_of_an_unknown_kind_ends_the_node_at_every_start() {
     let disk = SimDisk::new(1, DiskOptions::default());
-    disk.format(CLUSTER).unwrap();
+    disk.format().unwrap();
     let (handle, fatal) = begin(&disk);
     handle.watch_status().wait_for(|status| status.role == RoleName::Leader).await.unwrap();
     let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(b"v"));

@@ -20,7 +20,7 @@ use crate::sim::ledger::Ledger;
 use crate::sim::network::{End, Network};
 use crate::sim::random::Random;
 use crate::sim::report::Summary;
-use crate::sim::server::{CLUSTER, Server};
+use crate::sim::server::Server;
 use crate::sim::strangers::Admissions;
 use crate::sim::swarm::{Mode, Swarm};
 use crate::sim::trace::Trace;
@@ -291,7 +291,7 @@ fn servers(swarm: &Swarm, random: &mut Random) -> BTreeMap<NodeId, Server> {
     };
     let servers: BTreeMap<NodeId, Server> = ids.map(server).collect();
     for server in servers.values() {
-        server.disk.format(CLUSTER).expect("nothing is armed yet");
+        server.disk.format().expect("nothing is armed yet");
         server.disk.allow_damage(server.brittle);
     }
     servers

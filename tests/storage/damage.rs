@@ -221,33 +221,60 @@ fn an_older_base_is_noticed_by_the_epoch() {
     assert!(refusal(&options(dir.path())).contains("the base record: it is older than the run"));
 }
 
+// The member of the same name in another cluster of the same names, as any two clusters of `kontiki dev` have it, and the
+// next member of the same cluster: both have everything in common but the directory.
+
 #[test]
-fn the_records_of_another_cluster_are_noticed() {
+fn the_records_of_another_directory_are_noticed() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     three_runs(dir.path());
-    let mut options_other = options(other.path());
-    options_other.cluster = kontiki::types::ClusterId(8);
-    let mut storage = kontiki::storage::open(&options_other).unwrap();
-    storage.log.write(&[append(1, 1..=3)]).unwrap();
-    store_all(&mut storage);
-    drop(storage);
+    three_runs(other.path());
     let foreign = raft_db(other.path()).get(run_key(1, 0)).unwrap().unwrap();
     edit_raft(dir.path(), &run_key(1, 0), |value| *value = foreign.to_vec());
-    assert!(refusal(&options(dir.path())).contains("it belongs to cluster 8, not 7"));
+    assert!(refusal(&options(dir.path())).contains("it belongs to directory"));
 }
 
 #[test]
-fn the_journal_of_another_cluster_is_noticed() {
+fn the_log_of_another_directory_is_noticed() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_runs(dir.path());
+    three_runs(other.path());
+    replace_dir(&other.path().join("raft"), &dir.path().join("raft"));
+    assert!(refusal(&options(dir.path())).contains("it belongs to directory"));
+}
+
+#[test]
+fn the_journal_of_another_directory_is_noticed() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     three_records(dir.path());
-    let mut options_other = options(other.path());
-    options_other.cluster = kontiki::types::ClusterId(8);
-    drop(kontiki::storage::open(&options_other).unwrap().log.write(&[append(1, 1..=3)]));
-    fs::copy(segment(other.path()), segment(dir.path())).unwrap();
+    three_records(other.path());
+    replace_dir(&other.path().join("journal"), &dir.path().join("journal"));
     assert!(
         refusal(&options(dir.path()))
-            .contains("segment-0: its header cannot be read, or belongs to another cluster")
+            .contains("segment-0: its header cannot be read, or belongs to another directory")
     );
+}
+
+#[test]
+fn the_state_of_another_directory_is_noticed() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop((open(dir.path()), open(other.path())));
+    replace_dir(&other.path().join("state-000001"), &dir.path().join("state-000001"));
+    let refusal = refusal(&options(dir.path()));
+    assert!(refusal.contains("state-000001 is damaged: its owner: it belongs to directory"), "{refusal}");
+}
+
+#[test]
+fn a_state_without_an_owner_is_incomplete() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    fs::remove_file(dir.path().join("state-000001/owner")).unwrap();
+    assert!(refusal(&options(dir.path())).contains("owner is missing"));
+}
+
+fn replace_dir(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).unwrap();
+    fs::rename(from, to).unwrap();
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn a_mistyped_list_is_put_right_before_anybody_has_heard_of_it() {
 fn another_format_is_refused_before_it_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    for (found, expected) in [(8, "up to format 7"), (6, "no format older than 7")] {
+    for (found, expected) in [(9, "up to format 8"), (7, "no format older than 8")] {
         let identity = format!("{{\"format_version\": {found}, \"what\": \"unknown\"}}\n");
         seal(&dir.path().join("identity"), &identity);
         let message = refusal(&options(dir.path()));

@@ -4,7 +4,7 @@ use crate::storage::codec::Malformed;
 use crate::storage::journal::floor::Floor;
 use crate::storage::journal::record::{self, Record};
 use crate::storage::journal::sector::{Header, SECTOR, Salt};
-use crate::types::ClusterId;
+use crate::types::DirectoryId;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -52,12 +52,12 @@ struct Used<'a> {
 /// Judges a journal. The store holds everything up to the record `stored`; the witness says `noted`.
 pub(crate) fn judge(
     images: &[Image],
-    cluster: ClusterId,
+    directory: DirectoryId,
     stored: u64,
     noted: u64,
 ) -> Result<Contents, Damage> {
     let mut contents = Contents::default();
-    let used = read_headers(images, cluster, &mut contents)?;
+    let used = read_headers(images, directory, &mut contents)?;
     let Some(secret) = used.first().map(|segment| segment.header.secret) else {
         check_end(&contents, stored.max(noted), "nothing")?;
         return Ok(contents);
@@ -65,7 +65,7 @@ pub(crate) fn judge(
     contents.secret = Some(secret);
     contents.floor = used.last().map(|segment| segment.header.floor).unwrap_or_default();
     let stored = stored.max(contents.floor.number);
-    let salt = Salt::new(cluster, secret);
+    let salt = Salt::new(directory, secret);
     let start = first_needed(&used, stored)?;
     let end = walk(&used[start..], salt, stored, &mut contents)?;
     let proven = proven(&used, salt).max(stored).max(noted);
@@ -78,14 +78,15 @@ pub(crate) fn judge(
 /// The segments in use, in the order in which they were begun.
 fn read_headers<'a>(
     images: &'a [Image],
-    cluster: ClusterId,
+    directory: DirectoryId,
     contents: &mut Contents,
 ) -> Result<Vec<Used<'a>>, Damage> {
     let mut used: Vec<Used<'a>> = Vec::new();
     for Image { number, content } in images {
         let sector = content.get(..SECTOR).filter(|_| content.len() % SECTOR == 0);
         let sector = sector.ok_or_else(|| damage(*number, format!("it has {} bytes", content.len())))?;
-        let header = Header::decode(cluster, sector).map_err(|Malformed(reason)| damage(*number, reason))?;
+        let header =
+            Header::decode(directory, sector).map_err(|Malformed(reason)| damage(*number, reason))?;
         match header {
             None => contents.idle.push(*number),
             Some(header) => used.push(Used { number: *number, content, header }),

@@ -10,7 +10,7 @@ use crate::storage::journal::judge::{self, Contents, Image};
 use crate::storage::journal::segments::{Segment, Segments};
 use crate::storage::journal::settings::JournalSettings;
 use crate::storage::journal::writer::Journal;
-use crate::types::ClusterId;
+use crate::types::DirectoryId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// A journal that was read and judged. Nothing has been written to it yet.
 pub(crate) struct Found {
     files: Arc<dyn JournalFiles>,
-    cluster: ClusterId,
+    directory: DirectoryId,
     /// Each with its size in bytes.
     segments: BTreeMap<u32, (Box<dyn SegmentFile>, usize)>,
     contents: Contents,
@@ -29,7 +29,7 @@ pub(crate) struct Found {
 /// Reads the journal, or names what is damaged. The store holds everything up to the record `stored`.
 pub(crate) fn read(
     files: Arc<dyn JournalFiles>,
-    cluster: ClusterId,
+    directory: DirectoryId,
     stored: u64,
 ) -> Result<Found, StorageError> {
     let mut segments = BTreeMap::new();
@@ -42,10 +42,10 @@ pub(crate) fn read(
         segments.insert(number, (file, content.len()));
         images.push(Image { number, content });
     }
-    let contents = judge::judge(&images, cluster, stored, files.noted())
+    let contents = judge::judge(&images, directory, stored, files.noted())
         .map_err(|damage| damaged(&*files, damage.place, damage.reason))?;
     let groups = read_groups(&*files, &contents)?;
-    Ok(Found { files, cluster, segments, contents, groups })
+    Ok(Found { files, directory, segments, contents, groups })
 }
 
 impl Found {
@@ -61,7 +61,7 @@ impl Found {
         settings: JournalSettings,
         fresh_secret: u64,
     ) -> Result<Journal, StorageError> {
-        let Self { files, cluster, segments: mut open, contents, groups: _ } = self;
+        let Self { files, directory, segments: mut open, contents, groups: _ } = self;
         make_names_durable(&*files, open.last_key_value().map(|(last, _)| *last), &contents.idle)?;
         blot_out(&open, &contents)?;
         let count = u32::try_from(open.len()).expect("segments are few");
@@ -78,7 +78,7 @@ impl Found {
         Ok(Journal {
             files,
             segments,
-            cluster,
+            directory,
             secret: contents.secret.unwrap_or(fresh_secret),
             active,
             promised: None,

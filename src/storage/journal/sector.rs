@@ -5,7 +5,7 @@
 
 use crate::storage::codec::Malformed;
 use crate::storage::journal::floor::Floor;
-use crate::types::ClusterId;
+use crate::types::DirectoryId;
 use bytes::{Buf as _, BufMut as _};
 
 /// The bytes of a sector.
@@ -35,13 +35,13 @@ pub(crate) struct Header {
 pub(crate) struct Salt(pub u32);
 
 impl Salt {
-    pub(crate) fn new(cluster: ClusterId, secret: u64) -> Self {
-        Self(crc32c::crc32c_append(crc32c::crc32c(&cluster.get().to_be_bytes()), &secret.to_be_bytes()))
+    pub(crate) fn new(directory: DirectoryId, secret: u64) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(&directory.get().to_be_bytes()), &secret.to_be_bytes()))
     }
 }
 
 impl Header {
-    pub(crate) fn encode(&self, cluster: ClusterId, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, directory: DirectoryId, out: &mut Vec<u8>) {
         let start = out.len();
         out.put_u32(MAGIC);
         out.put_u32(0);
@@ -51,20 +51,20 @@ impl Header {
         out.put_u64(self.secret);
         self.floor.encode(out);
         out.resize(start + SECTOR, 0);
-        let sum = checksum(cluster, &out[start..]);
+        let sum = checksum(directory, &out[start..]);
         out[start + 4..start + 8].copy_from_slice(&sum.to_be_bytes());
     }
 
     /// `None`: the segment was never used.
-    pub(crate) fn decode(cluster: ClusterId, sector: &[u8]) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(directory: DirectoryId, sector: &[u8]) -> Result<Option<Self>, Malformed> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let mut rest = sector.get(..BYTES).unwrap_or_default();
         let magic = rest.try_get_u32()?;
         let sum = rest.try_get_u32()?;
-        if magic != MAGIC || sum != checksum(cluster, sector) {
-            return Err(Malformed("its header cannot be read, or belongs to another cluster".into()));
+        if magic != MAGIC || sum != checksum(directory, sector) {
+            return Err(Malformed("its header cannot be read, or belongs to another directory".into()));
         }
         Ok(Some(Self {
             generation: rest.try_get_u64()?,
@@ -77,7 +77,7 @@ impl Header {
 }
 
 /// Over the whole sector except the checksum itself, so that a flipped bit in the padding is noticed too.
-fn checksum(cluster: ClusterId, sector: &[u8]) -> u32 {
-    let sum = crc32c::crc32c(&cluster.get().to_be_bytes());
+fn checksum(directory: DirectoryId, sector: &[u8]) -> u32 {
+    let sum = crc32c::crc32c(&directory.get().to_be_bytes());
     crc32c::crc32c_append(crc32c::crc32c_append(sum, &sector[..4]), &sector[8..])
 }

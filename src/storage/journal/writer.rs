@@ -7,7 +7,7 @@ use crate::storage::journal::group;
 use crate::storage::journal::record::{self, Head};
 use crate::storage::journal::sector::{Header, Salt};
 use crate::storage::journal::segments::{Segment, Segments};
-use crate::types::ClusterId;
+use crate::types::DirectoryId;
 use std::sync::Arc;
 
 /// The buffer is freed after a write that made it larger than this.
@@ -26,7 +26,7 @@ pub(crate) enum Filled {
 pub struct Journal {
     pub(crate) files: Arc<dyn JournalFiles>,
     pub(crate) segments: Arc<Segments>,
-    pub(crate) cluster: ClusterId,
+    pub(crate) directory: DirectoryId,
     pub(crate) secret: u64,
     /// The segment in use and how far it is written.
     pub(crate) active: Option<(Segment, usize)>,
@@ -72,7 +72,7 @@ impl Journal {
             begins: self.cut == 0,
             ends: end == self.group.len(),
         };
-        let salt = Salt::new(self.cluster, self.secret);
+        let salt = Salt::new(self.directory, self.secret);
         self.chain = record::encode(salt, head, &self.group[self.cut..end], &mut self.buffer);
         self.cut = end;
         if head.ends {
@@ -108,7 +108,7 @@ impl Journal {
             secret: self.secret,
             floor,
         };
-        header.encode(self.cluster, &mut self.buffer);
+        header.encode(self.directory, &mut self.buffer);
         self.active = Some((segment, 0));
     }
 

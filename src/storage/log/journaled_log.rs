@@ -12,7 +12,7 @@ use crate::storage::log::reader::LogReader;
 use crate::storage::log::record_store::RecordStore;
 use crate::storage::log::run_log::RunLog;
 use crate::storage::log::storer::{self, Storer, StorerHandle};
-use crate::types::{ClusterId, EntryId, Index};
+use crate::types::{DirectoryId, EntryId, Index};
 use std::sync::{Arc, Mutex};
 
 /// The most bytes of entries in one group, unless a single entry is larger.
@@ -23,29 +23,29 @@ pub fn create<R: RecordStore>(
     files: &dyn JournalFiles,
     settings: JournalSettings,
     records: &R,
-    cluster: ClusterId,
+    directory: DirectoryId,
 ) -> Result<(), StorageError> {
     journal::create(files, settings)?;
-    RunLog::create(records, cluster)
+    RunLog::create(records, directory)
 }
 
 /// Opens a log made by [`create`]. `secret` is for a journal that was never used.
 pub fn open<R: RecordStore + 'static>(
     files: Arc<dyn JournalFiles>,
     records: R,
-    cluster: ClusterId,
+    directory: DirectoryId,
     settings: LogSettings,
     secret: u64,
 ) -> Result<OpenLog, StorageError> {
-    let mut loaded = load::load(&records, cluster, settings.tail_bytes)?;
-    let mut found = journal::read(files, cluster, loaded.mark.number)?;
+    let mut loaded = load::load(&records, directory, settings.tail_bytes)?;
+    let mut found = journal::read(files, directory, loaded.mark.number)?;
     loaded.supersede(&found.floor());
     let groups = std::mem::take(&mut found.groups);
     let recovered = groups.last().map(|(number, _)| *number);
     let damaged = |Malformed(reason)| StorageError::damaged(records.path(), "the log", reason);
     let mut job = overlay::fold(groups.into_iter().flat_map(|(_, jobs)| jobs)).map_err(damaged)?;
     if loaded.tail.base != loaded.base.id && overlay::begins_below(&loaded.tail, &job) {
-        loaded = load::load(&records, cluster, usize::MAX)?;
+        loaded = load::load(&records, directory, usize::MAX)?;
     }
     let restored = overlay::join(&mut loaded, &job).map_err(damaged)?;
 
@@ -66,7 +66,7 @@ pub fn open<R: RecordStore + 'static>(
     if segments.are_short() {
         backlog.hurry();
     }
-    let store = RunLog::open(records, cluster, loaded)?;
+    let store = RunLog::open(records, directory, loaded)?;
     let shared = store.shared();
     let storer = Storer::new(store, backlog.clone(), segments.clone(), settings.sync_bytes, stored);
     let storer = Arc::new(Mutex::new(storer));

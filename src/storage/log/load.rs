@@ -6,7 +6,7 @@ use crate::storage::error::StorageError;
 use crate::storage::journal::Floor;
 use crate::storage::log::record::{self, Base, Run, StoredMark};
 use crate::storage::log::record_store::RecordStore;
-use crate::types::{ClusterId, EntryId, Index};
+use crate::types::{DirectoryId, EntryId, Index};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -115,10 +115,10 @@ struct Part {
 /// Reads the whole log, or names what is damaged, and keeps about `tail_bytes` of its entries. Changes nothing.
 pub(crate) fn load(
     records: &dyn RecordStore,
-    cluster: ClusterId,
+    directory: DirectoryId,
     tail_bytes: usize,
 ) -> Result<Loaded, StorageError> {
-    let loader = Loader { records, cluster };
+    let loader = Loader { records, directory };
     let base = loader.single("the base record", record::BASE_KEY, record::decode_base)?;
     let mut loaded = Loaded {
         base,
@@ -171,24 +171,24 @@ pub(crate) fn split(record: &[u8], part_bytes: usize) -> impl Iterator<Item = (u
 /// Reads a run of which [`Extent`] knows the number of parts, which must all be there.
 pub(crate) fn read_run(
     records: &dyn RecordStore,
-    cluster: ClusterId,
+    directory: DirectoryId,
     first: Index,
     parts: u16,
 ) -> Result<Run, StorageError> {
-    let loader = Loader { records, cluster };
+    let loader = Loader { records, directory };
     let mut found = Vec::new();
     for number in 0..parts {
         let value = records.get(&record::run_key(first, number))?;
         let value = value.ok_or_else(|| loader.damaged(run_name(first), format!("part {number} is gone")))?;
         found.push(loader.part(first, number, &value)?);
     }
-    record::decode_run(cluster, first, join(found))
+    record::decode_run(directory, first, join(found))
         .map_err(|Malformed(reason)| loader.damaged(run_name(first), reason))
 }
 
 struct Loader<'a> {
     records: &'a dyn RecordStore,
-    cluster: ClusterId,
+    directory: DirectoryId,
 }
 
 impl Loader<'_> {
@@ -196,11 +196,11 @@ impl Loader<'_> {
         &self,
         name: &str,
         key: &[u8],
-        decode: impl FnOnce(ClusterId, &[u8]) -> Result<T, Malformed>,
+        decode: impl FnOnce(DirectoryId, &[u8]) -> Result<T, Malformed>,
     ) -> Result<T, StorageError> {
         let value = self.records.get(key)?;
         let value = value.ok_or_else(|| self.damaged(name, "it is not there"))?;
-        decode(self.cluster, &value).map_err(|Malformed(reason)| self.damaged(name, reason))
+        decode(self.directory, &value).map_err(|Malformed(reason)| self.damaged(name, reason))
     }
 
     fn part(&self, first: Index, number: u16, value: &[u8]) -> Result<Part, StorageError> {
@@ -229,7 +229,7 @@ impl Loader<'_> {
             loaded.leftovers.extend(keys);
             return Ok(());
         }
-        let run = record::decode_run(self.cluster, first, join(parts))
+        let run = record::decode_run(self.directory, first, join(parts))
             .map_err(|Malformed(reason)| self.damaged(run_name(first), reason))?;
         let last = run.entries.last().map_or(run.previous, |entry| entry.id);
         if run.epoch > loaded.base.epoch {

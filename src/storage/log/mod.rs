@@ -61,7 +61,7 @@
 //!
 //! # Damage
 //!
-//! Each record of the store carries its version, a CRC32C over its key and content, and the cluster; a run
+//! Each record of the store carries its version, a CRC32C over its key and content, and the directory; a run
 //! also the entry that comes before it. A wrong checksum, a gap, a falling term, a log newer than the hard
 //! state: each is named, and nothing is changed. sled takes a damaged end of its file for a torn one and
 //! drops it silently; then the mark falls back, and the journal does not reach down to it, or the two do not

@@ -5,7 +5,7 @@ use crate::storage::error::StorageError;
 use crate::storage::log::load::{self, Extent};
 use crate::storage::log::record::{Base, Run};
 use crate::storage::log::record_store::RecordStore;
-use crate::types::{ClusterId, EntryId, Index};
+use crate::types::{DirectoryId, EntryId, Index};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -22,7 +22,7 @@ pub trait LogReader: Send + Sync {
 /// What the store's writer and its readers share.
 pub(crate) struct Shared<R> {
     pub records: R,
-    pub cluster: ClusterId,
+    pub directory: DirectoryId,
     index: RwLock<RunIndex>,
 }
 
@@ -57,8 +57,8 @@ impl RunIndex {
 }
 
 impl<R: RecordStore> Shared<R> {
-    pub(crate) fn new(records: R, cluster: ClusterId, base: Base, runs: BTreeMap<Index, Extent>) -> Self {
-        Self { records, cluster, index: RwLock::new(RunIndex { base, runs }) }
+    pub(crate) fn new(records: R, directory: DirectoryId, base: Base, runs: BTreeMap<Index, Extent>) -> Self {
+        Self { records, directory, index: RwLock::new(RunIndex { base, runs }) }
     }
 
     /// The lock is never held during calls to the engine.
@@ -79,7 +79,7 @@ impl<R: RecordStore> Shared<R> {
     /// `None`: there is none, or it was removed or replaced while it was read.
     fn read_run(&self, at: Index) -> Result<Option<Run>, StorageError> {
         let Some((first, extent)) = self.find(at) else { return Ok(None) };
-        let run = load::read_run(&self.records, self.cluster, first, extent.parts);
+        let run = load::read_run(&self.records, self.directory, first, extent.parts);
         if self.find(at) != Some((first, extent)) {
             return Ok(None);
         }
@@ -117,6 +117,6 @@ fn slice_from(run: Run, from: Index) -> Option<LogSlice> {
 
 impl<R> fmt::Debug for Shared<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("cluster", &self.cluster).finish_non_exhaustive()
+        f.debug_struct("Shared").field("directory", &self.directory).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::raft::{Entry, HardState, Payload};
 use crate::storage::codec::{self, Malformed};
-use crate::types::{ClusterId, EntryId, Index, NodeId, Term};
+use crate::types::{DirectoryId, EntryId, Index, NodeId, Term};
 use bytes::{Buf as _, BufMut as _, Bytes};
 
 pub(crate) const BASE_KEY: &[u8] = b"b";
@@ -13,7 +13,7 @@ pub(crate) const PADDING_KEY: &[u8] = b"p";
 pub(crate) const RUN_PREFIX: &[u8] = b"r";
 
 const VERSION: u8 = 3;
-/// Version, checksum and cluster.
+/// Version, checksum and directory.
 const ENVELOPE_BYTES: usize = 1 + 4 + 8;
 
 /// How much of the journal the store holds: its records are put before the mark.
@@ -61,30 +61,30 @@ pub(crate) fn parse_run_key(key: &[u8]) -> Option<(Index, u16)> {
     Some((Index(rest.try_get_u64().ok()?), rest.try_get_u16().ok()?))
 }
 
-pub(crate) fn encode_base(cluster: ClusterId, base: Base) -> Vec<u8> {
-    seal(BASE_KEY, cluster, 24, |out| {
+pub(crate) fn encode_base(directory: DirectoryId, base: Base) -> Vec<u8> {
+    seal(BASE_KEY, directory, 24, |out| {
         out.put_u64(base.epoch);
         codec::put_entry_id(out, base.id);
     })
 }
 
-pub(crate) fn decode_base(cluster: ClusterId, record: &[u8]) -> Result<Base, Malformed> {
-    let mut body = unseal(BASE_KEY, cluster, record)?;
+pub(crate) fn decode_base(directory: DirectoryId, record: &[u8]) -> Result<Base, Malformed> {
+    let mut body = unseal(BASE_KEY, directory, record)?;
     let base = Base { epoch: body.try_get_u64()?, id: codec::get_entry_id(&mut body)? };
     codec::end(body)?;
     Ok(base)
 }
 
-pub(crate) fn encode_hard_state(cluster: ClusterId, hard_state: HardState) -> Vec<u8> {
-    seal(HARD_STATE_KEY, cluster, 17, |out| {
+pub(crate) fn encode_hard_state(directory: DirectoryId, hard_state: HardState) -> Vec<u8> {
+    seal(HARD_STATE_KEY, directory, 17, |out| {
         out.put_u64(hard_state.term.get());
         out.put_u8(u8::from(hard_state.vote.is_some()));
         out.put_u64(hard_state.vote.unwrap_or_default().get());
     })
 }
 
-pub(crate) fn decode_hard_state(cluster: ClusterId, record: &[u8]) -> Result<HardState, Malformed> {
-    let mut body = unseal(HARD_STATE_KEY, cluster, record)?;
+pub(crate) fn decode_hard_state(directory: DirectoryId, record: &[u8]) -> Result<HardState, Malformed> {
+    let mut body = unseal(HARD_STATE_KEY, directory, record)?;
     let term = Term(body.try_get_u64()?);
     let voted = body.try_get_u8()? != 0;
     let vote = NodeId(body.try_get_u64()?);
@@ -92,25 +92,30 @@ pub(crate) fn decode_hard_state(cluster: ClusterId, record: &[u8]) -> Result<Har
     Ok(HardState { term, vote: voted.then_some(vote) })
 }
 
-pub(crate) fn encode_mark(cluster: ClusterId, mark: StoredMark) -> Vec<u8> {
-    seal(MARK_KEY, cluster, 24, |out| {
+pub(crate) fn encode_mark(directory: DirectoryId, mark: StoredMark) -> Vec<u8> {
+    seal(MARK_KEY, directory, 24, |out| {
         out.put_u64(mark.number);
         codec::put_entry_id(out, mark.last);
     })
 }
 
-pub(crate) fn decode_mark(cluster: ClusterId, record: &[u8]) -> Result<StoredMark, Malformed> {
-    let mut body = unseal(MARK_KEY, cluster, record)?;
+pub(crate) fn decode_mark(directory: DirectoryId, record: &[u8]) -> Result<StoredMark, Malformed> {
+    let mut body = unseal(MARK_KEY, directory, record)?;
     let mark = StoredMark { number: body.try_get_u64()?, last: codec::get_entry_id(&mut body)? };
     codec::end(body)?;
     Ok(mark)
 }
 
 /// Encodes a run; the caller cuts it into parts.
-pub(crate) fn encode_run(cluster: ClusterId, epoch: u64, previous: EntryId, entries: &[&Entry]) -> Vec<u8> {
+pub(crate) fn encode_run(
+    directory: DirectoryId,
+    epoch: u64,
+    previous: EntryId,
+    entries: &[&Entry],
+) -> Vec<u8> {
     let first = run_key(Index(previous.index.get() + 1), 0);
     let size = 32 + entries.iter().map(|entry| entry.size()).sum::<usize>();
-    seal(&first, cluster, size, |out| {
+    seal(&first, directory, size, |out| {
         out.put_u64(epoch);
         codec::put_entry_id(out, previous);
         out.put_u32(u32::try_from(entries.len()).expect("a run is limited in bytes, so in entries"));
@@ -121,8 +126,8 @@ pub(crate) fn encode_run(cluster: ClusterId, epoch: u64, previous: EntryId, entr
 }
 
 /// Decodes the run that begins at `first`.
-pub(crate) fn decode_run(cluster: ClusterId, first: Index, record: Bytes) -> Result<Run, Malformed> {
-    let body = unseal(&run_key(first, 0), cluster, &record)?;
+pub(crate) fn decode_run(directory: DirectoryId, first: Index, record: Bytes) -> Result<Run, Malformed> {
+    let body = unseal(&run_key(first, 0), directory, &record)?;
     let mut body = record.slice_ref(body);
     let epoch = body.try_get_u64()?;
     let previous = codec::get_entry_id(&mut body)?;
@@ -169,18 +174,18 @@ pub(crate) fn get_entry(body: &mut Bytes, index: Index) -> Result<Entry, Malform
     Ok(Entry { id, payload })
 }
 
-fn seal(key: &[u8], cluster: ClusterId, size: usize, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn seal(key: &[u8], directory: DirectoryId, size: usize, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut record = Vec::with_capacity(ENVELOPE_BYTES + size);
     record.put_u8(VERSION);
     record.put_u32(0);
-    record.put_u64(cluster.get());
+    record.put_u64(directory.get());
     body(&mut record);
     let checksum = checksum(key, &record);
     record[1..5].copy_from_slice(&checksum.to_be_bytes());
     record
 }
 
-fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<&'a [u8], Malformed> {
+fn unseal<'a>(key: &[u8], directory: DirectoryId, record: &'a [u8]) -> Result<&'a [u8], Malformed> {
     let mut rest = record;
     let version = rest.try_get_u8()?;
     if version != VERSION {
@@ -192,9 +197,13 @@ fn unseal<'a>(key: &[u8], cluster: ClusterId, record: &'a [u8]) -> Result<&'a [u
     if stored != actual {
         return Err(Malformed(format!("its checksum is {stored:08x}, that of its content is {actual:08x}")));
     }
-    let found = ClusterId(rest.try_get_u64()?);
-    if found != cluster {
-        return Err(Malformed(format!("it belongs to cluster {found}, not {cluster}")));
+    let found = DirectoryId(rest.try_get_u64()?);
+    if found != directory {
+        return Err(Malformed(format!(
+            "it belongs to directory {:x}, not {:x}",
+            found.get(),
+            directory.get()
+        )));
     }
     Ok(rest)
 }

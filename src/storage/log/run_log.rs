@@ -9,7 +9,7 @@ use crate::storage::log::load::{self, Extent, Loaded};
 use crate::storage::log::reader::Shared;
 use crate::storage::log::record::{self, Base, StoredMark};
 use crate::storage::log::record_store::RecordStore;
-use crate::types::{ClusterId, EntryId, Index};
+use crate::types::{DirectoryId, EntryId, Index};
 use std::sync::Arc;
 
 /// The size at which a run ends. Large enough to spread sled's cost per record over many entries, small
@@ -36,31 +36,32 @@ pub(crate) struct RunLog<R> {
 
 impl<R: RecordStore> RunLog<R> {
     /// Creates an empty store. Durable when it returns.
-    pub(crate) fn create(records: &R, cluster: ClusterId) -> Result<(), StorageError> {
-        let base = record::encode_base(cluster, Base { epoch: 0, id: EntryId::ZERO });
+    pub(crate) fn create(records: &R, directory: DirectoryId) -> Result<(), StorageError> {
+        let base = record::encode_base(directory, Base { epoch: 0, id: EntryId::ZERO });
         records.insert(record::BASE_KEY, base)?;
-        let hard_state = record::encode_hard_state(cluster, Default::default());
+        let hard_state = record::encode_hard_state(directory, Default::default());
         records.insert(record::HARD_STATE_KEY, hard_state)?;
-        records.insert(record::MARK_KEY, record::encode_mark(cluster, StoredMark::default()))?;
+        records.insert(record::MARK_KEY, record::encode_mark(directory, StoredMark::default()))?;
         records.make_durable()
     }
 
     /// Continues with a store that was [loaded](load::load), and removes what a crash left over.
-    pub(crate) fn open(records: R, cluster: ClusterId, loaded: Loaded) -> Result<Self, StorageError> {
+    pub(crate) fn open(records: R, directory: DirectoryId, loaded: Loaded) -> Result<Self, StorageError> {
         // The new epoch first: whatever a crash leaves of older runs is left over then, as after a reset.
         if loaded.is_superseded {
-            records.insert(record::BASE_KEY, record::encode_base(cluster, loaded.base))?;
+            records.insert(record::BASE_KEY, record::encode_base(directory, loaded.base))?;
         }
         for key in &loaded.leftovers {
             records.remove(key)?;
         }
         if loaded.is_superseded {
-            records.insert(record::HARD_STATE_KEY, record::encode_hard_state(cluster, loaded.hard_state))?;
-            records.insert(record::MARK_KEY, record::encode_mark(cluster, loaded.mark))?;
+            records
+                .insert(record::HARD_STATE_KEY, record::encode_hard_state(directory, loaded.hard_state))?;
+            records.insert(record::MARK_KEY, record::encode_mark(directory, loaded.mark))?;
         }
         // What was loaded is promised from now on, whether it was synced before the crash or not.
         records.make_durable()?;
-        let shared = Shared::new(records, cluster, loaded.base, loaded.runs);
+        let shared = Shared::new(records, directory, loaded.base, loaded.runs);
         Ok(Self { shared: Arc::new(shared), put_bytes: 0 })
     }
 
@@ -97,13 +98,13 @@ impl<R: RecordStore> RunLog<R> {
     }
 
     fn put_base(&mut self, base: Base) -> Result<(), StorageError> {
-        self.put(record::BASE_KEY, record::encode_base(self.shared.cluster, base))?;
+        self.put(record::BASE_KEY, record::encode_base(self.shared.directory, base))?;
         self.shared.index_mut().base = base;
         Ok(())
     }
 
     fn put_hard_state(&mut self, hard_state: HardState) -> Result<(), StorageError> {
-        self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.shared.cluster, hard_state))
+        self.put(record::HARD_STATE_KEY, record::encode_hard_state(self.shared.directory, hard_state))
     }
 
     fn remove_run(&mut self, first: Index) -> Result<(), StorageError> {
@@ -122,7 +123,7 @@ impl<R: RecordStore> RunLog<R> {
 
     fn reset(&mut self, id: EntryId) -> Result<(), StorageError> {
         let base = Base { epoch: self.base().epoch + 1, id };
-        self.put(record::BASE_KEY, record::encode_base(self.shared.cluster, base))?;
+        self.put(record::BASE_KEY, record::encode_base(self.shared.directory, base))?;
         for (first, extent) in self.shared.index_mut().reset(base).into_iter().rev() {
             self.remove_parts(first, extent.parts)?;
         }
@@ -145,7 +146,7 @@ impl<R: RecordStore> RunLog<R> {
             }
             // Only a run of several entries can straddle, and such a run has one part: rewriting it is a
             // single operation of sled.
-            let run = load::read_run(self.records(), self.shared.cluster, first, extent.parts)?;
+            let run = load::read_run(self.records(), self.shared.directory, first, extent.parts)?;
             let kept: Vec<&Entry> = run.entries.iter().filter(|entry| entry.id.index < from).collect();
             self.put_run(run.previous, &kept)?;
         }
@@ -174,7 +175,7 @@ impl<R: RecordStore> RunLog<R> {
             [one] => (one.id.index, one.id),
             [] => return Ok(()),
         };
-        let record = record::encode_run(self.shared.cluster, self.base().epoch, previous, entries);
+        let record = record::encode_run(self.shared.directory, self.base().epoch, previous, entries);
         let mut parts = 0;
         for (part, bytes) in load::split(&record, PART_BYTES) {
             self.put(&record::run_key(first, part), bytes)?;
@@ -218,7 +219,7 @@ impl<R: RecordStore> RunLog<R> {
 
     fn put_mark(&mut self, number: u64) -> Result<(), StorageError> {
         let mark = StoredMark { number, last: self.last() };
-        self.put(record::MARK_KEY, record::encode_mark(self.shared.cluster, mark))
+        self.put(record::MARK_KEY, record::encode_mark(self.shared.directory, mark))
     }
 
     /// Returns when all that was taken over is on stable storage.
@@ -266,7 +267,7 @@ impl<R: RecordStore> RunLog<R> {
         if extent.last.index == at {
             return Ok(Some(extent.last));
         }
-        let run = load::read_run(self.records(), self.shared.cluster, first, extent.parts)?;
+        let run = load::read_run(self.records(), self.shared.directory, first, extent.parts)?;
         Ok(run.entries.iter().map(|entry| entry.id).find(|id| id.index == at))
     }
 }

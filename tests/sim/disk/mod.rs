@@ -38,7 +38,7 @@ use durable::JournalFacts;
 use journal::{SimJournal, SimJournalFiles};
 use kontiki::storage::log::{self, OpenLog};
 use kontiki::storage::{LogStore, LogStorer, RestoredLog, StateStore, StorageError};
-use kontiki::types::{ClusterId, EntryId};
+use kontiki::types::{ClusterId, DirectoryId, EntryId};
 use records::SimRecords;
 use states::SimStates;
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ impl SimDisk {
     }
 
     /// Creates a data directory. A crash meanwhile leaves a disk without one.
-    pub fn format(&self, cluster: ClusterId) -> Result<(), StorageError> {
+    pub fn format(&self) -> Result<(), StorageError> {
         let fresh = Directory::new(&self.device);
         let damage_allowed = self.directory().damage_allowed;
         let old = std::mem::replace(&mut *self.directory(), Directory { damage_allowed, ..fresh });
@@ -114,7 +114,12 @@ impl SimDisk {
         let (state, store) = (self.current_state(), self.directory().store.clone());
         let options = self.device.lock().options;
         let records = SimRecords::open(store, options.window)?;
-        log::create(&SimJournalFiles::open(self), options.log.journal, &records, cluster)?;
+        log::create(
+            &SimJournalFiles::open(self),
+            options.log.journal,
+            &records,
+            DirectoryId(self.directory_id()),
+        )?;
         state.lock().unwrap().open()?;
         state.lock().unwrap().sync()?;
         self.directory().formatted = true;
@@ -145,7 +150,8 @@ impl SimDisk {
         };
         let files = Arc::new(SimJournalFiles::open(self));
         let records = SimRecords::open(store, options.window)?;
-        let OpenLog { log, storer, restored } = log::open(files, records, cluster, options.log, secret)?;
+        let OpenLog { log, storer, restored } =
+            log::open(files, records, DirectoryId(self.directory_id()), options.log, secret)?;
         let states = SimStates::open(self.clone(), cluster)?;
         journal.lock().unwrap().opened(JournalFacts::of(&restored));
         let lost = self.durable().lacks(&before);

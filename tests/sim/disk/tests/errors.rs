@@ -65,7 +65,7 @@ fn promises_after_a_failed_sync(open_drops_cache: bool) -> (u32, u32) {
     let (mut lost, mut refused) = (0, 0);
     for seed in 0..60 {
         let disk = SimDisk::new(seed, DiskOptions { open_drops_cache, ..DiskOptions::default() });
-        disk.format(CLUSTER).unwrap();
+        disk.format().unwrap();
         let mut rng = Rng::with_seed(seed);
         let fault = Fault::SyncError { part: Part::Log, after: rng.u32(..10) };
         until_it_fails(&disk, &mut rng, fault);

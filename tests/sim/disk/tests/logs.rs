@@ -1,6 +1,6 @@
 //! The real log over the disk, against a model, with crashes anywhere.
 
-use super::{CLUSTER, Model, formatted, formatted_small, open};
+use super::{Model, formatted, formatted_small, open};
 use crate::sim::disk::{Durable, Fault, Opened, SimDisk, Survival};
 use fastrand::Rng;
 use kontiki::raft::Persist;
@@ -168,13 +168,13 @@ fn a_crash_while_the_directory_is_made_leaves_none() {
     for after in 0.. {
         let disk = SimDisk::new(after.into(), Default::default());
         disk.arm(Fault::Crash { after });
-        if disk.format(CLUSTER).is_ok() {
+        if disk.format().is_ok() {
             assert!(after > 2, "there are several steps");
             break;
         }
         assert!(disk.is_halted() && !disk.is_formatted());
         disk.crash(true);
-        disk.format(CLUSTER).unwrap();
+        disk.format().unwrap();
         assert_eq!(open(&disk, after).restored, RestoredLog::default());
     }
 }
@@ -218,7 +218,7 @@ fn a_copied_directory_is_the_same_one_and_a_wiped_one_is_none() {
     assert_eq!(open(&two, 2).restored, Model::default().after(&jobs).in_the_journal());
     one.wipe();
     assert!(!one.is_formatted());
-    one.format(CLUSTER).unwrap();
+    one.format().unwrap();
     assert_eq!(open(&one, 1).restored, RestoredLog::default());
     assert_ne!(one.directory_id(), two.directory_id());
 }

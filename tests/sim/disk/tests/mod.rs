@@ -19,7 +19,7 @@ const CLUSTER: ClusterId = ClusterId(7);
 /// A disk with a data directory.
 fn formatted(seed: u64) -> SimDisk {
     let disk = SimDisk::new(seed, DiskOptions::default());
-    disk.format(CLUSTER).unwrap();
+    disk.format().unwrap();
     disk
 }
 
@@ -34,7 +34,7 @@ fn formatted_small(seed: u64) -> SimDisk {
         seed,
         DiskOptions { log: LogSettings { journal, backlog_bytes, ..options.log }, ..options },
     );
-    disk.format(CLUSTER).unwrap();
+    disk.format().unwrap();
     disk
 }
 
