@@ -110,6 +110,22 @@ impl NodeUrl {
     }
 }
 
+impl NodeUrl {
+    /// Reads what a person writes for a node to ask: `http://` and the port may be left out.
+    pub fn parse_endpoint(text: &str) -> Result<Self, String> {
+        let address = match text.split_once("://") {
+            None => text,
+            Some(("http", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+            Some(_) => return Self::parse(text),
+        };
+        let has_port = if address.starts_with('[') { !address.ends_with(']') } else { address.contains(':') };
+        match has_port || address.is_empty() {
+            true => Self::parse(&format!("http://{address}")),
+            false => Self::parse(&format!("http://{address}:{DEFAULT_CLIENT_PORT}")),
+        }
+    }
+}
+
 impl fmt::Display for NodeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}", self.0)
@@ -127,6 +143,23 @@ mod tests {
             let url = format!("http://{text}");
             assert_eq!(NodeUrl::parse(&url).unwrap().to_string(), url);
             assert_eq!(NodeUrl::parse(&format!("{url}/")).unwrap().to_string(), url);
+        }
+    }
+
+    #[test]
+    fn of_an_endpoint_scheme_and_port_may_be_left_out() {
+        for (text, url) in [
+            ("localhost:2381", "http://localhost:2381"),
+            ("n1", "http://n1:2379"),
+            ("http://n1/", "http://n1:2379"),
+            ("[::1]", "http://[::1]:2379"),
+            ("[::1]:1", "http://[::1]:1"),
+            ("http://127.0.0.1:7/", "http://127.0.0.1:7"),
+        ] {
+            assert_eq!(NodeUrl::parse_endpoint(text).unwrap().to_string(), url);
+        }
+        for wrong in ["", "https://n1", "ftp://n1", "n1:x", "n1/x", "::1", "http://"] {
+            assert!(NodeUrl::parse_endpoint(wrong).is_err(), "{wrong}");
         }
     }
 

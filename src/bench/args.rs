@@ -1,5 +1,6 @@
 //! The flags of `kontiki bench`.
 
+use crate::address::NodeUrl;
 use crate::units;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -234,12 +235,7 @@ pub enum Output {
 /// # Errors
 /// If it is not an address.
 pub fn with_scheme(url: &str) -> Result<String, String> {
-    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    match full.parse::<http::Uri>() {
-        Ok(uri) if uri.host().is_some() && uri.scheme_str() == Some("http") => Ok(full),
-        Ok(_) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379")),
-        Err(error) => Err(format!("{url:?} is not an address like http://127.0.0.1:2379: {error}")),
-    }
+    NodeUrl::parse_endpoint(url.trim()).map(|url| url.to_string())
 }
 
 #[cfg(test)]

@@ -107,7 +107,8 @@ impl BenchArgs {
         let compacts = self.compact_every.is_none_or(|every| every >= SHORTEST_CYCLE);
         require(compacts, || "--compact-every must be at least 100ms".to_owned())?;
         require(self.warmup <= LONGEST, || "--warmup must be at most 1 h".to_owned())?;
-        let endpoints: Result<Vec<_>, _> = self.endpoints.iter().map(|url| with_scheme(url)).collect();
+        let endpoints: Result<Vec<_>, _> =
+            self.endpoints.iter().filter(|url| !url.trim().is_empty()).map(|url| with_scheme(url)).collect();
         Ok(Plan {
             workloads: self.workloads()?,
             endpoints: endpoints.map_err(BenchError::Usage)?,

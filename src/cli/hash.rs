@@ -7,6 +7,7 @@ use crate::cli::output::{Format, Grid, Output, Tone};
 use crate::cli::text;
 use crate::client::{Client, Error, Member, StateHash};
 use crate::types::Revision;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 const EXAMPLES: &str = "\
@@ -41,23 +42,20 @@ enum Comparison {
 }
 
 pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliError> {
-    let members = context.client.members().await?.value;
+    let members = context.client.members().await?;
     let known = names(&context.client).await;
-    let mut revision = args.revision.map(Revision);
-    let mut rows = Vec::new();
-    for member in &members {
+    // All at once, at one revision: a node that is frozen holds up nobody.
+    let revision = Some(args.revision.map_or(members.meta.revision, Revision));
+    let rows = members.value.iter().map(|member| async {
         let result = match client_of(member, &known, &context.client) {
             Ok(client) => {
                 client.hash(revision).await.map(|answer| answer.value).map_err(|error| error.to_string())
             }
             Err(words) => Err(words),
         };
-        if let Ok(hash) = &result {
-            // The first answer decides at which revision all others are asked.
-            revision = revision.or(Some(hash.revision));
-        }
-        rows.push(NodeHash { name: member.name.clone(), result });
-    }
+        NodeHash { name: member.name.clone(), result }
+    });
+    let rows = join_all(rows).await;
     let comparison = judge(&rows);
     show(&rows, comparison, &context.output)?;
     Ok(if comparison == Comparison::Equal { Exit::Ok } else { Exit::No })
@@ -66,14 +64,11 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
 /// Which node answers at each endpoint that the user named. An advertised address need not be reachable from
 /// here; these are.
 async fn names(client: &Client) -> Vec<(u64, NodeUrl)> {
-    let mut known = Vec::new();
-    for endpoint in client.endpoints() {
+    let asked = client.endpoints().iter().map(|endpoint| async {
         let status: Result<_, Error> = client.only(endpoint).local_status().await;
-        if let Ok(status) = status {
-            known.push((status.meta.node_id, endpoint.clone()));
-        }
-    }
-    known
+        status.ok().map(|status| (status.meta.node_id, endpoint.clone()))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 fn client_of(member: &Member, known: &[(u64, NodeUrl)], client: &Client) -> Result<Client, String> {

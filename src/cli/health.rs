@@ -4,6 +4,7 @@ use crate::address::{DEFAULT_CLIENT_PORT, HostPort, NodeUrl};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::client::{Client, HealthState, Options};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -38,9 +39,8 @@ pub(super) async fn run(args: &HealthArgs, context: &Context) -> Result<Exit, Cl
     let service = if args.liveness { "liveness" } else { "readiness" };
     let timeout = context.client.options().timeout.min(TIMEOUT);
     let nodes = if args.local { vec![local_node()?] } else { context.client.endpoints().to_vec() };
-    let mut healthy = false;
-    let mut checks = Vec::new();
-    for node in &nodes {
+    // All at once: one that is frozen holds up nobody.
+    let checks = nodes.iter().map(|node| async move {
         let options = Options { timeout, attempts: 1, ..Options::default() };
         let client = Client::connect(&[node.to_string()], options)?;
         let (ok, words) = match client.health(service).await {
@@ -50,9 +50,10 @@ pub(super) async fn run(args: &HealthArgs, context: &Context) -> Result<Exit, Cl
             Ok(HealthState::Unknown) => (false, format!("does not know what {service} is")),
             Err(error) => (false, format!("{} ({})", error.failure, error.layer().as_str())),
         };
-        healthy |= ok;
-        checks.push((node, ok, words));
-    }
+        Ok::<_, CliError>((node, ok, words))
+    });
+    let checks = try_join_all(checks).await?;
+    let healthy = checks.iter().any(|(_, ok, _)| *ok);
     if context.output.is_json() {
         let nodes: Vec<Value> = checks
             .iter()

@@ -13,12 +13,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 /// An attempt of a read gets at least this much time before another node is asked.
 const READ_TRY_MIN: Duration = Duration::from_millis(250);
 
 /// With less time left than this no attempt is started: it could only end in a timeout that says nothing.
 const TRY_MIN: Duration = Duration::from_millis(50);
+
+/// How often all nodes are asked one right after the other.
+const ROUNDS_AT_ONCE: u32 = 2;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -27,13 +32,13 @@ pub struct Options {
     pub timeout: Duration,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
-    /// The most attempts of a call.
+    /// The most attempts of a call. Usually its time alone decides.
     pub attempts: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(5), connect_timeout: Duration::from_secs(1), attempts: 24 }
+        Self { timeout: Duration::from_secs(5), connect_timeout: Duration::from_secs(1), attempts: u32::MAX }
     }
 }
 
@@ -77,13 +82,13 @@ pub(super) struct Called<A> {
 }
 
 impl Client {
-    /// A client of the nodes at `endpoints` (`http://host:port`). Connects only when a call is made; fails
+    /// A client of the nodes at `endpoints` (`http://host:port`, or less of it). Connects only when a call is made; fails
     /// only if an endpoint is not valid.
     pub fn connect<S: AsRef<str>>(endpoints: &[S], options: Options) -> Result<Self, Error> {
         let mut urls = Vec::new();
         for endpoint in endpoints {
             let text = endpoint.as_ref().trim();
-            let url = NodeUrl::parse(text).map_err(|message| {
+            let url = NodeUrl::parse_endpoint(text).map_err(|message| {
                 let mut error = Error::usage(Action::Connect, message.clone());
                 if text.starts_with("https://") {
                     error.failure = Box::new(Failure::Tls(message));
@@ -182,7 +187,9 @@ impl Client {
             Next::GiveUp => None,
             Next::Elsewhere if route.has_others() => {
                 route.advance();
-                Some(Duration::ZERO)
+                // After a round or two it is not the node.
+                let is_early = attempts < ROUNDS_AT_ONCE * route.len();
+                Some(if is_early { Duration::ZERO } else { retry::pause(attempts, Duration::ZERO) })
             }
             Next::Elsewhere => Some(retry::pause(attempts, Duration::ZERO)),
             Next::Leader(leader) => {
@@ -222,11 +229,17 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        let started = Instant::now();
         let channel = self.nodes.channel(node)?;
+        if call.kind == CallKind::Write {
+            self.knock(node, channel.clone(), budget).await?;
+        }
+        let budget = budget.saturating_sub(started.elapsed());
         let mut request = Request::new(request);
         request.set_timeout(call.deadline.unwrap_or(budget));
         match tokio::time::timeout(budget, send(channel, request)).await {
             Ok(Ok(response)) => {
+                self.nodes.heard(node);
                 let leader = named_leader(response.metadata());
                 // Only a node that the caller named is known to be reachable.
                 let leader = leader.filter(|leader| self.nodes.endpoints().contains(leader));
@@ -236,6 +249,33 @@ impl Client {
             Ok(Err(status)) => Err(classify(&status, budget)),
             Err(_) => Err(Failure::Timeout { after: budget, outcome: Outcome::Unknown }),
         }
+    }
+}
+
+impl Client {
+    /// Has a node that said nothing lately say anything, before it gets a write. A frozen process still accepts
+    /// connections and never answers; what it was not sent it has certainly not applied.
+    async fn knock(&self, node: &NodeUrl, channel: Channel, budget: Duration) -> Result<(), Failure> {
+        if self.nodes.is_heard(node) {
+            return Ok(());
+        }
+        let patience = self.nodes.connect_timeout().min(budget);
+        let mut health = HealthClient::new(channel);
+        let check = health.check(HealthCheckRequest::default());
+        let failure = match tokio::time::timeout(patience, check).await {
+            Ok(Ok(_)) => None,
+            // Any other refusal is an answer too.
+            Ok(Err(status)) => Some(classify(&status, patience)).filter(Failure::before_sending),
+            Err(_) => Some(Failure::Tcp {
+                kind: std::io::ErrorKind::TimedOut,
+                message: "it accepts connections and does not answer".to_owned(),
+            }),
+        };
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        self.nodes.heard(node);
+        Ok(())
     }
 }
 

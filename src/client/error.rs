@@ -171,7 +171,7 @@ impl fmt::Display for Failure {
             Self::Dns { message } => write!(f, "the name cannot be resolved: {message}"),
             Self::Tcp { kind, message } => match kind {
                 std::io::ErrorKind::ConnectionRefused => write!(f, "connection refused"),
-                std::io::ErrorKind::TimedOut => write!(f, "no connection in time"),
+                std::io::ErrorKind::TimedOut => write!(f, "no connection, or no word on it, in time"),
                 _ => write!(f, "cannot connect: {message}"),
             },
             Self::Refused(refusal) => refusal.fmt(f),

@@ -5,7 +5,7 @@ use crate::client::error::Failure;
 use crate::coalescing;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
 
 /// More nodes than any cluster has: a bound against servers that keep naming new leaders.
@@ -16,6 +16,9 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// How long the answer to a keep-alive may take.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a node that answered counts as one that answers. One that freezes later is found by keep-alives only.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// The nodes that a client talks to.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Nodes {
 #[derive(Debug, Default)]
 struct Connections {
     channels: BTreeMap<NodeUrl, Channel>,
+    /// When they answered last.
+    heard: BTreeMap<NodeUrl, Instant>,
     preferred: Option<NodeUrl>,
 }
 
@@ -49,6 +54,21 @@ impl Nodes {
     /// Remembers whom to ask first.
     pub(super) fn prefer(&self, node: &NodeUrl) {
         self.state().preferred = Some(node.clone());
+    }
+
+    /// The node has answered.
+    pub(super) fn heard(&self, node: &NodeUrl) {
+        self.state().heard.insert(node.clone(), Instant::now());
+    }
+
+    /// Whether the node has answered lately.
+    pub(super) fn is_heard(&self, node: &NodeUrl) -> bool {
+        self.state().heard.get(node).is_some_and(|then| then.elapsed() < FRESH)
+    }
+
+    /// How long to wait for a connection, and for the first word on it.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 
     /// Forgets to ask `node` first.

@@ -91,6 +91,11 @@ impl Route {
         self.nodes.len() > 1
     }
 
+    /// How many nodes there are to ask.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
     /// Turns to the next node.
     pub(super) fn advance(&mut self) {
         self.at = (self.at + 1) % self.nodes.len();

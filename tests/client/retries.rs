@@ -40,6 +40,25 @@ async fn a_write_that_was_not_applied_is_sent_again() {
     assert_eq!(node.calls(), 3);
 }
 
+/// A frozen process accepts connections and never answers.
+#[tokio::test]
+async fn a_write_passes_a_node_that_accepts_and_is_silent() {
+    let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let frozen_url = format!("http://{}", frozen.local_addr().unwrap());
+    let node = Fake::start(vec![]).await;
+    let options = Options {
+        timeout: Duration::from_secs(3),
+        connect_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let client = Client::connect(&[&frozen_url, &node.url], options.clone()).unwrap();
+    let answer = client.put(Put::new("k", "v")).await.unwrap();
+    assert_eq!((answer.meta.attempts, node.calls()), (2, 1));
+    // Alone, it has certainly not got the write.
+    let error = Client::connect(&[&frozen_url], options).unwrap().put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!((error.layer(), error.outcome()), (Layer::Tcp, Some(Outcome::NotApplied)));
+}
+
 #[tokio::test]
 async fn a_refused_request_is_not_sent_again_though_it_was_not_applied() {
     let refused = refusal(Code::InvalidArgument, "KEY_TOO_LARGE", "NOT_APPLIED", None);
