@@ -20,6 +20,12 @@ pub enum TelemetryError {
     Taken(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Whether a terminal may be given color: <https://no-color.org> (any value but the empty one), and it can show it.
+pub fn color_is_wanted() -> bool {
+    let is_set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    is_set("NO_COLOR").is_none() && is_set("TERM").is_none_or(|kind| kind != "dumb")
+}
+
 /// Sends the process's log to standard error: for people on a terminal, one
 /// JSON object a line otherwise, unless `config` says which.
 ///
@@ -31,7 +37,7 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+        .with_ansi(terminal && color_is_wanted());
     let json = match config.format {
         LogFormat::Json => true,
         LogFormat::Plain => false,

@@ -48,17 +48,18 @@ pub(super) struct DeleteArgs {
 
 pub(super) async fn run(args: DeleteArgs, context: &Context) -> Result<Exit, CliError> {
     let bytes = |text: &String| text::argument(text, args.hex);
+    let bound = |flag: &'static str| move |text: &String| text::bound(flag, text, args.hex);
     let keys = if let Some(key) = &args.key {
         Keys::One(bytes(key)?)
     } else if let Some(prefix) = &args.prefix {
-        Keys::Prefix(bytes(prefix)?)
+        Keys::Prefix(text::bound("--prefix", prefix, args.hex)?)
     } else if args.all {
         Keys::All
     } else if args.from.is_none() && args.to.is_none() {
         return Err(CliError::Usage("name a key, --prefix, --from, --to or --all".to_owned()));
     } else {
-        let start = args.from.as_ref().map(bytes).transpose()?;
-        Keys::Span { start, end: args.to.as_ref().map(bytes).transpose()? }
+        let start = args.from.as_ref().map(bound("--from")).transpose()?;
+        Keys::Span { start, end: args.to.as_ref().map(bound("--to")).transpose()? }
     };
     let answer = context.client.delete(Delete { keys, return_previous: args.previous }).await?;
     let deleted = answer.value.deleted;

@@ -11,6 +11,7 @@ use serde_json::json;
 const EXAMPLES: &str = "\
 Examples:
   kontiki get hello                   world
+  kontiki get photo > photo.png       the bytes, and nothing else
   kontiki get hello --rev 2           as it was at revision 2
   kontiki get hello --local           from the asked node alone; possibly old
   kontiki get hello --at-least 7      wait until the asked node has revision 7
@@ -19,7 +20,8 @@ Examples:
 
 /// Read a key
 ///
-/// Exits with 1 if it is absent.
+/// To a file or a pipe the value goes as it is, without a newline behind it; on a terminal, what could steer that is
+/// escaped. Exits with 1 if the key is absent.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct GetArgs {
@@ -85,15 +87,10 @@ pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliErr
             ]);
             output.line(grid.render(Format::Table, false))?;
         }
-        // A program gets the value as it is; for a person it is escaped so that it cannot upset the terminal.
         _ if args.hex => output.line(text::shown(&kv.value, true))?,
-        _ if output.is_terminal() && std::str::from_utf8(&kv.value).is_err() => {
-            output.line(text::shown(&kv.value, false))?;
-        }
-        _ => {
-            output.bytes(&kv.value)?;
-            output.bytes(b"\n")?;
-        }
+        _ if output.is_terminal() => output.line(text::on_screen(&kv.value))?,
+        // A program or a file gets the value as it is, to the byte.
+        _ => output.bytes(&kv.value)?,
     }
     Ok(Exit::Ok)
 }

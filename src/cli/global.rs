@@ -78,6 +78,16 @@ pub(super) fn hide(mut program: clap::Command) -> clap::Command {
     program
 }
 
+/// Lets an environment variable that is set to nothing be one that is not set, for every flag.
+pub(super) fn unset_empty_variables(program: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    program
+        .mut_args(|arg| if is_empty(&arg) { arg.env(clap::builder::Resettable::Reset) } else { arg })
+        .mut_subcommands(unset_empty_variables)
+}
+
 fn at(program: clap::Command, command: &[&str], flags: Vec<clap::Arg>) -> clap::Command {
     match command {
         [] => program.args(flags),

@@ -39,6 +39,7 @@ pub use output::Format;
 
 use crate::bench;
 use crate::dev;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use global::{Context, GlobalArgs};
@@ -95,12 +96,31 @@ enum Command {
 }
 
 fn program() -> clap::Command {
-    global::hide(Program::command())
+    global::unset_empty_variables(global::hide(Program::command()))
+}
+
+/// The process's arguments, as far as they are valid; else ends the process.
+fn arguments() -> clap::ArgMatches {
+    let error = match program().try_get_matches() {
+        Ok(matches) => return matches,
+        Err(error) => error,
+    };
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    match put::help_as_value(&words) {
+        Some(help) if error.kind() == ErrorKind::DisplayHelp => {
+            let message = format!(
+                "`{help}` asks for help where a value belongs; write `kontiki put -- KEY {help}` to store it, or \
+                 `kontiki help put`\n"
+            );
+            clap::Error::raw(ErrorKind::UnknownArgument, message).exit()
+        }
+        _ => error.exit(),
+    }
 }
 
 /// Runs the program with the process's arguments; returns its exit code.
 pub fn main() -> ExitCode {
-    let matches = program().get_matches();
+    let matches = arguments();
     let Program { mut global, command } = match Program::from_arg_matches(&matches) {
         Ok(program) => program,
         Err(error) => error.exit(),

@@ -1,6 +1,8 @@
 //! Standard output: its formats, and the one place that writes to it.
 
 use crate::cli::exit::CliError;
+use crate::cli::text::json_on_screen;
+use crate::telemetry;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Color, Table};
 use serde::Serialize;
@@ -29,9 +31,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(asked: Option<Format>) -> Self {
         let terminal = io::stdout().is_terminal();
-        // https://no-color.org: any value but the empty one.
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { asked, terminal, color: terminal && !no_color }
+        Self { asked, terminal, color: terminal && telemetry::color_is_wanted() }
     }
 
     /// The format to write in.
@@ -62,7 +62,7 @@ impl Output {
     /// Writes a JSON value as one line.
     pub(super) fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string(value).map_err(|error| CliError::local("write JSON", error))?;
-        self.line(text)
+        self.line(json_on_screen(text))
     }
 
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {

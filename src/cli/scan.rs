@@ -67,13 +67,13 @@ pub(super) async fn run(args: ScanArgs, context: &Context) -> Result<Exit, CliEr
 }
 
 fn keys(args: &ScanArgs) -> Result<Keys, CliError> {
-    let bytes = |text: &String| text::argument(text, args.hex);
+    let bound = |flag: &'static str| move |text: &String| text::bound(flag, text, args.hex);
     Ok(match (&args.prefix, &args.from, &args.to) {
-        (Some(prefix), ..) if !prefix.is_empty() => Keys::Prefix(bytes(prefix)?),
-        (_, None, None) => Keys::All,
-        (_, from, to) => Keys::Span {
-            start: from.as_ref().map(bytes).transpose()?,
-            end: to.as_ref().map(bytes).transpose()?,
+        (Some(prefix), ..) => Keys::Prefix(bound("the prefix")(prefix)?),
+        (None, None, None) => Keys::All,
+        (None, from, to) => Keys::Span {
+            start: from.as_ref().map(bound("--from")).transpose()?,
+            end: to.as_ref().map(bound("--to")).transpose()?,
         },
     })
 }
@@ -104,7 +104,8 @@ fn json_lines(kvs: &[KeyValue], args: &ScanArgs) -> Result<Vec<u8>, CliError> {
     let mut lines = Vec::new();
     for kv in kvs {
         let shown = text::ShownVersion { kv, keys_only: args.keys_only, as_hex: args.hex };
-        serde_json::to_writer(&mut lines, &shown).map_err(|error| CliError::local("write JSON", error))?;
+        let line = serde_json::to_string(&shown).map_err(|error| CliError::local("write JSON", error))?;
+        lines.extend_from_slice(text::json_on_screen(line).as_bytes());
         lines.push(b'\n');
     }
     Ok(lines)

@@ -21,6 +21,15 @@ pub(super) fn argument(text: &str, as_hex: bool) -> Result<Bytes, CliError> {
     })
 }
 
+/// The same for the end of a range. Empty, as an unset variable is, it would mean everything, which is too much to be
+/// said by accident.
+pub(super) fn bound(flag: &str, text: &str, as_hex: bool) -> Result<Bytes, CliError> {
+    if text.is_empty() {
+        return Err(CliError::Usage(format!("{flag} is empty; for everything say --all")));
+    }
+    argument(text, as_hex)
+}
+
 pub(super) fn unhex(text: &str) -> Option<Bytes> {
     hex::decode(text).ok().map(Bytes::from)
 }
@@ -55,6 +64,32 @@ pub(super) fn shown(bytes: &[u8], as_hex: bool) -> String {
     let mut line = Vec::new();
     show(&mut line, bytes, as_hex);
     String::from_utf8(line).expect("what is shown is text")
+}
+
+/// A value for a screen: text as it is, with its lines, unless there is something in it that could steer the terminal.
+pub(super) fn on_screen(bytes: &[u8]) -> String {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(steers) => text.to_owned(),
+        _ => shown(bytes, false),
+    }
+}
+
+/// JSON as it may go to a screen: what it leaves unescaped of the control characters (U+007F to U+009F), escaped.
+pub(super) fn json_on_screen(json: String) -> String {
+    let is_left = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+    if !json.contains(is_left) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_left(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// As [`shown`], appended to a line: a scan shows millions.
@@ -236,6 +271,26 @@ mod tests {
         assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\x00\\x0f\\x10\\x7f");
         assert_eq!(shown(b"ab", true), "6162");
         assert_eq!(shown(br#"{"a":1}"#, false), r#"{\"a\":1}"#);
+    }
+
+    #[test]
+    fn a_value_on_a_screen_is_its_text_unless_that_could_steer_it() {
+        assert_eq!(on_screen("{\"a\":\t1}\n".as_bytes()), "{\"a\":\t1}\n");
+        for steering in [&b"\x1b]0;owned\x07"[..], b"a\rb", b"\x7f", "\u{9b}2J".as_bytes(), b"\xff", b"\0"] {
+            let shown = on_screen(steering);
+            assert!(!shown.contains(char::is_control), "{shown:?}");
+        }
+        let json = serde_json::to_string("\u{9b}2J\u{7f}\u{1b}ü").unwrap();
+        let shown = json_on_screen(json.clone());
+        assert!(!shown.contains(char::is_control), "{shown}");
+        let read = |json: &str| serde_json::from_str::<String>(json).unwrap();
+        assert_eq!(read(&shown), read(&json));
+    }
+
+    #[test]
+    fn an_empty_bound_is_not_everything() {
+        assert!(bound("--from", "", false).is_err());
+        assert_eq!(bound("--from", "a", false).unwrap(), "a");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The commands, one after the other.
 
-use super::{kontiki, kontiki_with_input};
+use super::{bytes_of, kontiki, kontiki_with_input, kontiki_with_variables};
 use crate::fake::{Fake, Step, closed_port, header, kv, refusal, refusal_with};
 use kontiki::proto::v1 as pb;
 use serde_json::Value;
@@ -14,11 +14,63 @@ async fn put_and_get_speak_as_promised() {
     assert!(run.out.starts_with("OK  revision 2  (n2, ") && run.out.ends_with(" ms)\n"), "{}", run.out);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let run = kontiki(&node.url, &["get", "hello"]).await;
-    assert_eq!((run.out.as_str(), run.code), ("world\n", 0));
+    assert_eq!((run.out.as_str(), run.code), ("world", 0));
     let run = kontiki(&node.url, &["get", "nothing"]).await;
     assert_eq!((run.out.as_str(), run.err.as_str(), run.code), ("", "absent: nothing\n", 1));
     let run = kontiki(&node.url, &["get", "--hex", "68656c6c6f"]).await;
     assert_eq!(run.out, "776f726c64\n");
+}
+
+#[tokio::test]
+async fn a_value_goes_out_to_the_byte() {
+    let node = Fake::start(vec![]).await;
+    let all: String = (0..=255_u8).map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(kontiki(&node.url, &["put", "--hex", "6b", &all]).await.code, 0);
+    let run = bytes_of(&node.url, &["get", "k"]).await;
+    assert_eq!(run, (0..=255).collect::<Vec<u8>>());
+    // And back in, from standard input.
+    kontiki_with_input(&node.url, &["put", "text", "-"], "a\n\tb").await;
+    assert_eq!(kontiki(&node.url, &["get", "text"]).await.out, "a\n\tb");
+}
+
+#[tokio::test]
+async fn what_a_shell_makes_of_a_variable_is_not_an_option_and_not_everything() {
+    let node = Fake::start(vec![]).await;
+    for arguments in [
+        &["delete", "--from", ""][..],
+        &["delete", "--to", ""],
+        &["delete", "--prefix", ""],
+        &["scan", ""],
+        &["scan", "--from", ""],
+    ] {
+        let run = kontiki(&node.url, arguments).await;
+        assert!(run.err.contains("is empty; for everything say --all"), "{arguments:?}: {}", run.err);
+        assert_eq!(run.code, 2, "{arguments:?}");
+    }
+    for value in ["-h", "--help"] {
+        let run = kontiki(&node.url, &["put", "level", value]).await;
+        assert_eq!((run.out.as_str(), run.code), ("", 2), "{value}");
+        assert!(run.err.contains("kontiki put -- KEY"), "{}", run.err);
+        assert_eq!(kontiki(&node.url, &["put", "--", "level", value]).await.code, 0);
+        assert_eq!(kontiki(&node.url, &["get", "level"]).await.out, value);
+    }
+    assert_eq!(kontiki(&node.url, &["put", "--help"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn an_empty_variable_is_one_that_is_not_set() {
+    let node = Fake::start(vec![]).await;
+    let variables = ["KONTIKI_TIMEOUT", "KONTIKI_OUTPUT", "KONTIKI_ENDPOINTS"].map(|name| (name, ""));
+    let run = kontiki_with_variables(&variables, &["--endpoints", &node.url, "put", "a", "1"]).await;
+    assert_eq!((run.err.as_str(), run.code), ("", 0));
+}
+
+#[tokio::test]
+async fn an_endpoint_needs_no_scheme() {
+    let node = Fake::start(vec![]).await;
+    let address = node.url.strip_prefix("http://").unwrap();
+    let run = kontiki(&format!(" {address} , "), &["put", "a", "1"]).await;
+    assert_eq!((run.err.as_str(), run.code), ("", 0));
 }
 
 #[tokio::test]

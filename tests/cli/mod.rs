@@ -6,7 +6,7 @@ mod snapshots;
 mod verify;
 
 use serde_json::Value;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt;
 
 /// What a run of the program left.
@@ -27,13 +27,35 @@ async fn kontiki(endpoints: &str, arguments: &[&str]) -> Run {
 }
 
 async fn kontiki_with_input(endpoints: &str, arguments: &[&str], input: &str) -> Run {
+    let output = output_of(&[("KONTIKI_ENDPOINTS", endpoints)], arguments, input).await;
+    run_of(output)
+}
+
+async fn kontiki_with_variables(variables: &[(&str, &str)], arguments: &[&str]) -> Run {
+    run_of(output_of(variables, arguments, "").await)
+}
+
+/// What it writes, which need not be text.
+async fn bytes_of(endpoints: &str, arguments: &[&str]) -> Vec<u8> {
+    output_of(&[("KONTIKI_ENDPOINTS", endpoints)], arguments, "").await.stdout
+}
+
+fn run_of(output: Output) -> Run {
+    Run {
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code().unwrap(),
+    }
+}
+
+async fn output_of(variables: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kontiki"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KONTIKI_")) {
         command.env_remove(name);
     }
     let mut child = command
         .args(arguments)
-        .env("KONTIKI_ENDPOINTS", endpoints)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,10 +65,5 @@ async fn kontiki_with_input(endpoints: &str, arguments: &[&str], input: &str) ->
     // A program that does not read it may be gone already.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
-    let output = child.wait_with_output().await.unwrap();
-    Run {
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code().unwrap(),
-    }
+    child.wait_with_output().await.unwrap()
 }
