@@ -178,7 +178,7 @@ mod tests {
             ("put --duration 0s", "--duration must be more than 0 s"),
             ("put --duration soon", "not a valid duration"),
             ("put --duration 5", "not a valid duration"),
-            ("put --target :::", "not an address"),
+            ("put --target :::", "an IPv6 address needs brackets"),
             ("echo --api etcd", "no empty call"),
             ("put --compact-every 1ms", "--compact-every must be"),
             ("put --sequential --random", "cannot be used with"),

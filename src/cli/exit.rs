@@ -87,10 +87,10 @@ impl CliError {
 fn exit_of(error: &client::Error) -> Exit {
     match &*error.failure {
         Failure::Usage(_) | Failure::Tls(_) => Exit::Usage,
-        Failure::Dns { .. } | Failure::Tcp { .. } => Exit::Unreachable,
+        Failure::Dns { .. } | Failure::Tcp { .. } | Failure::Silent { .. } => Exit::Unreachable,
         Failure::Timeout { .. } => Exit::Unknown,
         _ if error.outcome() == Some(Outcome::Unknown) => Exit::Unknown,
-        Failure::Grpc(_) | Failure::NotGrpc { .. } => Exit::Unreachable,
+        Failure::Grpc { .. } | Failure::NotGrpc { .. } => Exit::Unreachable,
         Failure::Refused(refusal) => match refusal.code {
             Code::Unavailable => Exit::Unreachable,
             Code::DeadlineExceeded | Code::Cancelled => Exit::Unknown,
@@ -136,8 +136,11 @@ mod tests {
         assert_eq!(exit(true, tcp), Exit::Unreachable);
         assert_eq!(exit(true, timeout.clone()), Exit::Unknown);
         assert_eq!(exit(false, timeout), Exit::Unknown);
-        assert_eq!(exit(true, Failure::Grpc(String::new())), Exit::Unknown, "the write may be done");
-        assert_eq!(exit(false, Failure::Grpc(String::new())), Exit::Unreachable);
+        let broke = |outcome| Failure::Grpc { message: String::new(), outcome };
+        assert_eq!(exit(true, broke(Unknown)), Exit::Unknown, "the write may be done");
+        assert_eq!(exit(true, broke(NotApplied)), Exit::Unreachable, "before it was sent");
+        assert_eq!(exit(false, broke(Unknown)), Exit::Unreachable);
+        assert_eq!(exit(true, Failure::Silent { after: Duration::ZERO }), Exit::Unreachable);
         assert_eq!(exit(true, refused(Code::Unavailable, NotApplied)), Exit::Unreachable);
         assert_eq!(exit(true, refused(Code::Unavailable, Unknown)), Exit::Unknown);
         assert_eq!(exit(true, refused(Code::DeadlineExceeded, NotApplied)), Exit::Unknown);

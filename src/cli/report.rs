@@ -145,7 +145,10 @@ fn general_advice(error: &Error) -> (&'static str, &'static str) {
             "the port of another program, or a node's port for its peers",
             "kontiki --endpoints http://HOST:2379 status",
         ),
-        Failure::Grpc(_) => ("the node stopped, or the network broke", "kontiki status"),
+        Failure::Silent { .. } => {
+            ("the process is frozen, or its machine does not keep up", "kontiki health")
+        }
+        Failure::Grpc { .. } => ("the node stopped, or the network broke", "kontiki status"),
         Failure::Timeout { .. } => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")
         }
@@ -275,7 +278,8 @@ error: put failed at http://127.0.0.1:2383 (TCP): connection refused
     #[test]
     fn a_write_in_doubt_says_so() {
         let mut error = Error::usage(Action::Put, "");
-        error.failure = Box::new(Failure::Grpc("the connection broke".to_owned()));
+        error.failure =
+            Box::new(Failure::Grpc { message: "the connection broke".to_owned(), outcome: Outcome::Unknown });
         error.write = true;
         assert!(words(&CliError::Client(error)).contains("outcome: unknown: it may have been applied"));
     }
@@ -283,7 +287,8 @@ error: put failed at http://127.0.0.1:2383 (TCP): connection refused
     #[test]
     fn another_programs_port_is_told_from_a_broken_connection() {
         let mut error = Error::usage(Action::Get, "");
-        error.failure = Box::new(Failure::NotGrpc { message: "HTTP/1.1".to_owned() });
+        error.failure =
+            Box::new(Failure::NotGrpc { message: "HTTP/1.1".to_owned(), outcome: Outcome::Unknown });
         let words = words(&CliError::Client(error));
         assert!(words.contains("the other side does not speak gRPC (HTTP/1.1)"), "{words}");
         assert!(words.contains("likely:  the port of another program"), "{words}");

@@ -262,17 +262,14 @@ impl Client {
         let patience = self.nodes.connect_timeout().min(budget);
         let mut health = HealthClient::new(channel);
         let check = health.check(HealthCheckRequest::default());
-        let failure = match tokio::time::timeout(patience, check).await {
-            Ok(Ok(_)) => None,
-            // Any other refusal is an answer too.
-            Ok(Err(status)) => Some(classify(&status, patience)).filter(Failure::before_sending),
-            Err(_) => Some(Failure::Tcp {
-                kind: std::io::ErrorKind::TimedOut,
-                message: "it accepts connections and does not answer".to_owned(),
-            }),
-        };
-        if let Some(failure) = failure {
-            return Err(failure);
+        match tokio::time::timeout(patience, check).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(status)) => match classify(&status, patience) {
+                // A refusal is an answer too.
+                Failure::Refused(_) => {}
+                failure => return Err(failure.of_greeting()),
+            },
+            Err(_) => return Err(Failure::Silent { after: patience }),
         }
         self.nodes.heard(node);
         Ok(())

@@ -59,9 +59,9 @@ fn local(source: &(dyn StdError + 'static), status: &Status, after: Duration) ->
         return Failure::Tcp { kind: kind.unwrap_or(io::ErrorKind::Other), message: root };
     }
     if speaks_something_else(&chain) {
-        return Failure::NotGrpc { message: root };
+        return Failure::NotGrpc { message: root, outcome: Outcome::Unknown };
     }
-    Failure::Grpc(format!("the connection broke ({root})"))
+    Failure::Grpc { message: format!("the connection broke ({root})"), outcome: Outcome::Unknown }
 }
 
 /// Whether what came back was not HTTP/2 at all.
@@ -77,7 +77,7 @@ fn speaks_something_else(chain: &[&(dyn StdError + 'static)]) -> bool {
 /// What the server said.
 fn remote(status: &Status, after: Duration) -> Failure {
     if status.message().contains(NOT_GRPC) {
-        return Failure::NotGrpc { message: status.message().to_owned() };
+        return Failure::NotGrpc { message: status.message().to_owned(), outcome: Outcome::Unknown };
     }
     let info = status.get_details_error_info();
     let details = info.as_ref().map(|info| info.metadata.clone()).unwrap_or_default();

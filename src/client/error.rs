@@ -43,10 +43,23 @@ pub enum Failure {
     },
     /// TLS was asked for, which is not supported yet; nothing was sent.
     Tls(String),
+    /// A node accepts connections and says nothing, as a frozen process does; it was only greeted.
+    Silent {
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// A connection was made, but no valid answer came back.
-    Grpc(String),
+    Grpc {
+        message: String,
+        /// What became of a write.
+        outcome: Outcome,
+    },
     /// What came back is not gRPC: the port belongs to something else.
-    NotGrpc { message: String },
+    NotGrpc {
+        message: String,
+        /// What became of a write.
+        outcome: Outcome,
+    },
     /// The server refused or failed, and said so.
     Refused(Box<ServerError>),
     /// No answer came in time.
@@ -139,7 +152,7 @@ impl Failure {
             Self::Dns { .. } => Layer::Dns,
             Self::Tcp { .. } => Layer::Tcp,
             Self::Tls(_) => Layer::Tls,
-            Self::Grpc(_) | Self::NotGrpc { .. } => Layer::Grpc,
+            Self::Silent { .. } | Self::Grpc { .. } | Self::NotGrpc { .. } => Layer::Grpc,
             Self::Refused(refusal) if refusal.code == Code::Unavailable => Layer::Raft,
             Self::Refused(_) => Layer::Server,
             // A node that is connected and silent is usually waiting for the others.
@@ -147,18 +160,35 @@ impl Failure {
         }
     }
 
-    /// Whether certainly nothing reached a server.
+    /// Whether certainly nothing reached a server, but a greeting.
     pub fn before_sending(&self) -> bool {
-        matches!(self, Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_))
+        match self {
+            Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_) | Self::Silent { .. } => true,
+            Self::Grpc { outcome, .. } | Self::NotGrpc { outcome, .. } => *outcome == Outcome::NotApplied,
+            Self::Refused(_) | Self::Timeout { .. } => false,
+        }
+    }
+
+    /// The same failure of a greeting: what it would have been followed by was not sent.
+    pub(super) fn of_greeting(mut self) -> Self {
+        if let Self::Grpc { outcome, .. } | Self::NotGrpc { outcome, .. } | Self::Timeout { outcome, .. } =
+            &mut self
+        {
+            *outcome = Outcome::NotApplied;
+        }
+        self
     }
 
     /// What became of a write.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Refused(refusal) => refusal.outcome,
-            Self::Timeout { outcome, .. } => *outcome,
-            Self::Grpc(_) | Self::NotGrpc { .. } => Outcome::Unknown,
-            Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_) => Outcome::NotApplied,
+            Self::Timeout { outcome, .. } | Self::Grpc { outcome, .. } | Self::NotGrpc { outcome, .. } => {
+                *outcome
+            }
+            Self::Usage(_) | Self::Dns { .. } | Self::Tcp { .. } | Self::Tls(_) | Self::Silent { .. } => {
+                Outcome::NotApplied
+            }
         }
     }
 }
@@ -166,12 +196,15 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Tls(message) | Self::Grpc(message) => f.write_str(message),
-            Self::NotGrpc { message } => write!(f, "the other side does not speak gRPC ({message})"),
+            Self::Usage(message) | Self::Tls(message) | Self::Grpc { message, .. } => f.write_str(message),
+            Self::Silent { after } => {
+                write!(f, "it accepts connections and said nothing for {} ms", after.as_millis())
+            }
+            Self::NotGrpc { message, .. } => write!(f, "the other side does not speak gRPC ({message})"),
             Self::Dns { message } => write!(f, "the name cannot be resolved: {message}"),
             Self::Tcp { kind, message } => match kind {
                 std::io::ErrorKind::ConnectionRefused => write!(f, "connection refused"),
-                std::io::ErrorKind::TimedOut => write!(f, "no connection, or no word on it, in time"),
+                std::io::ErrorKind::TimedOut => write!(f, "no connection in time"),
                 _ => write!(f, "cannot connect: {message}"),
             },
             Self::Refused(refusal) => refusal.fmt(f),

@@ -39,9 +39,9 @@ pub(super) enum Next {
 pub(super) fn decide(kind: CallKind, failure: &Failure) -> Next {
     match failure {
         Failure::Usage(_) | Failure::Tls(_) => Next::GiveUp,
-        Failure::Dns { .. } | Failure::Tcp { .. } => Next::Elsewhere,
+        Failure::Dns { .. } | Failure::Tcp { .. } | Failure::Silent { .. } => Next::Elsewhere,
         _ if kind == CallKind::Write && failure.outcome() == Outcome::Unknown => Next::GiveUp,
-        Failure::Grpc(_) | Failure::NotGrpc { .. } | Failure::Timeout { .. } => Next::Elsewhere,
+        Failure::Grpc { .. } | Failure::NotGrpc { .. } | Failure::Timeout { .. } => Next::Elsewhere,
         Failure::Refused(refusal) => match (refusal.code, &refusal.leader, refusal.retry_after) {
             (Code::Unavailable, Some(leader), _) => Next::Leader(leader.clone()),
             (Code::Unavailable, None, after) => Next::Later(after.unwrap_or_default()),
@@ -169,7 +169,7 @@ mod tests {
             refused(Code::Unavailable, unknown, Some("http://n2:1"), Some(1)),
             refused(Code::ResourceExhausted, unknown, None, Some(1)),
             Failure::Timeout { after: Duration::ZERO, outcome: unknown },
-            Failure::Grpc("broke".to_owned()),
+            Failure::Grpc { message: "broke".to_owned(), outcome: unknown },
         ] {
             assert_eq!(decide(CallKind::Write, &failure), Next::GiveUp, "{failure:?}");
             assert_ne!(decide(CallKind::Read, &failure), Next::GiveUp, "{failure:?}");

@@ -80,7 +80,12 @@ impl Scan {
         let timeout = self.client.options.timeout;
         let message = match tokio::time::timeout(timeout, called.answer.message()).await {
             Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => return Err(Failure::Grpc("the stream ended early".to_owned())),
+            Ok(Ok(None)) => {
+                return Err(Failure::Grpc {
+                    message: "the stream ended early".to_owned(),
+                    outcome: Outcome::Unknown,
+                });
+            }
             Ok(Err(status)) => return Err(classify(&status, timeout)),
             Err(_) => {
                 return Err(Failure::Timeout { after: timeout, outcome: Outcome::NotApplied });

@@ -10,6 +10,7 @@ use crate::client::model::{
 };
 use crate::client::txn::{Compare, Relation, Target, Txn, TxnAnswer, TxnOp, TxnResult};
 use crate::proto::v1 as pb;
+use crate::reason::Outcome;
 use crate::types::{FollowerState, Revision};
 use bytes::Bytes;
 use std::time::Duration;
@@ -265,7 +266,10 @@ pub(super) fn broken<A>(action: Action, called: &Called<A>, what: &str) -> Error
         endpoint: Some(called.endpoint.clone()),
         attempts: called.attempts,
         elapsed: called.latency,
-        failure: Box::new(Failure::Grpc(format!("{what}; is the server a newer kontiki?"))),
+        failure: Box::new(Failure::Grpc {
+            message: format!("{what}; is the server a newer kontiki?"),
+            outcome: Outcome::Unknown,
+        }),
         // It was answered, so it was done: the outcome is not unknown.
         write: false,
         unreachable: Vec::new(),

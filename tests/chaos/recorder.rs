@@ -150,7 +150,8 @@ fn word(failure: &Failure) -> String {
         Failure::Tcp { kind, .. } => format!("no connection: {kind}"),
         Failure::Tls(_) => "TLS".to_owned(),
         Failure::NotGrpc { .. } => "not gRPC".to_owned(),
-        Failure::Grpc(_) => "connection broke".to_owned(),
+        Failure::Grpc { .. } => "connection broke".to_owned(),
+        Failure::Silent { .. } => "silent".to_owned(),
         Failure::Timeout { .. } => "no answer in time".to_owned(),
         Failure::Refused(refusal) if refusal.reason.as_str().is_empty() => format!("{:?}", refusal.code),
         Failure::Refused(refusal) => refusal.reason.as_str().to_owned(),
@@ -182,7 +183,10 @@ mod tests {
         let late = |outcome| Failure::Timeout { after: Duration::ZERO, outcome };
         assert!(recorder.failed(write(), &error(late(Outcome::Unknown), true)));
         assert!(!recorder.failed(write(), &error(late(Outcome::NotApplied), true)));
-        assert!(recorder.failed(write(), &error(Failure::Grpc("broke".into()), true)));
+        assert!(recorder.failed(
+            write(),
+            &error(Failure::Grpc { message: "broke".into(), outcome: Outcome::Unknown }, true)
+        ));
         assert!(!recorder.failed(read(), &error(late(Outcome::Unknown), false)));
         let figures = recorder.figures();
         assert_eq!(figures.operations["write"], [0, 1, 2]);

@@ -107,7 +107,10 @@ async fn another_protocol_is_grpc() {
 #[tokio::test]
 async fn http_without_grpc_is_told_as_such() {
     let error = get(&odd(Server::builder(), Odd::NotFound).await).await;
-    assert!(matches!(&*error.failure, Failure::NotGrpc { message } if message.contains("404")), "{error:?}");
+    assert!(
+        matches!(&*error.failure, Failure::NotGrpc { message, .. } if message.contains("404")),
+        "{error:?}"
+    );
 }
 
 /// Recognized by the words of tonic's server.
@@ -142,7 +145,7 @@ async fn tls_is_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn an_endpoint_that_cannot_be_is_usage() {
-    for endpoints in [vec![], vec!["nonsense"], vec!["http://h"]] {
+    for endpoints in [vec![], vec![""], vec!["n1:x"], vec!["ftp://n1"]] {
         let error = Client::connect(&endpoints, Options::default()).unwrap_err();
         assert_eq!(error.layer(), Layer::Usage, "{endpoints:?}");
     }

@@ -56,7 +56,7 @@ async fn a_write_passes_a_node_that_accepts_and_is_silent() {
     assert_eq!((answer.meta.attempts, node.calls()), (2, 1));
     // Alone, it has certainly not got the write.
     let error = Client::connect(&[&frozen_url], options).unwrap().put(Put::new("k", "v")).await.unwrap_err();
-    assert_eq!((error.layer(), error.outcome()), (Layer::Tcp, Some(Outcome::NotApplied)));
+    assert_eq!((error.layer(), error.outcome()), (Layer::Grpc, Some(Outcome::NotApplied)));
 }
 
 #[tokio::test]
