@@ -5,10 +5,12 @@ use kontiki::proto::v1;
 use kontiki::proto::v1::cluster_service_client::ClusterServiceClient;
 use kontiki::proto::v1::kv_service_client::KvServiceClient;
 use kontiki::proto::v1::maintenance_service_client::MaintenanceServiceClient;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -356,10 +358,21 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: 
     }
 }
 
-/// Ports that nobody uses at the moment.
+/// Ports that nobody uses at the moment, and that no test of this process was given before: whoever was may not listen
+/// on them yet.
 pub fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut ports, mut held) = (Vec::new(), Vec::new());
+    while ports.len() < count {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if given.insert(port) {
+            ports.push(port);
+        }
+        held.push(listener);
+    }
+    ports
 }
 
 pub fn put(key: &str, value: &str) -> v1::PutRequest {
