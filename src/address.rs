@@ -108,9 +108,7 @@ impl NodeUrl {
         }
         HostPort::parse_as(rest, "http://HOST:PORT").map(Self)
     }
-}
 
-impl NodeUrl {
     /// Reads what a person writes for a node to ask: `http://` and the port may be left out.
     pub fn parse_endpoint(text: &str) -> Result<Self, String> {
         let address = match text.split_once("://") {

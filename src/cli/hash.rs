@@ -5,10 +5,14 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Output, Tone};
 use crate::cli::text;
-use crate::client::{Client, Error, Member, StateHash};
+use crate::client::{Client, Member, StateHash};
 use crate::types::Revision;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long an endpoint may take to say which node it is. Without, the node's advertised address is asked.
+const NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +69,8 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
 /// here; these are.
 async fn names(client: &Client) -> Vec<(u64, NodeUrl)> {
     let asked = client.endpoints().iter().map(|endpoint| async {
-        let status: Result<_, Error> = client.only(endpoint).local_status().await;
+        let only = client.only(endpoint);
+        let status = tokio::time::timeout(NAME_TIMEOUT, only.local_status()).await.ok()?;
         status.ok().map(|status| (status.meta.node_id, endpoint.clone()))
     });
     join_all(asked).await.into_iter().flatten().collect()

@@ -105,17 +105,34 @@ fn arguments() -> clap::ArgMatches {
         Ok(matches) => return matches,
         Err(error) => error,
     };
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    match put::help_as_value(&words) {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    match help_as_value(words) {
         Some(help) if error.kind() == ErrorKind::DisplayHelp => {
             let message = format!(
-                "`{help}` asks for help where a value belongs; write `kontiki put -- KEY {help}` to store it, or \
-                 `kontiki help put`\n"
+                "`{help}` asks for help where a key or a value belongs; write `kontiki put -- KEY VALUE` to store it, \
+                 or `kontiki help put`\n"
             );
             clap::Error::raw(ErrorKind::UnknownArgument, message).exit()
         }
         _ => error.exit(),
     }
+}
+
+/// The word that asks for help where `put` has a key or a value: `put level "$v"`, and somebody's value is `-h`. To show
+/// help and end with 0 would say that it was stored. It is one if the line is whole with any other word in its place.
+fn help_as_value(words: impl Iterator<Item = String>) -> Option<String> {
+    let mut help = None;
+    let line: Vec<String> = words
+        .map(|word| match &*word {
+            "-h" | "--help" => {
+                help.get_or_insert(word);
+                "word".to_owned()
+            }
+            _ => word,
+        })
+        .collect();
+    let matches = program().try_get_matches_from(line).ok()?;
+    help.filter(|_| matches.subcommand_name() == Some("put"))
 }
 
 /// Runs the program with the process's arguments; returns its exit code.
@@ -196,6 +213,22 @@ mod tests {
     #[test]
     fn the_flags_of_all_commands_are_consistent() {
         program().debug_assert();
+    }
+
+    #[test]
+    fn a_key_or_a_value_is_not_a_request_for_help() {
+        let found = |line: &str| help_as_value(line.split(' ').map(str::to_owned));
+        for (line, help) in [
+            ("kontiki put level -h", "-h"),
+            ("kontiki put --previous level --help", "--help"),
+            ("kontiki put -h 1", "-h"),
+        ] {
+            assert_eq!(found(line).as_deref(), Some(help), "{line}");
+        }
+        for line in ["put -h", "put --previous --help", "put --timeout 3s -h", "get k -h", "get put -h", "-h"]
+        {
+            assert_eq!(found(&format!("kontiki {line}")), None, "{line}");
+        }
     }
 
     #[test]

@@ -43,20 +43,6 @@ pub(super) struct PutArgs {
     hex: bool,
 }
 
-/// The argument that asks for help where a value belongs: `put level "$v"`, and somebody's value is `-h`. To show help
-/// and end with 0 would say that it was stored.
-pub(super) fn help_as_value(arguments: &[String]) -> Option<&str> {
-    let put = arguments.iter().position(|word| word == "put")?;
-    let mut before_help =
-        arguments[put + 1..].iter().skip_while(|word| !is_help(word) && word.starts_with('-'));
-    before_help.next().filter(|word| !is_help(word))?;
-    before_help.find(|word| is_help(word)).map(String::as_str)
-}
-
-fn is_help(word: &str) -> bool {
-    word == "-h" || word == "--help"
-}
-
 pub(super) async fn run(args: PutArgs, context: &Context) -> Result<Exit, CliError> {
     let key = text::argument(&args.key, args.hex)?;
     let value =
@@ -113,24 +99,4 @@ fn conflict(args: &PutArgs, meta: &crate::client::Meta, context: &Context) -> Re
         eprintln!("conflict: {} was changed since, or is absent; nothing was written", args.key);
     }
     Ok(Exit::Conflict)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::help_as_value;
-
-    #[test]
-    fn a_value_is_not_a_request_for_help() {
-        let found = |line: &str| {
-            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            help_as_value(&words).map(str::to_owned)
-        };
-        assert_eq!(found("kontiki put level -h").as_deref(), Some("-h"));
-        assert_eq!(found("kontiki put --previous level --help").as_deref(), Some("--help"));
-        for line in
-            ["kontiki put -h", "kontiki put --previous --help", "kontiki get k -h", "kontiki get put -h"]
-        {
-            assert_eq!(found(line), None, "{line}");
-        }
-    }
 }

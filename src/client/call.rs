@@ -82,8 +82,8 @@ pub(super) struct Called<A> {
 }
 
 impl Client {
-    /// A client of the nodes at `endpoints` (`http://host:port`, or less of it). Connects only when a call is made; fails
-    /// only if an endpoint is not valid.
+    /// A client of the nodes at `endpoints` (`http://host:port`; scheme and port may be left out). Connects only
+    /// when a call is made; fails only if an endpoint is not valid.
     pub fn connect<S: AsRef<str>>(endpoints: &[S], options: Options) -> Result<Self, Error> {
         let mut urls = Vec::new();
         for endpoint in endpoints {
@@ -234,7 +234,12 @@ impl Client {
         if call.kind == CallKind::Write {
             self.knock(node, channel.clone(), budget).await?;
         }
-        let budget = budget.saturating_sub(started.elapsed());
+        let left = budget.saturating_sub(started.elapsed());
+        if call.kind == CallKind::Write && left < TRY_MIN.min(budget / 2) {
+            // It was only greeted: sent now, the write could only end in doubt.
+            return Err(Failure::Timeout { after: budget, outcome: Outcome::NotApplied });
+        }
+        let budget = left;
         let mut request = Request::new(request);
         request.set_timeout(call.deadline.unwrap_or(budget));
         match tokio::time::timeout(budget, send(channel, request)).await {
@@ -250,9 +255,7 @@ impl Client {
             Err(_) => Err(Failure::Timeout { after: budget, outcome: Outcome::Unknown }),
         }
     }
-}
 
-impl Client {
     /// Has a node that said nothing lately say anything, before it gets a write. A frozen process still accepts
     /// connections and never answers; what it was not sent it has certainly not applied.
     async fn knock(&self, node: &NodeUrl, channel: Channel, budget: Duration) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long the answer to a keep-alive may take.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a node that answered counts as one that answers. One that freezes later is found by keep-alives only.
+/// How long a node that answered counts as one that answers. One that freezes meanwhile costs one write its time.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// The nodes that a client talks to.
@@ -71,9 +71,10 @@ impl Nodes {
         self.connect_timeout
     }
 
-    /// Forgets to ask `node` first.
+    /// Forgets to ask `node` first, and that it has answered.
     pub(super) fn avoid(&self, node: &NodeUrl) {
         let mut state = self.state();
+        state.heard.remove(node);
         if state.preferred.as_ref() == Some(node) {
             state.preferred = None;
         }

@@ -110,7 +110,8 @@ impl Route {
 
     /// Notes how an attempt failed. True once no node can be connected to.
     pub(super) fn note(&mut self, failure: &Failure) -> bool {
-        if !failure.before_sending() {
+        // A node that only says nothing may yet be heard.
+        if !matches!(failure, Failure::Dns { .. } | Failure::Tcp { .. }) {
             self.unreachable.clear();
             return false;
         }

@@ -39,7 +39,7 @@
 //! DIR/peers           the directory that each peer presented first
 //! DIR/journal/        the most recent writes to the log, and how far they were durable
 //! DIR/raft/           sled: log, term and vote
-//! DIR/state-000001/   sled: the state; the next snapshot goes to state-000002
+//! DIR/state-000001/   sled: the state, and `owner`; the next snapshot goes to state-000002
 //! DIR/CURRENT         which state is in use
 //! ```
 //!

@@ -54,9 +54,10 @@ async fn a_write_passes_a_node_that_accepts_and_is_silent() {
     let client = Client::connect(&[&frozen_url, &node.url], options.clone()).unwrap();
     let answer = client.put(Put::new("k", "v")).await.unwrap();
     assert_eq!((answer.meta.attempts, node.calls()), (2, 1));
-    // Alone, it has certainly not got the write.
+    // Alone, it has certainly not got the write, and has all the time to say something.
     let error = Client::connect(&[&frozen_url], options).unwrap().put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!((error.layer(), error.outcome()), (Layer::Grpc, Some(Outcome::NotApplied)));
+    assert!(error.attempts > 1, "{error:?}");
 }
 
 #[tokio::test]
