@@ -20,7 +20,7 @@
 //! Reads always, on another node if there is one. A write only when it was certainly not applied: the
 //! connection was never made, or the server said `NOT_APPLIED` and that trying again may help. A write whose
 //! outcome is unknown is never sent again, since Kontiki would apply it twice; the error says
-//! [`Outcome::Unknown`] and the caller decides. Attempts are bounded in number and by one deadline for the
+//! [`Outcome::Unknown`] and the caller decides. Attempts are bounded by one deadline for the
 //! whole call, which every attempt tells the server. A node that has not answered anything lately is asked for its
 //! health before it gets a write: one that is frozen accepts connections, and a write sent to it would be in doubt.
 //!
