@@ -16,6 +16,11 @@ impl Saver {
     pub fn save(&self) -> Result<EntryId, TableError> {
         self.0.save()
     }
+
+    /// How many bytes of records are in the table, about.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
 }
 
 impl fmt::Debug for Saver {

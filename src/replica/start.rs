@@ -129,6 +129,8 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         inbox: sync_inbox,
         facts: facts.clone(),
         durable: Index(0),
+        free: 0,
+        vacuums: false,
     };
     let driver = Driver {
         running: Running(published.clone()),

@@ -13,6 +13,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// How often the free space on the disk is checked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// The pause between two steps of giving back disk space: a few times as long as a step.
+const VACUUM_PAUSE: Duration = Duration::from_millis(60);
 
 /// It gets no jobs; when its queue is closed it ends, after a last sync.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub struct StateSyncer {
     pub(crate) facts: UnboundedSender<Fact>,
     /// How far the state is durable.
     pub(crate) durable: Index,
+    /// The room on the disk at the last look.
+    pub(crate) free: u64,
+    /// Whether there is more disk space to give back soon.
+    pub(crate) vacuums: bool,
 }
 
 impl StateSyncer {
@@ -34,7 +40,7 @@ impl StateSyncer {
     pub(crate) fn run(mut self) -> Result<(), TableError> {
         let mut last_sync = Instant::now();
         loop {
-            let pause = LOOK_INTERVAL.min(self.interval);
+            let pause = if self.vacuums { VACUUM_PAUSE } else { LOOK_INTERVAL }.min(self.interval);
             let last =
                 matches!(self.inbox.queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
             self.inbox.busy.begin();
@@ -42,6 +48,9 @@ impl StateSyncer {
             if last || last_sync.elapsed() >= self.interval {
                 self.sync()?;
                 last_sync = Instant::now();
+                self.vacuum()?;
+            } else if self.vacuums {
+                self.vacuum()?;
             }
             self.inbox.busy.end();
             if last {
@@ -66,11 +75,21 @@ impl StateSyncer {
         Ok(())
     }
 
+    /// Gives back disk space that the state takes without need, in small steps. While it does, it may use half of what
+    /// is kept free.
+    pub fn vacuum(&mut self) -> Result<(), TableError> {
+        let spare = self.free.saturating_sub(self.disk_reserve / 2);
+        let step = self.states.vacuum(self.published.saver().bytes(), spare);
+        self.vacuums = step.map_err(|error| TableError(error.to_string()))?;
+        Ok(())
+    }
+
     /// The engine does not survive a disk that is really full, so writes are refused while there is still
     /// some room, and accepted again when there is more.
-    pub fn look_at_room(&self) {
+    pub fn look_at_room(&mut self) {
         match self.states.free_bytes() {
             Ok(free) => {
+                self.free = free;
                 let reserve = self.disk_reserve;
                 let room = match free {
                     free if free >= reserve => Room::Enough,

@@ -30,6 +30,7 @@
 //! | 12 | it panics when it is dropped after a failed fsync | the panic is caught, so that the original error is reported |
 //! | 13 | its cache counts what was accessed only after 64 accesses in one of its 256 shards: until then pages stay beyond its capacity, hundreds of MiB of them after one pass over all records | a record that was written or scanned is read again a few times |
 //! | 14 | (any program) a name that an fsync of its directory failed to write is seen all the same, and no later fsync writes it: the next process builds upon a file that the next power cut takes | small files are replaced by copies at each start, before anything is built upon them (`fsync.rs`); a segment of the [`journal`] that was never used is renamed; what a creation left is made again |
+//! | 15 | it shortens its file only where the end of it is free, and looks at that only when a segment is filled; once shortened, it moves segments without end until it is opened again | a state that takes far more than its records moves to a new file (`vacuum`) |
 //!
 //! # The directory
 //!
@@ -54,6 +55,7 @@
 //! | the log is compacted before it is stored | a journal that says so, or still holds it | begins where it says, or reads it once more |
 //! | the state is written | a prefix of its operations | removes what the meta record does not vouch for, and applies the rest of the log again |
 //! | garbage is removed from the state | a meta record that names it, and some of it | removes it again |
+//! | the state moves to a smaller file | a directory that `CURRENT` does not name: the new one, or the old one | removes it |
 //! | a snapshot comes in | a directory that `CURRENT` does not name | removes it |
 //! | a snapshot is activated | `CURRENT` old or new | opens that one; if it is a snapshot ahead of the log, the log is reset after it. A state ahead of the log that did not come from a snapshot: the log has lost its end, and the node does not start |
 //! | an old state is removed | part of a directory that `CURRENT` does not name | removes it |
@@ -71,6 +73,7 @@ mod directory;
 mod error;
 mod fsync;
 mod generation;
+mod home;
 mod identity;
 pub mod journal;
 mod lock;
@@ -81,8 +84,10 @@ mod sealed_file;
 mod sled_db;
 mod sled_states;
 pub mod snapshot;
+mod state_file;
 mod state_store;
 mod table;
+mod vacuum;
 mod watchdog;
 
 pub use codec::{Malformed, decode_members, encode_members};
@@ -94,6 +99,7 @@ pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
 pub use state_store::{StagedState, StateStore, VerifiedState};
+pub use vacuum::VacuumLimits;
 pub use watchdog::{Unfinished, watched};
 
 use crate::storage::directory::DataDirectory;
@@ -141,7 +147,13 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
         collect_every: None,
         fsync: options.fsync,
     };
-    let state = StateSettings { cluster, directory, cache_bytes: options.cache_bytes, fsync: options.fsync };
+    let state = StateSettings {
+        cluster,
+        directory,
+        cache_bytes: options.cache_bytes,
+        fsync: options.fsync,
+        vacuum: options.vacuum,
+    };
     let records = SledRecords::open(log, lock.clone())?;
     let files = Arc::new(DiskFiles::open(&layout.journal(), options.fsync, lock.clone())?);
     if !identity.is_complete() {

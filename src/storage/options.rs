@@ -1,6 +1,7 @@
 //! How a data directory is opened.
 
 use crate::storage::log::LogSettings;
+use crate::storage::vacuum::VacuumLimits;
 use crate::types::{ClusterId, NodeId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub struct Options {
     pub log: LogSettings,
     /// The page cache of the state, in bytes.
     pub cache_bytes: u64,
+    /// How much more space than its records the state may take.
+    pub vacuum: VacuumLimits,
     /// How long the opening may take before the disk counts as failed.
     pub open_timeout: Duration,
 }

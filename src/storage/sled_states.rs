@@ -7,22 +7,27 @@
 //! activate()  CURRENT → state-000002     one rename: before it the old state, after it the new one
 //!             state-000001/ goes with its last reader
 //! ```
+//!
+//! The state in use may also move to a new directory by itself: see [`vacuum`](super::vacuum).
 
 use crate::machine::Table;
 use crate::storage::directory::Layout;
 use crate::storage::error::{OpenError, StageError, StorageError};
 use crate::storage::fsync;
 use crate::storage::generation::Generations;
+use crate::storage::home::Home;
 use crate::storage::lock::DirectoryLock;
 use crate::storage::sealed_file;
 use crate::storage::sled_db::{SledDb, SledSettings};
 use crate::storage::snapshot::{Decoder, SnapshotHeader};
+use crate::storage::state_file::{SEGMENT_BYTES, StateFile};
 use crate::storage::state_store::{StagedState, StateStore, VerifiedState};
-use crate::storage::table::{SEGMENT_BYTES, SledTable};
+use crate::storage::table::SledTable;
+use crate::storage::vacuum::{Space, Vacuum, VacuumLimits};
 use crate::types::{ClusterId, DirectoryId, EntryId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often sled cleans up the state's files. It does so between its own writes and at most half of the time.
@@ -39,6 +44,7 @@ pub(crate) struct StateSettings {
     pub directory: DirectoryId,
     pub cache_bytes: u64,
     pub fsync: bool,
+    pub vacuum: VacuumLimits,
 }
 
 /// The content of `CURRENT`.
@@ -67,10 +73,55 @@ pub struct SledStates {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     generations: Arc<Generations>,
     settings: StateSettings,
-    current: Mutex<Arc<SledTable>>,
+    current: Mutex<Current>,
+    vacuum: Mutex<Vacuum>,
+}
+
+/// The state in use.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) table: Arc<SledTable>,
+    /// As in the [`Pointer`].
+    installed: Option<(u64, u64)>,
+}
+
+impl Shared {
+    pub(crate) fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn vacuum_limits(&self) -> VacuumLimits {
+        self.settings.vacuum
+    }
+
+    /// An empty file in a new directory, to be removed unless it is named.
+    pub(crate) fn new_file(&self) -> Result<StateFile, StorageError> {
+        let generation = self.generations.fresh()?;
+        let db = open_db(self.generations.layout(), generation.number(), self.settings)?;
+        StateFile::new(db, generation)
+    }
+
+    /// Has `CURRENT` name a file that everything in the state in use has moved to. `None`: that is not the state in use
+    /// any more. While the answer is held, no other state takes its place.
+    pub(crate) fn name(
+        &self,
+        home: &Home,
+        file: &StateFile,
+    ) -> Result<Option<MutexGuard<'_, Current>>, StorageError> {
+        let current = self.current();
+        if !std::ptr::eq(current.table.home(), home) {
+            return Ok(None);
+        }
+        write_owner(self.generations.layout(), file.generation().number(), self.settings)?;
+        // From now on CURRENT may name the directory, whatever the next line returns.
+        file.generation().keep();
+        let pointer = Pointer { generation: file.generation().number(), installed: current.installed };
+        sealed_file::write(&self.generations.layout().current(), &pointer)?;
+        Ok(Some(current))
+    }
 }
 
 impl SledStates {
@@ -91,7 +142,6 @@ impl SledStates {
         let Pointer { generation: number, installed } = read_pointer(&layout)?;
         // Before the state that it named earlier is removed.
         fsync::renew_file(&layout.current())?;
-        let installed = installed.map(|(term, index)| EntryId::new(term, index));
         let path = layout.state(number);
         if !path.join("db").exists() {
             return Err(OpenError::Missing { path });
@@ -100,18 +150,19 @@ impl SledStates {
         let generations = Generations::new(layout, lock);
         let generation = generations.existing(number);
         let db = open_db(generations.layout(), number, settings)?;
-        let table = Arc::new(SledTable::new(db, generation)?);
+        let table = Arc::new(SledTable::new(StateFile::new(db, generation)?)?);
         // What was loaded is promised from now on, whether it was synced before the crash or not.
         table.make_durable()?;
         generations.remove_unused()?;
-        let shared = Arc::new(Shared { generations, settings, current: Mutex::new(table) });
-        Ok(Self { shared, installed })
+        let (current, vacuum) = (Mutex::new(Current { table, installed }), Mutex::default());
+        let installed = installed.map(|(term, index)| EntryId::new(term, index));
+        Ok(Self { shared: Arc::new(Shared { generations, settings, current, vacuum }), installed })
     }
 }
 
 impl StateStore for SledStates {
     fn table(&self) -> Arc<dyn Table> {
-        self.shared.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.current().table.clone()
     }
 
     fn installed(&self) -> Option<EntryId> {
@@ -127,18 +178,19 @@ impl StateStore for SledStates {
     }
 
     fn stage(&self) -> Result<Box<dyn StagedState>, StorageError> {
-        let Shared { generations, settings, .. } = &*self.shared;
-        generations.remove_unused()?;
-        let generation = generations.fresh()?;
-        let db = open_db(generations.layout(), generation.number(), *settings)?;
-        let table = SledTable::new(db, generation)?;
+        self.shared.generations.remove_unused()?;
         Ok(Box::new(Staged {
-            table,
+            table: SledTable::new(self.shared.new_file()?)?,
             shared: self.shared.clone(),
             decoder: Decoder::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
         }))
+    }
+
+    fn vacuum(&self, live: u64, spare: u64) -> Result<bool, StorageError> {
+        let mut vacuum = self.shared.vacuum.lock().unwrap_or_else(PoisonError::into_inner);
+        vacuum.step(&self.shared, Space { live, spare })
     }
 }
 
@@ -180,7 +232,7 @@ impl StagedState for Staged {
         let summary = self.decoder.finish()?;
         self.table.make_durable()?;
         let Shared { generations, settings, .. } = &*self.shared;
-        write_owner(generations.layout(), self.table.generation().number(), *settings)?;
+        write_owner(generations.layout(), self.table.home().file().generation().number(), *settings)?;
         Ok(Box::new(Verified { table: Arc::new(self.table), shared: self.shared, header: summary.header }))
     }
 }
@@ -204,14 +256,17 @@ impl VerifiedState for Verified {
 
     fn activate(self: Box<Self>) -> Result<(), StorageError> {
         let Self { table, shared, header } = *self;
-        let mut current = shared.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // From now on CURRENT may name the directory, whatever the next line returns.
-        table.generation().keep();
+        let mut current = shared.current();
         let installed = Some((header.last.term.get(), header.last.index.get()));
-        let pointer = Pointer { generation: table.generation().number(), installed };
+        let file = Arc::clone(&table.home().file());
+        // From now on CURRENT may name the directory, whatever the next line returns.
+        file.generation().keep();
+        let pointer = Pointer { generation: file.generation().number(), installed };
         sealed_file::write(&shared.generations.layout().current(), &pointer)?;
-        current.generation().condemn();
-        *current = table;
+        current.table.home().file().generation().condemn();
+        let old = std::mem::replace(&mut *current, Current { table, installed });
+        drop(current);
+        drop(old); // Without the lock: it may close a file.
         Ok(())
     }
 }

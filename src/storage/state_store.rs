@@ -21,6 +21,10 @@ pub trait StateStore: Debug + Send + Sync + 'static {
 
     /// Starts to store a snapshot, beside the state in use. Removes what earlier attempts left.
     fn stage(&self) -> Result<Box<dyn StagedState>, StorageError>;
+
+    /// Does a small step of giving back disk space, if the state takes far more than its records, of which there are
+    /// `live` bytes. It may take `spare` bytes of the disk meanwhile. Answers whether there is more to do.
+    fn vacuum(&self, live: u64, spare: u64) -> Result<bool, StorageError>;
 }
 
 /// A snapshot being received. Dropping it discards it.

@@ -145,6 +145,7 @@ impl Node {
             fsync: false,
             log: kontiki::storage::LogSettings::default(),
             cache_bytes: 8 << 20,
+            vacuum: Default::default(),
             open_timeout: Duration::from_secs(60),
         })
         .unwrap();

@@ -194,6 +194,7 @@ impl Powered {
             fsync: true,
             log: kontiki::storage::LogSettings::default(),
             cache_bytes: 8 << 20,
+            vacuum: Default::default(),
             open_timeout: Duration::from_secs(30),
         })
     }

@@ -170,6 +170,7 @@ fn open(disk: &Disk) -> Storage {
             ..Default::default()
         },
         cache_bytes: 8 << 20,
+        vacuum: Default::default(),
         open_timeout: Duration::from_secs(60),
     };
     storage::open(&options).unwrap()

@@ -202,6 +202,7 @@ fn options(task: &Task) -> Options {
         fsync: task.fsync,
         log: log_settings(task.seed),
         cache_bytes: 8 << 20,
+        vacuum: Default::default(),
         open_timeout: Duration::from_secs(30),
     }
 }

@@ -29,6 +29,7 @@ fn options(dir: &Path) -> Options {
         // At a start all of it is loaded.
         log: LogSettings { backlog_bytes: 0, tail_bytes: usize::MAX, ..LogSettings::default() },
         cache_bytes: 8 << 20,
+        vacuum: Default::default(),
         open_timeout: Duration::from_secs(60),
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct Directory {
     /// Those with garbage.
     dirty: BTreeSet<Ordinal>,
     records: u64,
+    bytes: u64,
     garbage: u64,
 }
 
@@ -62,6 +63,7 @@ impl Directory {
     pub(crate) fn set(&mut self, first: Ordinal, info: Info) {
         self.remove(first);
         self.records += u64::from(info.records);
+        self.bytes += u64::from(info.bytes);
         self.garbage += u64::from(info.garbage);
         if info.garbage > 0 {
             self.dirty.insert(first);
@@ -72,6 +74,7 @@ impl Directory {
     pub(crate) fn remove(&mut self, first: Ordinal) {
         if let Some(old) = self.blocks.remove(&first) {
             self.records -= u64::from(old.records);
+            self.bytes -= u64::from(old.bytes);
             self.garbage -= u64::from(old.garbage);
             self.dirty.remove(&first);
         }
@@ -96,6 +99,11 @@ impl Directory {
     /// Whether a block below has garbage.
     pub(crate) fn is_dirty_below(&self, first: Ordinal) -> bool {
         self.dirty.first().is_some_and(|dirty| *dirty < first)
+    }
+
+    /// How large all records in them are.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether more than a quarter of all records is garbage.

@@ -267,6 +267,11 @@ impl Store {
         writing.pass = Pass::over(&lookup.directory);
     }
 
+    /// How many bytes of records are in the table, about: those in full blocks, garbage among them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lookup().directory.bytes()
+    }
+
     /// How much was doomed since the last save.
     pub(crate) fn doomed(&self) -> usize {
         self.lock_writing().doomed.len()

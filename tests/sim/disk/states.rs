@@ -120,6 +120,11 @@ impl StateStore for SimStates {
         Ok(self.disk.device.lock().free())
     }
 
+    /// It takes no more space than it needs.
+    fn vacuum(&self, _live: u64, _spare: u64) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
     fn stage(&self) -> Result<Box<dyn StagedState>, StorageError> {
         self.disk.device.lock().check(self.process)?;
         let (generation, db) = self.disk.new_state();

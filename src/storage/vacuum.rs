@@ -1,0 +1,154 @@
+//! Gives back the disk space that a state takes without need.
+//!
+//! sled uses freed segments again, but keeps them: after a compaction of everything a state's file stays as large as it
+//! ever was (fact 15 in [`storage`](crate::storage)). So when it is far larger than its records, they move to a new
+//! file beside it ([`home`](super::home)), a small step at a time. Where there is no room for two, sled is made to
+//! clean up in place, which takes longer and gives back less.
+//!
+//! | after a crash while | `CURRENT` names | the next open |
+//! |---|---|---|
+//! | records move | the old file, which is whole | removes the new one |
+//! | the files are exchanged | the old or the new one: both have all that was synced | removes the other |
+
+use crate::storage::error::StorageError;
+use crate::storage::home::Home;
+use crate::storage::sled_states::Shared;
+use crate::storage::state_file::StateFile;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a step may take, apart from a sync.
+const STEP: Duration = Duration::from_millis(20);
+
+/// What must be left of the disk's spare room while records move.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// A file into which records were put in order is up to so many times as large as they are.
+const NEW_FILE_TIMES: u64 = 2;
+
+/// About how much one page takes that is moved in place.
+const PAGE_BYTES: u64 = 32 << 10;
+
+/// How much more space than its records a state may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VacuumLimits {
+    /// So many times as much…
+    pub times: u64,
+    /// …and so many bytes.
+    pub bytes: u64,
+}
+
+impl Default for VacuumLimits {
+    /// sled's own cleaning keeps a file at two to three times its records; a few segments are always there.
+    fn default() -> Self {
+        Self { times: 3, bytes: 32 << 20 }
+    }
+}
+
+/// What is known about a state and its disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Space {
+    /// The size of its records.
+    pub(crate) live: u64,
+    /// How much of the disk is free and may be used.
+    pub(crate) spare: u64,
+}
+
+/// How far it has come.
+#[derive(Debug, Default)]
+pub(crate) struct Vacuum {
+    /// The size of the records at the last look.
+    live: u64,
+    /// What the last attempt achieved: the size of the records then, and that of the file afterwards.
+    achieved: Option<(u64, u64)>,
+    /// How many pages were moved in place since the last attempt that achieved something.
+    moved_in_place: u64,
+    /// A file that is not used any more, except by those who are still reading it.
+    retired: Option<Arc<StateFile>>,
+}
+
+impl Vacuum {
+    /// Does a step, if the file is too large. Answers whether there is more to do soon.
+    pub(crate) fn step(&mut self, shared: &Shared, space: Space) -> Result<bool, StorageError> {
+        // Closing a file takes a moment: a reader on the network's thread must not be the one to do it.
+        drop(self.retired.take_if(|file| Arc::strong_count(file) == 1));
+        let table = shared.current().table.clone();
+        let home = table.home();
+        if home.is_moving() {
+            return self.go_on(shared, home, space);
+        }
+        // While garbage is being removed, most of what would move is still to be removed.
+        let is_settled = space.live >= self.live - self.live / 8;
+        self.live = space.live;
+        let size = home.size_on_disk()?;
+        if !is_settled || self.retired.is_some() || !self.is_worthwhile(size, space.live, shared) {
+            return Ok(false);
+        }
+        if space.spare < NEW_FILE_TIMES * space.live + SPARE_BYTES {
+            return self.clean_in_place(home, size, space.live);
+        }
+        tracing::info!(size, records = space.live, "the state moves to a smaller file");
+        home.begin_move(shared.new_file()?);
+        Ok(true)
+    }
+
+    fn is_worthwhile(&self, size: u64, live: u64, shared: &Shared) -> bool {
+        let limits = shared.vacuum_limits();
+        let is_too_large = size > live.saturating_mul(limits.times).saturating_add(limits.bytes);
+        // Not again if that would achieve the same.
+        let has_changed =
+            |(before, achieved): (u64, u64)| size > achieved + achieved / 4 || live < before - before / 4;
+        is_too_large && self.achieved.is_none_or(has_changed)
+    }
+
+    fn go_on(&mut self, shared: &Shared, home: &Home, space: Space) -> Result<bool, StorageError> {
+        if space.spare < SPARE_BYTES {
+            tracing::warn!("the disk is too full for the state to move to a smaller file");
+            home.give_up_move();
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < STEP {
+            if !home.move_some()? {
+                return self.finish(shared, home, space).map(|()| false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self, shared: &Shared, home: &Home, space: Space) -> Result<(), StorageError> {
+        let Some(old) = home.finish_move(|file| shared.name(home, file))? else {
+            // A snapshot was put in its place.
+            home.give_up_move();
+            return Ok(());
+        };
+        old.generation().condemn();
+        let size = home.size_on_disk()?;
+        tracing::info!(before = old.db().size_on_disk()?, size, "the state has moved to a smaller file");
+        self.achieved = Some((space.live, size));
+        self.retired = Some(old);
+        Ok(())
+    }
+
+    fn clean_in_place(&mut self, home: &Home, size: u64, live: u64) -> Result<bool, StorageError> {
+        if self.moved_in_place == 0 {
+            tracing::info!(
+                size,
+                records = live,
+                "the state's file is too large, and there is no room for another"
+            );
+        }
+        let (file, begun) = (home.file(), Instant::now());
+        while begun.elapsed() < STEP {
+            if self.moved_in_place > size / PAGE_BYTES {
+                // It moved everything once.
+                self.achieved = Some((live, home.size_on_disk()?));
+                self.moved_in_place = 0;
+                return Ok(false);
+            }
+            file.move_page()?;
+            self.moved_in_place += 1;
+        }
+        Ok(true)
+    }
+}
