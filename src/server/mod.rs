@@ -35,7 +35,7 @@ use crate::raft::RoleName;
 use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
 use crate::server::introduction::EarlyClients;
 use crate::server::signals::{Signals, given};
-use crate::storage::{self, IdentityFile, PeerDirectories, Seen, Storage, VacuumLimits};
+use crate::storage::{self, IdentityFile, PeerDirectories, Seen, Storage, VacuumSettings};
 use crate::types::{DirectoryId, NodeId};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -210,7 +210,7 @@ async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
         fsync: config.fsync,
         log: storage::LogSettings::default(),
         cache_bytes: config.cache_bytes.saturating_sub(RECORD_CACHE_BYTES),
-        vacuum: VacuumLimits::default(),
+        vacuum: VacuumSettings::default(),
         open_timeout: OPEN_TIMEOUT,
     };
     if !config.fsync {

@@ -99,7 +99,7 @@ pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
 pub use state_store::{StagedState, StateStore, VerifiedState};
-pub use vacuum::VacuumLimits;
+pub use vacuum::VacuumSettings;
 pub use watchdog::{Unfinished, watched};
 
 use crate::storage::directory::DataDirectory;

@@ -1,7 +1,7 @@
 //! How a data directory is opened.
 
 use crate::storage::log::LogSettings;
-use crate::storage::vacuum::VacuumLimits;
+use crate::storage::vacuum::VacuumSettings;
 use crate::types::{ClusterId, NodeId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct Options {
     /// The page cache of the state, in bytes.
     pub cache_bytes: u64,
     /// How much more space than its records the state may take.
-    pub vacuum: VacuumLimits,
+    pub vacuum: VacuumSettings,
     /// How long the opening may take before the disk counts as failed.
     pub open_timeout: Duration,
 }

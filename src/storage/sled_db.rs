@@ -15,13 +15,6 @@ use std::time::{Duration, Instant};
 /// next page of the same shard comes. Some microseconds for a record of 4 KiB.
 const READS_PER_WRITE: usize = 3;
 
-/// Holds a record of no meaning that is written again and again, to have the engine clean up: in a tree of its own, so
-/// that its page has nothing else.
-const CHURN_TREE: &[u8] = b"churn";
-
-/// sled replaces a page, instead of adding to it, once it was changed so often; and only then it moves a page.
-const CHANGES_PER_MOVE: usize = 11;
-
 /// How a database is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct SledSettings {
@@ -111,15 +104,6 @@ impl SledDb {
     /// Has the cache count the page of a record that was just scanned. Once is enough: all of its records come.
     pub(crate) fn count_scanned(&self, key: &[u8]) -> Result<(), StorageError> {
         self.run("read", |db| db.get(key).map(drop))
-    }
-
-    /// Has sled move about one live page out of those segments that are mostly dead, if there are any: it does so
-    /// whenever a page is replaced.
-    pub(crate) fn move_page(&self) -> Result<(), StorageError> {
-        self.run("clean up", |db| {
-            let tree = db.open_tree(CHURN_TREE)?;
-            (0..CHANGES_PER_MOVE).try_for_each(|number| tree.insert([0], &[number as u8]).map(drop))
-        })
     }
 
     /// Returns when everything written before the call is on stable storage.

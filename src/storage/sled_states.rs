@@ -23,7 +23,7 @@ use crate::storage::snapshot::{Decoder, SnapshotHeader};
 use crate::storage::state_file::{SEGMENT_BYTES, StateFile};
 use crate::storage::state_store::{StagedState, StateStore, VerifiedState};
 use crate::storage::table::SledTable;
-use crate::storage::vacuum::{Space, Vacuum, VacuumLimits};
+use crate::storage::vacuum::{Space, Vacuum, VacuumSettings};
 use crate::types::{ClusterId, DirectoryId, EntryId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub(crate) struct StateSettings {
     pub directory: DirectoryId,
     pub cache_bytes: u64,
     pub fsync: bool,
-    pub vacuum: VacuumLimits,
+    pub vacuum: VacuumSettings,
 }
 
 /// The content of `CURRENT`.
@@ -93,14 +93,16 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn vacuum_limits(&self) -> VacuumLimits {
+    pub(crate) fn vacuum_settings(&self) -> VacuumSettings {
         self.settings.vacuum
     }
 
     /// An empty file in a new directory, to be removed unless it is named.
     pub(crate) fn new_file(&self) -> Result<StateFile, StorageError> {
         let generation = self.generations.fresh()?;
-        let db = open_db(self.generations.layout(), generation.number(), self.settings)?;
+        let (layout, number) = (self.generations.layout(), generation.number());
+        let db = open_db(layout, number, self.settings)?;
+        write_owner(layout, number, self.settings)?;
         StateFile::new(db, generation)
     }
 
@@ -115,7 +117,6 @@ impl Shared {
         if !std::ptr::eq(current.table.home(), home) {
             return Ok(None);
         }
-        write_owner(self.generations.layout(), file.generation().number(), self.settings)?;
         // From now on CURRENT may name the directory, whatever the next line returns.
         file.generation().keep();
         let pointer = Pointer { generation: file.generation().number(), installed: current.installed };
@@ -231,8 +232,6 @@ impl StagedState for Staged {
         self.load()?;
         let summary = self.decoder.finish()?;
         self.table.make_durable()?;
-        let Shared { generations, settings, .. } = &*self.shared;
-        write_owner(generations.layout(), self.table.home().file().generation().number(), *settings)?;
         Ok(Box::new(Verified { table: Arc::new(self.table), shared: self.shared, header: summary.header }))
     }
 }

@@ -24,9 +24,6 @@ const UNSYNCED_BYTES: u64 = UNSYNCED_BYTES_MAX / 2;
 /// What each change, including a removal, counts in addition to its bytes.
 const CHANGE_BYTES: usize = 512;
 
-/// What moving one page in place counts.
-const PAGE_BYTES: usize = 64 << 10;
-
 /// The records of a state in one directory.
 #[derive(Debug)]
 pub(crate) struct StateFile {
@@ -104,14 +101,6 @@ impl StateFile {
         let old = self.db().run("remove", |db| db.remove(key))?;
         self.wrote(size(key, bytes));
         Ok(old)
-    }
-
-    /// Has the engine move a page out of a segment that is mostly dead.
-    pub(crate) fn move_page(&self) -> Result<(), StorageError> {
-        self.make_room(PAGE_BYTES)?;
-        self.db().move_page()?;
-        self.wrote(PAGE_BYTES);
-        Ok(())
     }
 
     /// Waits until so many bytes may be written.

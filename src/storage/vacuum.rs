@@ -2,8 +2,7 @@
 //!
 //! sled uses freed segments again, but keeps them: after a compaction of everything a state's file stays as large as it
 //! ever was (fact 15 in [`storage`](crate::storage)). So when it is far larger than its records, they move to a new
-//! file beside it ([`home`](super::home)), a small step at a time. Where there is no room for two, sled is made to
-//! clean up in place, which takes longer and gives back less.
+//! file beside it ([`home`](super::home)), a small step at a time. Where there is no room for two files it stays.
 //!
 //! | after a crash while | `CURRENT` names | the next open |
 //! |---|---|---|
@@ -11,14 +10,11 @@
 //! | the files are exchanged | the old or the new one: both have all that was synced | removes the other |
 
 use crate::storage::error::StorageError;
-use crate::storage::home::Home;
+use crate::storage::home::{Home, Moved};
 use crate::storage::sled_states::Shared;
 use crate::storage::state_file::StateFile;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a step may take, apart from a sync.
-const STEP: Duration = Duration::from_millis(20);
 
 /// What must be left of the disk's spare room while records move.
 const SPARE_BYTES: u64 = 16 << 20;
@@ -26,22 +22,21 @@ const SPARE_BYTES: u64 = 16 << 20;
 /// A file into which records were put in order is up to so many times as large as they are.
 const NEW_FILE_TIMES: u64 = 2;
 
-/// About how much one page takes that is moved in place.
-const PAGE_BYTES: u64 = 32 << 10;
-
-/// How much more space than its records a state may take.
+/// When a state gives back disk space, and in which steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VacuumLimits {
-    /// So many times as much…
+pub struct VacuumSettings {
+    /// When its file takes so many times as much as its records…
     pub times: u64,
     /// …and so many bytes.
     pub bytes: u64,
+    /// How long a step may take, apart from a sync.
+    pub step: Duration,
 }
 
-impl Default for VacuumLimits {
+impl Default for VacuumSettings {
     /// sled's own cleaning keeps a file at two to three times its records; a few segments are always there.
     fn default() -> Self {
-        Self { times: 3, bytes: 32 << 20 }
+        Self { times: 3, bytes: 32 << 20, step: Duration::from_millis(20) }
     }
 }
 
@@ -61,8 +56,6 @@ pub(crate) struct Vacuum {
     live: u64,
     /// What the last attempt achieved: the size of the records then, and that of the file afterwards.
     achieved: Option<(u64, u64)>,
-    /// How many pages were moved in place since the last attempt that achieved something.
-    moved_in_place: u64,
     /// A file that is not used any more, except by those who are still reading it.
     retired: Option<Arc<StateFile>>,
 }
@@ -85,16 +78,23 @@ impl Vacuum {
             return Ok(false);
         }
         if space.spare < NEW_FILE_TIMES * space.live + SPARE_BYTES {
-            return self.clean_in_place(home, size, space.live);
+            return Ok(false);
         }
         tracing::info!(size, records = space.live, "the state moves to a smaller file");
-        home.begin_move(shared.new_file()?);
-        Ok(true)
+        match shared.new_file() {
+            Ok(file) => home.begin_move(file),
+            Err(error) => {
+                // The state in use is not concerned. Not again before something has changed.
+                tracing::warn!(%error, "a smaller file for the state cannot be made");
+                self.achieved = Some((space.live, size));
+            }
+        }
+        Ok(home.is_moving())
     }
 
     fn is_worthwhile(&self, size: u64, live: u64, shared: &Shared) -> bool {
-        let limits = shared.vacuum_limits();
-        let is_too_large = size > live.saturating_mul(limits.times).saturating_add(limits.bytes);
+        let VacuumSettings { times, bytes, .. } = shared.vacuum_settings();
+        let is_too_large = size > live.saturating_mul(times).saturating_add(bytes);
         // Not again if that would achieve the same.
         let has_changed =
             |(before, achieved): (u64, u64)| size > achieved + achieved / 4 || live < before - before / 4;
@@ -104,23 +104,30 @@ impl Vacuum {
     fn go_on(&mut self, shared: &Shared, home: &Home, space: Space) -> Result<bool, StorageError> {
         if space.spare < SPARE_BYTES {
             tracing::warn!("the disk is too full for the state to move to a smaller file");
-            home.give_up_move();
-            return Ok(false);
+            return self.give_up(home, space).map(|()| false);
         }
         let begun = Instant::now();
-        while begun.elapsed() < STEP {
-            if !home.move_some()? {
-                return self.finish(shared, home, space).map(|()| false);
+        loop {
+            match home.move_some()? {
+                Moved::All => return self.finish(shared, home, space).map(|()| false),
+                Moved::Failed => return self.give_up(home, space).map(|()| false),
+                Moved::Some if begun.elapsed() >= shared.vacuum_settings().step => return Ok(true),
+                Moved::Some => {}
             }
         }
-        Ok(true)
+    }
+
+    /// Leaves the records where they are, and does not try again before something has changed.
+    fn give_up(&mut self, home: &Home, space: Space) -> Result<(), StorageError> {
+        home.give_up_move();
+        self.achieved = Some((space.live, home.size_on_disk()?));
+        Ok(())
     }
 
     fn finish(&mut self, shared: &Shared, home: &Home, space: Space) -> Result<(), StorageError> {
         let Some(old) = home.finish_move(|file| shared.name(home, file))? else {
-            // A snapshot was put in its place.
-            home.give_up_move();
-            return Ok(());
+            // The new file has failed, or a snapshot was put in the old one's place.
+            return self.give_up(home, space);
         };
         old.generation().condemn();
         let size = home.size_on_disk()?;
@@ -128,27 +135,5 @@ impl Vacuum {
         self.achieved = Some((space.live, size));
         self.retired = Some(old);
         Ok(())
-    }
-
-    fn clean_in_place(&mut self, home: &Home, size: u64, live: u64) -> Result<bool, StorageError> {
-        if self.moved_in_place == 0 {
-            tracing::info!(
-                size,
-                records = live,
-                "the state's file is too large, and there is no room for another"
-            );
-        }
-        let (file, begun) = (home.file(), Instant::now());
-        while begun.elapsed() < STEP {
-            if self.moved_in_place > size / PAGE_BYTES {
-                // It moved everything once.
-                self.achieved = Some((live, home.size_on_disk()?));
-                self.moved_in_place = 0;
-                return Ok(false);
-            }
-            file.move_page()?;
-            self.moved_in_place += 1;
-        }
-        Ok(true)
     }
 }

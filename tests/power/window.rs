@@ -8,7 +8,7 @@ use kontiki::kv::{KeyRange, Op};
 use kontiki::machine::Command;
 use kontiki::raft::{Entry, HardState, Mark, Members, Payload, Persist};
 use kontiki::storage::snapshot::{SnapshotHeader, encode};
-use kontiki::storage::{self, Options, Storage};
+use kontiki::storage::{self, Options, Storage, VacuumSettings};
 use kontiki::types::{ClusterId, EntryId, NodeId, Revision, Term};
 use std::time::Duration;
 
@@ -106,6 +106,13 @@ fn nothing_that_the_state_does_leaves_a_segment_unsynced() {
             }
         }
     });
+    measure("a move to another file, with changes", &mut || {
+        let mut key = (0..).map(|number| format!("moved/{number}"));
+        while storage.states.vacuum(0, u64::MAX).unwrap() {
+            put_all(&mut store, key.by_ref().take(64), &large[..4000], 16);
+        }
+    });
+    assert!(disk.join("data/state-000002").exists(), "it has moved");
     measure("a snapshot", &mut || install(&storage));
     assert_below(STATE_SEGMENT_BYTES, &measured);
 }
@@ -170,7 +177,7 @@ fn open(disk: &Disk) -> Storage {
             ..Default::default()
         },
         cache_bytes: 8 << 20,
-        vacuum: Default::default(),
+        vacuum: VacuumSettings { times: 0, bytes: 0, ..Default::default() },
         open_timeout: Duration::from_secs(60),
     };
     storage::open(&options).unwrap()

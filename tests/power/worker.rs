@@ -6,7 +6,7 @@ use fastrand::Rng;
 use kontiki::raft::{HardState, Members};
 use kontiki::storage::journal::JournalSettings;
 use kontiki::storage::snapshot::{SnapshotHeader, encode};
-use kontiki::storage::{self, LogSettings, Options, Storage};
+use kontiki::storage::{self, LogSettings, Options, Storage, VacuumSettings};
 use kontiki::types::{ClusterId, EntryId, NodeId, Revision, Term};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -110,6 +110,7 @@ fn run(task: &Task, report: &mut Report) -> Result<std::convert::Infallible, Str
         let step = known.next(&mut rng);
         take(&mut storage, &step)?;
         store(&mut storage, number)?;
+        vacuum(&storage, number)?;
         known.follow(&step);
         report.tell(&Line::Done);
     }
@@ -169,6 +170,14 @@ fn store(storage: &mut Storage, number: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Sometimes the state moves one little step per step, sometimes several, so that it is cut at all of them.
+fn vacuum(storage: &Storage, number: u64) -> Result<(), String> {
+    let steps = [1, 1, 0, 8, 1, 0][number as usize / 10 % 6];
+    (0..steps)
+        .try_for_each(|_| storage.states.vacuum(0, u64::MAX).map(drop))
+        .map_err(|error| error.to_string())
+}
+
 fn install(storage: &Storage, records: &[(Bytes, Bytes)]) -> Result<(), String> {
     let members = Members::of([NodeId(1)], [], []);
     let header =
@@ -202,7 +211,8 @@ fn options(task: &Task) -> Options {
         fsync: task.fsync,
         log: log_settings(task.seed),
         cache_bytes: 8 << 20,
-        vacuum: Default::default(),
+        // In nearly every life the state moves, a little after each step.
+        vacuum: VacuumSettings { times: 0, bytes: 0, step: Duration::ZERO },
         open_timeout: Duration::from_secs(30),
     }
 }

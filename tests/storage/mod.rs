@@ -8,6 +8,7 @@ mod log;
 mod snapshot;
 mod states;
 mod table;
+mod vacuum;
 
 use bytes::Bytes;
 use kontiki::raft::{Entry, HardState, Mark, Payload, Persist};

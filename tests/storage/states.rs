@@ -26,12 +26,12 @@ fn receive(states: &dyn StateStore) -> Box<dyn VerifiedState> {
     staged.finish().unwrap()
 }
 
-fn state_dirs(dir: &Path) -> Vec<String> {
+pub fn state_dirs(dir: &Path) -> Vec<String> {
     names(dir).into_iter().filter(|name| name.starts_with("state-")).collect()
 }
 
 /// Old states are removed a moment after their last user is gone.
-fn wait_for_state_dirs(dir: &Path, expected: &[&str]) {
+pub fn wait_for_state_dirs(dir: &Path, expected: &[&str]) {
     let started = Instant::now();
     while state_dirs(dir) != expected {
         assert!(started.elapsed() < Duration::from_secs(10), "{:?} instead of {expected:?}", state_dirs(dir));
@@ -132,7 +132,7 @@ fn a_state_that_is_gone_is_never_replaced_by_an_empty_one() {
     assert!(message.contains("state-000001 is missing"), "{message}");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for name in names(from) {
         let (from, to) = (from.join(&name), to.join(&name));
