@@ -68,6 +68,7 @@
 //! format, which the simulator makes use of. All calls block: they belong on threads of their own.
 
 mod codec;
+mod current;
 mod descriptors;
 mod directory;
 mod error;
@@ -94,19 +95,18 @@ pub use codec::{Malformed, decode_members, encode_members};
 pub use error::{OpenError, StageError, StorageError};
 pub use identity::{FORMAT_VERSION, Identity, IdentityFile};
 pub use log::{LogReader, LogSettings, LogStore, LogStorer, RestoredLog};
-pub use options::Options;
+pub use options::{Options, VacuumSettings};
 pub use peers::{PeerDirectories, Seen};
 pub use sled_states::SledStates;
 pub use snapshot::{SnapshotFileError, SnapshotHeader};
 pub use state_store::{StagedState, StateStore, VerifiedState};
-pub use vacuum::VacuumSettings;
 pub use watchdog::{Unfinished, watched};
 
+use crate::storage::current::{CurrentState, StateSettings};
 use crate::storage::directory::DataDirectory;
 use crate::storage::journal::DiskFiles;
 use crate::storage::log::{OpenLog, SledRecords};
 use crate::storage::sled_db::SledSettings;
-use crate::storage::sled_states::StateSettings;
 use std::sync::Arc;
 
 /// The page cache of the log's store: it is written in order, and read at the start and for followers that lag.
@@ -158,7 +158,7 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     let files = Arc::new(DiskFiles::open(&layout.journal(), options.fsync, lock.clone())?);
     if !identity.is_complete() {
         log::create(&*files, options.log.journal, &records, directory)?;
-        SledStates::create(&layout, state)?;
+        CurrentState::create(&layout, state)?;
         identity.mark_complete()?;
     }
     let peers = PeerDirectories::load(&layout.peers())?;

@@ -1,7 +1,6 @@
 //! How a data directory is opened.
 
 use crate::storage::log::LogSettings;
-use crate::storage::vacuum::VacuumSettings;
 use crate::types::{ClusterId, NodeId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,8 +25,26 @@ pub struct Options {
     pub log: LogSettings,
     /// The page cache of the state, in bytes.
     pub cache_bytes: u64,
-    /// How much more space than its records the state may take.
+    /// When the state gives back disk space.
     pub vacuum: VacuumSettings,
     /// How long the opening may take before the disk counts as failed.
     pub open_timeout: Duration,
+}
+
+/// When a state gives back disk space, and in which steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VacuumSettings {
+    /// When its file takes so many times as much as its records…
+    pub times: u64,
+    /// …and so many bytes.
+    pub bytes: u64,
+    /// How long a step may take, apart from a sync.
+    pub step: Duration,
+}
+
+impl Default for VacuumSettings {
+    /// sled's own cleaning keeps a file at two to three times its records; a few segments are always there.
+    fn default() -> Self {
+        Self { times: 3, bytes: 32 << 20, step: Duration::from_millis(20) }
+    }
 }

@@ -9,36 +9,19 @@
 //! | records move | the old file, which is whole | removes the new one |
 //! | the files are exchanged | the old or the new one: both have all that was synced | removes the other |
 
+use crate::storage::current::CurrentState;
 use crate::storage::error::StorageError;
 use crate::storage::home::{Home, Moved};
-use crate::storage::sled_states::Shared;
+use crate::storage::options::VacuumSettings;
 use crate::storage::state_file::StateFile;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What must be left of the disk's spare room while records move.
 const SPARE_BYTES: u64 = 16 << 20;
 
 /// A file into which records were put in order is up to so many times as large as they are.
 const NEW_FILE_TIMES: u64 = 2;
-
-/// When a state gives back disk space, and in which steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VacuumSettings {
-    /// When its file takes so many times as much as its records…
-    pub times: u64,
-    /// …and so many bytes.
-    pub bytes: u64,
-    /// How long a step may take, apart from a sync.
-    pub step: Duration,
-}
-
-impl Default for VacuumSettings {
-    /// sled's own cleaning keeps a file at two to three times its records; a few segments are always there.
-    fn default() -> Self {
-        Self { times: 3, bytes: 32 << 20, step: Duration::from_millis(20) }
-    }
-}
 
 /// What is known about a state and its disk.
 #[derive(Clone, Copy, Debug)]
@@ -62,26 +45,26 @@ pub(crate) struct Vacuum {
 
 impl Vacuum {
     /// Does a step, if the file is too large. Answers whether there is more to do soon.
-    pub(crate) fn step(&mut self, shared: &Shared, space: Space) -> Result<bool, StorageError> {
+    pub(crate) fn step(&mut self, current: &CurrentState, space: Space) -> Result<bool, StorageError> {
         // Closing a file takes a moment: a reader on the network's thread must not be the one to do it.
         drop(self.retired.take_if(|file| Arc::strong_count(file) == 1));
-        let table = shared.current().table.clone();
+        let table = current.table();
         let home = table.home();
         if home.is_moving() {
-            return self.go_on(shared, home, space);
+            return self.go_on(current, home, space);
         }
         // While garbage is being removed, most of what would move is still to be removed.
         let is_settled = space.live >= self.live - self.live / 8;
         self.live = space.live;
         let size = home.size_on_disk()?;
-        if !is_settled || self.retired.is_some() || !self.is_worthwhile(size, space.live, shared) {
+        if !is_settled || self.retired.is_some() || !self.is_worthwhile(size, space.live, current) {
             return Ok(false);
         }
         if space.spare < NEW_FILE_TIMES * space.live + SPARE_BYTES {
             return Ok(false);
         }
         tracing::info!(size, records = space.live, "the state moves to a smaller file");
-        match shared.new_file() {
+        match current.new_file() {
             Ok(file) => home.begin_move(file),
             Err(error) => {
                 // The state in use is not concerned. Not again before something has changed.
@@ -92,8 +75,8 @@ impl Vacuum {
         Ok(home.is_moving())
     }
 
-    fn is_worthwhile(&self, size: u64, live: u64, shared: &Shared) -> bool {
-        let VacuumSettings { times, bytes, .. } = shared.vacuum_settings();
+    fn is_worthwhile(&self, size: u64, live: u64, current: &CurrentState) -> bool {
+        let VacuumSettings { times, bytes, .. } = current.settings().vacuum;
         let is_too_large = size > live.saturating_mul(times).saturating_add(bytes);
         // Not again if that would achieve the same.
         let has_changed =
@@ -101,7 +84,7 @@ impl Vacuum {
         is_too_large && self.achieved.is_none_or(has_changed)
     }
 
-    fn go_on(&mut self, shared: &Shared, home: &Home, space: Space) -> Result<bool, StorageError> {
+    fn go_on(&mut self, current: &CurrentState, home: &Home, space: Space) -> Result<bool, StorageError> {
         if space.spare < SPARE_BYTES {
             tracing::warn!("the disk is too full for the state to move to a smaller file");
             return self.give_up(home, space).map(|()| false);
@@ -109,9 +92,9 @@ impl Vacuum {
         let begun = Instant::now();
         loop {
             match home.move_some()? {
-                Moved::All => return self.finish(shared, home, space).map(|()| false),
+                Moved::All => return self.finish(current, home, space).map(|()| false),
                 Moved::Failed => return self.give_up(home, space).map(|()| false),
-                Moved::Some if begun.elapsed() >= shared.vacuum_settings().step => return Ok(true),
+                Moved::Some if begun.elapsed() >= current.settings().vacuum.step => return Ok(true),
                 Moved::Some => {}
             }
         }
@@ -124,8 +107,8 @@ impl Vacuum {
         Ok(())
     }
 
-    fn finish(&mut self, shared: &Shared, home: &Home, space: Space) -> Result<(), StorageError> {
-        let Some(old) = home.finish_move(|file| shared.name(home, file))? else {
+    fn finish(&mut self, current: &CurrentState, home: &Home, space: Space) -> Result<(), StorageError> {
+        let Some(old) = home.finish_move(|file| current.name(home, file))? else {
             // The new file has failed, or a snapshot was put in the old one's place.
             return self.give_up(home, space);
         };

@@ -71,6 +71,9 @@ fn collect(root: &Path, path: &Path, content: &mut BTreeMap<PathBuf, Vec<u8>>) -
     Ok(())
 }
 
+/// Names the bug that is planted in a whole process.
+const PLANT: &str = "KONTIKI_PLANT";
+
 /// The module that knows which bug is chosen.
 fn switch(plants: &Plants) -> String {
     let names: Vec<&str> = plants.bugs.iter().map(|bug| bug.name.as_str()).collect();
@@ -81,6 +84,7 @@ fn switch(plants: &Plants) -> String {
 #![allow(missing_docs)]
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 
 #[cfg(not(debug_assertions))]
 compile_error!("planted bugs are for tests only, never for a build without assertions");
@@ -99,15 +103,22 @@ thread_local! {{
     static CHOSEN: Cell<Option<Bug>> = const {{ Cell::new(None) }};
 }}
 
+/// On all threads.
+static EVERYWHERE: LazyLock<Option<Bug>> = LazyLock::new(|| std::env::var("{PLANT}").ok().map(|name| named(&name)));
+
+fn named(name: &str) -> Bug {{
+    match name {{
+{arms}        _ => panic!("no such bug: {{name}}"),
+    }}
+}}
+
 /// Plants a bug in everything that this thread runs from now on.
 pub fn choose(name: Option<&str>) {{
-    CHOSEN.set(name.map(|name| match name {{
-{arms}        _ => panic!("no such bug: {{name}}"),
-    }}));
+    CHOSEN.set(name.map(named));
 }}
 
 pub fn is_chosen(bug: Bug) -> bool {{
-    CHOSEN.get() == Some(bug)
+    CHOSEN.get() == Some(bug) || *EVERYWHERE == Some(bug)
 }}
 "#
     )

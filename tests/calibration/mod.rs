@@ -15,6 +15,7 @@ use crate::sim::{Failure, RunOptions, quietly, run_seed};
 use choice::choose;
 use plants::{Bug, Plants, Watch};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -105,13 +106,23 @@ fn look_for_all(bugs: &[Bug], detector: Detector, seeds: u64) -> Vec<Finding> {
 }
 
 fn row(Finding { bug, seen }: &Finding) -> String {
-    let (name, expected) = (&bug.name, format!("{:?}", bug.watch));
+    let (name, expected) = (&bug.name, shown(&bug.watch));
     match seen {
         Some((seeds, Objection { by, said })) => {
-            let by = by.map_or_else(String::new, |by| format!("{by:?}"));
+            let by = by.as_ref().map_or("", shown);
             format!("{name:26} {seeds:>5}  {expected:8}  {by:8}  {said}")
         }
         None => format!("{name:26} {:>5}  {expected:8}  {:8}  {}", "-", "nobody", bug.about),
+    }
+}
+
+fn shown(watch: &Watch) -> &'static str {
+    match watch {
+        Watch::Node => "Node",
+        Watch::Cluster => "Cluster",
+        Watch::History => "History",
+        Watch::Progress => "Progress",
+        Watch::Test(_) => "a test",
     }
 }
 
@@ -124,7 +135,7 @@ fn print(title: &str, findings: &[Finding]) {
         findings.iter().filter_map(|finding| finding.seen.as_ref()).map(|(seeds, _)| *seeds).collect();
     seeds.sort_unstable();
     let as_expected = |finding: &&Finding| {
-        finding.seen.as_ref().is_some_and(|(_, objection)| objection.by == Some(finding.bug.watch))
+        finding.seen.as_ref().is_some_and(|(_, objection)| objection.by.as_ref() == Some(&finding.bug.watch))
     };
     println!(
         "{} of {} seen, {} of them first by whom we expected; seeds needed: median {}, at most {}",
@@ -160,10 +171,16 @@ fn each_plant_fits_the_sources() {
     assert!(names.is_sorted_by(|a, b| a < b), "two bugs have the same name: {names:?}");
 }
 
+/// The bugs that a simulated cluster should show.
+fn for_the_simulator(mut bugs: Vec<Bug>) -> Vec<Bug> {
+    bugs.retain(|bug| !matches!(bug.watch, Watch::Test(_)));
+    bugs
+}
+
 #[test]
 #[ignore = "takes long: for `make calibrate`"]
 fn every_planted_bug_is_seen() {
-    let findings = look_for_all(&chosen_bugs(), cluster, seeds());
+    let findings = look_for_all(&for_the_simulator(chosen_bugs()), cluster, seeds());
     print("Simulated clusters", &findings);
     let longest = findings.iter().filter_map(|finding| finding.seen.as_ref()).map(|(seeds, _)| *seeds).max();
     for seed in 0..longest.unwrap_or_default() {
@@ -182,10 +199,36 @@ fn every_planted_bug_is_seen() {
 #[ignore = "for `make calibrate-sample`, where bugs are planted"]
 fn most_planted_bugs_are_seen_at_once() {
     const AT_ONCE: usize = 40;
-    let findings = look_for_all(&all_bugs(), cluster, 10);
+    let findings = look_for_all(&for_the_simulator(all_bugs()), cluster, 10);
     print("Simulated clusters, ten seeds", &findings);
     let seen = findings.iter().filter(|finding| finding.seen.is_some()).count();
     assert!(seen >= AT_ONCE, "{seen} bugs were seen, not {AT_ONCE}");
+}
+
+/// Bugs that are planted in a whole process, which runs nothing but the test that should see it.
+#[test]
+#[ignore = "for `make calibrate` and `make calibrate-sample`, where bugs are planted"]
+fn tests_see_the_bugs_that_are_theirs() {
+    let mut missed = Vec::new();
+    for bug in chosen_bugs() {
+        let Watch::Test(test) = &bug.watch else { continue };
+        let passed = |plant: Option<&str>| {
+            let mut run = Command::new(std::env::current_exe().unwrap());
+            run.args([test.as_str(), "--test-threads", "1"]).envs(plant.map(|name| ("KONTIKI_PLANT", name)));
+            let output = run.stdin(Stdio::null()).output().unwrap();
+            let words = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(!words.contains("running 0 tests"), "{}: there is no test '{test}'", bug.name);
+            (output.status.success(), words)
+        };
+        let (is_sound, words) = passed(None);
+        assert!(is_sound, "{test} fails although nothing is planted:\n{words}");
+        let (is_missed, _) = passed(Some(&bug.name));
+        println!("{:26} {:7} {test}", bug.name, if is_missed { "missed by" } else { "seen by" });
+        if is_missed {
+            missed.push(bug.about);
+        }
+    }
+    assert!(missed.is_empty(), "nobody saw these:\n{}", missed.join("\n"));
 }
 
 /// The consensus core alone, in its own small world: which of its bugs show there

@@ -1,11 +1,12 @@
 //! Compaction and garbage collection.
 
-use crate::kv::support::{Store, at, compact, everything, records, show};
+use crate::kv::support::{Store, at, compact, everything, read, records, show};
 use kontiki::api::paging::{Cursor, ScanRead};
 use kontiki::api::read_level::ReadLevel;
 use kontiki::kv::{KeyRange, ReadError, Refusal};
 use kontiki::settings::Limits;
 use kontiki::types::Revision;
+use std::sync::Arc;
 
 /// `a` and `b` put twice, `gone` put and deleted: revision 7.
 fn sample() -> Store {
@@ -65,6 +66,40 @@ fn a_restart_finds_the_garbage_that_was_left() {
     let mut store = Store::open(store.table);
     store.collect(1);
     assert_eq!(records(&*store.table).len(), 2);
+}
+
+/// A block of which most is garbage is cleaned before an older one of which little is. The tombstone in it must stay as
+/// long as there is an older put of its key, or a restart would take that for the newest.
+#[test]
+fn a_tombstone_outlives_all_older_puts_of_its_key() {
+    let (mut store, value) = (Store::new(), "v".repeat(190));
+    let fill = |store: &mut Store, keys: std::ops::Range<u32>| {
+        keys.for_each(|number| store.put(&format!("live/{number}"), &value));
+    };
+    store.put("gone", &value);
+    fill(&mut store, 0..100);
+    (0..40).for_each(|_| store.put("hot", &value));
+    store.delete(KeyRange::key("gone"));
+    fill(&mut store, 100..200);
+    let newest = store.commit().revision().get();
+    store.done(compact(newest));
+    store.commit();
+    let before = records(&*store.table).len();
+    loop {
+        let more = store.collect_some(1);
+        let found = Store::open(Arc::clone(&store.table)).machine.view();
+        assert_eq!(found.range(&read(KeyRange::key("gone"))).unwrap().kvs, []);
+        assert_eq!(found.keys(), 201);
+        if !more {
+            break;
+        }
+        store.commit();
+    }
+    let after = records(&*store.table);
+    assert!(
+        after.len() < before - 20 && after.contains(&(2, 0)),
+        "the put of \"gone\" is there still: {after:?}"
+    );
 }
 
 /// A crash takes an uncommitted compaction back; removed records would not come back.
