@@ -75,10 +75,10 @@ impl StateSyncer {
         Ok(())
     }
 
-    /// Gives back disk space that the state takes without need, in small steps. While it does, it may use half of what
-    /// is kept free.
+    /// Gives back disk space that the state takes without need, in small steps. While it does, it may use three quarters
+    /// of what is kept free: deletes and compactions may have used half, and it is what they are waiting for.
     pub fn vacuum(&mut self) -> Result<(), TableError> {
-        let spare = self.free.saturating_sub(self.disk_reserve / 2);
+        let spare = self.free.saturating_sub(self.disk_reserve / 4);
         let step = self.states.vacuum(self.published.saver().bytes(), spare);
         self.vacuums = step.map_err(|error| TableError(error.to_string()))?;
         Ok(())

@@ -17,8 +17,11 @@ use crate::storage::state_file::StateFile;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What must be left of the disk's spare room while records move.
+/// With so much more spare room than a new file may take, a move begins: other nodes may begin one on the same disk…
 const SPARE_BYTES: u64 = 16 << 20;
+
+/// …and with less than this it is given up.
+const SPARE_BYTES_MIN: u64 = 1 << 20;
 
 /// A file into which records were put in order is up to so many times as large as they are.
 const NEW_FILE_TIMES: u64 = 2;
@@ -85,9 +88,10 @@ impl Vacuum {
     }
 
     fn go_on(&mut self, current: &CurrentState, home: &Home, space: Space) -> Result<bool, StorageError> {
-        if space.spare < SPARE_BYTES {
+        if space.spare < SPARE_BYTES_MIN {
             tracing::warn!("the disk is too full for the state to move to a smaller file");
-            return self.give_up(home, space).map(|()| false);
+            home.give_up_move();
+            return Ok(false);
         }
         let begun = Instant::now();
         loop {

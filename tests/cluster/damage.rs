@@ -1,10 +1,11 @@
 //! Directories that are wrong, damaged or full: refused with an explanation, never mistaken for something else.
 
-use super::harness::{Cluster, Setup, free_ports, get, put, text, until};
-use kontiki::proto::v1;
+use super::harness::{Cluster, Node, Setup, free_ports, get, put, text, until};
+use kontiki::proto::v1::{self, kv_service_client::KvServiceClient};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
 /// Starts a node that must not start, and returns its output.
@@ -201,48 +202,87 @@ fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_in_words_and_serves_reads() {
-    let arguments = vec!["--disk-reserve".to_owned(), "64MiB".to_owned()];
-    let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
-    let mount = cluster.dir.path().join("small");
-    std::fs::create_dir(&mount).unwrap();
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=256m", "tmpfs"]).arg(&mount).status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        assert!(std::env::var_os("KONTIKI_TEST_ALL").is_none(), "a tmpfs cannot be mounted here");
-        eprintln!("skipped: a tmpfs cannot be mounted here (root may)");
-        return;
-    }
-    let _unmount = Unmount(mount.clone());
-    for node in &mut cluster.nodes {
-        node.data = mount.join(&node.name);
-    }
-    cluster.start_all();
-    let leader = cluster.leader().await;
-    let mut kv = cluster.nodes[leader].kv();
+    let Some(mut cluster) = SmallDisk::start("256m").await else { return };
+    let mut kv = cluster.leader().await;
     kv.put(put("k", "v")).await.unwrap();
-    let value = "x".repeat(200_000);
-    let mut refusal = None;
-    for number in 0..5000 {
-        if let Err(status) = kv.put(put(&format!("fill{number}"), &value)).await {
-            refusal = Some(status);
-            break;
-        }
-    }
-    let refusal = refusal.expect("a small disk takes no gigabyte");
+    let refusal = fill(&mut kv).await;
     assert_eq!(refusal.code(), tonic::Code::ResourceExhausted, "{refusal:?}");
     let info = refusal.get_details_error_info().expect("every error carries an ErrorInfo");
     assert_eq!(info.reason, "NO_SPACE", "{refusal:?}");
-    for node in &cluster.nodes {
+    for node in &cluster.cluster.nodes {
         let answer = node.kv().get(get("k", v1::ReadLevel::Linearizable)).await.unwrap().into_inner();
         assert_eq!(text(answer.kv).as_deref(), Some("v"), "{} no longer reads", node.name);
     }
-    // The way out is open.
+    empty(&mut kv).await;
+    cluster.kill();
+}
+
+/// Deletes and compactions are accepted on a full disk, and what they free is given back while the nodes run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_that_was_emptied_takes_writes_again() {
+    let Some(mut cluster) = SmallDisk::start("640m").await else { return };
+    let mut kv = cluster.leader().await;
+    fill(&mut kv).await;
+    empty(&mut kv).await;
+    until("there is room again", || async { kv.clone().put(put("k", &"x".repeat(200_000))).await.ok() })
+        .await;
+    cluster.kill();
+}
+
+/// Puts large values until one is refused.
+async fn fill(kv: &mut KvServiceClient<Channel>) -> tonic::Status {
+    let value = "x".repeat(200_000);
+    for number in 0..5000 {
+        if let Err(refusal) = kv.put(put(&format!("fill{number}"), &value)).await {
+            return refusal;
+        }
+    }
+    panic!("a small disk takes no gigabyte");
+}
+
+/// Deletes and compacts everything: the way out is open.
+async fn empty(kv: &mut KvServiceClient<Channel>) {
     let all = Some(v1::delete_request::Selector::All(true));
     let deleted = kv.delete(v1::DeleteRequest { selector: all, ..Default::default() }).await.unwrap();
     let revision = deleted.into_inner().header.unwrap().revision;
     kv.compact(v1::CompactRequest { revision }).await.unwrap();
-    for node in &mut cluster.nodes {
-        node.kill();
+}
+
+/// Three nodes that share a small disk in memory.
+struct SmallDisk {
+    cluster: Cluster,
+    _unmount: Unmount,
+}
+
+impl SmallDisk {
+    /// `None` where none can be mounted.
+    async fn start(size: &str) -> Option<Self> {
+        let arguments = vec!["--disk-reserve".to_owned(), "64MiB".to_owned()];
+        let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
+        let mount = cluster.dir.path().join("small");
+        std::fs::create_dir(&mount).unwrap();
+        let size = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&mount).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            assert!(std::env::var_os("KONTIKI_TEST_ALL").is_none(), "a tmpfs cannot be mounted here");
+            eprintln!("skipped: a tmpfs cannot be mounted here (root may)");
+            return None;
+        }
+        let _unmount = Unmount(mount.clone());
+        for node in &mut cluster.nodes {
+            node.data = mount.join(&node.name);
+        }
+        cluster.start_all();
+        Some(Self { cluster, _unmount })
+    }
+
+    async fn leader(&mut self) -> KvServiceClient<Channel> {
+        let leader = self.cluster.leader().await;
+        self.cluster.nodes[leader].kv()
+    }
+
+    fn kill(&mut self) {
+        self.cluster.nodes.iter_mut().for_each(Node::kill);
     }
 }
 

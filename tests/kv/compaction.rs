@@ -78,8 +78,9 @@ fn a_tombstone_outlives_all_older_puts_of_its_key() {
     };
     store.put("gone", &value);
     fill(&mut store, 0..100);
-    (0..40).for_each(|_| store.put("hot", &value));
+    (0..20).for_each(|_| store.put("hot", &value));
     store.delete(KeyRange::key("gone"));
+    (0..20).for_each(|_| store.put("hot", &value));
     fill(&mut store, 100..200);
     let newest = store.commit().revision().get();
     store.done(compact(newest));
