@@ -17,6 +17,7 @@ use crate::peers::stranger::Stranger;
 use crate::peers::wire::forward::{self, PeerAnswer, PeerQuestion};
 use crate::peers::wire::malformed::Malformed;
 use crate::proto::raft as pb;
+use crate::reason::Reason;
 use futures_util::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -134,12 +135,22 @@ impl Work {
         let Some(pb::forward_request::Message::Question(question)) = message.message else {
             return Err(Malformed("what a peer asks is not a question".into()));
         };
-        let (id, time, asked) = forward::checked_question(question)?;
+        let pb::Question { id, timeout_micros, body } = question;
+        let (responder, answers) = (self.responder.clone(), self.answers.clone());
+        let asked = match forward::checked_question(body) {
+            Ok(asked) => asked,
+            Err(malformed) => {
+                // This question's fault alone: others on the stream are not to blame.
+                let message =
+                    format!("the leader does not understand what another node forwards: {malformed}");
+                answers.send(id, Err(Fault::new(Reason::Internal, message).not_applied()), false).await;
+                return Ok(());
+            }
+        };
         let bytes = u32::try_from(asked.bytes()).unwrap_or(u32::MAX);
         let places = if asked.is_quick() { &self.quick } else { &self.places };
         let places = places.clone().try_acquire_owned();
         let room = self.room.clone().try_acquire_many_owned(bytes);
-        let (responder, answers) = (self.responder.clone(), self.answers.clone());
         let (Ok(place), Ok(room)) = (places, room) else {
             let fault = Fault::overloaded("too many requests of that node are in progress on the leader");
             // If a peer does not read its answers, its questions are not read either.
@@ -148,7 +159,8 @@ impl Work {
         };
         let changes_something = asked.changes_something();
         tokio::spawn(async move {
-            let answer = work_on(responder, asked, time.min(LONGEST)).await;
+            let time = Duration::from_micros(timeout_micros).min(LONGEST);
+            let answer = work_on(responder, asked, time).await;
             answers.send(id, answer, changes_something).await;
             drop((place, room));
         });

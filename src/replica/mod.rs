@@ -51,7 +51,7 @@ pub use applier::Applier;
 pub use driver::Driver;
 pub use error::{AdvertiseError, InstallError, ReadError, StartError, TransferError, WriteError};
 pub use event::Applied;
-pub use fatal::Fatal;
+pub use fatal::{Ending, Fatal};
 pub use handle::Handle;
 pub use log_reading::LogReading;
 pub use log_storer::LogStorer;

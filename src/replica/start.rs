@@ -6,7 +6,7 @@ use crate::raft::{Mark, Members, Node};
 use crate::replica::applier::Applier;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::error::StartError;
-use crate::replica::fatal::Fatal;
+use crate::replica::fatal::{Fatal, Remedy};
 use crate::replica::handle::{Handle, Inner, WAITING_BYTES_MAX};
 use crate::replica::log_reading::LogReading;
 use crate::replica::log_retention::LogRetention;
@@ -86,7 +86,7 @@ pub fn start(parts: Start) -> Result<Handle, StartError> {
     watchdog::start(fatal.clone(), &published, clocks, silence_max)?;
     tokio::spawn(async move {
         if running.await.is_err_and(|error| error.is_panic()) {
-            fatal.fail("the loop failed: a bug in Kontiki, please report it with the lines above");
+            fatal.fail("the loop failed", Remedy::Report);
         }
     });
     Ok(handle)

@@ -8,7 +8,7 @@
 //! meet it again at the next start, and end again. So it is reported, and the node goes on.
 
 use crate::replica::busy::Busy;
-use crate::replica::fatal::Fatal;
+use crate::replica::fatal::{Fatal, Remedy};
 use crate::replica::published::Published;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -108,14 +108,14 @@ impl Watchdog {
         let Some(published) = self.published.upgrade().filter(|published| !published.is_stopping()) else {
             return false; // Whoever stops a replica bounds the time itself.
         };
-        if let Some(reason) = self.fatal.reason() {
+        if let Some(ending) = self.fatal.ending() {
             // Must not keep alive what it waits for.
             drop(published);
             std::thread::sleep(GRACE);
             if self.published.strong_count() == 0 {
                 return false; // All its threads have ended; so will the process.
             }
-            eprintln!("error: {reason}. The process could not end in order and ends now");
+            eprintln!("error: {ending}. The process could not end in order and ends now");
             std::process::exit(EXIT_CODE);
         }
         let silence_max = self.silence_max;
@@ -127,13 +127,14 @@ impl Watchdog {
                      this is not the disk, and the node goes on, too; commands are limited so that this cannot happen: \
                      please report it"
                 ),
-                Verdict::Silent => self.fatal.fail(format!(
-                    "the disk has not answered for {silence_max:?}; the last writes may be lost"
-                )),
+                Verdict::Silent => self.fatal.fail(
+                    format!("the disk has not answered for {silence_max:?}; the last writes may be lost"),
+                    Remedy::Disk,
+                ),
             }
         }
         if self.the_loop.look(Some(published.turns())) >= self.silence_max {
-            self.fatal.fail(format!("the loop has not turned for {:?}", self.silence_max));
+            self.fatal.fail(format!("the loop has not turned for {:?}", self.silence_max), Remedy::Report);
         }
         true
     }

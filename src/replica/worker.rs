@@ -1,8 +1,7 @@
 //! A thread that owns a disk, as the loop sees it.
 
 use crate::replica::busy::Busy;
-use crate::replica::fatal::Fatal;
-use std::fmt::Display;
+use crate::replica::fatal::{Deadly, Fatal};
 use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -32,7 +31,7 @@ impl<Job> Worker<Job> {
     }
 
     /// Starts the thread that does it. Its failure, or its panic, is `failure` and ends the node.
-    pub(crate) fn start<E: Display>(
+    pub(crate) fn start<E: Deadly>(
         &mut self,
         name: &str,
         failure: &'static str,

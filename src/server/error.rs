@@ -3,7 +3,7 @@
 use crate::connections::descriptors::TooFewDescriptors;
 use crate::peers::secret::SecretError;
 use crate::peers::{BadAddress, IntroduceError};
-use crate::replica::StartError;
+use crate::replica::{Ending, StartError};
 use crate::storage::{OpenError, StorageError};
 
 /// A node could not be started, or had to end.
@@ -29,12 +29,9 @@ pub enum ServeError {
     Start(#[from] StartError),
     #[error("the listener for {whom} failed: {source}")]
     Listener { whom: &'static str, source: tonic::transport::Error },
-    /// The disk or the engine broke its promise.
-    #[error(
-        "{0}. Nothing more was acknowledged. If the disk is healthy, start the node again; else see \
-         \"A member has lost its data\" in docs/operations.md"
-    )]
-    Fatal(String),
+    /// It cannot keep its promises any more.
+    #[error("{0}")]
+    Fatal(Ending),
 }
 
 fn hint(source: &std::io::Error) -> &'static str {

@@ -3,6 +3,7 @@
 use crate::config::ServeConfig;
 use crate::grpc::listener;
 use crate::peers::Peers;
+use crate::replica::Ending;
 use crate::server::error::ServeError;
 use crate::server::signals::given;
 use crate::storage::IdentityFile;
@@ -70,8 +71,9 @@ pub(super) async fn introduce(
     end.send_replace(true);
     finish(task).await;
     let marked = tokio::task::spawn_blocking(move || identity.mark_introduced()).await;
-    marked
-        .map_err(|error| ServeError::Fatal(format!("the data directory could not be marked: {error}")))??;
+    marked.map_err(|error| {
+        ServeError::Fatal(Ending::bug(format!("the data directory could not be marked: {error}")))
+    })??;
     TcpListener::from_std(socket).map_err(failed)
 }
 

@@ -32,7 +32,7 @@ use crate::machine::{ClusterVersion, RECORD_CACHE_BYTES};
 use crate::peers::secret::ClusterSecret;
 use crate::peers::{Identity, KnownDirectories, PeerSettings, Peers, RememberError};
 use crate::raft::RoleName;
-use crate::replica::{self, Fatal, Handle, ReplicaOptions, Retention, Start};
+use crate::replica::{self, Ending, Fatal, Handle, ReplicaOptions, Retention, Start};
 use crate::server::introduction::EarlyClients;
 use crate::server::signals::{Signals, given};
 use crate::storage::{self, IdentityFile, PeerDirectories, Seen, Storage, VacuumSettings};
@@ -112,8 +112,8 @@ impl Server {
         };
         // It reads the whole state, so not on the network's thread.
         let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
-        let handle =
-            started_replica.map_err(|error| ServeError::Fatal(format!("the start failed: {error}")))??;
+        let handle = started_replica
+            .map_err(|error| ServeError::Fatal(Ending::bug(format!("the start failed: {error}"))))??;
         let api = Arc::new(api(&config, &founding, &handle, &peers, started, &signals));
         peers.start(Arc::new(handle.clone()), api.clone(), handle.watch_members());
         let closing = given(signals.close_peers.subscribe());
@@ -153,7 +153,7 @@ impl Server {
                 self.stop().await;
                 Ok(())
             }
-            reason = self.fatal.wait() => Err(ServeError::Fatal(reason)),
+            ending = self.fatal.wait() => Err(ServeError::Fatal(ending)),
             outcome = &mut self.clients => Err(ended("clients", outcome)),
             outcome = &mut self.peers => Err(ended("the other nodes", outcome)),
         }
@@ -194,8 +194,8 @@ fn ended(
 ) -> ServeError {
     match outcome {
         Ok(Err(source)) => ServeError::Listener { whom, source },
-        Ok(Ok(())) => ServeError::Fatal(format!("the listener for {whom} ended")),
-        Err(error) => ServeError::Fatal(format!("the listener for {whom} failed: {error}")),
+        Ok(Ok(())) => ServeError::Fatal(Ending::bug(format!("the listener for {whom} ended"))),
+        Err(error) => ServeError::Fatal(Ending::bug(format!("the listener for {whom} failed: {error}"))),
     }
 }
 
@@ -218,7 +218,7 @@ async fn open(config: &ServeConfig) -> Result<Storage, ServeError> {
     }
     match tokio::task::spawn_blocking(move || storage::open(&options)).await {
         Ok(opened) => Ok(opened?),
-        Err(_) => Err(ServeError::Fatal("the opening of the data directory was cut short".into())),
+        Err(_) => Err(ServeError::Fatal(Ending::bug("the opening of the data directory was cut short"))),
     }
 }
 

@@ -79,6 +79,10 @@ impl DataDirectory {
         let layout = Layout::new(&options.dir);
         create(layout.root())?;
         refuse_foreign(&layout)?;
+        // Before anything in it is changed: what is refused stays as it is.
+        if let Some(identity) = IdentityFile::load(&layout.identity())? {
+            identity.check(options)?;
+        }
         let lock = DirectoryLock::take(layout.root())?;
         protect(layout.root())?;
         let identity = match IdentityFile::load(&layout.identity())? {
@@ -164,7 +168,7 @@ fn refuse_foreign(layout: &Layout) -> Result<(), OpenError> {
 }
 
 fn require_parts(layout: &Layout) -> Result<(), OpenError> {
-    for path in [layout.journal(), layout.raft().join("db"), layout.current()] {
+    for path in [layout.journal(), layout.raft().join("db"), layout.current(), layout.peers()] {
         if !path.exists() {
             return Err(OpenError::Missing { path });
         }

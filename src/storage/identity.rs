@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The format of the whole directory: the one that this version writes, and the only one that it reads. 8: journal,
-/// log and state name the directory that they belong to.
-pub const FORMAT_VERSION: u32 = 8;
+/// The format of the whole directory: the one that this version writes, and the only one that it reads. 9: journal,
+/// log, state and the record of the peers name the directory that they belong to.
+pub const FORMAT_VERSION: u32 = 9;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

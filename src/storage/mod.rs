@@ -159,9 +159,10 @@ fn open_unwatched(options: &Options) -> Result<Storage, OpenError> {
     if !identity.is_complete() {
         log::create(&*files, options.log.journal, &records, directory)?;
         CurrentState::create(&layout, state)?;
+        PeerDirectories::create(&layout.peers(), directory)?;
         identity.mark_complete()?;
     }
-    let peers = PeerDirectories::load(&layout.peers())?;
+    let peers = PeerDirectories::load(&layout.peers(), directory)?;
     let OpenLog { log, storer, restored } =
         log::open(files, records, directory, options.log, fastrand::u64(1..))?;
     let states = SledStates::open(layout, state, lock)?;

@@ -6,10 +6,11 @@
 //! every peer (trust on first use), and refuses another one until an operator
 //! has replaced the member properly.
 
-use crate::storage::error::StorageError;
+use crate::storage::error::{OpenError, StorageError};
 use crate::storage::fsync;
 use crate::storage::sealed_file;
 use crate::types::{DirectoryId, NodeId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -31,22 +32,43 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct PeerDirectories {
     path: PathBuf,
+    /// The directory that it belongs to.
+    own: DirectoryId,
     known: BTreeMap<NodeId, DirectoryId>,
 }
 
+/// The file's content: ids in hexadecimal, since many JSON parsers round large numbers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    /// The directory that the file belongs to.
+    directory: String,
+    /// By peer.
+    peers: BTreeMap<String, String>,
+}
+
 impl PeerDirectories {
-    pub(crate) fn load(path: &Path) -> Result<Self, StorageError> {
-        let known = match sealed_file::read(path)? {
-            None => BTreeMap::new(),
-            Some(value) => {
-                let text: BTreeMap<String, String> = serde_json::from_value(value)
-                    .map_err(|error| StorageError::damaged(path, "peers", error.to_string()))?;
-                text.iter().map(|(peer, directory)| parse(path, peer, directory)).collect::<Result<_, _>>()?
-            }
-        };
+    /// Makes an empty record for this directory, unless there is one. Durable when it returns.
+    pub(crate) fn create(path: &Path, own: DirectoryId) -> Result<(), StorageError> {
+        if path.exists() {
+            return Ok(());
+        }
+        let none = Self { path: path.to_owned(), own, known: BTreeMap::new() };
+        none.save(&none.known)
+    }
+
+    pub(crate) fn load(path: &Path, own: DirectoryId) -> Result<Self, OpenError> {
+        let value = sealed_file::read(path)?.ok_or_else(|| OpenError::Missing { path: path.to_owned() })?;
+        let content: Content = serde_json::from_value(value)
+            .map_err(|error| StorageError::damaged(path, "peers", error.to_string()))?;
+        if content.directory != format!("{:x}", own.get()) {
+            let reason = format!("it belongs to directory {}, not {:x}", content.directory, own.get());
+            return Err(StorageError::damaged(path, "its owner", reason).into());
+        }
+        let parsed = content.peers.iter().map(|(peer, directory)| parse(path, peer, directory));
+        let known = parsed.collect::<Result<_, _>>()?;
         // What it says is acted upon from now on.
         fsync::renew_file(path)?;
-        Ok(Self { path: path.to_owned(), known })
+        Ok(Self { path: path.to_owned(), own, known })
     }
 
     /// The directory that is remembered for a peer.
@@ -71,11 +93,12 @@ impl PeerDirectories {
     }
 
     fn save(&self, known: &BTreeMap<NodeId, DirectoryId>) -> Result<(), StorageError> {
-        let text: BTreeMap<String, String> = known
-            .iter()
-            .map(|(peer, directory)| (format!("{:x}", peer.get()), format!("{:x}", directory.get())))
-            .collect();
-        sealed_file::write(&self.path, &text)
+        let hex = |(peer, directory): (&NodeId, &DirectoryId)| {
+            (format!("{:x}", peer.get()), format!("{:x}", directory.get()))
+        };
+        let content =
+            Content { directory: format!("{:x}", self.own.get()), peers: known.iter().map(hex).collect() };
+        sealed_file::write(&self.path, &content)
     }
 }
 

@@ -129,7 +129,7 @@ fn urls_are_advertised_to_the_leader_and_what_nobody_could_dial_is_refused() {
         Member { id: NodeId(0), ..member },
     ] {
         let answer = advertise(&bad);
-        assert!(matches!(answer, Err(NoAnswer::Lost(_))), "{answer:?}");
+        assert!(matches!(answer, Err(NoAnswer::Refused(_))), "{answer:?}");
     }
     assert_eq!(two.listener.advertised.lock().unwrap().len(), 1);
 }

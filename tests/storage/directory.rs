@@ -14,7 +14,7 @@ fn a_new_directory_is_made_private_and_keeps_its_identity() {
     let first = open(&dir).identity.identity().clone();
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert_ne!(first.directory.get(), 0);
-    assert_eq!(names(&dir), ["CURRENT", "identity", "journal", "lock", "raft", "state-000001"]);
+    assert_eq!(names(&dir), ["CURRENT", "identity", "journal", "lock", "peers", "raft", "state-000001"]);
     assert_eq!(*open(&dir).identity.identity(), first);
 }
 
@@ -106,12 +106,29 @@ fn a_mistyped_list_is_put_right_before_anybody_has_heard_of_it() {
 fn another_format_is_refused_before_it_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    for (found, expected) in [(9, "up to format 8"), (7, "no format older than 8")] {
+    // It belongs to another program, so it stays as it is.
+    fs::write(dir.path().join("lock"), "what the other program wrote").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
+    for (found, expected) in [(10, "up to format 9"), (8, "no format older than 9")] {
         let identity = format!("{{\"format_version\": {found}, \"what\": \"unknown\"}}\n");
         seal(&dir.path().join("identity"), &identity);
         let message = refusal(&options(dir.path()));
         assert!(message.contains(&format!("format {found}")) && message.contains(expected), "{message}");
     }
+    assert_eq!(fs::read_to_string(dir.path().join("lock")).unwrap(), "what the other program wrote");
+    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o750);
+}
+
+#[test]
+fn the_record_of_the_peers_is_neither_forgotten_nor_taken_from_another_directory() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop((open(dir.path()), open(other.path())));
+    let path = dir.path().join("peers");
+    fs::copy(other.path().join("peers"), &path).unwrap();
+    let message = refusal(&options(dir.path()));
+    assert!(message.contains("peers is damaged") && message.contains("it belongs to directory"), "{message}");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(open_storage(&options(dir.path())).unwrap_err(), OpenError::Missing { path });
 }
 
 #[test]

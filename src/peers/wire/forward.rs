@@ -68,10 +68,10 @@ pub fn question(id: u64, left: Duration, asked: PeerQuestion) -> pb::ForwardRequ
     pb::ForwardRequest { message: Some(pb::forward_request::Message::Question(question)) }
 }
 
-/// Decodes a question. A command must be valid: what cannot be decoded must never get into the log.
-pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuestion), Malformed> {
+/// Decodes what a question asks. A command must be valid: what cannot be decoded must never get into the log.
+pub fn checked_question(body: Option<pb::question::Body>) -> Result<PeerQuestion, Malformed> {
     use pb::question::Body;
-    let asked = match wire.body {
+    Ok(match body {
         Some(Body::Propose(command)) => match Command::decode(&command) {
             // Only a leader raises the version, of its own accord. One that no program knows would end every node.
             Ok(Command::Raise(_)) => {
@@ -90,8 +90,7 @@ pub fn checked_question(wire: pb::Question) -> Result<(u64, Duration, PeerQuesti
         }
         Some(Body::Status(pb::StatusQuestion {})) => PeerQuestion::Status,
         None => return malformed("a question is empty or of an unknown kind"),
-    };
-    Ok((wire.id, Duration::from_micros(wire.timeout_micros), asked))
+    })
 }
 
 /// A member with its URLs. What is not a URL must never get into the log: others would dial it.
