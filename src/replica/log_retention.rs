@@ -25,6 +25,8 @@ pub(crate) struct LogRetention {
     bytes: u64,
     /// The last entry of the snapshot that a peer is getting.
     needed: BTreeMap<NodeId, Index>,
+    /// Where the log began when this node became leader, if it is.
+    began: Option<Index>,
 }
 
 /// An entry, and the total size up to it.
@@ -38,7 +40,7 @@ impl LogRetention {
     /// For a log that begins after `base`. The size of what was not loaded is unknown, and counts as 0.
     pub(crate) fn new(keep: Retention, base: EntryId, loaded: &[Entry]) -> Self {
         let cuts = VecDeque::from([Cut { id: base, bytes: 0 }]);
-        let mut retention = Self { keep, cuts, bytes: 0, needed: BTreeMap::new() };
+        let mut retention = Self { keep, cuts, bytes: 0, needed: BTreeMap::new(), began: None };
         retention.append(loaded);
         retention
     }
@@ -86,6 +88,8 @@ impl LogRetention {
     /// The entry up to which the log may be compacted now, if it changed. The durable state covers everything
     /// up to `covered`.
     pub(crate) fn forget(&mut self, covered: Index, followers: &[FollowerProgress]) -> Option<EntryId> {
+        let begins = self.cuts.front()?.id.index;
+        self.began = if followers.is_empty() { None } else { self.began.or(Some(begins)) };
         let limit = covered.min(self.spared(followers));
         let reached = self.cuts.iter().take_while(|cut| cut.id.index <= covered).last()?.bytes;
         let laggard = self.laggard(followers);
@@ -106,10 +110,15 @@ impl LogRetention {
         news
     }
 
-    /// How far the follower is that is furthest behind, of those that still can be caught up from the log.
+    /// How far the follower is that is furthest behind, of those that still can be caught up from the log. Of whom
+    /// nothing is known yet may need all that there was when this node became leader.
     fn laggard(&self, followers: &[FollowerProgress]) -> Option<Index> {
         let begins = self.cuts.front()?.id.index;
-        let matched = followers.iter().map(|follower| follower.matched);
+        let unknown = self.began.unwrap_or(begins);
+        let matched = followers.iter().map(|follower| match follower.matched {
+            Index(0) => unknown,
+            matched => matched,
+        });
         matched.filter(|matched| *matched >= begins).min()
     }
 

@@ -116,3 +116,27 @@ fn more_stays_for_a_follower_that_lags_but_not_forever() {
     assert_eq!(log.forget(Index(110), &behind), Some(EntryId::new(1, 80)), "but no more than that");
     assert_eq!(log.forget(Index(110), &behind), Some(EntryId::new(1, 100)), "it will get a snapshot");
 }
+
+/// A follower that lagged under the last leader is caught up from the log by the next one, too.
+#[test]
+fn a_new_leader_keeps_what_a_follower_may_need_that_has_not_answered_yet() {
+    let mut log = retention(10, 1 << 20);
+    log.wrote(&write(entries(1, 1..=30)));
+    assert_eq!(log.forget(Index(30), &[]), Some(EntryId::new(1, 20)), "nobody is followed");
+    log.wrote(&write(entries(2, 31..=45)));
+    let unknown = [follower(FollowerState::Probe, 0), follower(FollowerState::Replicate, 45)];
+    assert_eq!(log.forget(Index(45), &unknown), None, "it may have 20");
+    let behind = [follower(FollowerState::Replicate, 24), follower(FollowerState::Replicate, 45)];
+    assert_eq!(log.forget(Index(45), &behind), Some(EntryId::new(1, 24)), "it has 24");
+}
+
+#[test]
+fn a_follower_that_never_answers_is_not_waited_for_without_bound() {
+    let mut log = retention(10, 1 << 20);
+    log.wrote(&write(entries(1, 1..=25)));
+    let unknown = [follower(FollowerState::Probe, 0)];
+    assert_eq!(log.forget(Index(25), &unknown), None);
+    log.wrote(&write(entries(1, 26..=100)));
+    assert_eq!(log.forget(Index(100), &unknown), Some(EntryId::new(1, 70)), "three times as much");
+    assert_eq!(log.forget(Index(100), &unknown), Some(EntryId::new(1, 90)), "and then no more than usual");
+}
