@@ -12,6 +12,7 @@ use crate::raft::{
 use crate::replica::advertise::advertise;
 use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
+use crate::replica::disk_pace::DiskPace;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
 use crate::replica::event::{Fact, Install, PeerMessage, Request, Write, WriteAnswer};
 use crate::replica::log_retention::LogRetention;
@@ -92,6 +93,7 @@ pub struct Driver {
     pub(crate) transfers: Transfers,
     pub(crate) install: Option<Install>,
     pub(crate) retention: LogRetention,
+    pub(crate) disk_pace: DiskPace,
     /// Commands of this turn, to be proposed together.
     pub(crate) batch: Vec<Write>,
     pub(crate) state_durable: Index,
@@ -120,7 +122,9 @@ impl Driver {
 
     /// One turn: takes everything that is queued and carries out the effects.
     pub fn turn(&mut self, now: Instant) {
-        self.node.set_full(!self.published.has_room_for_entries() || self.is_applier_behind());
+        let has_room =
+            self.published.has_room_for_entries() && self.disk_pace.takes_entries(self.published.look());
+        self.node.set_full(!has_room || self.is_applier_behind());
         self.drain();
         self.propose(now);
         let effects = self.node.take_effects();
@@ -256,10 +260,11 @@ impl Driver {
         }
     }
 
-    /// With little room left, only what makes room is taken, as long as there is some.
-    fn keep_what_has_room(&self, batch: Vec<Write>) -> Vec<Write> {
+    /// With little room left, only what makes room is taken, as long as there is some; before that, no more than the
+    /// reserve holds until the disk is looked at again.
+    fn keep_what_has_room(&mut self, batch: Vec<Write>) -> Vec<Write> {
         if self.published.has_room_for_proposals() {
-            return batch;
+            return self.keep_pace(batch);
         }
         let some_room = self.published.has_room_for_entries();
         let makes_room =
@@ -267,6 +272,18 @@ impl Driver {
         let (batch, refused): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|write| some_room && makes_room(write));
         refuse(refused, &WriteError::NoSpace);
+        batch
+    }
+
+    fn keep_pace(&mut self, mut batch: Vec<Write>) -> Vec<Write> {
+        let mut left = self.disk_pace.proposable(self.published.look());
+        let mut fits = |write: &Write| {
+            let takes = left > 0;
+            left = left.saturating_sub(write.command.len() as u64);
+            takes
+        };
+        let refused = batch.split_off(batch.iter().position(|write| !fits(write)).unwrap_or(batch.len()));
+        refuse(refused, &WriteError::Overloaded("the disk is nearly full, and writes are taken slowly"));
         batch
     }
 
@@ -307,6 +324,8 @@ impl Driver {
         }
         if let Some(persist) = persist {
             self.retention.wrote(&persist);
+            let bytes = persist.entries.iter().map(|entry| entry.size() as u64).sum();
+            self.disk_pace.wrote(self.published.look(), bytes);
             self.workers.log_writer.submit(LogJob::Write(persist));
         }
         if !committed.is_empty() {

@@ -22,6 +22,7 @@
 mod advertise;
 mod applier;
 mod busy;
+mod disk_pace;
 mod driver;
 mod error;
 mod event;

@@ -2,6 +2,7 @@
 
 use crate::machine::{Saver, View};
 use crate::raft::Members;
+use crate::replica::disk_pace::Look;
 use crate::replica::status::Status;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
@@ -40,6 +41,8 @@ pub(crate) struct Published {
     state_bytes: AtomicU64,
     /// The room left on the disk, see [`Room`].
     room: AtomicU8,
+    /// What was found when that was last looked at.
+    look: ArcSwap<Look>,
     /// Whether the loop has ended on request.
     stopping: AtomicBool,
     start: Instant,
@@ -69,6 +72,7 @@ impl Published {
             log_bytes: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
             room: AtomicU8::new(Room::Enough as u8),
+            look: ArcSwap::from_pointee(Look { number: 0, free: u64::MAX, reserve: 0 }),
             stopping: AtomicBool::new(false),
             start: Instant::now(),
             turned: AtomicU64::new(0),
@@ -175,9 +179,21 @@ impl Published {
         self.log_bytes.load(Ordering::Relaxed) + self.state_bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns whether it changed.
-    pub(crate) fn set_room(&self, room: Room) -> bool {
-        self.room.swap(room as u8, Ordering::Relaxed) != room as u8
+    /// The disk was looked at. Returns the room if that changed.
+    pub(crate) fn looked(&self, free: u64, reserve: u64) -> Option<Room> {
+        self.look.store(Arc::new(Look { number: self.look().number + 1, free, reserve }));
+        let room = match free {
+            free if free >= reserve => Room::Enough,
+            free if free >= reserve / 2 => Room::Low,
+            _ => Room::Gone,
+        };
+        let changed = self.room.swap(room as u8, Ordering::Relaxed) != room as u8;
+        changed.then_some(room)
+    }
+
+    /// What the last look at the disk found.
+    pub(crate) fn look(&self) -> Look {
+        **self.look.load()
     }
 
     /// Whether a leader takes any writes; if not, it may take those that make room.

@@ -4,6 +4,7 @@ use crate::budget::Budget;
 use crate::machine::{Machine, Table};
 use crate::raft::{Mark, Members, Node};
 use crate::replica::applier::Applier;
+use crate::replica::disk_pace::DiskPace;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::error::StartError;
 use crate::replica::fatal::{Fatal, Remedy};
@@ -129,7 +130,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         inbox: sync_inbox,
         facts: facts.clone(),
         durable: Index(0),
-        free: 0,
+        free: u64::MAX,
         vacuums: false,
     };
     let driver = Driver {
@@ -153,6 +154,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         transfers: Transfers::default(),
         install: None,
         retention,
+        disk_pace: DiskPace::default(),
         batch: Vec::new(),
         state_durable: Index(0),
         stopped: None,

@@ -88,33 +88,23 @@ impl StateSyncer {
     /// some room, and accepted again when there is more.
     pub fn look_at_room(&mut self) {
         match self.states.free_bytes() {
-            Ok(free) => {
-                self.free = free;
-                let reserve = self.disk_reserve;
-                let room = match free {
-                    free if free >= reserve => Room::Enough,
-                    free if free >= reserve / 2 => Room::Low,
-                    _ => Room::Gone,
-                };
-                if self.published.set_room(room) {
-                    match room {
-                        Room::Enough => {
-                            tracing::info!(free, reserve, "the disk has room again: writes are accepted")
-                        }
-                        Room::Low => tracing::error!(
-                            free,
-                            reserve,
-                            "the disk is nearly full: a leader here takes only deletes and compactions, reads go on"
-                        ),
-                        Room::Gone => tracing::error!(
-                            free,
-                            reserve,
-                            "the disk is nearly full: no log entries are accepted"
-                        ),
-                    }
-                }
-            }
+            Ok(free) => self.free = free,
             Err(error) => tracing::warn!(%error, "the room on the disk is not known"),
+        }
+        let (free, reserve) = (self.free, self.disk_reserve);
+        match self.published.looked(free, reserve) {
+            None => {}
+            Some(Room::Enough) => {
+                tracing::info!(free, reserve, "the disk has room again: writes are accepted")
+            }
+            Some(Room::Low) => tracing::error!(
+                free,
+                reserve,
+                "the disk is nearly full: a leader here takes only deletes and compactions, reads go on"
+            ),
+            Some(Room::Gone) => {
+                tracing::error!(free, reserve, "the disk is nearly full: no log entries are accepted");
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use kontiki::proto::v1::{self, kv_service_client::KvServiceClient};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
@@ -202,42 +203,58 @@ fn find_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_in_words_and_serves_reads() {
-    let Some(mut cluster) = SmallDisk::start("256m").await else { return };
-    let mut kv = cluster.leader().await;
+    let Some(mut disks) = SmallDisks::start("160m").await else { return };
+    let mut kv = disks.leader().await;
     kv.put(put("k", "v")).await.unwrap();
-    let refusal = fill(&mut kv).await;
+    let refusal = fill(&disks, &kv).await;
     assert_eq!(refusal.code(), tonic::Code::ResourceExhausted, "{refusal:?}");
     let info = refusal.get_details_error_info().expect("every error carries an ErrorInfo");
     assert_eq!(info.reason, "NO_SPACE", "{refusal:?}");
-    for node in &cluster.cluster.nodes {
+    for node in &disks.cluster.nodes {
         let answer = node.kv().get(get("k", v1::ReadLevel::Linearizable)).await.unwrap().into_inner();
         assert_eq!(text(answer.kv).as_deref(), Some("v"), "{} no longer reads", node.name);
     }
     empty(&mut kv).await;
-    cluster.kill();
+    disks.kill();
 }
 
 /// Deletes and compactions are accepted on a full disk, and what they free is given back while the nodes run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_that_was_emptied_takes_writes_again() {
-    let Some(mut cluster) = SmallDisk::start("640m").await else { return };
-    let mut kv = cluster.leader().await;
-    fill(&mut kv).await;
+    let Some(mut disks) = SmallDisks::start("256m").await else { return };
+    let mut kv = disks.leader().await;
+    fill(&disks, &kv).await;
     empty(&mut kv).await;
     until("there is room again", || async { kv.clone().put(put("k", &"x".repeat(200_000))).await.ok() })
         .await;
-    cluster.kill();
+    disks.kill();
 }
 
-/// Puts large values until one is refused.
-async fn fill(kv: &mut KvServiceClient<Channel>) -> tonic::Status {
-    let value = "x".repeat(200_000);
-    for number in 0..5000 {
-        if let Err(refusal) = kv.put(put(&format!("fill{number}"), &value)).await {
-            return refusal;
-        }
+/// Puts large values from many clients at once until one is refused for want of room. That must not take as much as half
+/// of the reserve: what deletes and compactions need is left.
+async fn fill(disks: &SmallDisks, kv: &KvServiceClient<Channel>) -> tonic::Status {
+    let mut clients = JoinSet::new();
+    for client in 0..16 {
+        let mut kv = kv.clone();
+        clients.spawn(async move {
+            let value = "x".repeat(200_000);
+            for number in 0..5000 {
+                let Err(refusal) = kv.put(put(&format!("fill{client}/{number}"), &value)).await else {
+                    continue;
+                };
+                // Before the disk is full, writes are taken slowly.
+                if refusal.get_details_error_info().is_none_or(|info| info.reason != "OVERLOADED") {
+                    return refusal;
+                }
+            }
+            panic!("a small disk takes no gigabyte");
+        });
     }
-    panic!("a small disk takes no gigabyte");
+    let refusal = clients.join_next().await.unwrap().unwrap();
+    while clients.join_next().await.is_some() {}
+    let free = disks.free_bytes();
+    assert!(free >= RESERVE / 2, "{free} bytes are left of the reserve");
+    refusal
 }
 
 /// Deletes and compacts everything: the way out is open.
@@ -248,37 +265,50 @@ async fn empty(kv: &mut KvServiceClient<Channel>) {
     kv.compact(v1::CompactRequest { revision }).await.unwrap();
 }
 
-/// Three nodes that share a small disk in memory.
-struct SmallDisk {
+const RESERVE: u64 = 64 << 20;
+
+/// Three nodes, each with a small disk of its own, in memory.
+struct SmallDisks {
     cluster: Cluster,
-    _unmount: Unmount,
+    mounts: Vec<Unmount>,
 }
 
-impl SmallDisk {
+impl SmallDisks {
     /// `None` where none can be mounted.
     async fn start(size: &str) -> Option<Self> {
-        let arguments = vec!["--disk-reserve".to_owned(), "64MiB".to_owned()];
-        let mut cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
-        let mount = cluster.dir.path().join("small");
-        std::fs::create_dir(&mount).unwrap();
-        let size = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&mount).status();
-        if !mounted.is_ok_and(|status| status.success()) {
-            assert!(std::env::var_os("KONTIKI_TEST_ALL").is_none(), "a tmpfs cannot be mounted here");
-            eprintln!("skipped: a tmpfs cannot be mounted here (root may)");
-            return None;
+        let arguments = vec!["--disk-reserve".to_owned(), RESERVE.to_string()];
+        let cluster = Cluster::prepare(Setup { arguments, ..Setup::default() }).await;
+        let mut this = Self { cluster, mounts: Vec::new() };
+        for node in &mut this.cluster.nodes {
+            let mount = this.cluster.dir.path().join(format!("disk-{}", node.name));
+            std::fs::create_dir(&mount).unwrap();
+            let size = format!("size={size}");
+            let mounted =
+                Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&mount).status();
+            if !mounted.is_ok_and(|status| status.success()) {
+                assert!(std::env::var_os("KONTIKI_TEST_ALL").is_none(), "a tmpfs cannot be mounted here");
+                eprintln!("skipped: a tmpfs cannot be mounted here (root may)");
+                return None;
+            }
+            node.data = mount.join("data");
+            this.mounts.push(Unmount(mount));
         }
-        let _unmount = Unmount(mount.clone());
-        for node in &mut cluster.nodes {
-            node.data = mount.join(&node.name);
-        }
-        cluster.start_all();
-        Some(Self { cluster, _unmount })
+        this.cluster.start_all();
+        Some(this)
     }
 
     async fn leader(&mut self) -> KvServiceClient<Channel> {
         let leader = self.cluster.leader().await;
         self.cluster.nodes[leader].kv()
+    }
+
+    /// The room on the fullest disk.
+    fn free_bytes(&self) -> u64 {
+        let free = self.mounts.iter().map(|Unmount(mount)| {
+            let room = rustix::fs::statvfs(mount).unwrap();
+            room.f_bavail * room.f_frsize
+        });
+        free.min().unwrap()
     }
 
     fn kill(&mut self) {
