@@ -7,11 +7,20 @@ use serde::Serialize;
 use std::str::FromStr;
 use std::time::Duration;
 
+const EXAMPLES: &str = "\
+Examples:
+  kontiki bench                                           every workload, ten seconds each
+  kontiki bench put --clients 1                           one durable write after the other
+  kontiki bench put --rate 3000 --compact-every 10s       a steady load, and how long it is held up
+  kontiki bench get --key-space 100000 --preload -o json
+";
+
 /// Measure how fast a cluster is.
 ///
 /// Writes and reads keys that begin with `bench/`, and leaves them there
-/// (`kontiki delete --prefix bench/`). Prints first what it runs against.
+/// (`kontiki delete --prefix bench/ --in-parts`). Prints first what it runs against.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct BenchArgs {
     /// What to do
     #[arg(value_enum, default_value = "all")]

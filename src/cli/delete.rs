@@ -3,7 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::text;
-use crate::client::{Delete, Keys};
+use crate::client::{Answer, Delete, Deleted, Keys, Range};
 use clap::ArgGroup;
 use serde_json::json;
 
@@ -13,11 +13,12 @@ Examples:
   kontiki delete --prefix user/           every key that begins with user/
   kontiki delete --from a --to c          from a (included) to c (excluded)
   kontiki delete --all                    everything
+  kontiki delete --prefix log/ --in-parts   more keys than one change may remove
 ";
 
 /// Remove keys
 ///
-/// All at one revision. Exits with 1 if there was nothing to remove.
+/// All at one revision, unless it is done in parts. Exits with 1 if there was nothing to remove.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 #[group(skip)]
@@ -38,6 +39,10 @@ pub(super) struct DeleteArgs {
     /// Every key
     #[arg(long, group = "selection")]
     all: bool,
+    /// Remove some thousand keys at a time, from the first on, each part at a revision of its own. If it
+    /// breaks off, the parts before are removed
+    #[arg(long, conflicts_with_all = ["key", "previous"])]
+    in_parts: bool,
     /// Show what was removed
     #[arg(long)]
     previous: bool,
@@ -61,7 +66,11 @@ pub(super) async fn run(args: DeleteArgs, context: &Context) -> Result<Exit, Cli
         let start = args.from.as_ref().map(bound("--from")).transpose()?;
         Keys::Span { start, end: args.to.as_ref().map(bound("--to")).transpose()? }
     };
-    let answer = context.client.delete(Delete { keys, return_previous: args.previous }).await?;
+    let answer = if args.in_parts {
+        delete_in_parts(context, keys).await?
+    } else {
+        context.client.delete(Delete { keys, return_previous: args.previous }).await?
+    };
     let deleted = answer.value.deleted;
     let output = &context.output;
     if output.is_json() {
@@ -80,4 +89,43 @@ pub(super) async fn run(args: DeleteArgs, context: &Context) -> Result<Exit, Cli
         }
     }
     Ok(if deleted == 0 { Exit::No } else { Exit::Ok })
+}
+
+/// What one change may remove, and as much as a page may list.
+const PART: u64 = 10_000;
+
+/// Removes what is there, a page at a time.
+async fn delete_in_parts(context: &Context, keys: Keys) -> Result<Answer<Deleted>, CliError> {
+    let mut deleted = 0;
+    loop {
+        let part = delete_part(context, &keys).await.inspect_err(|_| {
+            if deleted > 0 {
+                eprintln!("{deleted} keys were removed before this:");
+            }
+        })?;
+        deleted += part.value.value.deleted;
+        if !part.more {
+            let meta = part.value.meta;
+            return Ok(Answer { value: Deleted { deleted, previous: Vec::new() }, meta });
+        }
+    }
+}
+
+struct Part {
+    value: Answer<Deleted>,
+    /// Whether there are more keys behind it.
+    more: bool,
+}
+
+async fn delete_part(context: &Context, keys: &Keys) -> Result<Part, CliError> {
+    let listed = Range { limit: PART, keys_only: true, ..Range::new(keys.clone()) };
+    let Answer { value: page, meta } = context.client.range(listed).await?;
+    let (Some(first), Some(last)) = (page.kvs.first(), page.kvs.last()) else {
+        return Ok(Part { value: Answer { value: Deleted::default(), meta }, more: false });
+    };
+    // The first key behind the last one.
+    let end = [&last.key[..], &[0]].concat();
+    let keys = Keys::Span { start: Some(first.key.clone()), end: Some(end.into()) };
+    let value = context.client.delete(Delete { keys, return_previous: false }).await?;
+    Ok(Part { value, more: page.more })
 }

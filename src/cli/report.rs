@@ -187,6 +187,7 @@ fn known(reason: Reason) -> (&'static str, &'static str) {
             "it looks at too many keys or values in one piece, while everything else waits",
             "smaller ranges, or several requests",
         ),
+        Reason::TooManyChanges => ("", "smaller ranges, or delete with --in-parts"),
         Reason::FutureRevision => ("not written yet, or a typo", "kontiki status   (REVISION)"),
         Reason::Deadline => {
             ("no majority of the nodes can be reached, or the disks are slow", "kontiki status")

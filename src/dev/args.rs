@@ -2,11 +2,19 @@
 
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  kontiki dev                                    three nodes, gone at the end
+  kontiki dev --nodes 5 --data-dir cluster       five nodes, to be resumed the next time
+  kontiki dev --base-port 4000                   beside another cluster
+";
+
 /// Start a cluster on this machine: real server processes, for trying out Kontiki and for development
 ///
 /// All nodes listen on 127.0.0.1: for clients on the base port and every second port after it, for each other
 /// on the ports in between. Ctrl-C stops them all.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct DevArgs {
     /// How many nodes: 1 to 9, preferably an odd number [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9))]

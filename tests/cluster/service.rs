@@ -157,3 +157,31 @@ async fn the_whole_cluster_is_seen_from_any_node() {
     }
     assert_eq!(status.limits.unwrap().key_bytes, 8192);
 }
+
+/// More keys than one change may remove go part by part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_delete_is_done_in_parts_if_that_is_asked_for() {
+    let cluster = Cluster::start().await;
+    let node = &cluster.nodes[cluster.leader().await];
+    let limit = 16_384;
+    for first in (0..=limit).step_by(100) {
+        let op = |number| v1::TxnOp { op: Some(v1::txn_op::Op::Put(put(&format!("k/{number}"), "v"))) };
+        let success = (first..first + 100).map(op).collect();
+        node.kv().txn(v1::TxnRequest { success, ..Default::default() }).await.unwrap();
+    }
+    node.kv().put(put("other", "v")).await.unwrap();
+    let delete = |arguments: &'static [&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kontiki"));
+        command.args(["--endpoints", &node.client_url(), "delete", "--prefix", "k/"]).args(arguments);
+        command.output().unwrap()
+    };
+    let refused = delete(&[]);
+    assert_eq!(refused.status.code(), Some(5));
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(words.contains("TOO_MANY_CHANGES") && words.contains("--in-parts"), "{words}");
+    let done = delete(&["--in-parts"]);
+    assert!(String::from_utf8_lossy(&done.stdout).contains("16400 keys removed"), "{done:?}");
+    let level = v1::ReadLevel::Linearizable;
+    assert_eq!(node.kv().get(get("k/7", level)).await.unwrap().into_inner().kv, None);
+    assert!(node.kv().get(get("other", level)).await.unwrap().into_inner().kv.is_some());
+}
