@@ -35,9 +35,11 @@ pub(super) async fn run(args: &CompactArgs, context: &Context) -> Result<Exit, C
     let revision = args.revision.or(args.by_flag).unwrap_or_default(); // One of them is required.
     let answer = context.client.compact(Revision(revision)).await?;
     if context.output.is_json() {
-        context.output.json(&text::answered(&answer.meta, json!({"compact_revision": revision})))?;
+        context.output.json(&text::answered(&answer.meta, json!({"requested_revision": revision})))?;
     } else {
-        context.output.line(text::ok(&answer.meta, &format!("compacted to {revision}")))?;
+        context
+            .output
+            .line(text::ok(&answer.meta, &format!("no history is left below revision {revision}")))?;
     }
     Ok(Exit::Ok)
 }

@@ -39,7 +39,7 @@ pub(super) struct DeleteArgs {
     /// Every key
     #[arg(long, group = "selection")]
     all: bool,
-    /// Remove some thousand keys at a time, from the first on, each part at a revision of its own. If it
+    /// Remove a few thousand keys at a time, from the first on, each part at a revision of its own. If it
     /// breaks off, the parts before are removed
     #[arg(long, conflicts_with_all = ["key", "previous"])]
     in_parts: bool,

@@ -20,8 +20,8 @@ Examples:
 
 /// Read a key
 ///
-/// To a file or a pipe the value goes as it is, without a newline behind it; on a terminal, what could steer that is
-/// escaped. Exits with 1 if the key is absent.
+/// To a file or a pipe the value goes as it is, without a newline behind it; on a terminal, control
+/// characters are escaped. Exits with 1 if the key is absent.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct GetArgs {

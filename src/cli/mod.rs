@@ -50,7 +50,6 @@ use std::process::ExitCode;
 #[command(
     name = "kontiki",
     version,
-    infer_subcommands = true,
     after_long_help = format!("{EXAMPLES}\n{}", exit::HELP)
 )]
 struct Program {

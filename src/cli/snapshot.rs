@@ -171,6 +171,9 @@ pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<Exit, CliEr
         text::size(bytes),
         format!("{hash:032x}"),
     ]);
-    output.line(format!("The file is whole and sound.\n{}", grid.render(output.format(), output.color())))?;
+    output.line(format!(
+        "The file is complete and undamaged.\n{}",
+        grid.render(output.format(), output.color())
+    ))?;
     Ok(Exit::Ok)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 const EXAMPLES: &str = "\
 Examples:
-  kontiki transfer-leader          to the node that is furthest
+  kontiki transfer-leader          to the most up-to-date node
   kontiki transfer-leader n3
 ";
 
@@ -22,6 +22,11 @@ pub(super) struct TransferLeaderArgs {
 }
 
 pub(super) async fn run(args: TransferLeaderArgs, context: &Context) -> Result<Exit, CliError> {
+    if args.to.as_deref() == Some("") {
+        return Err(CliError::Usage(
+            "the name of the node is empty; leave it out for the most up-to-date voter".to_owned(),
+        ));
+    }
     let answer = context.client.transfer_leadership(args.to).await?;
     let leader = &answer.value;
     if context.output.is_json() {

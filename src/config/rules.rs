@@ -106,7 +106,7 @@ fn secret_rules(config: &ServeConfig, broken: &mut Broken) {
         && config.initial_cluster.len() > 1
     {
         let message = format!(
-            "is required, since {address} is not only reached from this machine: give all nodes the same file, made by \
+            "is required, since {address} is not a loopback address: give all nodes the same file, made by \
              `openssl rand -hex 32`"
         );
         broken.push(("cluster-secret-file", message));

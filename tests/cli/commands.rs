@@ -150,6 +150,18 @@ async fn a_node_that_is_behind_is_told_from_a_cluster_without_majority() {
     assert_eq!(run.code, 4);
 }
 
+/// An unset variable in a script must not move leadership, nor a typo remove keys.
+#[tokio::test]
+async fn what_was_hardly_meant_is_not_done() {
+    let node = Fake::start(vec![]).await;
+    let run = kontiki(&node.url, &["transfer-leader", ""]).await;
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("the name of the node is empty"), "{}", run.err);
+    let run = kontiki(&node.url, &["delet", "k"]).await;
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("'delete'"), "{}", run.err);
+}
+
 #[tokio::test]
 async fn errors_are_json_where_the_output_is() {
     let run = kontiki(&closed_port().await, &["-o", "json", "get", "k"]).await;
@@ -251,6 +263,6 @@ async fn what_is_no_revision_is_refused_in_words() {
     let node = Fake::start(vec![]).await;
     for arguments in [&["compact", "2"][..], &["compact", "--rev", "2"]] {
         let run = kontiki(&node.url, arguments).await;
-        assert!(run.out.contains("compacted to 2"), "{} {}", run.out, run.err);
+        assert!(run.out.contains("no history is left below revision 2"), "{} {}", run.out, run.err);
     }
 }

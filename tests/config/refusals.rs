@@ -122,7 +122,7 @@ fn rules_between_settings_are_told_with_both_sides() {
         ),
         (
             vec!["--initial-cluster", apart],
-            "cluster-secret-file: is required, since http://b:2380 is not only reached from this machine: give all nodes the same file, made by `openssl rand -hex 32` (default)",
+            "cluster-secret-file: is required, since http://b:2380 is not a loopback address: give all nodes the same file, made by `openssl rand -hex 32` (default)",
         ),
         (
             vec![
@@ -133,7 +133,7 @@ fn rules_between_settings_are_told_with_both_sides() {
                 "--advertise-peer",
                 "http://127.0.0.1:2380",
             ],
-            "cluster-secret-file: is required, since 0.0.0.0:2380 is not only reached from this machine: give all nodes the same file, made by `openssl rand -hex 32` (default)",
+            "cluster-secret-file: is required, since 0.0.0.0:2380 is not a loopback address: give all nodes the same file, made by `openssl rand -hex 32` (default)",
         ),
         (
             vec!["--create-cluster-secret"],
