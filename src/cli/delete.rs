@@ -99,7 +99,8 @@ async fn delete_in_parts(context: &Context, keys: Keys) -> Result<Answer<Deleted
     let mut deleted = 0;
     loop {
         let part = delete_part(context, &keys).await.inspect_err(|_| {
-            if deleted > 0 {
+            // With -o json the error is all that standard error gets.
+            if deleted > 0 && !context.output.is_json() {
                 eprintln!("{deleted} keys were removed before this:");
             }
         })?;

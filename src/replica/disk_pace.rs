@@ -32,15 +32,15 @@ impl DiskPace {
         self.written += bytes;
     }
 
-    /// How many bytes a leader may propose now, of which the last command may take more: a quarter of the reserve at
-    /// most. Something is always taken after a look.
+    /// How many bytes a leader may propose now, so that three quarters of the reserve are left. The last command may be
+    /// larger than that, and after a look something is always taken.
     pub(crate) fn proposable(&mut self, look: Look) -> u64 {
         self.notice(look);
         let room = look.free.saturating_sub(look.reserve / 4 * 3);
         (room / (BYTES_PER_BYTE * NODES_PER_DISK)).max(1).saturating_sub(self.written)
     }
 
-    /// Whether entries of any origin may be taken now: three quarters of the reserve at most.
+    /// Whether entries of any origin may be taken now, so that a quarter of the reserve is left.
     pub(crate) fn takes_entries(&mut self, look: Look) -> bool {
         self.notice(look);
         let room = look.free.saturating_sub(look.reserve / 4);

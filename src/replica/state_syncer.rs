@@ -45,11 +45,13 @@ impl StateSyncer {
                 matches!(self.inbox.queue.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Disconnected));
             self.inbox.busy.begin();
             self.look_at_room();
-            if last || last_sync.elapsed() >= self.interval {
+            let is_due = last || last_sync.elapsed() >= self.interval;
+            if is_due {
                 self.sync()?;
                 last_sync = Instant::now();
-                self.vacuum()?;
-            } else if self.vacuums {
+            }
+            // Not at the end: a move that began there would be lost.
+            if !last && (is_due || self.vacuums) {
                 self.vacuum()?;
             }
             self.inbox.busy.end();
