@@ -31,6 +31,11 @@ impl Coalescing {
     pub fn new(inner: TcpStream) -> Self {
         Self { inner }
     }
+
+    /// How many bytes have arrived and were not read, if the system tells.
+    pub fn lying(&self) -> Option<u64> {
+        rustix::io::ioctl_fionread(&self.inner).ok()
+    }
 }
 
 impl AsyncRead for Coalescing {

@@ -4,6 +4,12 @@ use crate::api::fault::Fault;
 use crate::kv;
 use crate::reason::Reason;
 use crate::replica::{AdvertiseError, ReadError, SnapshotError, TransferError, WriteError};
+use std::time::Duration;
+
+/// When to try again after a refusal because of too much that waits: when that is done, but not all at once, nor
+/// never.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(10);
 
 impl From<WriteError> for Fault {
     fn from(error: WriteError) -> Self {
@@ -14,6 +20,9 @@ impl From<WriteError> for Fault {
             WriteError::NoSpace => Self::new(Reason::NoSpace, message).not_applied(),
             WriteError::Superseded => Self::new(Reason::Superseded, message).not_applied(),
             WriteError::Overloaded(_) => Self::overloaded(message).not_applied(),
+            WriteError::TooLate { wait } => {
+                Self::overloaded(message).not_applied().retry_after(wait.clamp(RETRY_MIN, RETRY_MAX))
+            }
             WriteError::Expired => Self::new(Reason::Deadline, message).not_applied(),
             WriteError::Unknown(_) => Self::new(Reason::LeadershipLost, message).unknown(),
             WriteError::Stopping => Self::new(Reason::Stopping, message).not_applied(),
@@ -140,6 +149,7 @@ mod tests {
             WriteError::NotLeader { leader: None },
             WriteError::Transferring,
             WriteError::Overloaded("the queue"),
+            WriteError::TooLate { wait: Duration::from_secs(1) },
             WriteError::Superseded,
             WriteError::Expired,
             WriteError::Unknown("leadership was lost"),

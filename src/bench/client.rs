@@ -111,6 +111,11 @@ impl LoadState {
         self.schedule.measure <= decisive && decisive < self.schedule.end
     }
 
+    /// Whether it was answered while measuring, in the open loop.
+    fn is_goodput(&self, turn: &Turn, done: Instant) -> bool {
+        turn.due.is_some() && self.schedule.measure <= done && done < self.schedule.end
+    }
+
     fn note(&self, turn: &Turn, sent: Instant, request: Request, result: Result<Answer, Status>) {
         let done = Instant::now();
         let counts = self.counts(turn, done);
@@ -124,10 +129,13 @@ impl LoadState {
                 if let (Some(write), true) = (write, self.verify) {
                     self.sample(&mut recorder, write, answer.revision);
                 }
+                let operations = write.map_or(1, |write| write.count);
+                if self.is_goodput(turn, done) {
+                    recorder.goodput += operations;
+                }
                 if counts {
                     let latency = done - turn.due.unwrap_or(sent);
                     let service = turn.due.map(|_| done - sent);
-                    let operations = write.map_or(1, |write| write.count);
                     recorder.answered(kind(request), operations, latency, service);
                     recorder.missing += u64::from(answer.missing);
                 }

@@ -165,7 +165,7 @@ async fn measure(
     let cluster = target::ask(plan.api, &plan.endpoints).await.ok();
     let longest_apply = cluster.as_ref().and_then(|cluster| cluster.longest_apply);
     let after = cluster.and_then(|cluster| cluster.leader);
-    let mut outcome = WorkloadResult::new(workload, &run, echo_rate);
+    let mut outcome = WorkloadResult::new(workload, &run, echo_rate, plan.rate.is_some());
     outcome.longest_apply_ms = longest_apply.map(|time| time.as_secs_f64() * 1e3);
     if before != after {
         outcome.leader_change = Some(LeaderChange { before, after });

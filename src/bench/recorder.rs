@@ -71,6 +71,8 @@ pub struct Recorder {
     pub abandoned: u64,
     /// In the open loop: requests that were due and had not been sent when time was up.
     pub unsent: u64,
+    /// In the open loop: operations that succeeded while it was measured, whenever they were due.
+    pub goodput: u64,
     pub compactions: u64,
     /// Acknowledged writes to compare afterwards, including those of the warm-up.
     pub sample: Sample,
@@ -124,6 +126,7 @@ impl Recorder {
         self.unknown_writes += other.unknown_writes;
         self.abandoned += other.abandoned;
         self.unsent += other.unsent;
+        self.goodput += other.goodput;
         self.compactions += other.compactions;
         for (reason, theirs) in &other.failures {
             let mine = self.failures.entry(reason.clone()).or_default();

@@ -91,6 +91,9 @@ pub struct WorkloadResult {
     pub abandoned: u64,
     /// In the open loop: requests that were due and could not be sent.
     pub unsent: u64,
+    /// In the open loop: operations that succeeded in a second of the measured time, whenever they were due. What is
+    /// left of the throughput under too much load.
+    pub goodput_per_second: Option<f64>,
     /// Processor seconds of this program, all threads.
     pub client_cpu_seconds: f64,
     /// Processor seconds of the nodes, if their processes are known.
@@ -210,7 +213,7 @@ impl Settings {
 
 impl WorkloadResult {
     /// The figures of a run.
-    pub fn new(workload: Workload, run: &Run, echo_rate: Option<f64>) -> Self {
+    pub fn new(workload: Workload, run: &Run, echo_rate: Option<f64>, is_open: bool) -> Self {
         let recorder = &run.recorder;
         let total = Figures::new(&recorder.total(), run.seconds);
         let part =
@@ -230,6 +233,7 @@ impl WorkloadResult {
                 .collect(),
             abandoned: recorder.abandoned,
             unsent: recorder.unsent,
+            goodput_per_second: is_open.then(|| per_second(recorder.goodput, run.seconds)),
             client_cpu_seconds: run.own_cpu.as_secs_f64(),
             server_cpu_seconds: run.server_cpu.map(|time| time.as_secs_f64()),
             compactions: recorder.compactions,
@@ -246,11 +250,13 @@ impl WorkloadResult {
     }
 }
 
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
+
 impl Figures {
     fn new(meter: &Meter, seconds: f64) -> Self {
-        let per_second = |count: u64| {
-            if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
-        };
+        let per_second = |count| per_second(count, seconds);
         Self {
             requests: meter.requests(),
             requests_per_second: per_second(meter.requests()),

@@ -155,6 +155,10 @@ fn notes_on(outcome: &WorkloadResult) -> Vec<String> {
              {APPLY_GOAL_MS} ms"
         ));
     }
+    let overloaded = outcome.unsent > 0 || outcome.error_count() > 0;
+    if let Some(goodput) = outcome.goodput_per_second.filter(|_| overloaded) {
+        notes.push(format!("{goodput:.0} a second succeeded, whenever they were due"));
+    }
     if outcome.unsent > 0 {
         notes.push(format!(
             "{} requests were due and could not be sent: the rate was not kept, and they are in no \

@@ -1,13 +1,16 @@
 //! A connection that must introduce itself.
 
 use crate::coalescing::Coalescing;
+use crate::connections::incoming::Door;
 use crate::connections::notices::Notice;
 use crate::connections::places::{Place, Standing};
+use crate::connections::turns::Turn;
+use crate::connections::waiting::Reading;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -31,14 +34,46 @@ pub struct Guarded {
     place: Place,
     introduction: Introduction,
     bytes_read: usize,
+    /// None: it is read as it comes.
+    turn: Option<Turn>,
+    reading: Reading,
     /// None once it has introduced itself.
     too_late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
-    /// Wraps a new connection, which has so much time for its introduction.
-    pub fn new(inner: Coalescing, place: Place, introduction: Introduction, time: Duration) -> Self {
-        Self { inner, place, introduction, bytes_read: 0, too_late: Some(Box::pin(tokio::time::sleep(time))) }
+    /// Wraps a new connection, to be treated as the door says.
+    pub fn new(inner: Coalescing, place: Place, door: &Door) -> Self {
+        let turn = door.turns.as_ref().map(|turns| turns.join());
+        let too_late = Some(Box::pin(tokio::time::sleep(door.introduction_time)));
+        Self {
+            inner,
+            place,
+            introduction: door.introduction,
+            bytes_read: 0,
+            turn,
+            reading: Reading::default(),
+            too_late,
+        }
+    }
+
+    /// Reads when it has its turn.
+    fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.poll(context));
+        }
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let bytes = buffer.filled().len() - before;
+        if let Some(turn) = &mut self.turn {
+            turn.read(bytes);
+        }
+        let wait = self.place.standing().wait();
+        match outcome {
+            Poll::Pending => self.reading.ran_empty(wait),
+            Poll::Ready(_) => self.reading.read(bytes, Instant::now(), || self.inner.lying(), wait),
+        }
+        outcome
     }
 }
 
@@ -61,7 +96,7 @@ impl AsyncRead for Guarded {
         }
         if standing.is_introduced() {
             this.too_late = None;
-            return Pin::new(&mut this.inner).poll_read(context, buffer);
+            return this.read(context, buffer);
         }
         if this.too_late.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready()) {
             standing.close(Notice::Silent);
@@ -71,10 +106,10 @@ impl AsyncRead for Guarded {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
+        let outcome = this.read(context, buffer);
         this.bytes_read += buffer.filled().len() - before;
         if this.introduction == Introduction::Preface && this.bytes_read >= PREFACE_BYTES {
-            standing.introduce();
+            this.place.standing().introduce();
         }
         outcome
     }

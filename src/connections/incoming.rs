@@ -4,6 +4,7 @@ use crate::coalescing::Coalescing;
 use crate::connections::guarded::{Guarded, Introduction};
 use crate::connections::notices::Notice;
 use crate::connections::places::Places;
+use crate::connections::turns::Turns;
 use futures_util::Stream;
 use std::io;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct Door {
     pub introduction: Introduction,
     /// How long an introduction may take.
     pub introduction_time: Duration,
+    /// In which turns they are read; none: as they come.
+    pub turns: Option<Arc<Turns>>,
 }
 
 /// Accepts forever: no error ends a listener, nor makes it spin.
@@ -31,8 +34,7 @@ pub fn incoming(listener: TcpListener, door: Door) -> impl Stream<Item = io::Res
                 Ok((connection, from)) => {
                     if let Some(place) = door.places.take(from.ip()) {
                         let connection = prepared(connection);
-                        let guarded =
-                            Guarded::new(connection, place, door.introduction, door.introduction_time);
+                        let guarded = Guarded::new(connection, place, &door);
                         return Some((Ok(guarded), (listener, door)));
                     }
                 }

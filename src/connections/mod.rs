@@ -11,7 +11,9 @@
 //!    a connection that has not introduced itself, if there is one, else it is refused;
 //! 4. [`guarded`]: a connection that does not introduce itself in time is closed. For a client that is the
 //!    beginning of HTTP/2, for a peer its identity, and a peer may send little before;
-//! 5. [`readers`]: a connection whose answers nobody reads is closed; [`unread`] counts them.
+//! 5. [`turns`]: clients are read a bounded share at a time, so that nobody else on their thread waits for long;
+//!    [`waiting`] tells how long that makes them wait;
+//! 6. [`readers`]: a connection whose answers nobody reads is closed; [`unread`] counts them.
 //!
 //! What is refused or closed is counted and logged, one line for many ([`notices`]).
 
@@ -21,4 +23,6 @@ pub mod incoming;
 pub mod notices;
 pub mod places;
 pub mod readers;
+pub mod turns;
 pub mod unread;
+pub mod waiting;

@@ -6,6 +6,7 @@
 
 use crate::connections::notices::{Notice, Notices};
 use crate::connections::unread::Unread;
+use crate::connections::waiting::Wait;
 use futures_util::task::AtomicWaker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -76,6 +77,7 @@ impl Places {
             state: AtomicU8::new(STRANGER),
             waker: AtomicWaker::new(),
             unread: Unread::default(),
+            wait: Wait::default(),
         });
         table.taken.insert(number, Taken { address, standing: Arc::clone(&standing) });
         table.strangers.insert(number);
@@ -169,6 +171,7 @@ pub struct Standing {
     /// The task that reads and writes the connection.
     waker: AtomicWaker,
     unread: Unread,
+    wait: Wait,
 }
 
 impl Standing {
@@ -196,6 +199,11 @@ impl Standing {
     /// The answers on it that have not left yet.
     pub fn unread(&self) -> &Unread {
         &self.unread
+    }
+
+    /// How long what arrives on it waits until it is read.
+    pub fn wait(&self) -> &Wait {
+        &self.wait
     }
 
     /// Whether the connection has said who it is.

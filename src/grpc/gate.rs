@@ -41,6 +41,11 @@ impl Gate {
         Self { room: Arc::new(room), answers }
     }
 
+    /// The places of requests in progress.
+    pub fn places(&self) -> Arc<Budget> {
+        Arc::clone(&self.room.places)
+    }
+
     /// Another number of places within the same budgets.
     pub fn with_places(&self, places: usize) -> Self {
         let Room { bytes, patience, .. } = &*self.room;
@@ -109,7 +114,7 @@ where
 }
 
 /// Whether a method may change something, so that its answer says more than can be asked again.
-fn may_write(path: &str) -> bool {
+pub(in crate::grpc) fn may_write(path: &str) -> bool {
     let method = path.rsplit('/').next().unwrap_or_default();
     matches!(method, "Put" | "Delete" | "Txn" | "Compact" | "TransferLeadership")
 }

@@ -7,6 +7,8 @@ use crate::connections::guarded::Introduction;
 use crate::connections::incoming::{Door, incoming};
 use crate::connections::places::Places;
 use crate::connections::readers;
+use crate::connections::turns::Turns;
+use crate::grpc::admission::Admission;
 use crate::grpc::cluster_service::Cluster;
 use crate::grpc::gate::{Gate, Gated};
 use crate::grpc::kv_service::Kv;
@@ -19,6 +21,7 @@ use crate::proto::v1::cluster_service_server::ClusterServiceServer;
 use crate::proto::v1::kv_service_server::KvServiceServer;
 use crate::proto::v1::maintenance_service_server::MaintenanceServiceServer;
 use crate::settings::Limits;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -27,6 +30,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
+use tower::util::option_layer;
 use tower::{Layer as _, ServiceBuilder};
 
 /// How far over the limit a message may be and still be read: our own check then refuses it, with the proper reason.
@@ -69,9 +73,12 @@ pub async fn serve_clients(
         (api.limits.clone(), Arc::clone(&api.bounds.answers), api.bounds.reading_time);
     let door = door(&limits);
     let places = Arc::clone(&door.places);
-    let routes = client_routes(api).await;
+    let gate = gate(&api);
+    let admission = Admission::new(gate.places(), api.router.handle.clone(), limits.default_deadline);
+    let routes = client_routes(api, &gate).await;
+    let serving = serve(routes, Some(admission), &limits, listener, door, shutdown, DRAIN);
     tokio::select! {
-        outcome = serve(routes, &limits, listener, door, shutdown, DRAIN) => outcome,
+        outcome = serving => outcome,
         never = readers::watch(&places, &answers, time) => match never {},
     }
 }
@@ -96,11 +103,12 @@ pub async fn serve_starting(
         shutdown.await;
         health.end().await;
     };
-    serve(routes, limits, listener, door(limits), shutdown, STARTING_DRAIN).await
+    serve(routes, None, limits, listener, door(limits), shutdown, STARTING_DRAIN).await
 }
 
 async fn serve(
     routes: Routes,
+    admission: Option<Admission>,
     limits: &Limits,
     listener: TcpListener,
     door: Door,
@@ -112,12 +120,15 @@ async fn serve(
         shutdown.await;
         let _ = stopping.send(());
     };
+    let turns = door.turns.clone();
     let serve = builder(limits)
+        .layer(option_layer(admission))
         .layer(ServiceBuilder::new().map_response(explain(limits)).into_inner())
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming(listener, door), signal);
     tokio::select! {
         outcome = serve => outcome,
+        never = give(turns) => match never {},
         () = async {
             let _ = stopped.await;
             tokio::time::sleep(drain).await;
@@ -125,6 +136,13 @@ async fn serve(
             tracing::info!("some client connections were still open and are cut");
             Ok(())
         }
+    }
+}
+
+async fn give(turns: Option<Arc<Turns>>) -> Infallible {
+    match turns {
+        Some(turns) => turns.give().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -147,6 +165,7 @@ fn builder(limits: &Limits) -> Server {
 /// How clients are let in.
 fn door(limits: &Limits) -> Door {
     Door {
+        turns: Some(Turns::new()),
         places: Places::new("clients", limits.connections, limits.connections_per_address),
         introduction: Introduction::Preface,
         introduction_time: PREFACE_TIME,
@@ -160,15 +179,19 @@ fn supervised(health: HealthServer<HealthService>) -> Gated<HealthServer<HealthS
         .layer(health.max_decoding_message_size(SUPERVISION_BYTES))
 }
 
-/// All services of the client listener.
-pub async fn client_routes(api: Arc<Api>) -> Routes {
-    let health = health::service(Arc::clone(&api)).await;
-    let gate = Gate::new(
+/// What all requests of clients pass.
+pub fn gate(api: &Api) -> Gate {
+    Gate::new(
         api.limits.requests_in_flight,
         Arc::clone(&api.bounds.requests),
         Arc::clone(&api.bounds.answers),
         api.limits.default_deadline,
-    );
+    )
+}
+
+/// All services of the client listener.
+pub async fn client_routes(api: Arc<Api>, gate: &Gate) -> Routes {
+    let health = health::service(Arc::clone(&api)).await;
     let operators = gate.with_places(CLUSTER_REQUESTS_MAX);
     let decode = api.limits.request_bytes + DECODE_SLACK_BYTES;
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&api)))

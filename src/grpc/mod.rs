@@ -13,6 +13,7 @@
 //!
 //! What is missing: TLS, authentication, and compression.
 
+pub mod admission;
 pub mod arriving;
 pub mod cluster_service;
 pub mod encoded;

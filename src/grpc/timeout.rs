@@ -3,14 +3,19 @@
 
 use crate::api::deadline::Deadline;
 use crate::settings::Limits;
+use http::HeaderMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
 /// The request's own deadline, else the server's default.
 pub fn deadline(metadata: &MetadataMap, limits: &Limits) -> Deadline {
-    let asked = metadata.get("grpc-timeout").and_then(|value| parse(value.as_bytes()));
-    Deadline::starting_at(Instant::now(), asked, limits.default_deadline)
+    Deadline::starting_at(Instant::now(), asked(metadata.as_ref()), limits.default_deadline)
+}
+
+/// How much time the client allows, if it says so.
+pub fn asked(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|value| parse(value.as_bytes()))
 }
 
 /// At most eight digits and a unit. A malformed header is ignored, as the transport does.

@@ -134,6 +134,7 @@ impl Peers {
 /// How connections to the peer listener are let in.
 fn door(settings: &PeerSettings) -> Door {
     Door {
+        turns: None,
         places: Places::new("peers", settings.connections, settings.connections_per_address),
         introduction: Introduction::Identity { bytes: settings.stranger_bytes },
         introduction_time: settings.introduction_time(),

@@ -11,6 +11,7 @@ use crate::raft::{
 };
 use crate::replica::advertise::advertise;
 use crate::replica::applier::{ApplyJob, InstallJob};
+use crate::replica::backlog::{Backlog, longest_wait};
 use crate::replica::busy::Busy;
 use crate::replica::disk_pace::DiskPace;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
@@ -88,6 +89,7 @@ pub struct Driver {
     pub(crate) workers: Workers,
     pub(crate) published: Arc<Published>,
     pub(crate) pending: Pending,
+    pub(crate) backlog: Backlog,
     pub(crate) reads: BTreeMap<ReadToken, oneshot::Sender<Result<Index, ReadError>>>,
     pub(crate) next_token: u64,
     pub(crate) transfers: Transfers,
@@ -126,11 +128,20 @@ impl Driver {
             self.published.has_room_for_entries() && self.disk_pace.takes_entries(self.published.look());
         self.node.set_full(!has_room || self.is_applier_behind());
         self.drain();
+        self.look_at_backlog(now);
         self.propose(now);
         let effects = self.node.take_effects();
         self.carry_out(effects);
         self.transfers.watch(&self.node);
+        self.published.set_expected_wait(self.backlog.wait(0, now));
         self.published.publish_status(status(&self.node));
+    }
+
+    fn look_at_backlog(&mut self, now: Instant) {
+        match self.node.role() {
+            RoleName::Leader => self.backlog.look(self.published.applied(), now),
+            _ => self.backlog.clear(),
+        }
     }
 
     /// A unit of logical time passed. A [`turn`](Self::turn) must follow.
@@ -250,8 +261,12 @@ impl Driver {
         if leads && (unapplied > self.options.unapplied_max || self.is_applier_behind()) {
             return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
         }
+        let batch = if leads { self.keep_what_is_in_time(batch, now) } else { batch };
+        if batch.is_empty() {
+            return;
+        }
         match self.node.propose(batch.iter().map(|write| write.command.clone())) {
-            Ok(first) => self.wait_for(first, batch),
+            Ok(first) => self.wait_for(first, batch, now),
             Err(ProposeError::NotLeader(leader)) => refuse(batch, &WriteError::NotLeader { leader }),
             Err(ProposeError::Transferring) => refuse(batch, &WriteError::Transferring),
             Err(ProposeError::LogFull) => {
@@ -287,6 +302,21 @@ impl Driver {
         batch
     }
 
+    /// Refuses what would come too late behind the writes that wait already.
+    fn keep_what_is_in_time(&self, batch: Vec<Write>, now: Instant) -> Vec<Write> {
+        let (mut admitted, mut cost) = (Vec::with_capacity(batch.len()), 0);
+        for write in batch {
+            let wait = self.backlog.wait(cost, now);
+            if wait <= longest_wait(write.deadline.saturating_duration_since(now)) {
+                cost += Backlog::cost(write.command.len());
+                admitted.push(write);
+            } else {
+                let _ = write.reply.send(Err(WriteError::TooLate { wait })); // Whoever asked may have gone.
+            }
+        }
+        admitted
+    }
+
     /// Entries that were handed out no longer count as the log's tail: this bounds them.
     fn is_applier_behind(&self) -> bool {
         let (bytes, bound) = (self.published.unapplied_bytes(), self.options.unapplied_bytes_max);
@@ -305,7 +335,10 @@ impl Driver {
         advertise(&mut self.node, member)
     }
 
-    fn wait_for(&mut self, first: EntryId, batch: Vec<Write>) {
+    fn wait_for(&mut self, first: EntryId, batch: Vec<Write>, now: Instant) {
+        let cost = batch.iter().map(|write| Backlog::cost(write.command.len())).sum();
+        let last = Index(first.index.0 + batch.len() as u64 - 1);
+        self.backlog.proposed(first.term, last, cost, now);
         for (id, write) in (first.index.0..).map(Index).zip(batch) {
             self.pending.wait(EntryId { term: first.term, index: id }, write.reply);
         }

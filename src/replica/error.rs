@@ -4,6 +4,7 @@ use crate::kv::TableError;
 use crate::member::InvalidMember;
 use crate::storage::StorageError;
 use crate::types::{Index, NodeId};
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
@@ -19,6 +20,12 @@ pub enum WriteError {
     /// Certainly not applied: too much is waiting.
     #[error("too much is waiting: {0}")]
     Overloaded(&'static str),
+    /// Certainly not applied: it would have been applied too late, behind those that wait.
+    #[error("the leader has more writes than it can apply in time: this one would wait for about {wait:.1?}")]
+    TooLate {
+        /// The expected wait.
+        wait: Duration,
+    },
     /// Certainly not applied: the disk has less room than the reserve.
     #[error(
         "the leader's disk is nearly full: only deletes and compactions are taken until there is room again"

@@ -104,6 +104,12 @@ impl Handle {
         self.inner.requests.max_capacity() - self.inner.requests.capacity()
     }
 
+    /// How long a write that this node proposes now is expected to wait until it is applied, because of those that
+    /// wait already.
+    pub fn expected_wait(&self) -> Duration {
+        self.inner.published.expected_wait()
+    }
+
     /// The newest applied state.
     pub fn view(&self) -> Arc<machine::View> {
         self.inner.published.view()

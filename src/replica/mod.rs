@@ -16,11 +16,14 @@
 //! (`pending.rs`). A third thread makes the state durable once in a while (`state_syncer.rs`), after which
 //! the log that it covers may be forgotten.
 //!
+//! A leader refuses at once what would wait too long behind the writes that are not applied yet (`backlog.rs`).
+//!
 //! Every queue that can be filled from outside is bounded: when it is full, requests are refused and messages
 //! dropped. The queues to the workers hold no more than the log's tail, which the core bounds.
 
 mod advertise;
 mod applier;
+mod backlog;
 mod busy;
 mod disk_pace;
 mod driver;
@@ -49,6 +52,7 @@ mod watchdog;
 mod worker;
 
 pub use applier::Applier;
+pub use backlog::longest_wait;
 pub use driver::Driver;
 pub use error::{AdvertiseError, InstallError, ReadError, StartError, TransferError, WriteError};
 pub use event::Applied;

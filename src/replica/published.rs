@@ -35,6 +35,8 @@ pub(crate) struct Published {
     changes: watch::Sender<Arc<Status>>,
     /// The members in force, sent only when they change.
     members: watch::Sender<Arc<Members>>,
+    /// How long a new write is expected to wait, in microseconds.
+    expected_wait: AtomicU64,
     /// The bytes of committed entries that wait to be applied.
     unapplied_bytes: AtomicUsize,
     log_bytes: AtomicU64,
@@ -68,6 +70,7 @@ impl Published {
             status: ArcSwap::new(status.clone()),
             changes: watch::Sender::new(status),
             members,
+            expected_wait: AtomicU64::new(0),
             unapplied_bytes: AtomicUsize::new(0),
             log_bytes: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
@@ -151,6 +154,15 @@ impl Published {
 
     pub(crate) fn members(&self) -> watch::Receiver<Arc<Members>> {
         self.members.subscribe()
+    }
+
+    pub(crate) fn set_expected_wait(&self, wait: Duration) {
+        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.expected_wait.store(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expected_wait(&self) -> Duration {
+        Duration::from_micros(self.expected_wait.load(Ordering::Relaxed))
     }
 
     /// Entries of so many bytes were given to the applier.

@@ -4,6 +4,7 @@ use crate::budget::Budget;
 use crate::machine::{Machine, Table};
 use crate::raft::{Mark, Members, Node};
 use crate::replica::applier::Applier;
+use crate::replica::backlog::Backlog;
 use crate::replica::disk_pace::DiskPace;
 use crate::replica::driver::{Driver, Inbox, Running, Workers, status};
 use crate::replica::error::StartError;
@@ -149,6 +150,7 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         },
         published: published.clone(),
         pending: Pending::default(),
+        backlog: Backlog::default(),
         reads: BTreeMap::new(),
         next_token: 0,
         transfers: Transfers::default(),

@@ -132,6 +132,9 @@ async fn the_open_loop_sends_what_is_due() {
     assert_eq!(result.total.requests + result.unsent, 200);
     assert!(result.total.requests >= 50, "{}", result.total.requests);
     assert!(result.total.service_time.is_some());
+    // All was answered, a little of it perhaps after the time.
+    let goodput = result.goodput_per_second.unwrap() * result.seconds;
+    assert!(goodput > 0.0 && goodput <= result.total.operations as f64, "{goodput}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +258,7 @@ async fn the_json_form_is_stable() {
     );
     assert_eq!(
         names("/results/0"),
-        "abandoned client_cpu_seconds compactions errors latency leader_change longest_apply_ms missing operations \
+        "abandoned client_cpu_seconds compactions errors goodput_per_second latency leader_change longest_apply_ms missing operations \
          operations_per_second reads requests requests_per_second seconds server_cpu_seconds service_time \
          share_of_echo stolen_share unsent verification workload writes"
     );

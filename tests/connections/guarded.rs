@@ -25,7 +25,7 @@ async fn accepted(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let places = Places::new("clients", 10, 10);
-    let door = Door { places: places.clone(), introduction, introduction_time: time };
+    let door = Door { places: places.clone(), introduction, introduction_time: time, turns: None };
     let mut incoming = incoming(listener, door);
     let client = TcpStream::connect(address).await.unwrap();
     let server = incoming.next().await.unwrap().unwrap();

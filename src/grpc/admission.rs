@@ -1,0 +1,139 @@
+//! Refuses at once what could not be answered in time, before anything of it is read.
+//!
+//! When more is asked of a node than it can do, whatever it takes in makes everybody wait, and those who have waited
+//! too long are gone when it is their turn: work is done for nobody. So a request is refused while all places for
+//! requests in progress are taken, or if it would wait for too much of its time: in its socket, or behind the
+//! writes that are not applied yet ([`expected_wait`]). To refuse one here, outside of all services, costs a fraction of what it costs to
+//! do it.
+//!
+//! Only keys and values are refused here: whoever asks how the cluster is, or manages it, has places of their own.
+//!
+//! [`expected_wait`]: crate::replica::Handle::expected_wait
+
+use crate::api::fault::Fault;
+use crate::budget::Budget;
+use crate::connections::guarded::ConnectInfo;
+use crate::grpc::gate::may_write;
+use crate::grpc::timeout;
+use crate::replica::{Handle, longest_wait};
+use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// The service whose requests may be too many.
+const MANY: &str = "/kontiki.v1.KvService/";
+
+/// See the module. Clones share everything.
+#[derive(Clone)]
+pub struct Admission(Arc<Shared>);
+
+struct Shared {
+    places: Arc<Budget>,
+    handle: Handle,
+    default_deadline: Duration,
+    /// The refusals, prepared.
+    no_place: HeaderMap,
+    too_late: HeaderMap,
+}
+
+impl Admission {
+    /// For requests that need one of these places.
+    pub fn new(places: Arc<Budget>, handle: Handle, default_deadline: Duration) -> Self {
+        let no_place =
+            refusal("too many requests are in progress on this node; try again later, or elsewhere");
+        let too_late =
+            refusal("more is asked of this node than it can do in time; try again later, or allow more time");
+        Self(Arc::new(Shared { places, handle, default_deadline, no_place, too_late }))
+    }
+}
+
+fn refusal(message: &str) -> HeaderMap {
+    Status::from(Fault::overloaded(message).not_applied()).into_http::<Body>().headers().clone()
+}
+
+impl Shared {
+    fn refusal<B>(&self, request: &Request<B>) -> Option<&HeaderMap> {
+        let path = request.uri().path();
+        if !path.starts_with(MANY) {
+            return None;
+        }
+        if self.places.is_spent() {
+            return Some(&self.no_place);
+        }
+        let in_socket = request.extensions().get::<ConnectInfo>().map(|info| info.standing.wait().get());
+        let in_log = if may_write(path) { self.handle.expected_wait() } else { Duration::ZERO };
+        let wait = in_log.max(in_socket.unwrap_or_default());
+        if wait.is_zero() {
+            return None;
+        }
+        let time = timeout::asked(request.headers()).unwrap_or(self.default_deadline);
+        (wait > longest_wait(time)).then_some(&self.too_late)
+    }
+}
+
+impl<S> Layer<S> for Admission {
+    type Service = Admitting<S>;
+
+    fn layer(&self, inner: S) -> Admitting<S> {
+        Admitting { inner, admission: self.clone() }
+    }
+}
+
+/// A service behind an [`Admission`].
+#[derive(Clone)]
+pub struct Admitting<S> {
+    inner: S,
+    admission: Admission,
+}
+
+impl<S, B> Service<Request<B>> for Admitting<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Admitted<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.admission.0.refusal(&request) {
+            None => Admitted { inner: Some(self.inner.call(request)), refusal: None },
+            refusal => Admitted { inner: None, refusal: refusal.cloned() },
+        }
+    }
+}
+
+pin_project! {
+    /// A request on its way in, or refused.
+    pub struct Admitted<F> {
+        #[pin]
+        inner: Option<F>,
+        refusal: Option<HeaderMap>,
+    }
+}
+
+impl<F, E> Future for Admitted<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if let Some(inner) = this.inner.as_pin_mut() {
+            return inner.poll(context);
+        }
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = this.refusal.take().unwrap_or_default();
+        Poll::Ready(Ok(response))
+    }
+}

@@ -1,0 +1,226 @@
+//! How long a write that is proposed now would wait until it is applied.
+//!
+//! A write that will not be applied before its deadline helps nobody: its caller is gone by then, and it holds up the
+//! writes behind it. So a leader proposes only what the backlog leaves time for, and refuses the rest at once. The
+//! wait is the backlog divided by the speed at which it was worked off lately, or the time for which its oldest
+//! write has been waiting, whichever is longer.
+
+use crate::types::{Index, Term};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a write costs besides its bytes: about as much as this many of them.
+const COST_OF_ONE: u64 = 512;
+/// A backlog below this is no reason to refuse anything: it is worked off in a few writes to the disk.
+const FREE: u64 = 256 << 10;
+/// The shortest time over which the speed is measured.
+const SPAN: Duration = Duration::from_millis(50);
+/// How long a measurement counts.
+const MEMORY: Duration = Duration::from_millis(250);
+/// So short an expected wait is no reason to refuse anyone who can wait for as long: an estimate is not that exact.
+const SHORT: Duration = Duration::from_millis(25);
+
+/// The longest expected wait with which a request is taken that has so much time left: a part of it. A request waits in
+/// several places, before it is proposed and after; and while it does, a crowd of others waits in its client for a
+/// stream on the same connection, where nobody can refuse them.
+pub fn longest_wait(left: Duration) -> Duration {
+    (left / 32).max(left.min(SHORT))
+}
+
+/// The writes that this node has proposed as leader and not yet applied.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    /// The term in which they were proposed.
+    term: Term,
+    /// The cost of all writes of the term so far…
+    entered: u64,
+    /// …and of those that were applied.
+    left: u64,
+    /// What waits, in the groups in which it was proposed.
+    groups: VecDeque<Group>,
+    /// The cost that leaves in a second while there is a backlog.
+    speed: Option<f64>,
+    /// When the current measurement began, and what had left by then.
+    measuring: Option<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct Group {
+    last: Index,
+    proposed: Instant,
+    /// The cost of all writes of the term up to its last one.
+    entered: u64,
+}
+
+impl Backlog {
+    /// What a command of so many bytes costs.
+    pub(crate) fn cost(bytes: usize) -> u64 {
+        COST_OF_ONE + bytes as u64
+    }
+
+    /// Writes of so much cost were proposed, up to this index.
+    pub(crate) fn proposed(&mut self, term: Term, last: Index, cost: u64, now: Instant) {
+        if term != self.term {
+            // What became of earlier terms' writes does not delay this one's.
+            *self = Self { term, ..Self::default() };
+        }
+        self.entered += cost;
+        self.groups.push_back(Group { last, proposed: now, entered: self.entered });
+    }
+
+    /// How long what waits would take, and `more` before it.
+    pub(crate) fn wait(&self, more: u64, now: Instant) -> Duration {
+        let waiting = self.waiting() + more;
+        if waiting < FREE {
+            return Duration::ZERO;
+        }
+        let oldest =
+            self.groups.front().map_or(Duration::ZERO, |group| now.saturating_duration_since(group.proposed));
+        let estimate = self.speed.map(|speed| Duration::try_from_secs_f64(waiting as f64 / speed));
+        estimate.map_or(oldest, |estimate| estimate.unwrap_or(Duration::MAX).max(oldest))
+    }
+
+    /// Notes what was applied meanwhile. To be called often.
+    pub(crate) fn look(&mut self, applied: Index, now: Instant) {
+        while let Some(group) = self.groups.pop_front_if(|group| group.last <= applied) {
+            self.left = group.entered;
+        }
+        if self.waiting() < FREE {
+            // Whatever limited it is over; how fast a small backlog is worked off says nothing about a large one.
+            (self.speed, self.measuring) = (None, None);
+            return;
+        }
+        let (since, before) = *self.measuring.get_or_insert((now, self.left));
+        let span = now.saturating_duration_since(since);
+        // While nothing leaves, the age of the oldest write tells how long it takes.
+        if span < SPAN || self.left == before {
+            return;
+        }
+        let measured = (self.left - before) as f64 / span.as_secs_f64();
+        let weight = span.as_secs_f64() / (span + MEMORY).as_secs_f64();
+        self.speed = Some(self.speed.map_or(measured, |speed| speed + (measured - speed) * weight));
+        self.measuring = Some((now, self.left));
+    }
+
+    /// The node does not lead: nothing waits for it.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn waiting(&self) -> u64 {
+        self.entered - self.left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const STEP: Duration = Duration::from_millis(10);
+
+    /// A store that works off `speed` writes in a second, and clients that offer `offered`, each ready to wait for a
+    /// second.
+    struct World {
+        backlog: Backlog,
+        now: Instant,
+        /// The deadlines of what waits.
+        waiting: VecDeque<Instant>,
+        applied: u64,
+        /// Applied, applied too late, refused.
+        outcomes: [usize; 3],
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                backlog: Backlog::default(),
+                now: Instant::now(),
+                waiting: VecDeque::new(),
+                applied: 0,
+                outcomes: [0; 3],
+            }
+        }
+
+        fn run(&mut self, time: Duration, offered: usize, speed: usize) {
+            let steps = time.as_millis() / STEP.as_millis();
+            for _ in 0..steps {
+                self.now += STEP;
+                for deadline in self.waiting.drain(..self.waiting.len().min(speed / 100)) {
+                    self.outcomes[usize::from(deadline < self.now)] += 1;
+                    self.applied += 1;
+                }
+                self.backlog.look(Index(self.applied), self.now);
+                let (mut cost, deadline) = (0, self.now + SECOND);
+                for _ in 0..offered / 100 {
+                    if self.backlog.wait(cost, self.now) <= longest_wait(SECOND) {
+                        cost += Backlog::cost(512);
+                        self.waiting.push_back(deadline);
+                    } else {
+                        self.outcomes[2] += 1;
+                    }
+                }
+                if cost > 0 {
+                    let last = Index(self.applied + self.waiting.len() as u64);
+                    self.backlog.proposed(Term(1), last, cost, self.now);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_done_in_time_is_admitted() {
+        let mut world = World::new();
+        world.run(5 * SECOND, 10_000, 12_000);
+        assert_eq!(world.outcomes[1..], [0, 0]);
+    }
+
+    #[test]
+    fn of_many_times_too_much_as_much_is_done_as_can_be() {
+        for (offered, speed) in [(20_000, 10_000), (100_000, 10_000), (2_000, 1_000)] {
+            let mut world = World::new();
+            world.run(5 * SECOND, offered, speed);
+            let [in_time, late, refused] = world.outcomes;
+            assert_eq!(late, 0, "{offered} offered, {in_time} in time, {refused} refused");
+            assert!(in_time >= 5 * speed * 95 / 100, "only {in_time} of {speed} a second");
+            // A second later it is as if nothing had been.
+            world.outcomes = [0; 3];
+            world.run(SECOND, speed / 2, speed);
+            world.outcomes = [0; 3];
+            world.run(SECOND, speed / 2, speed);
+            assert_eq!(world.outcomes[1..], [0, 0], "normal again");
+        }
+    }
+
+    #[test]
+    fn a_store_that_stands_still_takes_no_more_than_it_had_time_for() {
+        let mut world = World::new();
+        world.run(SECOND, 2_000, 10_000);
+        world.run(4 * SECOND, 2_000, 0);
+        let admitted = world.waiting.len();
+        assert!(admitted <= 600, "{admitted}: what waits for a moment, and a little");
+        world.run(SECOND, 2_000, 10_000);
+        world.outcomes = [0; 3];
+        world.run(SECOND, 2_000, 10_000);
+        assert_eq!(world.outcomes, [2_000, 0, 0], "normal again");
+    }
+
+    #[test]
+    fn the_bytes_count_and_another_terms_do_not() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.proposed(Term(1), Index(1), Backlog::cost(1 << 20), now);
+        assert_eq!(backlog.wait(0, now + SECOND), SECOND);
+        backlog.proposed(Term(2), Index(2), Backlog::cost(100), now + SECOND);
+        assert_eq!(backlog.wait(0, now + 2 * SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_short_wait_is_no_reason_to_refuse_who_has_little_time() {
+        let ms = Duration::from_millis;
+        let cases = [(3200, 100), (1000, 31), (200, 25), (20, 20), (0, 0)];
+        for (left, longest) in cases {
+            assert_eq!(longest_wait(ms(left)).as_millis(), longest, "{left} ms left");
+        }
+    }
+}
