@@ -13,8 +13,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 
 /// An attempt of a read gets at least this much time before another node is asked.
 const READ_TRY_MIN: Duration = Duration::from_millis(250);
@@ -79,6 +77,21 @@ pub(super) struct Called<A> {
     pub(super) endpoint: NodeUrl,
     pub(super) attempts: u32,
     pub(super) latency: Duration,
+}
+
+impl<A> Called<A> {
+    /// What is wrong with the answer, as the call's error.
+    pub(super) fn error(&self, call: CallSpec, failure: Failure) -> Error {
+        Error {
+            action: call.action,
+            endpoint: Some(self.endpoint.clone()),
+            attempts: self.attempts,
+            elapsed: self.latency,
+            failure: Box::new(failure),
+            write: call.kind == CallKind::Write,
+            unreachable: Vec::new(),
+        }
+    }
 }
 
 impl Client {
@@ -146,11 +159,23 @@ impl Client {
         let mut said = None;
         loop {
             attempts += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let found = self.find(call, &mut route, left).await;
             let node = route.node().clone();
-            let budget = self.budget(call, &route, deadline);
-            let failure = match self.attempt(call, &node, request.clone(), budget, &send).await {
-                Ok(answer) => {
-                    return Ok(Called { answer, endpoint: node, attempts, latency: started.elapsed() });
+            let failure = match found {
+                Ok(()) => {
+                    let budget = self.budget(call, &route, deadline);
+                    match self.attempt(call, &node, request.clone(), budget, &send).await {
+                        Ok(answer) => {
+                            return Ok(Called {
+                                answer,
+                                endpoint: node,
+                                attempts,
+                                latency: started.elapsed(),
+                            });
+                        }
+                        Err(failure) => failure,
+                    }
                 }
                 Err(failure) => failure,
             };
@@ -229,17 +254,11 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let started = Instant::now();
         let channel = self.nodes.channel(node)?;
-        if call.kind == CallKind::Write {
-            self.knock(node, channel.clone(), budget).await?;
-        }
-        let left = budget.saturating_sub(started.elapsed());
-        if call.kind == CallKind::Write && left < TRY_MIN.min(budget / 2) {
+        if call.kind == CallKind::Write && budget < TRY_MIN.min(self.options.timeout / 2) {
             // It was only greeted: sent now, the write could only end in doubt.
             return Err(Failure::Timeout { after: budget, outcome: Outcome::NotApplied });
         }
-        let budget = left;
         let mut request = Request::new(request);
         request.set_timeout(call.deadline.unwrap_or(budget));
         match tokio::time::timeout(budget, send(channel, request)).await {
@@ -254,28 +273,6 @@ impl Client {
             Ok(Err(status)) => Err(classify(&status, budget)),
             Err(_) => Err(Failure::Timeout { after: budget, outcome: Outcome::Unknown }),
         }
-    }
-
-    /// Has a node that said nothing lately say anything, before it gets a write. A frozen process still accepts
-    /// connections and never answers; what it was not sent it has certainly not applied.
-    async fn knock(&self, node: &NodeUrl, channel: Channel, budget: Duration) -> Result<(), Failure> {
-        if self.nodes.is_heard(node) {
-            return Ok(());
-        }
-        let patience = self.nodes.connect_timeout().min(budget);
-        let mut health = HealthClient::new(channel);
-        let check = health.check(HealthCheckRequest::default());
-        match tokio::time::timeout(patience, check).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(status)) => match classify(&status, patience) {
-                // A refusal is an answer too.
-                Failure::Refused(_) => {}
-                failure => return Err(failure.of_greeting()),
-            },
-            Err(_) => return Err(Failure::Silent { after: patience }),
-        }
-        self.nodes.heard(node);
-        Ok(())
     }
 }
 
@@ -297,7 +294,7 @@ fn failed(
     route: Route,
 ) -> Error {
     // The time of the last attempt alone would mislead.
-    if let Failure::Timeout { after, .. } = &mut failure {
+    if let Failure::Timeout { after, .. } | Failure::Silent { after } = &mut failure {
         *after = elapsed;
     }
     Error {

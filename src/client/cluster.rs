@@ -4,7 +4,6 @@ use crate::address::NodeUrl;
 use crate::client::action::Action;
 use crate::client::call::{CallSpec, Client};
 use crate::client::error::Error;
-use crate::client::kv::answer;
 use crate::client::model::{Answer, ClusterStatus, Leader, Member, Role};
 use crate::client::wire;
 use crate::proto::v1 as pb;
@@ -31,9 +30,9 @@ impl Client {
 
     async fn status_of(&self, local_only: bool) -> Result<Answer<ClusterStatus>, Error> {
         let send = |channel, request| async move { ClusterServiceClient::new(channel).status(request).await };
-        let called =
-            self.call(CallSpec::read(Action::Status), pb::StatusRequest { local_only }, send).await?;
-        answer(Action::Status, called, |mut answer: pb::StatusResponse| {
+        let call = CallSpec::read(Action::Status);
+        let called = self.call(call, pb::StatusRequest { local_only }, send).await?;
+        self.answer(call, called, |mut answer: pb::StatusResponse| {
             (answer.header.take(), Ok(wire::cluster_status(answer)))
         })
     }
@@ -42,8 +41,9 @@ impl Client {
     pub async fn members(&self) -> Result<Answer<Vec<Member>>, Error> {
         let send =
             |channel, request| async move { ClusterServiceClient::new(channel).members(request).await };
-        let called = self.call(CallSpec::read(Action::Members), pb::MembersRequest {}, send).await?;
-        answer(Action::Members, called, |answer: pb::MembersResponse| {
+        let call = CallSpec::read(Action::Members);
+        let called = self.call(call, pb::MembersRequest {}, send).await?;
+        self.answer(call, called, |answer: pb::MembersResponse| {
             (answer.header, Ok(answer.members.into_iter().map(wire::member).collect()))
         })
     }
@@ -56,8 +56,9 @@ impl Client {
         };
         let request = pb::TransferLeadershipRequest { to: to.unwrap_or_default() };
         // Not safe to repeat: without a target, a second one would move it on.
-        let called = self.call(CallSpec::write(Action::TransferLeadership), request, send).await?;
-        answer(Action::TransferLeadership, called, |answer: pb::TransferLeadershipResponse| {
+        let call = CallSpec::write(Action::TransferLeadership);
+        let called = self.call(call, request, send).await?;
+        self.answer(call, called, |answer: pb::TransferLeadershipResponse| {
             (answer.header, Ok(Leader { id: answer.leader_id, name: answer.leader_name }))
         })
     }

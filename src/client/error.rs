@@ -3,10 +3,14 @@
 use crate::address::NodeUrl;
 use crate::client::action::Action;
 use crate::reason::{Outcome, Reason};
+use crate::types::ClusterId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use tonic::Code;
+
+/// The reason of an answer that is refused here, since it is of another cluster than those before.
+pub const WRONG_CLUSTER: &str = "WRONG_CLUSTER";
 
 /// A call failed, after all attempts.
 #[derive(Clone, Debug)]
@@ -224,6 +228,22 @@ impl fmt::Display for ServerError {
 }
 
 impl ServerError {
+    /// The answer is of another cluster than those before: refused here, in words of the server.
+    pub(super) fn other_cluster(of: ClusterId, before: ClusterId) -> Self {
+        Self {
+            code: Code::FailedPrecondition,
+            reason: ServerReason::Other(WRONG_CLUSTER.to_owned()),
+            message: format!(
+                "the node is of cluster {of}, and the answers before came from cluster {before}"
+            ),
+            // It was done there.
+            outcome: Outcome::Unknown,
+            details: BTreeMap::new(),
+            retry_after: None,
+            leader: None,
+        }
+    }
+
     /// Why, if this version knows the reason.
     pub fn known(&self) -> Option<Reason> {
         match self.reason {

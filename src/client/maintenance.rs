@@ -4,7 +4,7 @@ use crate::client::action::Action;
 use crate::client::call::{CallSpec, Called, Client};
 use crate::client::classify::classify;
 use crate::client::error::{Error, Failure};
-use crate::client::kv::{MOST_BYTES, answer};
+use crate::client::kv::MOST_BYTES;
 use crate::client::model::{Answer, ReadLevel};
 use crate::client::scan::STREAM_DEADLINE;
 use crate::client::wire;
@@ -54,8 +54,9 @@ impl Client {
     pub async fn hash(&self, revision: Option<Revision>) -> Result<Answer<StateHash>, Error> {
         let send =
             |channel, request| async move { MaintenanceServiceClient::new(channel).hash(request).await };
-        let called = self.call(CallSpec::read(Action::Hash), wire::hash(revision), send).await?;
-        answer(Action::Hash, called, |answer: pb::HashResponse| {
+        let call = CallSpec::read(Action::Hash);
+        let called = self.call(call, wire::hash(revision), send).await?;
+        self.answer(call, called, |answer: pb::HashResponse| {
             let number = |number: i64| Revision(number.try_into().unwrap_or_default());
             let hash = StateHash {
                 revision: number(answer.revision),
@@ -122,14 +123,6 @@ impl Snapshot {
             Ok(Err(status)) => classify(&status, timeout),
             Err(_) => Failure::Timeout { after: timeout, outcome: Outcome::NotApplied },
         };
-        Err(Error {
-            action: Action::Snapshot,
-            endpoint: Some(self.called.endpoint.clone()),
-            attempts: self.called.attempts,
-            elapsed: self.called.latency,
-            failure: Box::new(failure),
-            write: false,
-            unreachable: Vec::new(),
-        })
+        Err(self.called.error(CallSpec::read(Action::Snapshot), failure))
     }
 }

@@ -22,7 +22,8 @@
 //! outcome is unknown is never sent again, since Kontiki would apply it twice; the error says
 //! [`Outcome::Unknown`] and the caller decides. Attempts are bounded by one deadline for the
 //! whole call, which every attempt tells the server. A node that has not answered anything lately is asked for its
-//! health before it gets a write: one that is frozen accepts connections, and a write sent to it would be in doubt.
+//! health before it gets a call, and if it takes its time, another one too: one that is frozen accepts connections, a read
+//! would wait for it, and a write sent to it would be in doubt.
 //!
 //! # Modules
 //!
@@ -32,6 +33,7 @@
 //! error, classify what went wrong, in which layer
 //! retry           whether and where to try again: pure
 //! nodes, call     connections; one call with its retries
+//! greet           whom a call goes to: a node that answers
 //! kv, scan, cluster, maintenance   the calls
 //! ```
 //!
@@ -44,6 +46,7 @@ mod call;
 mod classify;
 mod cluster;
 mod error;
+mod greet;
 mod kv;
 mod maintenance;
 mod model;
@@ -58,7 +61,7 @@ pub use crate::types::FollowerState;
 pub use action::Action;
 pub use call::{Client, Options};
 pub use classify::classify;
-pub use error::{Error, Failure, Layer, ServerError, ServerReason};
+pub use error::{Error, Failure, Layer, ServerError, ServerReason, WRONG_CLUSTER};
 pub use maintenance::{HealthState, Snapshot, StateHash};
 pub use model::{
     Answer, ClusterStatus, Delete, Deleted, Durability, Follower, Get, KeyValue, Keys, Leader, Member, Meta,

@@ -17,9 +17,6 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long the answer to a keep-alive may take.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a node that answered counts as one that answers. One that freezes meanwhile costs one write its time.
-const FRESH: Duration = Duration::from_secs(5);
-
 /// The nodes that a client talks to.
 #[derive(Debug)]
 pub(super) struct Nodes {
@@ -34,6 +31,8 @@ struct Connections {
     /// When they answered last.
     heard: BTreeMap<NodeUrl, Instant>,
     preferred: Option<NodeUrl>,
+    /// Which cluster answered first.
+    cluster: Option<u64>,
 }
 
 impl Nodes {
@@ -61,12 +60,17 @@ impl Nodes {
         self.state().heard.insert(node.clone(), Instant::now());
     }
 
-    /// Whether the node has answered lately.
-    pub(super) fn is_heard(&self, node: &NodeUrl) -> bool {
-        self.state().heard.get(node).is_some_and(|then| then.elapsed() < FRESH)
+    /// The cluster that answered first, and from now on `cluster` if none has yet.
+    pub(super) fn cluster_or(&self, cluster: u64) -> u64 {
+        *self.state().cluster.get_or_insert(cluster)
     }
 
-    /// How long to wait for a connection, and for the first word on it.
+    /// Whether the node has answered within this time.
+    pub(super) fn is_heard(&self, node: &NodeUrl, within: Duration) -> bool {
+        self.state().heard.get(node).is_some_and(|then| then.elapsed() < within)
+    }
+
+    /// How long to wait for a connection.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }

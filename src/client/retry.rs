@@ -66,7 +66,7 @@ pub(super) fn pause(attempt: u32, at_least: Duration) -> Duration {
 pub(super) struct Route {
     nodes: Vec<NodeUrl>,
     at: usize,
-    /// Nodes that could not be connected to since one last could.
+    /// Nodes that could not be connected to, or said nothing, since one last answered.
     unreachable: Vec<(NodeUrl, Failure)>,
 }
 
@@ -108,20 +108,37 @@ impl Route {
         other
     }
 
+    /// The nodes in the order in which they are asked, beginning with the one to ask now.
+    pub(super) fn in_order(&self) -> Vec<NodeUrl> {
+        let (before, after) = self.nodes.split_at(self.at);
+        [after, before].concat()
+    }
+
     /// Notes how an attempt failed. True once no node can be connected to.
     pub(super) fn note(&mut self, failure: &Failure) -> bool {
-        // A node that only says nothing may yet be heard.
-        if !matches!(failure, Failure::Dns { .. } | Failure::Tcp { .. }) {
+        if !matches!(failure, Failure::Dns { .. } | Failure::Tcp { .. } | Failure::Silent { .. }) {
             self.unreachable.clear();
             return false;
         }
-        let node = self.node().clone();
-        self.unreachable.retain(|(known, _)| *known != node);
-        self.unreachable.push((node, failure.clone()));
-        self.unreachable.len() >= self.nodes.len()
+        self.note_of(self.node().clone(), failure.clone());
+        // A node that only says nothing may yet be heard.
+        let is_hopeless = |(_, failure): &(_, Failure)| !matches!(failure, Failure::Silent { .. });
+        self.unreachable.len() >= self.nodes.len() && self.unreachable.iter().all(is_hopeless)
     }
 
-    /// The nodes that could not be connected to, except the one that is reported anyway.
+    /// Notes why a node cannot be asked.
+    pub(super) fn note_of(&mut self, node: NodeUrl, failure: Failure) {
+        self.unreachable.retain(|(known, _)| *known != node);
+        self.unreachable.push((node, failure));
+    }
+
+    /// Why the node to ask now cannot be asked, as far as that has been noted.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let noted = self.unreachable.iter().find(|(node, _)| node == self.node());
+        noted.map(|(_, failure)| failure.clone())
+    }
+
+    /// The nodes that could not be reached, except the one that is reported anyway.
     pub(super) fn unreachable(mut self, reported: &NodeUrl) -> Vec<(NodeUrl, Failure)> {
         self.unreachable.retain(|(node, _)| node != reported);
         self.unreachable
@@ -223,6 +240,19 @@ mod tests {
         assert!(!route.note(&refused(Code::Unavailable, Outcome::NotApplied, None, None)));
         route.advance();
         assert!(!route.note(&tcp()), "the other one answered in between");
+    }
+
+    #[test]
+    fn a_node_that_says_nothing_may_yet_be_heard() {
+        let nodes = [url("http://a:1"), url("http://b:1")];
+        let mut route = Route::new(&nodes, Some(nodes[1].clone()));
+        assert_eq!(route.in_order(), [nodes[1].clone(), nodes[0].clone()]);
+        let silent = Failure::Silent { after: Duration::ZERO };
+        route.note_of(nodes[0].clone(), silent.clone());
+        assert_eq!(route.failure(), None);
+        assert!(!route.note(&tcp()), "it is still to be waited for");
+        assert_eq!(route.failure(), Some(tcp()));
+        assert_eq!(route.unreachable(&nodes[1]), vec![(nodes[0].clone(), silent)]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Scan {
                     self.resumes += 1;
                     if retry::decide(CallKind::Read, &failure) == Next::GiveUp || self.resumes > RESUMES {
                         self.done = true;
-                        return Err(error(&called, failure));
+                        return Err(called.error(CallSpec::read(Action::Scan), failure));
                     }
                     self.client.nodes.avoid(&called.endpoint);
                     tokio::time::sleep(retry::pause(self.resumes, Duration::ZERO)).await;
@@ -92,6 +92,7 @@ impl Scan {
             }
         };
         let meta = wire::meta(Action::Scan, message.header, called).map_err(|error| *error.failure)?;
+        self.client.of_one_cluster(&meta)?;
         // After a break, the rest must come from the same state.
         self.rest.revision = Some(meta.revision);
         // Another node may lag behind this one: it must wait rather than refuse the revision as a future one.
@@ -125,17 +126,5 @@ impl Scan {
             // 0 would mean no limit.
             self.done |= self.rest.limit == 0;
         }
-    }
-}
-
-fn error<A>(called: &Called<A>, failure: Failure) -> Error {
-    Error {
-        action: Action::Scan,
-        endpoint: Some(called.endpoint.clone()),
-        attempts: called.attempts,
-        elapsed: called.latency,
-        failure: Box::new(failure),
-        write: false,
-        unreachable: Vec::new(),
     }
 }

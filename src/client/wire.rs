@@ -2,7 +2,7 @@
 //! with bytes.
 
 use crate::client::action::Action;
-use crate::client::call::Called;
+use crate::client::call::{CallSpec, Called};
 use crate::client::error::{Error, Failure};
 use crate::client::model::{
     ClusterStatus, Delete, Deleted, Durability, Follower, Get, KeyValue, Keys, Member, Meta, NodeStatus,
@@ -261,19 +261,9 @@ pub(super) fn meta<A>(
 
 /// The error for an answer that violates the protocol.
 pub(super) fn broken<A>(action: Action, called: &Called<A>, what: &str) -> Error {
-    Error {
-        action,
-        endpoint: Some(called.endpoint.clone()),
-        attempts: called.attempts,
-        elapsed: called.latency,
-        failure: Box::new(Failure::Grpc {
-            message: format!("{what}; is the server a newer kontiki?"),
-            outcome: Outcome::Unknown,
-        }),
-        // It was answered, so it was done: the outcome is not unknown.
-        write: false,
-        unreachable: Vec::new(),
-    }
+    let message = format!("{what}; is the server a newer kontiki?");
+    // It was answered, so it was done: the outcome is not unknown.
+    called.error(CallSpec::read(action), Failure::Grpc { message, outcome: Outcome::Unknown })
 }
 
 pub(super) fn member(member: pb::Member) -> Member {

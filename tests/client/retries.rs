@@ -1,7 +1,7 @@
 //! What is sent again, and what never is.
 
 use crate::fake::{Fake, Step, closed_port, refusal, refusal_with};
-use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put, Reason};
+use kontiki::client::{Client, Failure, Get, Layer, Options, Outcome, Put, Reason, WRONG_CLUSTER};
 use kontiki::proto::v1 as pb;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -53,11 +53,48 @@ async fn a_write_passes_a_node_that_accepts_and_is_silent() {
     };
     let client = Client::connect(&[&frozen_url, &node.url], options.clone()).unwrap();
     let answer = client.put(Put::new("k", "v")).await.unwrap();
-    assert_eq!((answer.meta.attempts, node.calls()), (2, 1));
+    assert_eq!((answer.meta.attempts, node.calls()), (1, 1));
     // Alone, it has certainly not got the write, and has all the time to say something.
     let error = Client::connect(&[&frozen_url], options).unwrap().put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!((error.layer(), error.outcome()), (Layer::Grpc, Some(Outcome::NotApplied)));
     assert!(error.attempts > 1, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_read_does_not_wait_for_a_node_that_accepts_and_is_silent() {
+    let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let frozen_url = format!("http://{}", frozen.local_addr().unwrap());
+    let node = Fake::start(vec![]).await;
+    let options = Options { timeout: Duration::from_secs(60), ..Options::default() };
+    let client = Client::connect(&[&frozen_url, &node.url], options).unwrap();
+    let answer = client.get(Get::new("k")).await.unwrap();
+    assert_eq!((answer.meta.endpoint.to_string(), node.calls()), (node.url.clone(), 1));
+    // Half of the time would be 30 s, and the greeting's own patience 2 s.
+    assert!(answer.meta.latency < Duration::from_secs(2), "{:?}", answer.meta.latency);
+}
+
+/// A process that was frozen for a moment.
+#[tokio::test]
+async fn a_write_reaches_a_node_that_goes_on() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let node = Fake::start(vec![]).await;
+    let behind = node.url.strip_prefix("http://").unwrap().to_owned();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        while let Ok((mut outside, _)) = listener.accept().await {
+            let mut inside = tokio::net::TcpStream::connect(&behind).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut outside, &mut inside).await });
+        }
+    });
+    let options = Options {
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let client = Client::connect(&[&url, &closed_port().await], options).unwrap();
+    client.put(Put::new("k", "v")).await.unwrap();
+    assert_eq!(node.calls(), 1);
 }
 
 #[tokio::test]
@@ -204,4 +241,19 @@ async fn no_try_is_begun_in_the_last_moment() {
     let error = hasty(&node.url).put(Put::new("k", "v")).await.unwrap_err();
     assert_eq!((error.server_error().unwrap().reason.as_str(), node.calls()), ("NO_LEADER", 1));
     assert!(error.elapsed < later, "it does not wait for nothing: {:?}", error.elapsed);
+}
+
+/// Endpoints of two clusters: their keys and revisions have nothing to do with each other.
+#[tokio::test]
+async fn what_another_cluster_answers_is_refused() {
+    let node = Fake::start(vec![Step::Pass, no_leader(), no_leader(), Step::Pass]).await;
+    let other = Fake::start(vec![]).await;
+    other.set_cluster(9);
+    let client = client(&[&node.url, &other.url]);
+    client.get(Get::new("k")).await.unwrap();
+    let error = client.get(Get::new("k")).await.unwrap_err();
+    assert_eq!(error.server_error().unwrap().reason.as_str(), WRONG_CLUSTER);
+    assert_eq!((node.calls(), other.calls()), (2, 1));
+    let error = client.put(Put::new("k", "v")).await.unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::Unknown), "there it may have been done: {error}");
 }

@@ -29,6 +29,8 @@ use tonic::{Request, Response, Status};
 /// What to do with the next call; when the script is over, calls succeed.
 pub(crate) enum Step {
     Refuse(Status),
+    /// Succeed.
+    Pass,
     /// Never answer.
     Hang,
 }
@@ -129,6 +131,11 @@ impl Fake {
         *self.state.status.lock().unwrap() = status;
     }
 
+    /// Says from now on that it is of another cluster.
+    pub(crate) fn set_cluster(&self, cluster: u64) {
+        self.state.store.lock().unwrap().cluster = cluster;
+    }
+
     /// What a snapshot streams.
     pub(crate) fn set_snapshot(&self, pieces: Vec<Bytes>) {
         *self.state.snapshot.lock().unwrap() = pieces;
@@ -151,7 +158,7 @@ impl State {
         self.calls.lock().unwrap().push(timeout);
         let step = self.script.lock().unwrap().pop_front();
         match step {
-            None => Ok(()),
+            None | Some(Step::Pass) => Ok(()),
             Some(Step::Refuse(status)) => Err(status),
             Some(Step::Hang) => std::future::pending().await,
         }
@@ -251,7 +258,9 @@ impl ClusterService for State {
         request: Request<pb::MembersRequest>,
     ) -> Result<Response<pb::MembersResponse>, Status> {
         self.step(&request).await?;
-        Ok(Response::new(pb::MembersResponse { header: self.header(), members: vec![] }))
+        let nodes = self.status.lock().unwrap().nodes.clone();
+        let members = nodes.into_iter().filter_map(|node| node.member).collect();
+        Ok(Response::new(pb::MembersResponse { header: self.header(), members }))
     }
 
     async fn transfer_leadership(

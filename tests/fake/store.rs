@@ -39,6 +39,8 @@ pub(super) struct Store {
     keys: BTreeMap<Bytes, pb::KeyValue>,
     revision: i64,
     writes: u64,
+    /// The cluster that it says it is of.
+    pub cluster: u64,
     pub fault: Fault,
     pub counts: Counts,
 }
@@ -50,6 +52,7 @@ impl Default for Store {
             keys: BTreeMap::new(),
             revision: 1,
             writes: 0,
+            cluster: header_at(1).cluster_id,
             fault: Fault::default(),
             counts: Counts::default(),
         }
@@ -58,7 +61,7 @@ impl Default for Store {
 
 impl Store {
     pub(super) fn header(&self) -> Option<pb::ResponseHeader> {
-        Some(header_at(self.revision))
+        Some(pb::ResponseHeader { cluster_id: self.cluster, ..header_at(self.revision) })
     }
 
     /// How long the next write takes.
