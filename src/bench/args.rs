@@ -125,10 +125,6 @@ pub struct BenchArgs {
     /// After each workload that writes, read a sample of the acknowledged keys back and compare
     #[arg(long)]
     pub verify: bool,
-
-    /// How to print the result; set from the flag that all commands have.
-    #[arg(skip)]
-    pub output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -228,15 +224,6 @@ impl FromStr for Target {
             url => Ok(Self::Url(with_scheme(url)?)),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// For programs
-    Json,
 }
 
 /// A URL, prefixed with `http://` if it has no scheme.

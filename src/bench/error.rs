@@ -1,7 +1,5 @@
 //! Why a benchmark did not take place.
 
-use std::process::ExitCode;
-
 /// Why a benchmark could not be run. Failed requests are not among these: they are counted in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -35,15 +33,4 @@ pub enum BenchError {
     /// A thread could not be started, or signals not be handled.
     #[error("the operating system refused what is needed to run: {0}")]
     System(#[from] std::io::Error),
-}
-
-impl BenchError {
-    /// The exit status that tells a script what kind of failure this is.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::Usage(_) => 2,
-            Self::Unreachable(_) | Self::Connect { .. } => 3,
-            Self::NoLeader | Self::Preload { .. } | Self::System(_) => 1,
-        })
-    }
 }

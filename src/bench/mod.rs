@@ -46,7 +46,7 @@ pub mod text;
 pub mod verify;
 pub mod workload;
 
-pub use crate::bench::args::{BenchArgs, Output};
+pub use crate::bench::args::BenchArgs;
 
 use crate::bench::args::Workload;
 use crate::bench::error::BenchError;
@@ -56,50 +56,7 @@ use crate::bench::report::{LeaderChange, Report, WorkloadResult};
 use crate::bench::store::Store;
 use crate::bench::verify::Verification;
 use crate::bench::workload::Shapes;
-use std::io::{self, Write as _};
-use std::process::ExitCode;
 use tokio::sync::watch;
-
-/// What a shell expects of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-
-pub fn run(args: BenchArgs) -> ExitCode {
-    let output = args.output;
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(BenchError::System)
-        .and_then(|runtime| runtime.block_on(until_done_or_interrupted(args)));
-    match outcome {
-        Ok(report) => {
-            print(&report, output);
-            match () {
-                () if report.interrupted => ExitCode::from(INTERRUPTED),
-                () if report.failed() => ExitCode::FAILURE,
-                () => ExitCode::SUCCESS,
-            }
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            error.exit_code()
-        }
-    }
-}
-
-async fn until_done_or_interrupted(args: BenchArgs) -> Result<Report, BenchError> {
-    let (interrupt, stop) = watch::channel(false);
-    tokio::spawn(async move {
-        // Without a handler, Ctrl-C simply ends the program.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupt.send_replace(true);
-            eprintln!("\nstopping; press Ctrl-C again to leave at once");
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(INTERRUPTED.into());
-            }
-        }
-    });
-    execute(&args, stop, |progress| show(&args, &progress)).await
-}
 
 /// What a waiting user wants to know.
 #[derive(Debug)]
@@ -184,37 +141,4 @@ async fn read_back(
 ) -> Result<Verification, BenchError> {
     let store = Store::new(plan.api, target::connect(url).await?, plan.request_timeout);
     Ok(verify::verify(store, &Shapes::new(plan), &run.recorder, stop).await)
-}
-
-/// The heading belongs to the result; the rest goes to standard error.
-fn show(args: &BenchArgs, progress: &Progress<'_>) {
-    match progress {
-        Progress::Found(report) if args.output == Output::Table => to_stdout(&text::heading(report)),
-        Progress::Found(_) => {}
-        Progress::Preloading(keys) => eprintln!("writing all {keys} keys first"),
-        Progress::Begins(workload) => {
-            let BenchArgs { warmup, duration, .. } = args;
-            eprintln!("{}: {warmup:?} of warm-up, then {duration:?} to measure", workload.name());
-        }
-    }
-}
-
-fn print(report: &Report, output: Output) {
-    match output {
-        Output::Table => {
-            let notes: String = text::notes(report).iter().map(|note| format!("* {note}\n")).collect();
-            let gap = if notes.is_empty() { "" } else { "\n" };
-            to_stdout(&format!("\n{}\n{gap}{notes}", text::table(report)));
-        }
-        Output::Json => {
-            let json = serde_json::to_string_pretty(report).expect("a report is plain JSON");
-            to_stdout(&(json + "\n"));
-        }
-    }
-}
-
-/// A reader that has gone away (`| head`) is not our error.
-fn to_stdout(text: &str) {
-    let mut out = io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -92,7 +92,11 @@ fn causes(error: &tonic::transport::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(": {error}");
+        let words = error.to_string();
+        // Some errors say what their cause says.
+        if !text.ends_with(&words) {
+            text += &format!(": {words}");
+        }
         cause = error.source();
     }
     text

@@ -2,6 +2,7 @@
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::{Format, Grid, Output};
+use crate::cli::report;
 use crate::config::{Origin, ServeArgs, Settings};
 use serde_json::{Value, json};
 
@@ -33,7 +34,9 @@ pub(super) fn run(command: &ConfigCommand, output: &Output) -> Result<Exit, CliE
     for variable in
         ServeArgs::unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
     {
-        eprintln!("warning: {variable} is not a setting and has no effect; see `kontiki serve --help`");
+        report::say(&format!(
+            "warning: {variable} is not a setting and has no effect; see `kontiki serve --help`"
+        ));
     }
     // Shown first, so that a wrong value can be seen with its origin.
     settings.check()?;

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
-use crate::cli::text;
+use crate::cli::{report, text};
 use crate::client::{Answer, Delete, Deleted, Keys, Range};
 use clap::ArgGroup;
 use serde_json::json;
@@ -101,7 +101,7 @@ async fn delete_in_parts(context: &Context, keys: Keys) -> Result<Answer<Deleted
         let part = delete_part(context, &keys).await.inspect_err(|_| {
             // With -o json the error is all that standard error gets.
             if deleted > 0 && !context.output.is_json() {
-                eprintln!("{deleted} keys were removed before this:");
+                report::say(&format!("{deleted} keys were removed before this:"));
             }
         })?;
         deleted += part.value.value.deleted;

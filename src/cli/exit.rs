@@ -1,8 +1,10 @@
 //! What the exit code says: a script branches on the kind of failure without
 //! reading words.
 
+use crate::bench::error::BenchError;
 use crate::client::{self, Failure, Outcome};
 use crate::config::ConfigError;
+use crate::dev::DevError;
 use std::process::ExitCode;
 use tonic::Code;
 
@@ -53,6 +55,10 @@ pub enum CliError {
     /// There is no usable configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    #[error(transparent)]
+    Dev(#[from] DevError),
     /// Something on this machine failed.
     #[error("cannot {doing}: {source}")]
     Local {
@@ -78,7 +84,9 @@ impl CliError {
         match self {
             Self::Client(error) => exit_of(error),
             Self::Usage(_) | Self::Config(_) => Exit::Usage,
-            Self::Local { .. } => Exit::No,
+            Self::Bench(error) => exit_of_bench(error),
+            Self::Dev(error) if error.is_usage() => Exit::Usage,
+            Self::Local { .. } | Self::Dev(_) => Exit::No,
             Self::OutputClosed => Exit::Ok,
         }
     }
@@ -97,6 +105,14 @@ fn exit_of(error: &client::Error) -> Exit {
             Code::AlreadyExists => Exit::Conflict,
             _ => Exit::Refused,
         },
+    }
+}
+
+fn exit_of_bench(error: &BenchError) -> Exit {
+    match error {
+        BenchError::Usage(_) => Exit::Usage,
+        BenchError::Unreachable(_) | BenchError::Connect { .. } => Exit::Unreachable,
+        BenchError::NoLeader | BenchError::Preload { .. } | BenchError::System(_) => Exit::No,
     }
 }
 

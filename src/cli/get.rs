@@ -3,7 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid};
-use crate::cli::{report, text};
+use crate::cli::{report, screen, text};
 use crate::client::{Get, ReadLevel};
 use crate::types::Revision;
 use serde_json::json;
@@ -88,7 +88,7 @@ pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliErr
             output.line(grid.render(Format::Table, false))?;
         }
         _ if args.hex => output.line(text::shown(&kv.value, true))?,
-        _ if output.is_terminal() => output.line(text::on_screen(&kv.value))?,
+        _ if output.is_terminal() => output.line(screen::value(&kv.value))?,
         // A program or a file gets the value as it is, to the byte.
         _ => output.bytes(&kv.value)?,
     }

@@ -1,14 +1,16 @@
 //! `kontiki hash`
 
 use crate::address::NodeUrl;
+use crate::cli::clusters::{self, Answering};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Output, Tone};
 use crate::cli::text;
-use crate::client::{Client, Member, StateHash};
+use crate::client::{Client, Error, Member, Reason, ServerError, StateHash};
 use crate::types::Revision;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::fmt;
 use std::time::Duration;
 
 /// How long an endpoint may take to say which node it is. Without, the node's advertised address is asked.
@@ -33,7 +35,23 @@ pub(super) struct HashArgs {
 
 struct NodeHash {
     name: String,
-    result: Result<StateHash, String>,
+    result: Result<StateHash, Problem>,
+}
+
+/// Why a node told no hash.
+enum Problem {
+    Client(Error),
+    /// It has no address that can be asked.
+    Address(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => error.fmt(f),
+            Self::Address(words) => f.write_str(words),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,38 +65,47 @@ enum Comparison {
 
 pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliError> {
     let members = context.client.members().await?;
-    let known = names(&context.client).await;
+    let known = clusters::answering(&context.client, NAME_TIMEOUT).await;
+    clusters::must_be_one(&known)?;
     // All at once, at one revision: a node that is frozen holds up nobody.
     let revision = Some(args.revision.map_or(members.meta.revision, Revision));
     let rows = members.value.iter().map(|member| async {
         let result = match client_of(member, &known, &context.client) {
-            Ok(client) => {
-                client.hash(revision).await.map(|answer| answer.value).map_err(|error| error.to_string())
-            }
-            Err(words) => Err(words),
+            Ok(client) => client.hash(revision).await.map(|answer| answer.value).map_err(Problem::Client),
+            Err(words) => Err(Problem::Address(words)),
         };
         NodeHash { name: member.name.clone(), result }
     });
-    let rows = join_all(rows).await;
+    let mut rows = join_all(rows).await;
+    if let Some(refusal) = refusal_by_all(&mut rows) {
+        return Err(refusal.into());
+    }
     let comparison = judge(&rows);
     show(&rows, comparison, &context.output)?;
     Ok(if comparison == Comparison::Equal { Exit::Ok } else { Exit::No })
 }
 
-/// Which node answers at each endpoint that the user named. An advertised address need not be reachable from
-/// here; these are.
-async fn names(client: &Client) -> Vec<(u64, NodeUrl)> {
-    let asked = client.endpoints().iter().map(|endpoint| async {
-        let only = client.only(endpoint);
-        let status = tokio::time::timeout(NAME_TIMEOUT, only.local_status()).await.ok()?;
-        status.ok().map(|status| (status.meta.node_id, endpoint.clone()))
-    });
-    join_all(asked).await.into_iter().flatten().collect()
+/// The refusal of the revision, if there is one and no node told a hash: it is not written yet, or compacted.
+fn refusal_by_all(rows: &mut Vec<NodeHash>) -> Option<Error> {
+    let is_of_revision = |error: &Error| {
+        let reason = error.server_error().and_then(ServerError::known);
+        matches!(reason, Some(Reason::FutureRevision | Reason::Compacted))
+    };
+    if rows.iter().any(|row| row.result.is_ok()) {
+        return None;
+    }
+    let refused = rows
+        .iter()
+        .position(|row| matches!(&row.result, Err(Problem::Client(error)) if is_of_revision(error)))?;
+    match rows.swap_remove(refused).result {
+        Err(Problem::Client(error)) => Some(error),
+        _ => None,
+    }
 }
 
-fn client_of(member: &Member, known: &[(u64, NodeUrl)], client: &Client) -> Result<Client, String> {
-    if let Some((_, url)) = known.iter().find(|(id, _)| *id == member.id) {
-        return Ok(client.only(url));
+fn client_of(member: &Member, known: &[Answering], client: &Client) -> Result<Client, String> {
+    if let Some(answering) = known.iter().find(|answering| answering.node == member.id) {
+        return Ok(client.only(&answering.endpoint));
     }
     match member.client_urls.first() {
         Some(url) => NodeUrl::parse(url).map(|url| client.only(&url)),
@@ -113,7 +140,7 @@ fn show(rows: &[NodeHash], comparison: Comparison, output: &Output) -> Result<()
                     "name": row.name, "revision": hash.revision.get(), "hash": hash.hash,
                     "compact_revision": hash.compact_revision.get(), "records": hash.records, "error": null,
                 }),
-                Err(words) => json!({"name": row.name, "error": words}),
+                Err(problem) => json!({"name": row.name, "error": problem.to_string()}),
             })
             .collect();
         let comparison = match comparison {
@@ -134,8 +161,10 @@ fn show(rows: &[NodeHash], comparison: Comparison, output: &Output) -> Result<()
                 hash.records.to_string(),
                 hash.hash.clone(),
             ]),
-            Err(words) => grid.toned_row(
-                [&row.name, "-", "-", "-", words].map(|cell| (cell.to_owned(), Tone::Bad)).to_vec(),
+            Err(problem) => grid.toned_row(
+                [&row.name, "-", "-", "-", &problem.to_string()]
+                    .map(|cell| (cell.to_owned(), Tone::Bad))
+                    .to_vec(),
             ),
         }
     }
@@ -164,7 +193,7 @@ mod tests {
 
     #[test]
     fn only_hashes_of_the_same_thing_are_compared() {
-        let down = || NodeHash { name: String::new(), result: Err("down".to_owned()) };
+        let down = || NodeHash { name: String::new(), result: Err(Problem::Address("down".to_owned())) };
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "a")]), Comparison::Equal);
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 1, "b")]), Comparison::Differ);
         assert_eq!(judge(&[row(9, 1, "a"), row(9, 2, "b")]), Comparison::NotComparable);

@@ -1,6 +1,7 @@
 //! `kontiki health`
 
 use crate::address::{DEFAULT_CLIENT_PORT, HostPort, NodeUrl};
+use crate::cli::clusters;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::client::{Client, HealthState, Options};
@@ -52,7 +53,10 @@ pub(super) async fn run(args: &HealthArgs, context: &Context) -> Result<Exit, Cl
         };
         Ok::<_, CliError>((node, ok, words))
     });
-    let checks = try_join_all(checks).await?;
+    let one_cluster = async { if args.local { Ok(()) } else { clusters::check(&context.client).await } };
+    let (checks, one_cluster) = tokio::join!(try_join_all(checks), one_cluster);
+    let checks = checks?;
+    one_cluster?;
     let healthy = checks.iter().any(|(_, ok, _)| *ok);
     if context.output.is_json() {
         let nodes: Vec<Value> = checks

@@ -5,13 +5,19 @@
 //! cause and the next command to try (see `report`).
 //!
 //! ```text
+//! arguments the words of the line, and what is said where they are wrong
+//! clusters  whether the endpoints are of one cluster
 //! exit      the meaning of each exit code
 //! global    the flags that every command has
 //! output    table, json or plain; the one place that writes to standard output
 //! report    an error in words and as JSON
+//! screen    what a terminal may be shown
 //! text      keys, values, sizes and durations for people and for JSON
 //! ```
 
+mod arguments;
+mod bench;
+mod clusters;
 mod compact;
 mod completions;
 mod config;
@@ -26,6 +32,7 @@ mod put;
 mod refusal;
 mod report;
 mod scan;
+mod screen;
 mod serve;
 mod snapshot;
 mod status;
@@ -37,12 +44,13 @@ mod verify;
 pub use exit::{CliError, Exit};
 pub use output::Format;
 
-use crate::bench;
+use crate::bench::BenchArgs;
 use crate::dev;
-use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use global::{Context, GlobalArgs};
+use output::Output;
+use serde_json::json;
 use std::process::ExitCode;
 
 /// A distributed key-value store: replicated by Raft, served over gRPC
@@ -85,7 +93,7 @@ enum Command {
     Snapshot(snapshot::SnapshotCommand),
     Hash(hash::HashArgs),
     Health(health::HealthArgs),
-    Bench(bench::BenchArgs),
+    Bench(BenchArgs),
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -98,45 +106,12 @@ fn program() -> clap::Command {
     global::unset_empty_variables(global::hide(Program::command()))
 }
 
-/// The process's arguments, as far as they are valid; else ends the process.
-fn arguments() -> clap::ArgMatches {
-    let error = match program().try_get_matches() {
-        Ok(matches) => return matches,
-        Err(error) => error,
-    };
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    match help_as_value(words) {
-        Some(help) if error.kind() == ErrorKind::DisplayHelp => {
-            let message = format!(
-                "`{help}` asks for help where a key or a value belongs; write `kontiki put -- KEY VALUE` to store it, \
-                 or `kontiki help put`\n"
-            );
-            clap::Error::raw(ErrorKind::UnknownArgument, message).exit()
-        }
-        _ => error.exit(),
-    }
-}
-
-/// The word that asks for help where `put` has a key or a value: `put level "$v"`, and somebody's value is `-h`. To show
-/// help and end with 0 would say that it was stored. It is one if the line is whole with any other word in its place.
-fn help_as_value(words: impl Iterator<Item = String>) -> Option<String> {
-    let mut help = None;
-    let line: Vec<String> = words
-        .map(|word| match &*word {
-            "-h" | "--help" => {
-                help.get_or_insert(word);
-                "word".to_owned()
-            }
-            _ => word,
-        })
-        .collect();
-    let matches = program().try_get_matches_from(line).ok()?;
-    help.filter(|_| matches.subcommand_name() == Some("put"))
-}
-
 /// Runs the program with the process's arguments; returns its exit code.
 pub fn main() -> ExitCode {
-    let matches = arguments();
+    let matches = match arguments::read(program, &arguments::words()) {
+        Ok(matches) => matches,
+        Err(exit) => return exit,
+    };
     let Program { mut global, command } = match Program::from_arg_matches(&matches) {
         Ok(program) => program,
         Err(error) => error.exit(),
@@ -147,17 +122,18 @@ pub fn main() -> ExitCode {
     let output = global.output();
     let result = match command {
         // These have processes and runtimes of their own.
-        Command::Dev(args) => return dev::run(args),
+        Command::Dev(args) => dev::run(args).map(|()| Exit::Ok).map_err(CliError::from),
         Command::Bench(args) => {
-            let output =
-                if output.format() == Format::Json { bench::Output::Json } else { bench::Output::Table };
-            return bench::run(bench::BenchArgs { endpoints: global.endpoints, output, ..args });
+            match bench::run(BenchArgs { endpoints: global.endpoints, ..args }, &output) {
+                Ok(exit) => return exit,
+                Err(error) => Err(error),
+            }
         }
         Command::Serve(command) => serve::run(&command),
         Command::Config(command) => config::run(&command, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Completions(args) => completions::run(&args, &mut program(), &output),
-        Command::Version => output.line(program().render_version().trim_end()).map(|()| Exit::Ok),
+        Command::Version => version(&output),
         Command::Snapshot(snapshot::SnapshotCommand::Inspect(args)) => snapshot::inspect(&args, &output),
         command => global.context(output).and_then(|context| on_runtime(command, &context)),
     };
@@ -165,6 +141,15 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => report::report(&error, &output),
     }
+}
+
+fn version(output: &Output) -> Result<Exit, CliError> {
+    if output.is_json() {
+        output.json(&json!({"version": env!("CARGO_PKG_VERSION")}))?;
+    } else {
+        output.line(program().render_version().trim_end())?;
+    }
+    Ok(Exit::Ok)
 }
 
 /// The commands that talk to a cluster: one thread is enough for them.
@@ -212,22 +197,6 @@ mod tests {
     #[test]
     fn the_flags_of_all_commands_are_consistent() {
         program().debug_assert();
-    }
-
-    #[test]
-    fn a_key_or_a_value_is_not_a_request_for_help() {
-        let found = |line: &str| help_as_value(line.split(' ').map(str::to_owned));
-        for (line, help) in [
-            ("kontiki put level -h", "-h"),
-            ("kontiki put --previous level --help", "--help"),
-            ("kontiki put -h 1", "-h"),
-        ] {
-            assert_eq!(found(line).as_deref(), Some(help), "{line}");
-        }
-        for line in ["put -h", "put --previous --help", "put --timeout 3s -h", "get k -h", "get put -h", "-h"]
-        {
-            assert_eq!(found(&format!("kontiki {line}")), None, "{line}");
-        }
     }
 
     #[test]

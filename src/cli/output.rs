@@ -1,11 +1,12 @@
 //! Standard output: its formats, and the one place that writes to it.
 
 use crate::cli::exit::CliError;
-use crate::cli::text::json_on_screen;
+use crate::cli::screen;
 use crate::telemetry;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Color, Table};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 /// The format of the output.
@@ -54,15 +55,20 @@ impl Output {
     }
 
     pub(super) fn line(&self, text: impl AsRef<str>) -> Result<(), CliError> {
-        let mut line = text.as_ref().to_owned();
+        let mut line = self.shown(text.as_ref()).into_owned();
         line.push('\n');
         self.bytes(line.as_bytes())
+    }
+
+    /// A program or a file gets the text as it is.
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.terminal { screen::words(text, self.color()) } else { text.into() }
     }
 
     /// Writes a JSON value as one line.
     pub(super) fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string(value).map_err(|error| CliError::local("write JSON", error))?;
-        self.line(json_on_screen(text))
+        self.line(screen::json(text))
     }
 
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
@@ -100,7 +106,7 @@ impl Grid {
     }
 
     pub(super) fn toned_row(&mut self, cells: Vec<(String, Tone)>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|(cell, tone)| (screen::cell(cell), tone)).collect());
     }
 
     /// The text, without a line end after the last row.
@@ -141,5 +147,28 @@ impl Grid {
         }
         let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned()).collect();
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_not_steered_and_a_file_gets_every_byte() {
+        let output = |terminal| Output { asked: None, terminal, color: true };
+        let said = "OK  (n1\x1b]0;owned\x07)";
+        assert_eq!(output(true).shown(said), "OK  (n1\\x1b]0;owned\\x07)");
+        assert_eq!(output(false).shown(said), said);
+    }
+
+    #[test]
+    fn a_cell_cannot_make_rows_of_its_own_or_bring_a_color() {
+        let mut grid = Grid::new(&["NODE", "HEALTH"]);
+        grid.toned_row(vec![("n1\nn2\tok".to_owned(), Tone::Neutral), ("\x1b[32mok".to_owned(), Tone::Bad)]);
+        assert_eq!(grid.render(Format::Plain, false).lines().count(), 2);
+        let table = grid.render(Format::Table, true);
+        assert_eq!(table.lines().count(), 2, "{table}");
+        assert!(table.contains("n1\\nn2\\tok") && table.contains("\\x1b[32mok"), "{table:?}");
     }
 }

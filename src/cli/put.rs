@@ -3,7 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::Format;
-use crate::cli::text;
+use crate::cli::{report, text};
 use crate::client::{Compare, Keys, Put, Relation, Target, Txn, TxnOp, TxnResult};
 use crate::types::Revision;
 use serde_json::json;
@@ -41,6 +41,13 @@ pub(super) struct PutArgs {
     /// Key and value are hexadecimal digits
     #[arg(long)]
     hex: bool,
+}
+
+/// What is said of a key or a value that is, or is like, an option.
+pub(super) fn like_an_option(word: &str) -> String {
+    format!(
+        "`{word}` is no option of put; to store it, write `kontiki put -- KEY VALUE`, else see `kontiki help put`"
+    )
 }
 
 pub(super) async fn run(args: PutArgs, context: &Context) -> Result<Exit, CliError> {
@@ -94,9 +101,9 @@ fn conflict(args: &PutArgs, meta: &crate::client::Meta, context: &Context) -> Re
     if context.output.format() == Format::Json {
         context.output.json(&text::answered(meta, json!({"succeeded": false, "previous": null})))?;
     } else if args.if_absent {
-        eprintln!("conflict: {} exists already; nothing was written", args.key);
+        report::say(&format!("conflict: {} exists already; nothing was written", args.key));
     } else {
-        eprintln!("conflict: {} was changed since, or is absent; nothing was written", args.key);
+        report::say(&format!("conflict: {} was changed since, or is absent; nothing was written", args.key));
     }
     Ok(Exit::Conflict)
 }

@@ -3,9 +3,8 @@
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
-use crate::cli::refusal;
-use crate::cli::text;
-use crate::client::{Action, Error, Failure, Outcome, Reason, ServerError};
+use crate::cli::{refusal, screen, text};
+use crate::client::{Action, Error, Failure, Outcome, Reason, ServerError, WRONG_CLUSTER};
 use crate::reason::FailureKind;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -15,10 +14,15 @@ use tonic::Code;
 pub(super) fn report(error: &CliError, output: &Output) -> ExitCode {
     match error {
         CliError::OutputClosed => {}
-        error if output.is_json() => eprintln!("{}", json(error)),
-        error => eprintln!("{}", words(error)),
+        error if output.is_json() => eprintln!("{}", screen::json(json(error).to_string())),
+        error => say(&words(error)),
     }
     error.exit().into()
+}
+
+/// Says something on standard error, which is often a terminal: whatever is in it was said by a server, a file or a key.
+pub(super) fn say(words: &str) {
+    eprintln!("{}", screen::words(words, false));
 }
 
 fn words(error: &CliError) -> String {
@@ -158,6 +162,9 @@ fn general_advice(error: &Error) -> (&'static str, &'static str) {
                 "kontiki status   (BEHIND), then again with a longer --timeout or another node",
             ),
             Some(reason) => known(reason),
+            None if refusal.reason.as_str() == WRONG_CLUSTER => {
+                ("the endpoints are of different clusters", "the same with --endpoints of one cluster")
+            }
             None => unknown(refusal.code),
         },
     }
@@ -240,7 +247,7 @@ fn unknown(code: Code) -> (&'static str, &'static str) {
 /// Says on standard error that the answer is no; not in JSON output.
 pub(super) fn no(output: &Output, words: &str) -> Exit {
     if !output.is_json() {
-        eprintln!("{words}");
+        say(words);
     }
     Exit::No
 }

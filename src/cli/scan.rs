@@ -4,7 +4,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::get::ReadArgs;
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid};
-use crate::cli::text;
+use crate::cli::{screen, text};
 use crate::client::{KeyValue, Keys, Order, ScanOptions};
 
 const EXAMPLES: &str = "\
@@ -105,7 +105,7 @@ fn json_lines(kvs: &[KeyValue], args: &ScanArgs) -> Result<Vec<u8>, CliError> {
     for kv in kvs {
         let shown = text::ShownVersion { kv, keys_only: args.keys_only, as_hex: args.hex };
         let line = serde_json::to_string(&shown).map_err(|error| CliError::local("write JSON", error))?;
-        lines.extend_from_slice(text::json_on_screen(line).as_bytes());
+        lines.extend_from_slice(screen::json(line).as_bytes());
         lines.push(b'\n');
     }
     Ok(lines)

@@ -3,7 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Tone};
-use crate::cli::text;
+use crate::cli::{clusters, text};
 use crate::client::{ClusterStatus, NodeStatus, RequestLimits, Role};
 use serde_json::{Value, json};
 
@@ -27,7 +27,10 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let client = &context.client;
-    let answer = if args.local { client.local_status().await? } else { client.status().await? };
+    let asked = async { if args.local { client.local_status().await } else { client.status().await } };
+    let (answer, one_cluster) = tokio::join!(asked, clusters::check(client));
+    one_cluster?;
+    let answer = answer?;
     let output = &context.output;
     let cluster_health = ClusterHealth::of(&answer.value);
     match output.format() {

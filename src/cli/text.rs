@@ -66,32 +66,6 @@ pub(super) fn shown(bytes: &[u8], as_hex: bool) -> String {
     String::from_utf8(line).expect("what is shown is text")
 }
 
-/// A value for a screen: text as it is, with its lines, unless there is something in it that could steer the terminal.
-pub(super) fn on_screen(bytes: &[u8]) -> String {
-    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(steers) => text.to_owned(),
-        _ => shown(bytes, false),
-    }
-}
-
-/// JSON as it may go to a screen: what it leaves unescaped of the control characters (U+007F to U+009F), escaped.
-pub(super) fn json_on_screen(json: String) -> String {
-    let is_left = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
-    if !json.contains(is_left) {
-        return json;
-    }
-    let mut escaped = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if is_left(c) {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
-}
-
 /// As [`shown`], appended to a line: a scan shows millions.
 pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
     if as_hex {
@@ -120,7 +94,8 @@ fn show_text(line: &mut Vec<u8>, mut text: &str) {
     line.extend_from_slice(text.as_bytes());
 }
 
-fn escape(line: &mut Vec<u8>, c: char) {
+/// As it is shown: escaped.
+pub(super) fn escape(line: &mut Vec<u8>, c: char) {
     match c {
         '\n' => line.extend_from_slice(br"\n"),
         '\t' => line.extend_from_slice(br"\t"),
@@ -271,20 +246,6 @@ mod tests {
         assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\x00\\x0f\\x10\\x7f");
         assert_eq!(shown(b"ab", true), "6162");
         assert_eq!(shown(br#"{"a":1}"#, false), r#"{\"a\":1}"#);
-    }
-
-    #[test]
-    fn a_value_on_a_screen_is_its_text_unless_that_could_steer_it() {
-        assert_eq!(on_screen("{\"a\":\t1}\n".as_bytes()), "{\"a\":\t1}\n");
-        for steering in [&b"\x1b]0;owned\x07"[..], b"a\rb", b"\x7f", "\u{9b}2J".as_bytes(), b"\xff", b"\0"] {
-            let shown = on_screen(steering);
-            assert!(!shown.contains(char::is_control), "{shown:?}");
-        }
-        let json = serde_json::to_string("\u{9b}2J\u{7f}\u{1b}ü").unwrap();
-        let shown = json_on_screen(json.clone());
-        assert!(!shown.contains(char::is_control), "{shown}");
-        let read = |json: &str| serde_json::from_str::<String>(json).unwrap();
-        assert_eq!(read(&shown), read(&json));
     }
 
     #[test]

@@ -66,6 +66,16 @@ pub enum DirectoryError {
     },
 }
 
+impl DirectoryError {
+    /// Whether other flags would help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::NotOurs(_) | Self::OtherNumbers { .. } | Self::PortsRunOut { .. } => true,
+            Self::BadMarker { .. } | Self::Io { .. } => false,
+        }
+    }
+}
+
 /// A directory in use; if temporary, it is removed on drop.
 #[derive(Debug)]
 pub struct Directory {

@@ -28,21 +28,16 @@ pub mod words;
 
 pub use crate::dev::args::DevArgs;
 pub use crate::dev::parent::parent_gone;
-
-use std::process::ExitCode;
+pub use crate::dev::session::DevError;
 
 /// Runs the command until the user stops it or no node is left.
-pub fn run(args: DevArgs) -> ExitCode {
-    let outcome = tokio::runtime::Builder::new_current_thread()
+///
+/// # Errors
+/// If the cluster cannot be started or does not survive.
+pub fn run(args: DevArgs) -> Result<(), DevError> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(session::DevError::Runtime)
-        .and_then(|runtime| runtime.block_on(session::run(args)));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+        .map_err(DevError::Runtime)
+        .and_then(|runtime| runtime.block_on(session::run(args)))
 }

@@ -56,6 +56,17 @@ pub enum DevError {
     NobodyLeft,
 }
 
+impl DevError {
+    /// Whether other flags would help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Directory(error) => error.is_usage(),
+            Self::Port { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Runs a cluster until a signal, or until no node is left.
 ///
 /// # Errors

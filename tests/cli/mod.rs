@@ -4,6 +4,7 @@
 mod commands;
 mod snapshots;
 mod verify;
+mod wrong_lines;
 
 use serde_json::Value;
 use std::process::{Output, Stdio};
