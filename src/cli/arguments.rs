@@ -35,7 +35,7 @@ fn tell(error: &clap::Error, words: &[String]) -> ExitCode {
     }
     let has_color = std::io::stderr().is_terminal() && telemetry::color_is_wanted();
     let styled = error.render();
-    let colored = if has_color { styled.ansi().to_string() } else { styled.to_string() };
+    let colored = in_words(if has_color { styled.ansi().to_string() } else { styled.to_string() });
     if error.use_stderr() {
         // A word of the line may be what a file or a key said.
         eprint!("{}", screen::words(&colored, has_color));
@@ -51,10 +51,23 @@ fn in_short(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "a command is missing; see --help".to_owned();
     }
-    let text = error.render().to_string();
+    let text = in_words(error.render().to_string());
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
     text[..end.unwrap_or(text.len())].trim_end().to_owned()
+}
+
+/// What the parsers of the standard library say of a number, said to somebody who typed it.
+fn in_words(text: String) -> String {
+    [
+        ("invalid digit found in string", "a whole number is expected"),
+        ("cannot parse integer from empty string", "a whole number is expected"),
+        ("invalid float literal", "a number is expected"),
+        ("cannot parse float from empty string", "a number is expected"),
+        ("number too large to fit in target type", "the number is too large"),
+    ]
+    .iter()
+    .fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 fn refuse(message: String, words: &[String]) -> ExitCode {

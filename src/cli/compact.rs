@@ -4,6 +4,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::text;
 use crate::types::Revision;
+use clap::ArgGroup;
 use serde_json::json;
 
 const EXAMPLES: &str = "\
@@ -16,18 +17,14 @@ Examples:
 /// The newest version of each key stays. This cannot be undone.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
+#[group(skip)]
+#[command(group = ArgGroup::new("oldest").required(true))]
 pub(super) struct CompactArgs {
     /// The oldest revision that stays readable
-    #[arg(value_parser = text::revision, required_unless_present = "by_flag")]
+    #[arg(group = "oldest", value_parser = text::revision)]
     revision: Option<u64>,
-    /// The same, for those who know the flag from `get` and `scan`
-    #[arg(
-        long = "rev",
-        value_name = "REVISION",
-        hide = true,
-        conflicts_with = "revision",
-        value_parser = text::revision
-    )]
+    /// The same, as in `get` and `scan`
+    #[arg(long = "rev", group = "oldest", value_name = "REVISION", value_parser = text::revision)]
     by_flag: Option<u64>,
 }
 

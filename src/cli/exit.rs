@@ -66,6 +66,12 @@ pub enum CliError {
         doing: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What a write answered could not be printed.
+    #[error("cannot write to standard output: {0}; the request itself was carried out")]
+    Unsaid(std::io::Error),
+    /// Standard output does not take what is printed.
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
     /// The reader of standard output has gone away, as `head` does: not worth a message.
     #[error("standard output is closed")]
     OutputClosed,
@@ -80,13 +86,21 @@ impl CliError {
         Self::Local { doing: doing.into(), source: source.into() }
     }
 
+    /// The same, where it came after a write had been answered.
+    pub(super) fn after_a_write(self) -> Self {
+        match self {
+            Self::Output(error) => Self::Unsaid(error),
+            other => other,
+        }
+    }
+
     pub fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => exit_of(error),
             Self::Usage(_) | Self::Config(_) => Exit::Usage,
             Self::Bench(error) => exit_of_bench(error),
             Self::Dev(error) if error.is_usage() => Exit::Usage,
-            Self::Local { .. } | Self::Dev(_) => Exit::No,
+            Self::Local { .. } | Self::Output(_) | Self::Unsaid(_) | Self::Dev(_) => Exit::No,
             Self::OutputClosed => Exit::Ok,
         }
     }

@@ -77,12 +77,12 @@ pub(super) async fn run(args: GetArgs, context: &Context) -> Result<Exit, CliErr
     match output.asked {
         Some(Format::Json) => {}
         Some(Format::Table) => {
-            let mut grid = Grid::new(&["KEY", "VALUE", "VERSION", "MODIFIED", "CREATED"]);
+            let mut grid = Grid::new(&["KEY", "VALUE", "MODIFIED", "VERSION", "CREATED"]);
             grid.row(vec![
                 text::shown(&kv.key, args.hex),
                 text::shown(&kv.value, args.hex),
-                kv.version.to_string(),
                 kv.mod_revision.to_string(),
+                kv.version.to_string(),
                 kv.create_revision.to_string(),
             ]);
             output.line(grid.render(Format::Table, false))?;

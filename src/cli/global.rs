@@ -107,11 +107,26 @@ impl GlobalArgs {
         Output::new(self.output)
     }
 
+    /// The endpoints as they were written, one by one.
+    pub(super) fn endpoints(&self) -> Result<Vec<String>, CliError> {
+        let endpoints: Vec<String> = self
+            .endpoints
+            .iter()
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+            .collect();
+        match endpoints.iter().find(|text| text.contains(char::is_whitespace)) {
+            Some(several) => Err(CliError::Usage(format!(
+                "{}: `{several}` has a space in it; separate endpoints by commas",
+                self.endpoints_from
+            ))),
+            None => Ok(endpoints),
+        }
+    }
+
     pub(super) fn context(&self, output: Output) -> Result<Context, CliError> {
         let options = Options { timeout: self.timeout, ..Options::default() };
-        let endpoints: Vec<&str> =
-            self.endpoints.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
-        let client = Client::connect(&endpoints, options)
+        let client = Client::connect(&self.endpoints()?, options)
             .map_err(|error| CliError::Usage(format!("{}: {}", self.endpoints_from, error.failure)))?;
         Ok(Context { client, output })
     }

@@ -124,7 +124,9 @@ pub fn main() -> ExitCode {
         // These have processes and runtimes of their own.
         Command::Dev(args) => dev::run(args).map(|()| Exit::Ok).map_err(CliError::from),
         Command::Bench(args) => {
-            match bench::run(BenchArgs { endpoints: global.endpoints, ..args }, &output) {
+            let benched =
+                global.endpoints().and_then(|endpoints| bench::run(BenchArgs { endpoints, ..args }, &output));
+            match benched {
                 Ok(exit) => return exit,
                 Err(error) => Err(error),
             }
@@ -166,14 +168,16 @@ fn on_runtime(command: Command, context: &Context) -> Result<Exit, CliError> {
 
 async fn ask(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
-        Command::Put(args) => put::run(args, context).await,
+        Command::Put(args) => put::run(args, context).await.map_err(CliError::after_a_write),
         Command::Get(args) => get::run(args, context).await,
-        Command::Delete(args) => delete::run(args, context).await,
+        Command::Delete(args) => delete::run(args, context).await.map_err(CliError::after_a_write),
         Command::Scan(args) => scan::run(args, context).await,
-        Command::Txn(args) => txn::run(args, context).await,
-        Command::Compact(args) => compact::run(&args, context).await,
+        Command::Txn(args) => txn::run(args, context).await.map_err(CliError::after_a_write),
+        Command::Compact(args) => compact::run(&args, context).await.map_err(CliError::after_a_write),
         Command::Status(args) => status::run(&args, context).await,
-        Command::TransferLeader(args) => transfer_leader::run(args, context).await,
+        Command::TransferLeader(args) => {
+            transfer_leader::run(args, context).await.map_err(CliError::after_a_write)
+        }
         Command::Snapshot(snapshot::SnapshotCommand::Save(args)) => snapshot::save(&args, context).await,
         Command::Hash(args) => hash::run(&args, context).await,
         Command::Health(args) => health::run(&args, context).await,

@@ -75,7 +75,7 @@ impl Output {
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => CliError::OutputClosed,
-            _ => CliError::local("write to standard output", error),
+            _ => CliError::Output(error),
         })
     }
 }

@@ -7,6 +7,9 @@ use crate::cli::output::{Format, Grid};
 use crate::cli::{screen, text};
 use crate::client::{KeyValue, Keys, Order, ScanOptions};
 
+/// How many bytes of a value a table on a screen shows.
+const MOST_SHOWN: usize = 60;
+
 const EXAMPLES: &str = "\
 Examples:
   kontiki scan user/                       every key that begins with user/
@@ -18,13 +21,17 @@ Examples:
 
 /// Read many keys in order
 ///
-/// All at one revision, however many keys there are and whatever is written meanwhile.
+/// All at one revision, however many keys there are and whatever is written meanwhile. A table on a screen shows
+/// the beginning of a large value; in a pipe, and with -o plain or json, all of it is there.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct ScanArgs {
     /// Every key with this prefix
     #[arg(conflicts_with_all = ["from", "to", "all"])]
     prefix: Option<String>,
+    /// The same, as in `delete`
+    #[arg(long = "prefix", value_name = "PREFIX", conflicts_with_all = ["prefix", "from", "to", "all"])]
+    by_flag: Option<String>,
     /// From this key
     #[arg(long, value_name = "KEY", conflicts_with = "all")]
     from: Option<String>,
@@ -68,6 +75,9 @@ pub(super) async fn run(args: ScanArgs, context: &Context) -> Result<Exit, CliEr
 
 fn keys(args: &ScanArgs) -> Result<Keys, CliError> {
     let bound = |flag: &'static str| move |text: &String| text::bound(flag, text, args.hex);
+    if let Some(prefix) = &args.by_flag {
+        return Ok(Keys::Prefix(bound("--prefix")(prefix)?));
+    }
     Ok(match (&args.prefix, &args.from, &args.to) {
         (Some(prefix), ..) => Keys::Prefix(bound("the prefix")(prefix)?),
         (None, None, None) => Keys::All,
@@ -83,7 +93,7 @@ fn write(kvs: &[KeyValue], args: &ScanArgs, context: &Context) -> Result<(), Cli
     match context.output.format() {
         Format::Json => context.output.bytes(&json_lines(kvs, args)?),
         Format::Plain => context.output.bytes(&plain_lines(kvs, args)),
-        Format::Table => context.output.line(table(kvs, args)),
+        Format::Table => context.output.line(table(kvs, args, context.output.is_terminal())),
     }
 }
 
@@ -111,7 +121,8 @@ fn json_lines(kvs: &[KeyValue], args: &ScanArgs) -> Result<Vec<u8>, CliError> {
     Ok(lines)
 }
 
-fn table(kvs: &[KeyValue], args: &ScanArgs) -> String {
+/// On a screen a wide value would push all other columns out of sight.
+fn table(kvs: &[KeyValue], args: &ScanArgs, on_screen: bool) -> String {
     let headings: &[&'static str] = if args.keys_only {
         &["KEY", "MODIFIED", "VERSION"]
     } else {
@@ -121,10 +132,58 @@ fn table(kvs: &[KeyValue], args: &ScanArgs) -> String {
     for kv in kvs {
         let mut row = vec![text::shown(&kv.key, args.hex)];
         if !args.keys_only {
-            row.push(text::shown(&kv.value, args.hex));
+            row.push(if on_screen {
+                text::shown_in_part(&kv.value, args.hex, MOST_SHOWN)
+            } else {
+                text::shown(&kv.value, args.hex)
+            });
         }
         row.extend([kv.mod_revision.to_string(), kv.version.to_string()]);
         grid.row(row);
     }
     grid.render(Format::Table, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Revision;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ScanArgs,
+    }
+
+    fn args(line: &[&str]) -> ScanArgs {
+        Line::try_parse_from(line).unwrap().args
+    }
+
+    #[test]
+    fn a_wide_value_is_shown_in_part_on_a_screen_only() {
+        let value = "v".repeat(5000);
+        let revision = Revision(2);
+        let kv = KeyValue {
+            key: "k".into(),
+            value: value.clone().into(),
+            create_revision: revision,
+            mod_revision: revision,
+            version: 1,
+        };
+        let args = args(&["scan"]);
+        let shown = table(std::slice::from_ref(&kv), &args, true);
+        assert!(shown.lines().all(|line| line.chars().count() < 120), "{shown}");
+        assert!(shown.contains("vv… (4940 bytes more)"), "{shown}");
+        assert!(table(&[kv], &args, false).contains(&value));
+    }
+
+    #[test]
+    fn a_prefix_may_be_a_flag_as_in_delete() {
+        for line in [&["scan", "--prefix", "a"][..], &["scan", "a"]] {
+            assert_eq!(keys(&args(line)).unwrap(), Keys::Prefix("a".into()));
+        }
+        assert!(keys(&args(&["scan", "--prefix", ""])).is_err());
+        assert!(Line::try_parse_from(["scan", "a", "--prefix", "b"]).is_err());
+    }
 }

@@ -5,10 +5,12 @@ use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Output};
 use crate::cli::text;
 use crate::client::ReadLevel;
-use crate::storage::snapshot::{self, Summary};
+use crate::machine::Contents;
+use crate::storage::snapshot::{Decoder, Summary};
+use bytes::Bytes;
 use serde_json::json;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 const SAVE_EXAMPLES: &str = "\
@@ -53,28 +55,64 @@ pub(super) struct InspectArgs {
     file: PathBuf,
 }
 
-/// Reads a whole snapshot file, keeping nothing, and says what it holds. The only place of the command line
-/// that knows the storage.
-fn summary(path: &Path) -> Result<Summary, CliError> {
+/// What a snapshot file holds.
+struct Inspected {
+    summary: Summary,
+    /// `None` if the records are of a kind that this program does not know.
+    contents: Option<Contents>,
+}
+
+/// Reads a whole snapshot file, keeping little, and says what it holds. The only place of the command line that knows the
+/// storage.
+fn inspected(path: &Path) -> Result<Inspected, CliError> {
     let doing = || format!("inspect {}", path.display());
-    let file = File::open(path).map_err(|error| CliError::local(doing(), error))?;
-    snapshot::inspect(file).map_err(|error| CliError::local(doing(), error))
+    let mut file = File::open(path).map_err(|error| CliError::local(doing(), error))?;
+    let mut decoder = Decoder::new();
+    let mut contents = Some(Contents::default());
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        let length = match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(CliError::local(doing(), error)),
+        };
+        let records = decoder.push(&piece[..length]).map_err(|error| CliError::local(doing(), error))?;
+        contents = contents.and_then(|contents| counted(contents, &records));
+    }
+    let summary = decoder.finish().map_err(|error| CliError::local(doing(), error))?;
+    Ok(Inspected { summary, contents })
+}
+
+fn counted(mut contents: Contents, records: &[(Bytes, Bytes)]) -> Option<Contents> {
+    records.iter().try_for_each(|(key, value)| contents.add(key, value)).ok()?;
+    Some(contents)
 }
 
 pub(super) async fn save(args: &SaveArgs, context: &Context) -> Result<Exit, CliError> {
+    if args.file == Path::new("-") {
+        // It is checked as a whole before it gets its name, and standard output could not be taken back.
+        return Err(CliError::Usage(
+            "`-` is not a file, and a snapshot is not written to standard output; name a file, or ./- for one of that name"
+                .to_owned(),
+        ));
+    }
     let target = target(&args.file, args.force)?;
     let saved = tokio::select! {
         saved = receive(args, context, &target) => saved?,
         // What is not whole yet goes with it.
         () = interrupted() => return Err(CliError::local(format!("save {}", args.file.display()), "interrupted")),
     };
-    let Saved { bytes, endpoint } = saved;
+    let Saved { bytes, revision, endpoint } = saved;
     if context.output.is_json() {
         let file = args.file.display().to_string();
-        context.output.json(&json!({"file": file, "bytes": bytes, "endpoint": endpoint}))?;
+        context
+            .output
+            .json(&json!({"file": file, "bytes": bytes, "revision": revision, "endpoint": endpoint}))?;
     } else {
         let size = text::size(bytes);
-        context.output.line(format!("OK  {}  {size}  (from {endpoint})", args.file.display()))?;
+        let file = args.file.display();
+        context.output.line(format!("OK  {file}  revision {revision}  {size}  (from {endpoint})"))?;
     }
     Ok(Exit::Ok)
 }
@@ -98,6 +136,7 @@ fn target(file: &Path, force: bool) -> Result<PathBuf, CliError> {
 /// A snapshot that is whole and durable.
 struct Saved {
     bytes: u64,
+    revision: u64,
     endpoint: String,
 }
 
@@ -115,14 +154,14 @@ async fn receive(args: &SaveArgs, context: &Context, target: &Path) -> Result<Sa
         bytes += data.len() as u64;
     }
     partial.as_file().sync_all().map_err(failed)?;
-    if let Err(error) = summary(partial.path()) {
-        return Err(CliError::local("trust what was saved, and removed it", error));
-    }
+    let inspected = inspected(partial.path())
+        .map_err(|error| CliError::local("trust what was saved, and removed it", error))?;
     let named = if args.force { partial.persist(target) } else { partial.persist_noclobber(target) };
     named.map_err(|error| failed(error.error))?;
     // So that the name is durable too.
     File::open(folder(target)).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    Ok(Saved { bytes, endpoint: stream.endpoint().to_string() })
+    let revision = inspected.summary.header.revision.get();
+    Ok(Saved { bytes, revision, endpoint: stream.endpoint().to_string() })
 }
 
 fn folder(file: &Path) -> &Path {
@@ -144,7 +183,10 @@ async fn interrupted() {
 }
 
 pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<Exit, CliError> {
-    let Summary { header, records, bytes, hash } = summary(&args.file)?;
+    let Inspected { summary, contents } = inspected(&args.file)?;
+    let Summary { header, records, bytes, hash } = summary;
+    let keys = contents.as_ref().map(Contents::keys);
+    let versions = contents.as_ref().map(Contents::versions);
     let voters = header.members.voters().len();
     if output.format() == Format::Json {
         output.json(&json!({
@@ -154,20 +196,25 @@ pub(super) fn inspect(args: &InspectArgs, output: &Output) -> Result<Exit, CliEr
             "index": header.last.index.get(),
             "revision": header.revision.get(),
             "voters": voters,
+            "keys": keys,
+            "versions": versions,
             "records": records,
             "bytes": bytes,
             "hash": format!("{hash:032x}"),
         }))?;
         return Ok(Exit::Ok);
     }
-    let mut grid = Grid::new(&["CLUSTER", "REVISION", "INDEX", "TERM", "VOTERS", "RECORDS", "SIZE", "HASH"]);
+    let mut grid =
+        Grid::new(&["CLUSTER", "REVISION", "KEYS", "VERSIONS", "INDEX", "TERM", "VOTERS", "SIZE", "HASH"]);
+    let count = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
     grid.row(vec![
         header.cluster.to_string(),
         header.revision.to_string(),
+        count(keys),
+        count(versions),
         header.last.index.to_string(),
         header.last.term.to_string(),
         voters.to_string(),
-        records.to_string(),
         text::size(bytes),
         format!("{hash:032x}"),
     ]);

@@ -96,6 +96,7 @@ impl ClusterHealth {
             return format!("No majority. {leads}; {complaints}.");
         }
         let spare = match self.up - self.quorum() {
+            0 if self.voters == 1 => "No other node could take over.".to_owned(),
             0 => "Cannot lose another node.".to_owned(),
             1 => "Can lose 1 more node.".to_owned(),
             n => format!("Can lose {n} more nodes."),

@@ -119,11 +119,11 @@ fn of_two_leaders_the_one_of_the_higher_term_is_right() {
 #[test]
 fn learners_do_not_count_and_one_node_alone_is_healthy() {
     let mut status = ClusterStatus { nodes: vec![node("n1", Role::Leader)], ..ClusterStatus::default() };
-    assert_eq!(headline(&status), "Healthy. n1 leads (term 3). Cannot lose another node.");
+    assert_eq!(headline(&status), "Healthy. n1 leads (term 3). No other node could take over.");
     let mut learner = node("n2", Role::Learner);
     learner.member.learner = true;
     status.nodes.push(learner);
-    assert_eq!(headline(&status), "Healthy. n1 leads (term 3). Cannot lose another node.");
+    assert_eq!(headline(&status), "Healthy. n1 leads (term 3). No other node could take over.");
 }
 
 #[test]

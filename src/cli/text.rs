@@ -66,6 +66,17 @@ pub(super) fn shown(bytes: &[u8], as_hex: bool) -> String {
     String::from_utf8(line).expect("what is shown is text")
 }
 
+/// The same for its beginning, and how much is left out, if it is longer than `most` bytes.
+pub(super) fn shown_in_part(bytes: &[u8], as_hex: bool, most: usize) -> String {
+    if bytes.len() <= most {
+        return shown(bytes, as_hex);
+    }
+    // Not through the middle of a character.
+    let is_inside = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    let cut = (most.saturating_sub(3)..=most).rev().find(|cut| !is_inside(&bytes[*cut])).unwrap_or(most);
+    format!("{}… ({} bytes more)", shown(&bytes[..cut], as_hex), bytes.len() - cut)
+}
+
 /// As [`shown`], appended to a line: a scan shows millions.
 pub(super) fn show(line: &mut Vec<u8>, bytes: &[u8], as_hex: bool) {
     if as_hex {
@@ -246,6 +257,14 @@ mod tests {
         assert_eq!(shown(b"\0\x0f\x10\x7f", false), "\\x00\\x0f\\x10\\x7f");
         assert_eq!(shown(b"ab", true), "6162");
         assert_eq!(shown(br#"{"a":1}"#, false), r#"{\"a\":1}"#);
+    }
+
+    #[test]
+    fn a_long_value_is_shown_in_part_and_its_rest_counted() {
+        assert_eq!(shown_in_part(b"abcd", false, 4), "abcd");
+        assert_eq!(shown_in_part(b"abcde", false, 4), "abcd… (1 bytes more)");
+        assert_eq!(shown_in_part("abc€".as_bytes(), false, 4), "abc… (3 bytes more)");
+        assert_eq!(shown_in_part(&[0x80; 9], true, 4), "80808080… (5 bytes more)");
     }
 
     #[test]

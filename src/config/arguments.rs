@@ -1,6 +1,6 @@
 //! The flags of `serve`, made from the table.
 
-use crate::config::table::{CONFIG_VARIABLE, SETTINGS};
+use crate::config::table::{CONFIG_VARIABLE, HEADINGS, SETTINGS};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,13 +28,21 @@ impl Args for ServeArgs {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help(format!("A TOML file with these settings: listen-client = \"…\" [env: {CONFIG_VARIABLE}]"));
+        let mut heading = "";
         SETTINGS.iter().fold(command.arg(config), |command, setting| {
+            if let Some((_, next)) = HEADINGS.iter().find(|(key, _)| *key == setting.key) {
+                heading = next;
+            }
             let mut help = setting.help.to_owned();
             if !setting.default.is_empty() {
                 help.push_str(&format!(" [default: {}]", setting.default));
             }
             help.push_str(&format!(" [env: {}]", setting.variable()));
-            let mut arg = Arg::new(setting.key).long(setting.key).value_name(setting.value).help(help);
+            let mut arg = Arg::new(setting.key)
+                .long(setting.key)
+                .value_name(setting.value)
+                .help(help)
+                .help_heading(heading);
             if setting.is_switch() {
                 arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
             }

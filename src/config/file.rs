@@ -15,7 +15,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigE
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
+        message: format!("{}{}", error.to_string().trim_end(), unquoted(&text, &error).unwrap_or_default()),
     })?;
     let mut values = BTreeMap::new();
     let mut problems = Vec::new();
@@ -43,6 +43,16 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, Given>, ConfigE
     Err(ConfigError::Invalid(problems.into_iter().map(|(_, problem)| problem).collect()))
 }
 
+/// What is often wrong where the parser met something else than it expected: text without quotes.
+fn unquoted(text: &str, error: &toml::de::Error) -> Option<String> {
+    let at = error.span()?.start;
+    let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let (key, value) = text[begin..].lines().next()?.split_once('=')?;
+    let (key, value) = (key.trim(), value.split('#').next()?.trim());
+    let is_text = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{']);
+    is_text.then(|| format!("\ntext must be in quotes: {key} = \"{value}\""))
+}
+
 fn text_of(value: &Spanned<DeValue<'_>>, setting: &Setting) -> Result<String, String> {
     match value.get_ref() {
         DeValue::Boolean(truth) if setting.is_switch() => Ok(truth.to_string()),
@@ -53,11 +63,14 @@ fn text_of(value: &Spanned<DeValue<'_>>, setting: &Setting) -> Result<String, St
             .iter()
             .map(|(name, url)| match url.get_ref() {
                 DeValue::String(url) => Ok(format!("{}={url}", name.get_ref())),
-                _ => Err("the value of a member must be its peer URL".to_owned()),
+                _ => Err(format!("`{0}` must be its peer URL: {0} = \"http://host:2380\"", name.get_ref())),
             })
             .collect::<Result<Vec<String>, String>>()
             .map(|members| members.join(",")),
-        _ => Err("must be a string or a whole number".to_owned()),
+        _ if setting.key == "initial-cluster" => {
+            Err("must be text: \"n1=http://host:2380,n2=…\", or a table of names and URLs".to_owned())
+        }
+        _ => Err("must be text in quotes, or a whole number".to_owned()),
     }
 }
 

@@ -154,6 +154,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// The headings in the help of `serve`, each with the setting that it stands above.
+pub(super) const HEADINGS: [(&str, &str); 8] = [
+    ("name", "This node"),
+    ("initial-cluster", "The cluster, the same on all nodes"),
+    ("timing", "Timing, the same on all nodes"),
+    ("max-key-size", "Limits of requests"),
+    ("max-connections", "Limits of connections and of what is in progress"),
+    ("snapshot-rate", "Resources"),
+    ("log-level", "Logs"),
+    ("unsafe-no-fsync", "For tests"),
+];
+
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }

@@ -42,6 +42,7 @@
 mod blocks;
 mod command;
 mod compatibility;
+mod contents;
 mod encoding;
 mod export;
 mod inventory;
@@ -60,6 +61,7 @@ mod view;
 
 pub use command::{Command, CommandResult, Raise, Reply};
 pub use compatibility::{ClusterVersion, MachineError};
+pub use contents::Contents;
 pub use export::Export;
 pub use live::StateHash;
 pub use machine::{Budget, Machine, RECORD_CACHE_BYTES};

@@ -3,22 +3,29 @@
 use super::kontiki;
 use crate::fake::{Fake, Step, refusal};
 use bytes::Bytes;
+use kontiki::kv::{Delete, KeyRange, Put};
+use kontiki::machine::{Command, Machine, MemoryTable};
 use kontiki::raft::Members;
 use kontiki::storage::SnapshotHeader;
 use kontiki::storage::snapshot::encode;
 use kontiki::types::{ClusterId, EntryId, NodeId, Revision};
+use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use tonic::Code;
 
-fn pieces() -> Vec<Bytes> {
-    let header = SnapshotHeader {
+fn snapshot_header() -> SnapshotHeader {
+    SnapshotHeader {
         cluster: ClusterId(7),
         last: EntryId::new(3, 40),
         members: Members::of([NodeId(1), NodeId(2), NodeId(3)], [], []),
         revision: Revision(39),
-    };
+    }
+}
+
+fn pieces() -> Vec<Bytes> {
     let records = (0..100).map(|n: u32| Ok((Bytes::copy_from_slice(&n.to_be_bytes()), Bytes::from("value"))));
-    encode(&header, records).map(Result::unwrap).collect()
+    encode(&snapshot_header(), records).map(Result::unwrap).collect()
 }
 
 #[tokio::test]
@@ -29,16 +36,49 @@ async fn a_snapshot_is_saved_checked_and_inspected() {
     node.set_snapshot(pieces());
     let run = kontiki(&node.url, &["snapshot", "save", &file]).await;
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.out.starts_with(&format!("OK  {file}  ")), "{}", run.out);
+    assert!(run.out.starts_with(&format!("OK  {file}  revision 39  ")), "{}", run.out);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
     let json = kontiki("", &["snapshot", "inspect", &file, "-o", "json"]).await.json();
     assert_eq!(json["revision"], 39);
     assert_eq!((json["term"].clone(), json["index"].clone()), (3.into(), 40.into()));
     assert_eq!((json["voters"].clone(), json["records"].clone()), (3.into(), 100.into()));
+    // These records are none that a node writes.
+    assert_eq!((json["keys"].clone(), json["versions"].clone()), (Value::Null, Value::Null));
     let run = kontiki(&node.url, &["snapshot", "save", &file]).await;
     assert_eq!(run.code, 2);
     assert!(run.err.contains("exists; choose another name, or --force"), "{}", run.err);
     assert_eq!(kontiki(&node.url, &["snapshot", "save", "--force", &file]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_snapshot_does_not_go_to_standard_output() {
+    let node = Fake::start(vec![]).await;
+    node.set_snapshot(pieces());
+    let run = kontiki(&node.url, &["snapshot", "save", "-"]).await;
+    assert_eq!((run.out.as_str(), run.code), ("", 2));
+    assert!(run.err.contains("name a file"), "{}", run.err);
+}
+
+#[tokio::test]
+async fn the_keys_of_a_real_snapshot_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("backup.snapshot");
+    let mut machine = Machine::open(Arc::new(MemoryTable::new())).unwrap();
+    let put =
+        |key: &'static str| Command::Put(Put { key: key.into(), value: "v".into(), return_previous: false });
+    let delete = Command::Delete(Delete { range: KeyRange::key("b"), return_previous: false });
+    for (index, command) in [put("a"), put("b"), put("a"), delete, put("c")].into_iter().enumerate() {
+        machine.apply(EntryId::new(1, index as u64 + 1), &command.encode()).unwrap();
+    }
+    let view = machine.commit().unwrap();
+    let pieces = encode(&snapshot_header(), view.export().unwrap()).map(Result::unwrap);
+    std::fs::write(&file, pieces.collect::<Vec<Bytes>>().concat()).unwrap();
+    let path = file.display().to_string();
+    let json = kontiki("", &["snapshot", "inspect", &path, "-o", "json"]).await.json();
+    assert_eq!((json["keys"].as_u64(), json["versions"].as_u64()), (Some(view.keys()), Some(5)));
+    let run = kontiki("", &["snapshot", "inspect", &path]).await;
+    assert!(run.out.contains("\nCLUSTER\tREVISION\tKEYS\tVERSIONS\t"), "{}", run.out);
+    assert!(run.out.contains("\n7\t39\t2\t5\t"), "{}", run.out);
 }
 
 /// What `--force` replaces is a file, and never what only looks like one.

@@ -3,6 +3,7 @@
 use super::kontiki;
 use crate::fake::{Fake, Step, closed_port, refusal};
 use serde_json::{Value, json};
+use std::process::Stdio;
 use tonic::Code;
 
 fn error_of(run: &super::Run) -> Value {
@@ -89,5 +90,71 @@ async fn a_revision_that_no_node_has_is_refused() {
         let run = kontiki(&node.url, &["hash", "--rev", "99"]).await;
         assert_eq!((run.out.as_str(), run.code), ("", 5), "{}", run.err);
         assert!(run.err.contains(&format!("{reason}: ")), "{}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_number_is_told_with_its_option_and_what_is_expected() {
+    for (arguments, option, expected) in [
+        (&["scan", "--limit", "x"][..], "--limit <N>", "a whole number is expected"),
+        (&["put", "--if-revision", "x", "k", "v"], "--if-revision <REVISION>", "a whole number is expected"),
+        (&["bench", "--rate", "x"], "--rate <PER-SECOND>", "a number is expected"),
+        (&["scan", "--limit", "99999999999999999999"], "--limit <N>", "the number is too large"),
+    ] {
+        let run = kontiki("", arguments).await;
+        assert_eq!(run.code, 2);
+        assert!(run.err.contains(&format!("'{option}': {expected}\n")), "{}", run.err);
+        let run = kontiki("", &[arguments, &["-o", "json"]].concat()).await;
+        assert!(error_of(&run)["message"].as_str().unwrap().ends_with(expected), "{}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn endpoints_that_a_space_separates_are_told_as_such() {
+    for arguments in [&["get", "k"][..], &["bench", "echo"]] {
+        let run = kontiki("http://a:1 http://b:2", arguments).await;
+        assert_eq!(run.code, 2);
+        let expected =
+            "KONTIKI_ENDPOINTS: `http://a:1 http://b:2` has a space in it; separate endpoints by commas";
+        assert!(run.err.contains(expected), "{}", run.err);
+    }
+}
+
+/// Else it looks as if nothing had been written.
+#[tokio::test]
+async fn a_write_whose_answer_cannot_be_printed_is_said_to_be_done() {
+    let node = Fake::start(vec![]).await;
+    for (arguments, is_write) in [(&["put", "k", "v"][..], true), (&["get", "k"], false)] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kontiki"));
+        command.env("KONTIKI_ENDPOINTS", &node.url).args(arguments).stdout(full).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(words.contains("cannot write to standard output"), "{words}");
+        assert_eq!(words.contains("the request itself was carried out"), is_write, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn what_dev_is_told_wrongly_is_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine"), "").unwrap();
+    let path = dir.path().display().to_string();
+    for arguments in [&["dev", "--data-dir", &path][..], &["dev", "--base-port", "65535"]] {
+        let run = kontiki("", arguments).await;
+        assert_eq!(run.code, 2, "{}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn the_help_shows_what_is_needed_and_where_it_belongs() {
+    let run = kontiki("", &["compact", "--help"]).await;
+    assert!(run.out.contains("kontiki compact [OPTIONS] <REVISION|--rev <REVISION>>"), "{}", run.out);
+    assert_eq!(kontiki("", &["compact"]).await.code, 2);
+    assert_eq!(kontiki("", &["compact", "7", "--rev", "7"]).await.code, 2);
+    let run = kontiki("", &["serve", "--help"]).await;
+    for heading in ["This node:", "Timing, the same on all nodes:", "Limits of requests:", "Logs:"] {
+        assert!(run.out.contains(&format!("\n{heading}\n")), "{}", run.out);
     }
 }

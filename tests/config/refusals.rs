@@ -222,7 +222,7 @@ fn the_file_names_its_line_and_key() {
     let path = sources.path().display().to_string();
     let expected = format!(
         "listen-cleint: there is no such setting; did you mean `listen-client`? ({path} line 2)\n\
-         timing: must be a string or a whole number ({path} line 3)"
+         timing: must be text in quotes, or a whole number ({path} line 3)"
     );
     assert_eq!(sources.load().unwrap_err().to_string(), expected);
     let sources = Sources::default().file("\n\nheartbeat-ms = \"soon\"");
@@ -239,6 +239,17 @@ fn a_file_that_is_no_toml_or_not_there_is_told() {
     assert!(matches!(error, ConfigError::Syntax { .. }));
     let words = error.to_string();
     assert!(words.contains("kontiki.toml: ") && words.contains("line 2"), "{words}");
+    for (line, quoted) in [
+        ("name = n1", "name = \"n1\""),
+        ("listen-client = 0.0.0.0:2379  # all", "listen-client = \"0.0.0.0:2379\""),
+        ("max-key-size = 8KiB", "max-key-size = \"8KiB\""),
+    ] {
+        let words =
+            Sources::default().file(&format!("cache-mib = 64\n{line}\n")).load().unwrap_err().to_string();
+        assert!(words.ends_with(&format!("\ntext must be in quotes: {quoted}")), "{words}");
+    }
+    let words = Sources::default().file("name = \"a\nb\"").load().unwrap_err().to_string();
+    assert!(!words.contains("in quotes"), "{words}");
     let error = Sources::flags(&["--config", "/nowhere/kontiki.toml"]).load().unwrap_err();
     assert!(error.to_string().starts_with("cannot read the configuration file /nowhere/kontiki.toml: "));
 }

@@ -39,6 +39,6 @@ mod directory;
 mod load;
 mod store;
 
-pub(crate) use block::{BLOCK_BYTES, block_key, encode};
+pub(crate) use block::{BLOCK_BYTES, block_key, decode, encode, first_place};
 pub(crate) use load::{load, load_meta};
 pub(crate) use store::Store;
