@@ -6,7 +6,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Output, Tone};
 use crate::cli::text;
-use crate::client::{Client, Error, Member, Reason, ServerError, StateHash};
+use crate::client::{Action, Client, Error, Get, Member, Reason, ServerError, StateHash};
 use crate::types::Revision;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -76,7 +76,11 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
         };
         NodeHash { name: member.name.clone(), result }
     });
-    let mut rows = join_all(rows).await;
+    // A node waits for a revision that it has not reached: only the cluster knows that there is none.
+    let mut rows = tokio::select! {
+        rows = join_all(rows) => rows,
+        refusal = refusal_by_cluster(args.revision, &context.client) => return Err(refusal.into()),
+    };
     if let Some(refusal) = refusal_by_all(&mut rows) {
         return Err(refusal.into());
     }
@@ -85,12 +89,25 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
     Ok(if comparison == Comparison::Equal { Exit::Ok } else { Exit::No })
 }
 
+/// The refusal of the revision by the cluster as a whole; waits forever if there is none.
+async fn refusal_by_cluster(revision: Option<u64>, client: &Client) -> Error {
+    if let Some(revision) = revision
+        && let Err(mut error) = client.get(Get::new("any").at(Revision(revision))).await
+        && is_of_revision(&error)
+    {
+        error.action = Action::Hash;
+        return error;
+    }
+    std::future::pending().await
+}
+
+fn is_of_revision(error: &Error) -> bool {
+    let reason = error.server_error().and_then(ServerError::known);
+    matches!(reason, Some(Reason::FutureRevision | Reason::Compacted))
+}
+
 /// The refusal of the revision, if there is one and no node told a hash: it is not written yet, or compacted.
 fn refusal_by_all(rows: &mut Vec<NodeHash>) -> Option<Error> {
-    let is_of_revision = |error: &Error| {
-        let reason = error.server_error().and_then(ServerError::known);
-        matches!(reason, Some(Reason::FutureRevision | Reason::Compacted))
-    };
     if rows.iter().any(|row| row.result.is_ok()) {
         return None;
     }

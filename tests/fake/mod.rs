@@ -292,6 +292,11 @@ impl MaintenanceService for State {
 
     async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
         self.step(&request).await?;
+        let is_future = self.store.lock().unwrap().is_future(request.into_inner().revision);
+        if is_future {
+            // A node waits for what it has not reached.
+            return std::future::pending().await;
+        }
         Ok(Response::new(pb::HashResponse { header: self.header(), ..Default::default() }))
     }
 

@@ -111,10 +111,17 @@ impl Store {
         Ok(())
     }
 
+    pub(super) fn is_future(&self, revision: i64) -> bool {
+        revision > self.revision
+    }
+
     pub(super) fn get(&mut self, get: pb::GetRequest) -> Result<Option<pb::KeyValue>, Status> {
         match get.read_level() {
             pb::ReadLevel::Local => self.counts.local_gets += 1,
             _ => self.counts.linearizable_gets += 1,
+        }
+        if self.is_future(get.revision) {
+            return Err(refusal(Code::OutOfRange, "FUTURE_REVISION", "NOT_APPLIED", None));
         }
         let Some(pb::get_request::KeyForm::KeyBytes(key)) = get.key_form else {
             return Err(Status::invalid_argument("our clients speak bytes"));
