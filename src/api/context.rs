@@ -66,7 +66,7 @@ impl Bounds {
             requests: Budget::new(limits.request_memory_bytes),
             answers: Budget::new(limits.answer_memory_bytes),
             reading_time: ReadingTime::USUAL,
-            heavy: HeavyReads::new(16),
+            heavy: HeavyReads::of_this_machine(),
             hashes: HeavyReads::of_hashes(),
             scans: Arc::new(Semaphore::new(256)),
             snapshots: Arc::new(Semaphore::new(2)),
