@@ -78,10 +78,11 @@ const NICENESS: i32 = 5;
 /// since it would be the process that stands back.)
 fn stand_back() {
     thread_local!(static STANDS_BACK: Cell<bool> = const { Cell::new(false) });
-    if !STANDS_BACK.replace(true) && cfg!(target_os = "linux") {
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::debug!(%error, "a thread for long reads keeps its priority");
-        }
+    if !cfg!(target_os = "linux") || STANDS_BACK.replace(true) {
+        return;
+    }
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "a thread for long reads keeps its priority");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection that must introduce itself.
 
 use crate::coalescing::Coalescing;
-use crate::connections::incoming::Door;
+use crate::connections::door::{Door, Introduction};
 use crate::connections::notices::Notice;
 use crate::connections::places::{Place, Standing};
 use crate::connections::turns::Turn;
@@ -17,16 +17,6 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// The beginning of HTTP/2: the client's preface and the head of its first frame (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24 + 9;
-
-/// What counts as an introduction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Introduction {
-    /// The beginning of HTTP/2.
-    Preface,
-    /// Whatever the services call one ([`Standing::introduce`]). Before it at most `bytes` are read; the rest waits
-    /// in the sender's socket.
-    Identity { bytes: usize },
-}
 
 #[derive(Debug)]
 pub struct Guarded {

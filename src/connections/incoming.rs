@@ -1,30 +1,17 @@
 //! Accepting connections.
 
 use crate::coalescing::Coalescing;
-use crate::connections::guarded::{Guarded, Introduction};
+use crate::connections::door::Door;
+use crate::connections::guarded::Guarded;
 use crate::connections::notices::Notice;
-use crate::connections::places::Places;
-use crate::connections::turns::Turns;
 use futures_util::Stream;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long accepting rests when the process or the kernel lacks something. Those that come wait in the
 /// listener's queue.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How a listener treats those that connect. Clones share the places.
-#[derive(Clone, Debug)]
-pub struct Door {
-    pub places: Arc<Places>,
-    pub introduction: Introduction,
-    /// How long an introduction may take.
-    pub introduction_time: Duration,
-    /// In which turns they are read; none: as they come.
-    pub turns: Option<Arc<Turns>>,
-}
 
 /// Accepts forever: no error ends a listener, nor makes it spin.
 pub fn incoming(listener: TcpListener, door: Door) -> impl Stream<Item = io::Result<Guarded>> + Unpin {

@@ -18,6 +18,7 @@
 //! What is refused or closed is counted and logged, one line for many ([`notices`]).
 
 pub mod descriptors;
+pub mod door;
 pub mod guarded;
 pub mod incoming;
 pub mod notices;

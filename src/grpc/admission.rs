@@ -57,6 +57,24 @@ fn refusal(message: &str) -> HeaderMap {
     Status::from(Fault::overloaded(message).not_applied()).into_http::<Body>().headers().clone()
 }
 
+/// Where a request would wait, and for how long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waits {
+    in_socket: Duration,
+    /// Writes only.
+    in_log: Duration,
+}
+
+impl Waits {
+    /// Whether a request by this path, which may take so long, would wait for too much of it.
+    fn are_too_long(self, path: &str, time: impl FnOnce() -> Duration) -> bool {
+        let in_log = if may_write(path) { self.in_log } else { Duration::ZERO };
+        let wait = self.in_socket.max(in_log);
+        // Nearly always nothing waits, and the headers need not be read.
+        !wait.is_zero() && wait > longest_wait(time())
+    }
+}
+
 impl Shared {
     fn refusal<B>(&self, request: &Request<B>) -> Option<&HeaderMap> {
         let path = request.uri().path();
@@ -66,14 +84,11 @@ impl Shared {
         if self.places.is_spent() {
             return Some(&self.no_place);
         }
-        let in_socket = request.extensions().get::<ConnectInfo>().map(|info| info.standing.wait().get());
-        let in_log = if may_write(path) { self.handle.expected_wait() } else { Duration::ZERO };
-        let wait = in_log.max(in_socket.unwrap_or_default());
-        if wait.is_zero() {
-            return None;
-        }
-        let time = timeout::asked(request.headers()).unwrap_or(self.default_deadline);
-        (wait > longest_wait(time)).then_some(&self.too_late)
+        let connection = request.extensions().get::<ConnectInfo>();
+        let in_socket = connection.map_or(Duration::ZERO, |info| info.standing.wait().get());
+        let waits = Waits { in_socket, in_log: self.handle.expected_wait() };
+        let time = || timeout::asked(request.headers()).unwrap_or(self.default_deadline);
+        waits.are_too_long(path, time).then_some(&self.too_late)
     }
 }
 
@@ -135,5 +150,38 @@ where
         let mut response = Response::new(Body::empty());
         *response.headers_mut() = this.refusal.take().unwrap_or_default();
         Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUT: &str = "/kontiki.v1.KvService/Put";
+    const GET: &str = "/kontiki.v1.KvService/Get";
+
+    fn refused(path: &str, socket_ms: u64, log_ms: u64, time_ms: u64) -> bool {
+        let ms = Duration::from_millis;
+        Waits { in_socket: ms(socket_ms), in_log: ms(log_ms) }.are_too_long(path, || ms(time_ms))
+    }
+
+    #[test]
+    fn a_wait_is_too_long_for_those_who_have_little_time() {
+        assert!(!refused(PUT, 0, 0, 1));
+        assert!(refused(PUT, 100, 0, 1_000) && !refused(PUT, 100, 0, 10_000));
+        assert!(refused(GET, 100, 0, 1_000), "a read waits in its socket as well");
+    }
+
+    #[test]
+    fn only_writes_wait_behind_writes() {
+        assert!(refused(PUT, 0, 100, 1_000) && !refused(PUT, 0, 100, 10_000));
+        assert!(!refused(GET, 0, 100, 1_000));
+    }
+
+    #[test]
+    fn what_is_refused_says_that_it_was_not_applied_and_when_to_come_back() {
+        let status = Status::from_header_map(&refusal("too much")).unwrap();
+        assert_eq!(crate::grpc::status::outcome_of(&status), Some(crate::reason::Outcome::NotApplied));
+        assert!(tonic_types::StatusExt::get_details_retry_info(&status).is_some());
     }
 }

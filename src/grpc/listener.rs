@@ -3,8 +3,8 @@
 use crate::api::context::Api;
 use crate::api::deadline::LONGEST;
 use crate::budget::Budget;
-use crate::connections::guarded::Introduction;
-use crate::connections::incoming::{Door, incoming};
+use crate::connections::door::{Door, Introduction};
+use crate::connections::incoming::incoming;
 use crate::connections::places::Places;
 use crate::connections::readers;
 use crate::connections::turns::Turns;

@@ -3,8 +3,8 @@
 
 use crate::api::node_status::NodeStatus;
 use crate::api::remote::{Answer, Later, NoAnswer, OtherNodes, Question, Responder};
-use crate::connections::guarded::Introduction;
-use crate::connections::incoming::{Door, incoming};
+use crate::connections::door::{Door, Introduction};
+use crate::connections::incoming::incoming;
 use crate::connections::places::Places;
 use crate::machine::ClusterVersion;
 use crate::member::Member;

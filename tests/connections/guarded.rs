@@ -1,8 +1,9 @@
 //! Connections that introduce themselves, late or never.
 
 use futures_util::StreamExt as _;
-use kontiki::connections::guarded::{Guarded, Introduction};
-use kontiki::connections::incoming::{Door, incoming};
+use kontiki::connections::door::{Door, Introduction};
+use kontiki::connections::guarded::Guarded;
+use kontiki::connections::incoming::incoming;
 use kontiki::connections::notices::Notice;
 use kontiki::connections::places::Places;
 use std::io::ErrorKind;
