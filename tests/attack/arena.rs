@@ -68,6 +68,11 @@ impl Arena {
         &self.cluster.nodes[self.follower]
     }
 
+    /// The places of all but the follower that is attacked.
+    pub fn others(&self) -> Vec<usize> {
+        (0..self.cluster.nodes.len()).filter(|place| *place != self.follower).collect()
+    }
+
     /// The addresses of all nodes' client and peer ports.
     pub fn ports(&self) -> [Vec<SocketAddr>; 2] {
         let at = |port: fn(&Node) -> u16| {

@@ -17,10 +17,27 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// More than any put may take by the limits.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whether they rest. Cases take turns.
+static RESTING: AtomicBool = AtomicBool::new(false);
+
+/// They begin nothing until this is dropped. For cases that leave the outcome of any put in doubt that is under way.
+pub struct Rest(());
+
+pub fn rest() -> Rest {
+    RESTING.store(true, Ordering::Relaxed);
+    Rest(())
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        RESTING.store(false, Ordering::Relaxed);
+    }
+}
+
 pub struct Innocents {
     stop: Arc<AtomicBool>,
     recorder: Arc<Recorder>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// What they felt.
@@ -53,7 +70,7 @@ impl Innocents {
             let _guard = runtime.enter();
             runtime.block_on(futures_util::future::join_all(clients));
         });
-        Self { stop, recorder, thread }
+        Self { stop, recorder, thread: Some(thread) }
     }
 
     /// Waits until each has put something.
@@ -63,9 +80,9 @@ impl Innocents {
         }
     }
 
-    pub fn finish(self) -> Felt {
+    pub fn finish(mut self) -> Felt {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
+        self.thread.take().unwrap().join().unwrap();
         let figures = self.recorder.figures();
         let [acknowledged, refused, unknown] = figures.operations.get("write").copied().unwrap_or_default();
         let history = self.recorder.take_history();
@@ -76,6 +93,13 @@ impl Innocents {
         let slowest = Duration::from_nanos(took.max().unwrap_or_default());
         let errors = figures.errors.into_iter().map(|((_, what, _), count)| (what, count)).collect();
         Felt { acknowledged, refused, unknown, slowest, errors, newest: self.recorder.newest() }
+    }
+}
+
+/// They do not outlive a case that panics: their ports may soon be another cluster's, and their keys are always the same.
+impl Drop for Innocents {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -90,6 +114,9 @@ async fn put_steadily(place: usize, url: &str, recorder: &Recorder, stop: &Atomi
         ticks.tick().await;
         if stop.load(Ordering::Relaxed) {
             return;
+        }
+        if RESTING.load(Ordering::Relaxed) {
+            continue;
         }
         let value = number.to_string();
         let call = recorder.invoke(place as u64, key.clone(), Call::Write(value.as_str().into()));

@@ -18,6 +18,7 @@
 //! table     the list in docs/attacks.md
 //! crowd     many clients that ask over and over
 //! pour      the same bytes over and over
+//! forger    one who says that it is a node of the cluster
 //! raw       clients that speak HTTP/2 frame by frame
 //! encoded   calls whose message is given in its encoding
 //! ```
@@ -27,11 +28,15 @@
 mod arena;
 mod case;
 mod crowd;
+mod disks;
 mod encoded;
 mod expensive;
 mod figures;
 mod floods;
+mod forged;
+mod forger;
 mod frames;
+mod frozen;
 mod greedy;
 mod innocent;
 mod pour;
@@ -41,17 +46,16 @@ mod table;
 mod tally;
 mod trial;
 
-use case::Case;
+use crate::faults::disk;
+use case::{Case, Disks};
 use figures::{Figures, heading};
 use std::time::Instant;
 use trial::Verdict;
 
 /// All cases, in the order in which they run and are listed.
 fn cases() -> Vec<&'static Case> {
-    [silent::CASES, frames::CASES, greedy::CASES, floods::CASES, expensive::CASES]
-        .into_iter()
-        .flatten()
-        .collect()
+    let of_clients = [silent::CASES, frames::CASES, greedy::CASES, floods::CASES, expensive::CASES];
+    of_clients.into_iter().chain([forged::CASES, disks::CASES, frozen::CASES]).flatten().collect()
 }
 
 #[test]
@@ -72,11 +76,18 @@ fn a_sample_is_survived() {
     run(&quick);
 }
 
+/// Whether this machine has what the case needs.
+fn is_possible(case: &Case) -> bool {
+    case.ground.disks == Disks::Usual || disk::available()
+}
+
 fn run(cases: &[&Case]) {
+    let mut cases = cases.to_vec();
+    cases.retain(|case| is_possible(case));
     let began = Instant::now();
     println!("{}", heading());
     let mut fallen = Vec::new();
-    for case in cases {
+    for case in &cases {
         let (figures, wrong) = match trial::run(case) {
             Verdict::Held(figures) => (figures, None),
             Verdict::Fell(figures, wrong) => (figures.unwrap_or_default(), Some(wrong)),
