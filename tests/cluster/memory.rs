@@ -1,20 +1,37 @@
 //! Clients that do not finish their requests, or do not read their answers: what they make a node hold is bounded,
 //! however many they are.
 
-use crate::cluster::harness::{Cluster, Setup, put, until};
+use crate::cluster::harness::{Cluster, Node, Setup, put, until};
 use crate::faults::process::usage::peak_memory;
 use crate::grpc::hostile::{Hostile, framed};
 use kontiki::proto::v1;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
 /// What a node may take in all: its budget, copies of a few messages, and what it takes anyway.
 const MEMORY: u64 = 400 * MIB;
 
+/// How long a node must not have taken more.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// What a leader may take besides: answers to writes have twice the room, and those to the two other nodes some more.
 const LEADER_MEMORY: u64 = MEMORY + 256 * MIB;
+
+/// The most memory that a node has taken, once it takes no more.
+async fn settled_peak(node: &Node) -> u64 {
+    let mut peak = peak_memory(node.pid());
+    let mut unchanged_since = Instant::now();
+    while unchanged_since.elapsed() < QUIET {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = peak_memory(node.pid());
+        if now != peak {
+            (peak, unchanged_since) = (now, Instant::now());
+        }
+    }
+    peak
+}
 
 async fn one_node() -> (Cluster, SocketAddr) {
     let mut cluster = Cluster::prepare(Setup { size: 1, ..Setup::default() }).await;
@@ -63,8 +80,7 @@ async fn requests_without_an_end_are_bounded_together() {
         }
         clients.push(client);
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let peak = peak_memory(node.pid());
+    let peak = settled_peak(node).await;
     assert!(peak < MEMORY, "{} MiB", peak / MIB);
     node.kv().put(put("k", "v")).await.expect("a small one finds room");
 }
@@ -91,8 +107,7 @@ async fn scans_that_nobody_reads_are_bounded_together() {
         }
         clients.push(client);
     }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let peak = peak_memory(node.pid());
+    let peak = settled_peak(node).await;
     assert!(peak < MEMORY, "{} MiB", peak / MIB);
     node.kv().put(put("k", "v")).await.expect("others are served");
 }
@@ -121,9 +136,8 @@ async fn transactions_that_answer_much_are_bounded_together() {
             clients.push(client);
         }
     }
-    tokio::time::sleep(Duration::from_secs(10)).await;
     for node in &cluster.nodes {
-        let peak = peak_memory(node.pid());
+        let peak = settled_peak(node).await;
         assert!(peak < LEADER_MEMORY, "{} MiB", peak / MIB);
     }
     until("others are served", || async { cluster.nodes[0].kv().put(put("k", "v")).await.ok() }).await;
