@@ -172,7 +172,7 @@ mod tests {
     }
 
     async fn has_a_place(reads: &HeavyReads) -> bool {
-        tokio::time::timeout(Duration::from_secs(60), reads.permits.acquire()).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(10), reads.permits.acquire()).await.is_ok()
     }
 
     #[tokio::test]
@@ -194,7 +194,7 @@ mod tests {
                     let _ = begun.send(());
                     endless(caller);
                 };
-                reads.run(&Deadline::after(Duration::from_secs(100)), work).await
+                reads.run(&Deadline::after(Duration::from_secs(20)), work).await
             }
         });
         has_begun.await.unwrap();

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A heading is the bug's name and who should see it first (`test raft::runner` where that is no simulated cluster but
-//! a test); a sentence follows. Each `@` begins a change: in
+//! a test, `unit budget::tests` where it is one in the sources); a sentence follows. Each `@` begins a change: in
 //! this file the text behind `-`, which stands there exactly once (white space does not count), becomes the
 //! text behind `+`, where `planted!(Name)` is true while the bug is chosen. Bugs in the same lines share their
 //! changes: their headings follow each other.
@@ -31,6 +31,8 @@ pub enum Watch {
     Progress,
     /// Not the simulator, where it shows too rarely or not at all: a test whose name begins so.
     Test(String),
+    /// The same, of those that stand in the sources.
+    Unit(String),
 }
 
 /// One bug.
@@ -142,7 +144,11 @@ fn heading(text: &str) -> Option<Bug> {
         "Cluster" => Watch::Cluster,
         "History" => Watch::History,
         "Progress" => Watch::Progress,
-        _ => Watch::Test(watch.strip_prefix("test ")?.to_owned()),
+        _ => match watch.split_once(' ')? {
+            ("test", test) => Watch::Test(test.to_owned()),
+            ("unit", test) => Watch::Unit(test.to_owned()),
+            _ => return None,
+        },
     };
     Some(Bug { name: name.to_owned(), watch, about: String::new() })
 }

@@ -15,6 +15,8 @@ use tonic::transport::server::Connected as _;
 /// Far longer than any of these tests.
 const LATER: Duration = Duration::from_secs(600);
 const AT_ONCE: Duration = Duration::ZERO;
+/// What is waited for is there long before.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The client's preface and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -36,7 +38,7 @@ async fn accepted(
 #[tokio::test]
 async fn a_silent_connection_is_closed() {
     let (mut client, mut server, places) = accepted(Introduction::Preface, AT_ONCE).await;
-    let refused = server.read(&mut [0; 100]).await.unwrap_err();
+    let refused = tokio::time::timeout(PATIENCE, server.read(&mut [0; 100])).await.unwrap().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionAborted);
     assert_eq!(places.notices().count(Notice::Silent), 1);
     drop(server);
@@ -97,5 +99,6 @@ async fn a_stranger_goes_when_its_place_is_needed() {
     }
     let others: Vec<_> = (0..10).map(|_| places.take("127.0.0.1".parse().unwrap()).unwrap()).collect();
     assert_eq!(others.len(), 10);
-    assert_eq!(reading.await.unwrap(), ErrorKind::ConnectionAborted);
+    let outcome = tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    assert_eq!(outcome.unwrap(), ErrorKind::ConnectionAborted);
 }

@@ -10,12 +10,16 @@ use kontiki::budget::Budget;
 use kontiki::connections::readers::ReadingTime;
 use kontiki::settings::Limits;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 const STEP: Duration = Duration::from_millis(5);
+/// What is waited for is there long before.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// `RESOURCE_EXHAUSTED`
 const EXHAUSTED: Option<&str> = Some("8");
+/// `DEADLINE_EXCEEDED`
+const LATE: Option<&str> = Some("4");
 
 async fn node_with(requests: usize, answers: usize) -> Node {
     let reading_time = ReadingTime { crowded: Duration::from_secs(1), ..ReadingTime::USUAL };
@@ -24,10 +28,17 @@ async fn node_with(requests: usize, answers: usize) -> Node {
     Node::alone_within(Limits::default(), bounds).await
 }
 
-async fn until_empty(budget: &Arc<Budget>) {
-    while budget.held() > 0 {
+/// Waits until it is so.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain");
         tokio::time::sleep(STEP).await;
     }
+}
+
+async fn until_empty(budget: &Arc<Budget>) {
+    until(|| budget.held() == 0).await;
 }
 
 #[tokio::test]
@@ -43,10 +54,11 @@ async fn puts_without_an_end_hold_no_more_than_their_budget() {
         unfinished.push(body);
     }
     let requests = &node.api.bounds.requests;
-    while answers.iter().filter(|answer| answer.is_finished()).count() < 34 {
+    until(|| {
         assert!(requests.held() <= 8 * MIB);
-        tokio::time::sleep(STEP).await;
-    }
+        answers.iter().filter(|answer| answer.is_finished()).count() >= 34
+    })
+    .await;
     for answer in answers.into_iter().filter(|answer| answer.is_finished()) {
         assert_eq!(refusal(&answer.await.unwrap().unwrap()), EXHAUSTED);
     }
@@ -54,6 +66,17 @@ async fn puts_without_an_end_hold_no_more_than_their_budget() {
     node.put("k", "v").await;
     drop((unfinished, client));
     until_empty(requests).await;
+}
+
+#[tokio::test]
+async fn a_put_without_an_end_is_given_up() {
+    let default_deadline = Duration::from_secs(1);
+    let node = Node::alone_with(Limits { default_deadline, ..Limits::default() }).await;
+    let mut client = Hostile::connect(node.address, 65_535).await;
+    let (answer, _unfinished) = client.ask_without_end("KvService/Put", &framed(&put("k", "v"))).await;
+    let answer = tokio::time::timeout(PATIENCE, answer).await.expect("it is answered").unwrap();
+    assert_eq!(refusal(&answer), LATE);
+    until_empty(&node.api.bounds.requests).await;
 }
 
 #[tokio::test]
@@ -65,9 +88,7 @@ async fn puts_that_are_only_headers_take_nobodys_place() {
         unfinished.push(client.begin("KvService/Put").await);
     }
     let requests = &node.api.bounds.requests;
-    while requests.held() < 100 * (4 << 10) {
-        tokio::time::sleep(STEP).await;
-    }
+    until(|| requests.held() >= 100 * (4 << 10)).await;
     node.put("k", "v").await;
     drop((unfinished, client));
     until_empty(requests).await;
@@ -79,13 +100,14 @@ async fn fill(
     question: &Bytes,
     kept: &mut Vec<http::Response<h2::RecvStream>>,
 ) -> usize {
-    loop {
+    while kept.len() < 100 {
         let answer = client.ask("KvService/Get", question).await.await.unwrap();
         if refusal(&answer) == EXHAUSTED {
             return kept.len();
         }
         kept.push(answer);
     }
+    panic!("{} MiB lie there, and one more is answered", kept.len());
 }
 
 #[tokio::test]
@@ -108,7 +130,5 @@ async fn answers_that_nobody_reads_hold_no_more_than_their_budget() {
     node.put("k", "v").await;
     // Who does not read is disconnected after a while, since others need the room.
     until_empty(answers).await;
-    while !(first.is_closed() && second.is_closed()) {
-        tokio::time::sleep(STEP).await;
-    }
+    until(|| first.is_closed() && second.is_closed()).await;
 }

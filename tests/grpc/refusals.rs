@@ -1,5 +1,6 @@
 //! Each refusal over the wire: its code, reason, details and outcome.
 
+use super::hostile::{Hostile, refusal};
 use super::node::{Node, get, put};
 use kontiki::proto::v1;
 use kontiki::settings::Limits;
@@ -201,6 +202,28 @@ async fn a_deadline_is_answered_in_time_and_with_details() {
     assert_eq!(refused.code(), Code::DeadlineExceeded);
     let info = info(&refused);
     assert_eq!((&*info.reason, fact(&info, "current_revision")), ("DEADLINE", "2"));
+}
+
+/// Not a byte of it need be there.
+#[tokio::test]
+async fn one_request_too_many_is_refused_before_it_is_read() {
+    let node = Node::alone_with(Limits { requests_in_flight: 1, ..Limits::default() }).await;
+    let slow = v1::GetRequest { read_level: v1::ReadLevel::AtLeast.into(), min_revision: 2, ..get("k") };
+    let mut kv = node.kv();
+    let waiting = tokio::spawn(async move { kv.get(slow).await });
+    let mut client = Hostile::connect(node.address, 65_535).await;
+    let refused = async {
+        loop {
+            let (answer, _unfinished) = client.begin("KvService/Put").await;
+            // As long as the other one is not there it is waited for.
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(100), answer).await {
+                break answer.unwrap();
+            }
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await.expect("it is refused");
+    assert_eq!(refusal(&refused), Some("8"));
+    waiting.abort();
 }
 
 #[tokio::test]
