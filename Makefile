@@ -109,7 +109,7 @@ power: ## power cuts, failed and hung fsyncs, full disks: CUTS=n [SEED=n]; needs
 	    $(SUITE) power:: -- --nocapture --test-threads 1
 
 .PHONY: chaos
-chaos: ## real processes under faults: MINUTES=n [SEED=n] [NODES=3|5]; all kinds of faults need root
+chaos: ## real processes under faults and hostile clients: MINUTES=n [SEED=n] [NODES=3|5]; all kinds of faults need root
 	KONTIKI_CHAOS_MINUTES=$(or $(MINUTES),3) KONTIKI_CHAOS_SEED=$(SEED) KONTIKI_CHAOS_NODES=$(NODES) \
 	    $(SUITE) chaos:: -- --ignored --nocapture
 
@@ -141,7 +141,7 @@ calibrate: planted ## plants one bug at a time, and counts the seeds until the s
 	$(CALIBRATE) -- --ignored --nocapture --skip at_once
 
 .PHONY: calibrate-sample
-calibrate-sample: planted ## of the planted bugs those that ten seeds show: at least 40, in a minute; and those that tests see
+calibrate-sample: planted ## of the planted bugs those that ten seeds show: at least 40, in a minute; and those that are for single tests, limits among them
 	$(CALIBRATE)most -- --ignored --nocapture
 	$(CALIBRATE)tests_see -- --ignored --nocapture
 

@@ -54,9 +54,19 @@ impl Crowd {
         R: Future<Output = Result<T, Status>> + Send,
         T: Send,
     {
+        self.ask_at(at.urls(arena), ask).await
+    }
+
+    /// The same of any nodes.
+    pub async fn ask_at<F, R, T>(self, urls: Vec<String>, ask: F) -> Tally
+    where
+        F: Fn(Channel, usize) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T, Status>> + Send,
+        T: Send,
+    {
         let (ask, end) = (Arc::new(ask), Instant::now() + self.time);
         let mut running = Vec::new();
-        for url in at.urls(arena) {
+        for url in urls {
             let endpoint = Endpoint::from_shared(url).unwrap();
             let channels: Vec<Channel> = (0..self.connections).map(|_| endpoint.connect_lazy()).collect();
             for number in 0..self.clients {

@@ -235,20 +235,20 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-fn all() -> v1::RangeRequest {
+pub fn all() -> v1::RangeRequest {
     v1::RangeRequest { selector: Some(range_request::Selector::All(true)), ..Default::default() }
 }
 
-fn put_op(key: &str) -> v1::TxnOp {
+pub fn put_op(key: &str) -> v1::TxnOp {
     v1::TxnOp { op: Some(txn_op::Op::Put(put(key, "v"))) }
 }
 
-fn txn(compares: Vec<v1::Compare>, success: Vec<v1::TxnOp>) -> v1::TxnRequest {
+pub fn txn(compares: Vec<v1::Compare>, success: Vec<v1::TxnOp>) -> v1::TxnRequest {
     v1::TxnRequest { compares, success, ..Default::default() }
 }
 
 /// That no key has a value which none has: all of them must be looked at.
-fn all_values() -> v1::Compare {
+pub fn all_values() -> v1::Compare {
     v1::Compare {
         selector: Some(compare::Selector::All(true)),
         target: v1::CompareTarget::Value.into(),

@@ -204,7 +204,7 @@ const MS: Duration = Duration::from_millis(1);
 
 type Later<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Status>> + Send>>;
 
-fn put_within(
+pub fn put_within(
     time: Duration,
 ) -> impl Fn(tonic::transport::Channel, usize) -> Later<()> + Send + Sync + 'static {
     move |channel, number| {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How long a flood lasts.
 const FLOOD: Duration = Duration::from_secs(4);
 /// Frames in one write.
-const BATCH: u32 = 1_000;
+pub const BATCH: u32 = 1_000;
 
 /// The attacker's own work takes as much of two cores as the nodes leave it.
 const FLOODED: Limits = Limits { slowest_put: Duration::from_millis(500), ..Limits::USUAL };
@@ -112,7 +112,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// HTTP/2 begun, and so on.
-fn introduced(more: &[u8]) -> Vec<u8> {
+pub fn introduced(more: &[u8]) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[]), more].concat()
 }
 
@@ -155,7 +155,8 @@ fn headers(stream: u32, block: &[u8]) -> Vec<u8> {
     frames.collect::<Vec<_>>().concat()
 }
 
-fn resets() -> Vec<u8> {
+/// Streams that are opened and reset at once.
+pub fn resets() -> Vec<u8> {
     let block = call("KvService/Get");
     let streams = (0..BATCH).map(|number| 2 * number + 1);
     let frames = streams.map(|stream| {

@@ -27,23 +27,23 @@
 
 mod arena;
 mod case;
-mod crowd;
+pub mod crowd;
 mod disks;
 mod encoded;
-mod expensive;
+pub mod expensive;
 mod figures;
-mod floods;
+pub mod floods;
 mod forged;
 mod forger;
-mod frames;
+pub mod frames;
 mod frozen;
 mod greedy;
 mod innocent;
-mod pour;
-mod raw;
+pub mod pour;
+pub mod raw;
 mod silent;
 mod table;
-mod tally;
+pub mod tally;
 mod trial;
 
 use crate::faults::disk;

@@ -35,6 +35,7 @@ pub struct Arena {
     pub ground: Ground,
     /// What cannot be done here, and why.
     pub lacks: Vec<String>,
+    seats: Vec<Seat>,
     links: Vec<Link>,
     namespaces: Option<Namespaces>,
     /// One for each node, or none at all.
@@ -43,9 +44,9 @@ pub struct Arena {
 
 /// Where a node listens.
 #[derive(Clone, Copy)]
-struct Seat {
-    client: SocketAddr,
-    peer: SocketAddr,
+pub struct Seat {
+    pub client: SocketAddr,
+    pub peer: SocketAddr,
 }
 
 impl Arena {
@@ -81,11 +82,16 @@ impl Arena {
             clocks: nodes.iter().all(|node| node.clock.is_some()),
             disks: !disks.is_empty(),
         };
-        Self { nodes, ground, lacks, links, namespaces, disks }
+        Self { nodes, ground, lacks, seats, links, namespaces, disks }
     }
 
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.client_url.clone()).collect()
+    }
+
+    /// Where the nodes listen themselves, past all links.
+    pub fn seats(&self) -> Vec<Seat> {
+        self.seats.clone()
     }
 
     /// Who leads, in the newest term if several say so.

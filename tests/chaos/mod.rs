@@ -6,8 +6,9 @@
 //!
 //! A run has five phases. The nodes start, each in its own network namespace if possible, each reaching each
 //! other through a separate proxy, with wall clocks that are weeks apart. Clients read, write and swap a few
-//! registers, every value once. Meanwhile the nemesis carries out a plan that follows from the seed. Then
-//! everything is healed, and the cluster must converge within a deadline and have every acknowledged write.
+//! registers, every value once. Meanwhile the nemesis carries out a plan that follows from the seed, and so do
+//! clients that mean harm. Now and then there is no fault, only these: then nobody may lose the lead, and no honest
+//! client may wait for long. Then everything is healed, and the cluster must converge within a deadline and have every acknowledged write.
 //! Finally the history of all operations, including the final reads, must be linearizable, and the run must
 //! have done what it was for.
 //!
@@ -19,6 +20,9 @@
 //! plan         what will be done, from a seed
 //! arena, node  the cluster, and what it stands on
 //! nemesis      does it
+//! hostile      clients that mean harm meanwhile: what they will do, and who does it
+//! acts         how they do it
+//! calm         times without a fault, in which there are only these
 //! workload     the clients
 //! recorder     their operations and answers
 //! gaps         how long no write was acknowledged
@@ -27,9 +31,12 @@
 //! trial        the whole run
 //! ```
 
+mod acts;
 mod arena;
+mod calm;
 mod convergence;
 mod gaps;
+mod hostile;
 mod nemesis;
 mod node;
 mod plan;

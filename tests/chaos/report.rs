@@ -1,8 +1,10 @@
 //! A summary of a run, for people.
 
 use super::arena::Arena;
+use super::calm::Calm;
 use super::convergence::Found;
 use super::gaps;
+use super::hostile::{Hostility, Record};
 use super::nemesis::Deeds;
 use super::plan::Kind;
 use super::recorder::Figures;
@@ -15,6 +17,8 @@ pub struct Facts<'a> {
     pub seed: u64,
     pub arena: &'a Arena,
     pub deeds: &'a Deeds,
+    pub hostile: &'a Record,
+    pub calm: &'a Calm,
     pub figures: &'a Figures,
     /// How long faults were done.
     pub duration: Duration,
@@ -33,6 +37,7 @@ pub fn text(facts: &Facts<'_>) -> String {
     let _ = operations(&mut text, facts.figures);
     let _ = errors(&mut text, facts.figures);
     let _ = faults(&mut text, facts);
+    let _ = hostile(&mut text, facts);
     let _ = evidence(&mut text, facts);
     let _ = ending(&mut text, facts);
     text
@@ -116,6 +121,14 @@ fn line(
     writeln!(text, "  {label:<24}{done:>10}{count:>10}  {:.2} s", gaps[label].as_secs_f64())
 }
 
+fn hostile(text: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
+    writeln!(text, "\n{:<26}{:>10}{:>26}", "hostile acts", "done", "connections, calls, MiB")?;
+    for (kind, (acts, count)) in facts.hostile.totals() {
+        writeln!(text, "  {:<24}{acts:>10}{count:>26}", kind.name())?;
+    }
+    facts.calm.report(text, facts.hostile)
+}
+
 fn evidence(text: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     let Facts { arena, deeds, figures, .. } = facts;
     writeln!(text, "\nwhat the faults did")?;
@@ -156,7 +169,7 @@ fn ending(text: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
 }
 
 /// What a whole run must have done to say anything: all kinds that can be done here, with effect.
-pub fn missing(facts: &Facts<'_>, kinds: &[Kind]) -> Vec<String> {
+pub fn missing(facts: &Facts<'_>, kinds: &[Kind], acts: &[Hostility]) -> Vec<String> {
     let mut missing = Vec::new();
     let mut need = |so: bool, what: String| {
         if !so {
@@ -166,6 +179,11 @@ pub fn missing(facts: &Facts<'_>, kinds: &[Kind]) -> Vec<String> {
     for kind in kinds {
         need(facts.deeds.done.contains_key(kind), format!("no {} was done", kind.name()));
     }
+    let done = facts.hostile.totals();
+    for act in acts {
+        need(done.contains_key(act), format!("no {} was there", act.name()));
+    }
+    need(facts.calm.times > 0, "there was no time without a fault".to_owned());
     let Facts { arena, figures, .. } = facts;
     need(figures.terms.len() > 1, "no leader changed".to_owned());
     need(arena.counted(|counts| &counts.resets) > 0, "no connection was reset".to_owned());

@@ -1,12 +1,16 @@
 //! A whole run.
 
+use super::acts;
 use super::arena::Arena;
+use super::calm::{self, Calm};
 use super::convergence;
+use super::hostile::{Hostile, Hostility};
 use super::nemesis::Nemesis;
 use super::plan::Plan;
 use super::recorder::Recorder;
 use super::report::{self, Facts};
 use super::workload::Workload;
+use kontiki::client::{Client, Options};
 use kontiki::verify::{self, History, Limits, Verdict};
 use std::fs::File;
 use std::io::BufWriter;
@@ -74,11 +78,14 @@ impl Trial {
         let started = SystemTime::now();
         arena.nodes.iter_mut().for_each(super::node::Node::start);
         wait_for_leader(&arena).await;
+        load(&arena).await;
 
         let start = Instant::now();
         let recorder = Arc::new(Recorder::new(start));
         let workload = Workload::start(&arena.urls(), &recorder, self.seed, start);
         let kinds = Plan::kinds(arena.ground);
+        let hostile = Hostile::start(self.seed, arena.seats(), start);
+        let mut calm = Calm::default();
         let plan = Plan::new(self.seed, arena.ground);
         let mut nemesis = Nemesis::new(arena, start.into());
         let enough = Duration::from_secs(self.minutes * 60);
@@ -87,8 +94,12 @@ impl Trial {
                 break;
             }
             nemesis.carry_out(&step).await;
+            if step.number.is_multiple_of(calm::EVERY) {
+                calm.watch(&nemesis.arena, start).await;
+            }
         }
         let duration = start.elapsed();
+        let hostile = hostile.finish().await;
         nemesis.heal("the end");
         workload.finish().await;
         let end = start.elapsed();
@@ -104,12 +115,15 @@ impl Trial {
         let found = convergence::require(&nemesis.arena, &recorder).await;
         self.end(&mut nemesis, started, &mut problems).await;
         problems.append(&mut nemesis.deeds.offences);
+        problems.extend(calm.offences(&hostile));
         let figures = recorder.figures();
         let verdict = self.judge(&recorder.take_history(), &mut problems);
         let facts = Facts {
             seed: self.seed,
             arena: &nemesis.arena,
             deeds: &nemesis.deeds,
+            hostile: &hostile,
+            calm: &calm,
             figures: &figures,
             duration,
             end,
@@ -119,7 +133,7 @@ impl Trial {
         };
         problems.extend(found.as_ref().err().cloned());
         if enough >= WHOLE_ROUND {
-            problems.extend(report::missing(&facts, &kinds));
+            problems.extend(report::missing(&facts, &kinds, &Hostility::ALL));
         }
         self.publish(&facts, &problems);
         problems
@@ -219,6 +233,13 @@ async fn wait_for_leader(arena: &Arena) {
         assert!(began.elapsed() < START_PATIENCE, "no leader within {START_PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What hostile transactions go through.
+async fn load(arena: &Arena) {
+    let options = Options { timeout: START_PATIENCE, ..Options::default() };
+    let client = Client::connect(&arena.urls(), options).unwrap();
+    acts::load(&client).await.unwrap();
 }
 
 /// The day, as logs have it, on a clock that is off by this many seconds.

@@ -18,22 +18,32 @@ pub type Begun = (ResponseFuture, SendStream<Bytes>);
 impl Hostile {
     /// Connects, and takes so many bytes of an answer before it must say that it has room for more.
     pub async fn connect(address: SocketAddr, window: u32) -> Self {
-        let connection = TcpStream::connect(address).await.unwrap();
+        Self::try_connect(address, window).await.unwrap()
+    }
+
+    /// None if it is refused.
+    pub async fn try_connect(address: SocketAddr, window: u32) -> Option<Self> {
+        let connection = TcpStream::connect(address).await.ok()?;
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window).initial_max_send_streams(1024).max_send_buffer_size(1 << 30);
-        let (client, connection) = builder.handshake(connection).await.unwrap();
-        Self { client, connection: tokio::spawn(connection) }
+        let (client, connection) = builder.handshake(connection).await.ok()?;
+        Some(Self { client, connection: tokio::spawn(connection) })
     }
 
     /// Sends the headers of a request.
     pub async fn begin(&mut self, method: &str) -> Begun {
-        std::future::poll_fn(|context| self.client.poll_ready(context)).await.unwrap();
+        self.try_begin(method).await.unwrap()
+    }
+
+    /// None if the connection has ended.
+    pub async fn try_begin(&mut self, method: &str) -> Option<Begun> {
+        std::future::poll_fn(|context| self.client.poll_ready(context)).await.ok()?;
         let request = http::Request::post(format!("http://n1/kontiki.v1.{method}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(())
             .unwrap();
-        self.client.send_request(request, false).unwrap()
+        self.client.send_request(request, false).ok()
     }
 
     /// Sends a whole request.
