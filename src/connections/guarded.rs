@@ -47,17 +47,16 @@ impl Guarded {
         }
     }
 
-    /// Reads when it has its turn.
+    /// Reads; a client when it has its turn.
     fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some(turn) = &mut self.turn {
-            ready!(turn.poll(context));
-        }
+        let Some(turn) = &mut self.turn else {
+            return Pin::new(&mut self.inner).poll_read(context, buffer);
+        };
+        ready!(turn.poll(context));
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.inner).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
-        if let Some(turn) = &mut self.turn {
-            turn.read(bytes);
-        }
+        turn.read(bytes);
         let wait = self.place.standing().wait();
         match outcome {
             Poll::Pending => self.reading.ran_empty(wait),
