@@ -1,8 +1,7 @@
 //! Long reads, kept off the threads that serve the network.
 //!
 //! The few microseconds of a get are not worth a thread switch; a page of ten thousand keys would hold up
-//! everything else on its thread. Such work runs on blocking threads, as many at a time as there are cores, which stand
-//! back where the loop needs the processor. It looks up
+//! everything else on its thread. Such work runs on blocking threads, as many at a time as there are cores. It looks up
 //! now and then ([`Waiting`]), and stops when its caller is gone or its time has passed. The hash of a whole
 //! state has a limit of its own.
 
@@ -71,21 +70,6 @@ pub struct HeavyReads {
 
 /// However many cores there are, no more at a time: each holds a view, and what it answers.
 const AT_ONCE_MAX: usize = 16;
-/// How far such threads stand back behind the loop's, where there is not enough for all: they get a third.
-const NICENESS: i32 = 5;
-
-/// Has the thread that runs this stand back for good. (Only Linux has priorities per thread; elsewhere nothing is done,
-/// since it would be the process that stands back.)
-fn stand_back() {
-    thread_local!(static STANDS_BACK: Cell<bool> = const { Cell::new(false) });
-    if !cfg!(target_os = "linux") || STANDS_BACK.replace(true) {
-        return;
-    }
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "a thread for long reads keeps its priority");
-    }
-}
-
 impl HeavyReads {
     /// One for each core: more would only keep the loop and the log from running.
     pub fn of_this_machine() -> Self {
@@ -126,7 +110,6 @@ impl HeavyReads {
         let caller = Waiting { deadline: *deadline, gone };
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            stand_back();
             work(&caller)
         });
         match deadline.bound(work).await {
@@ -200,16 +183,6 @@ mod tests {
         has_begun.await.unwrap();
         asked.abort();
         assert!(has_a_place(&reads).await);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn its_threads_stand_back() {
-        let own = || rustix::process::getpriority_process(None).unwrap();
-        let before = own();
-        let reads = HeavyReads::of_this_machine();
-        let there = reads.run(&Deadline::after(Duration::from_secs(60)), move |_| own()).await.unwrap();
-        assert_eq!((there, own()), ((before + NICENESS).min(19), before));
     }
 
     #[test]

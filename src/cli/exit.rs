@@ -125,8 +125,8 @@ fn exit_of(error: &client::Error) -> Exit {
 fn exit_of_bench(error: &BenchError) -> Exit {
     match error {
         BenchError::Usage(_) => Exit::Usage,
-        BenchError::Unreachable(_) | BenchError::Connect { .. } => Exit::Unreachable,
-        BenchError::NoLeader | BenchError::Preload { .. } | BenchError::System(_) => Exit::No,
+        BenchError::Unreachable(_) | BenchError::Connect { .. } | BenchError::NoLeader => Exit::Unreachable,
+        BenchError::Preload { .. } | BenchError::System(_) => Exit::No,
     }
 }
 

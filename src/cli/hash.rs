@@ -6,6 +6,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::global::Context;
 use crate::cli::output::{Format, Grid, Output, Tone};
 use crate::cli::text;
+use crate::client::Meta;
 use crate::client::{Action, Client, Error, Get, Member, Reason, ServerError, StateHash};
 use crate::types::Revision;
 use futures_util::future::join_all;
@@ -71,7 +72,10 @@ pub(super) async fn run(args: &HashArgs, context: &Context) -> Result<Exit, CliE
     let revision = Some(args.revision.map_or(members.meta.revision, Revision));
     let rows = members.value.iter().map(|member| async {
         let result = match client_of(member, &known, &context.client) {
-            Ok(client) => client.hash(revision).await.map(|answer| answer.value).map_err(Problem::Client),
+            Ok(client) => match client.hash(revision).await {
+                Ok(answer) => told_by(&answer.meta, member, &members.meta).map(|()| answer.value),
+                Err(error) => Err(Problem::Client(error)),
+            },
             Err(words) => Err(Problem::Address(words)),
         };
         NodeHash { name: member.name.clone(), result }
@@ -128,6 +132,15 @@ fn client_of(member: &Member, known: &[Answering], client: &Client) -> Result<Cl
         Some(url) => NodeUrl::parse(url).map(|url| client.only(&url)),
         None => Err("it has not advertised yet where clients reach it".to_owned()),
     }
+}
+
+/// Whether it was this member of the same cluster that answered: an address may have gone to another.
+fn told_by(meta: &Meta, member: &Member, cluster: &Meta) -> Result<(), Problem> {
+    if (meta.cluster_id, meta.node_id) == (cluster.cluster_id, member.id) {
+        return Ok(());
+    }
+    let words = format!("at {} answers another node, {}", meta.endpoint, meta.served_by);
+    Err(Problem::Address(words))
 }
 
 fn judge(rows: &[NodeHash]) -> Comparison {

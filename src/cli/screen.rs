@@ -56,13 +56,19 @@ pub(super) fn json(json: String) -> String {
 
 /// A cell of a table: on one line, and without any color.
 pub(super) fn cell(words: String) -> String {
-    if words.contains(char::is_control) { escaped(&words, char::is_control) } else { words }
+    let is_escaped = |c: char| c.is_control() || turns_round(c);
+    if words.contains(is_escaped) { escaped(&words, is_escaped) } else { words }
 }
 
 const ESCAPE: char = '\x1b';
 
+/// Control characters, and those that turn the direction of text round: what follows would be read backwards.
 fn steers(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
+    c.is_control() && !matches!(c, '\n' | '\t') || turns_round(c)
+}
+
+fn turns_round(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn escaped(words: &str, is_escaped: impl Fn(char) -> bool) -> String {
@@ -77,11 +83,16 @@ fn escaped(words: &str, is_escaped: impl Fn(char) -> bool) -> String {
     String::from_utf8(all).expect("only text was added")
 }
 
+/// What conceals words, as a parameter of a sequence for colors.
+const CONCEALED: &str = "8";
+
 /// The length of the sequence that sets a color at the beginning of `text`, else 0.
 fn color_sequence(text: &str) -> usize {
-    let Some(parameters) = text.strip_prefix("\x1b[") else { return 0 };
-    let digits = parameters.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
-    if parameters[digits..].starts_with('m') { "\x1b[m".len() + digits } else { 0 }
+    let Some(rest) = text.strip_prefix("\x1b[") else { return 0 };
+    let digits = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
+    let (parameters, rest) = rest.split_at(digits);
+    let conceals = parameters.split(';').any(|one| one.trim_start_matches('0') == CONCEALED);
+    if rest.starts_with('m') && !conceals { "\x1b[m".len() + digits } else { 0 }
 }
 
 #[cfg(test)]
@@ -116,6 +127,8 @@ mod tests {
         let red = "\x1b[31mdown\x1b[0m";
         assert_eq!(words(red, true), red);
         assert_eq!(words(red, false), "\\x1b[31mdown\\x1b[0m");
+        assert_eq!(words("\x1b[31;08mx", true), "\\x1b[31;08mx", "concealed");
+        assert_eq!(words("a\u{202e}b", true), "a\\xe2\\x80\\xaeb", "backwards");
         // Only what does nothing but color passes.
         assert_eq!(words("\x1b[1;31mx\x1b[2J\x1b\x1b[m\x1b", true), "\x1b[1;31mx\\x1b[2J\\x1b\x1b[m\\x1b");
     }

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, NodeStatus, Options, Role};
 use crate::dev::layout::NodePlan;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -109,6 +110,33 @@ impl Leadership {
     }
 }
 
+/// Remembers which of the nodes that have ended were started again by hand, and says when one comes or goes.
+#[derive(Debug, Default)]
+pub struct ByHand(BTreeSet<usize>);
+
+impl ByHand {
+    /// Takes in the next picture; `is_ours` says of each node whether the process that was started here runs. Returns
+    /// the places of those that came, or went.
+    pub fn update(&mut self, is_ours: &[bool], picture: &Picture) -> Vec<(usize, bool)> {
+        let here = is_ours.iter().zip(picture).map(|(is_ours, status)| !is_ours && status.is_some());
+        let changes = here.enumerate().filter(|(place, is_here)| self.has(*place) != *is_here);
+        let changes: Vec<(usize, bool)> = changes.collect();
+        for (place, is_here) in &changes {
+            if *is_here {
+                self.0.insert(*place);
+            } else {
+                self.0.remove(place);
+            }
+        }
+        changes
+    }
+
+    /// Whether the node at this place runs again.
+    pub fn has(&self, place: usize) -> bool {
+        self.0.contains(&place)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +149,21 @@ mod tests {
         let mut picture = vec![says(Role::Follower, term); 3];
         picture[place] = says(Role::Leader, term);
         picture
+    }
+
+    #[test]
+    fn a_node_that_is_started_by_hand_comes_once_and_may_go_again() {
+        let mut by_hand = ByHand::default();
+        let (all, ours) = (led_by(0, 1), [true, true, true]);
+        assert_eq!(by_hand.update(&ours, &all), []);
+        let one_dead = [true, false, true];
+        let mut without = all.clone();
+        without[1] = None;
+        assert_eq!(by_hand.update(&one_dead, &without), []);
+        assert_eq!(by_hand.update(&one_dead, &all), [(1, true)]);
+        assert_eq!(by_hand.update(&one_dead, &all), []);
+        assert!(by_hand.has(1));
+        assert_eq!(by_hand.update(&one_dead, &without), [(1, false)]);
     }
 
     #[test]

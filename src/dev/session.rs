@@ -4,7 +4,7 @@ use crate::dev::args::DevArgs;
 use crate::dev::child::{Node, ending};
 use crate::dev::directory::{Directory, DirectoryError};
 use crate::dev::layout::{self, NodePlan};
-use crate::dev::observe::{Leader, Leadership, News, Picture, leader_of, observe};
+use crate::dev::observe::{ByHand, Leader, Leadership, News, Picture, leader_of, observe};
 use crate::dev::words::say;
 use crate::dev::{logs, ports, words};
 use rustix::process::Signal;
@@ -88,6 +88,7 @@ struct Session {
     restart: Vec<String>,
     program: String,
     leadership: Leadership,
+    by_hand: ByHand,
     /// Whether the table has been printed.
     up: bool,
     /// When a leader was first seen.
@@ -108,6 +109,7 @@ impl Session {
             restart: Vec::new(),
             program: called,
             leadership: Leadership::default(),
+            by_hand: ByHand::default(),
             up: false,
             first_leader: None,
             directory,
@@ -163,6 +165,11 @@ impl Session {
             self.greet(picture, &leader);
             return;
         }
+        let is_ours: Vec<bool> = self.nodes.iter().map(Node::is_alive).collect();
+        for (place, came) in self.by_hand.update(&is_ours, picture) {
+            let what = if came { "is back, started by hand" } else { "is gone again" };
+            say(format!("{} {what}.", self.nodes[place].plan.name));
+        }
         match self.leadership.update(picture) {
             Some(News::Leads(leader)) => {
                 say(format!("{} leads now (term {}).", self.nodes[leader.place].plan.name, leader.term));
@@ -206,8 +213,15 @@ impl Session {
         text
     }
 
-    fn alive(&self) -> usize {
+    /// How many of those that were started here run.
+    fn ours(&self) -> usize {
         self.nodes.iter().filter(|node| node.is_alive()).count()
+    }
+
+    /// How many run, also by hand.
+    fn alive(&self) -> usize {
+        let runs = |(place, node): &(usize, &Node)| node.is_alive() || self.by_hand.has(*place);
+        self.nodes.iter().enumerate().filter(runs).count()
     }
 
     /// A node that died may have been started again by hand, as this command suggests. Such a node is not
@@ -233,13 +247,13 @@ impl Session {
 
     async fn stop(&mut self, signals: &mut Signals) {
         self.spare_what_was_started_by_hand();
-        if self.alive() == 0 {
+        if self.ours() == 0 {
             return;
         }
-        say(format!("\nStopping {} (press Ctrl-C again to kill them at once).", plural(self.alive())));
+        say(format!("\nStopping {} (press Ctrl-C again to kill them at once).", plural(self.ours())));
         self.nodes.iter().for_each(|node| node.signal(Signal::TERM));
         let deadline = Instant::now() + STOP_PATIENCE;
-        while self.alive() > 0 {
+        while self.ours() > 0 {
             tokio::select! {
                 heard = signals.next() => match heard {
                     Heard::Stop => break,

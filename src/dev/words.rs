@@ -126,10 +126,7 @@ pub fn obituary(
         _ if alive >= majority => {
             format!("\n{alive} of {of} nodes are left, a majority: the cluster goes on.")
         }
-        _ => format!(
-            "\n{alive} of {of} nodes are left, {majority} are needed: no writes until one is back. (A node \
-             that you started again yourself is not counted.)"
-        ),
+        _ => format!("\n{alive} of {of} nodes are left, {majority} are needed: no writes until one is back."),
     };
     if alive > 0 {
         text += &format!("\nTo start it again: {restart}");

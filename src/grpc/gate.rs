@@ -114,7 +114,7 @@ where
 }
 
 /// Whether a method may change something, so that its answer says more than can be asked again.
-pub(in crate::grpc) fn may_write(path: &str) -> bool {
+fn may_write(path: &str) -> bool {
     let method = path.rsplit('/').next().unwrap_or_default();
     matches!(method, "Put" | "Delete" | "Txn" | "Compact" | "TransferLeadership")
 }

@@ -156,6 +156,9 @@ fn builder(limits: &Limits) -> Server {
         .initial_connection_window_size(4 << 20)
         // What headers may take, decoded: paths and metadata are short. h2's own default, said aloud.
         .http2_max_header_list_size(HEADER_BYTES)
+        // What is refused before it has arrived is reset, and what arrives of it later is an error to h2, which counts
+        // them against the connection: a crowd that is refused must not lose it. Floods wait for their turns.
+        .http2_max_local_error_reset_streams(None)
         // A peer that lost power never says goodbye.
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))

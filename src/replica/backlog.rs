@@ -1,9 +1,11 @@
-//! How long a write that is proposed now would wait until it is applied.
+//! How long a write that is proposed now would wait until it is applied, because of those before it.
 //!
 //! A write that will not be applied before its deadline helps nobody: its caller is gone by then, and it holds up the
-//! writes behind it. So a leader proposes only what the backlog leaves time for, and refuses the rest at once. The
-//! wait is the backlog divided by the speed at which it was worked off lately, or the time for which its oldest
-//! write has been waiting, whichever is longer.
+//! writes behind it. So a leader proposes only what the backlog leaves time for, and refuses the rest at once.
+//!
+//! The wait is the backlog divided by the speed at which it was worked off lately, but no longer than writes have in
+//! fact been waiting (while the load grows the speed lags behind), and no shorter than nothing was applied at all. From
+//! that goes the time that a write takes in any case: a slow disk or a long way to the followers is no queue.
 
 use crate::types::{Index, Term};
 use std::collections::VecDeque;
@@ -16,19 +18,25 @@ const COST_OF_ONE: u64 = 512;
 const FREE: u64 = 256 << 10;
 /// The shortest time over which the speed is measured.
 const SPAN: Duration = Duration::from_millis(50);
-/// How long a measurement counts.
+/// How long a measurement counts much.
 const MEMORY: Duration = Duration::from_millis(250);
+/// How long it counts at all, once there is no backlog by which to measure again.
+const OBLIVION: Duration = Duration::from_secs(2);
 /// So short an expected wait is no reason to refuse anyone who can wait for as long: an estimate is not that exact.
 const SHORT: Duration = Duration::from_millis(25);
+/// Who has this much time may wait for an eighth of it.
+const LONG: Duration = Duration::from_secs(4);
 
-/// The longest expected wait with which a request is taken that has so much time left: a part of it. A request waits in
-/// several places, before it is proposed and after; and while it does, a crowd of others waits in its client for a
-/// stream on the same connection, where nobody can refuse them.
+/// The longest expected wait with which a request is taken that has so much time left: a part of it, and a smaller one
+/// of less time. A request waits in several places, before it is proposed and after; and while it does, a crowd of
+/// others waits in its client for a stream on the same connection, where nobody can refuse them.
 pub fn longest_wait(left: Duration) -> Duration {
-    (left / 32).max(left.min(SHORT))
+    let share = left.min(LONG).as_secs_f64() / LONG.as_secs_f64() / 8.0;
+    left.mul_f64(share).max(left.min(SHORT))
 }
 
-/// The writes that this node has proposed as leader and not yet applied.
+/// The writes that this node has proposed as leader and not yet applied. Entries of earlier leaders are not counted:
+/// they are few, since a leader proposes nothing before its own first entry.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// The term in which they were proposed.
@@ -39,18 +47,29 @@ pub(crate) struct Backlog {
     left: u64,
     /// What waits, in the groups in which it was proposed.
     groups: VecDeque<Group>,
-    /// The cost that leaves in a second while there is a backlog.
-    speed: Option<f64>,
+    /// The cost that leaves in a second while there is a backlog, and when that was last seen.
+    speed: Option<(f64, Instant)>,
     /// When the current measurement began, and what had left by then.
     measuring: Option<(Instant, u64)>,
+    /// How far the node has applied, and since when that is so.
+    applied: (Index, Option<Instant>),
+    /// How long the newest of those took that are applied.
+    newest_took: Duration,
+    /// How long a write takes before which nothing waits, lately.
+    unhindered: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Group {
+    /// The entry before its first one.
+    before: Index,
     last: Index,
     proposed: Instant,
+    cost: u64,
     /// The cost of all writes of the term up to its last one.
     entered: u64,
+    /// Whether there was hardly anything before it.
+    is_unhindered: bool,
 }
 
 impl Backlog {
@@ -63,32 +82,54 @@ impl Backlog {
     pub(crate) fn proposed(&mut self, term: Term, last: Index, cost: u64, now: Instant) {
         if term != self.term {
             // What became of earlier terms' writes does not delay this one's.
-            *self = Self { term, ..Self::default() };
+            *self = Self { term, applied: self.applied, ..Self::default() };
         }
+        let is_unhindered = self.waiting() + cost < FREE;
+        let before = self.groups.back().map_or(self.applied.0, |group| group.last);
         self.entered += cost;
-        self.groups.push_back(Group { last, proposed: now, entered: self.entered });
+        let entered = self.entered;
+        self.groups.push_back(Group { before, last, proposed: now, cost, entered, is_unhindered });
     }
 
-    /// How long what waits would take, and `more` before it.
+    /// How long a write would wait that is proposed after what waits and `more`, beyond what it takes in any case.
     pub(crate) fn wait(&self, more: u64, now: Instant) -> Duration {
         let waiting = self.waiting() + more;
         if waiting < FREE {
             return Duration::ZERO;
         }
-        let oldest =
-            self.groups.front().map_or(Duration::ZERO, |group| now.saturating_duration_since(group.proposed));
-        let estimate = self.speed.map(|speed| Duration::try_from_secs_f64(waiting as f64 / speed));
-        estimate.map_or(oldest, |estimate| estimate.unwrap_or(Duration::MAX).max(oldest))
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let oldest = self.groups.front().map_or(Duration::ZERO, |group| since(group.proposed));
+        let stalled = oldest.min(self.applied.1.map_or(Duration::MAX, since));
+        let in_fact = self.newest_took.max(oldest);
+        let (queue, burst) = match self.speed {
+            Some((speed, _)) => (time_of(waiting, speed).min(in_fact), time_of(more, speed)),
+            None => (in_fact, Duration::ZERO),
+        };
+        stalled.max(queue).max(burst).saturating_sub(self.unhindered.unwrap_or_default())
     }
 
     /// Notes what was applied meanwhile. To be called often.
     pub(crate) fn look(&mut self, applied: Index, now: Instant) {
+        if self.applied.0 != applied {
+            self.applied = (applied, Some(now));
+        }
         while let Some(group) = self.groups.pop_front_if(|group| group.last <= applied) {
             self.left = group.entered;
+            self.newest_took = now.saturating_duration_since(group.proposed);
+            if group.is_unhindered {
+                let took = self.newest_took;
+                self.unhindered = Some(self.unhindered.map_or(took, |before| (before * 7 + took) / 8));
+            }
+        }
+        if let Some(group) = self.groups.front().filter(|group| applied > group.before) {
+            // Of one that is applied in part, its part.
+            let part = (applied.0 - group.before.0) as f64 / (group.last.0 - group.before.0) as f64;
+            self.left = group.entered - group.cost + (group.cost as f64 * part) as u64;
         }
         if self.waiting() < FREE {
-            // Whatever limited it is over; how fast a small backlog is worked off says nothing about a large one.
-            (self.speed, self.measuring) = (None, None);
+            // How fast a small backlog is worked off says nothing about a large one.
+            self.measuring = None;
+            self.speed = self.speed.filter(|(_, seen)| now.saturating_duration_since(*seen) < OBLIVION);
             return;
         }
         let (since, before) = *self.measuring.get_or_insert((now, self.left));
@@ -99,7 +140,8 @@ impl Backlog {
         }
         let measured = (self.left - before) as f64 / span.as_secs_f64();
         let weight = span.as_secs_f64() / (span + MEMORY).as_secs_f64();
-        self.speed = Some(self.speed.map_or(measured, |speed| speed + (measured - speed) * weight));
+        let speed = self.speed.map_or(measured, |(speed, _)| speed + (measured - speed) * weight);
+        self.speed = Some((speed, now));
         self.measuring = Some((now, self.left));
     }
 
@@ -111,6 +153,10 @@ impl Backlog {
     fn waiting(&self) -> u64 {
         self.entered - self.left
     }
+}
+
+fn time_of(cost: u64, speed: f64) -> Duration {
+    Duration::try_from_secs_f64(cost as f64 / speed).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -218,9 +264,48 @@ mod tests {
     #[test]
     fn a_short_wait_is_no_reason_to_refuse_who_has_little_time() {
         let ms = Duration::from_millis;
-        let cases = [(3200, 100), (1000, 31), (200, 25), (20, 20), (0, 0)];
+        let cases = [(10_000, 1_250), (4_000, 500), (1_000, 31), (200, 25), (20, 20), (0, 0)];
         for (left, longest) in cases {
             assert_eq!(longest_wait(ms(left)).as_millis(), longest, "{left} ms left");
         }
+    }
+
+    /// Groups of so many writes every 10 ms, each of which is applied `latency` later; the longest wait that was told.
+    fn told_with_latency(latency: Duration, writes: u64, ramp: u64) -> Duration {
+        let (mut backlog, mut now, mut last) = (Backlog::default(), Instant::now(), 0);
+        let mut under_way = VecDeque::new();
+        let mut told = Duration::ZERO;
+        for number in 0..600 {
+            now += STEP;
+            while let Some((_, index)) = under_way.pop_front_if(|(at, _)| *at + latency <= now) {
+                backlog.look(Index(index), now);
+            }
+            told = told.max(backlog.wait(0, now));
+            // It begins with few.
+            let writes = writes.min(1 + number / ramp);
+            last += writes;
+            backlog.proposed(Term(1), Index(last), writes * Backlog::cost(512), now);
+            under_way.push_back((now, last));
+        }
+        told
+    }
+
+    #[test]
+    fn latency_is_no_queue() {
+        let ms = Duration::from_millis;
+        for latency in [100, 300] {
+            let told = told_with_latency(ms(latency), 100, 3);
+            assert!(told <= ms(50), "{told:?} with a latency of {latency} ms and nothing that waits");
+        }
+    }
+
+    #[test]
+    fn what_was_slow_a_moment_ago_counts_for_the_next_burst() {
+        let mut world = World::new();
+        world.run(SECOND, 20_000, 1_000);
+        world.run(SECOND, 0, 1_000);
+        assert!(world.backlog.speed.is_some() && world.backlog.waiting() < FREE);
+        world.run(3 * SECOND, 0, 1_000);
+        assert!(world.backlog.speed.is_none(), "forgotten");
     }
 }
