@@ -168,13 +168,13 @@ mod tests {
     #[test]
     fn a_wait_is_too_long_for_those_who_have_little_time() {
         assert!(!refused(PUT, 0, 0, 1));
-        assert!(refused(PUT, 100, 0, 1_000) && !refused(PUT, 1_000, 0, 10_000));
+        assert!(refused(PUT, 100, 0, 1_000) && !refused(PUT, 600, 0, 10_000));
         assert!(refused(GET, 100, 0, 1_000), "a read waits in its socket as well");
     }
 
     #[test]
     fn only_writes_wait_behind_writes() {
-        assert!(refused(PUT, 0, 100, 1_000) && !refused(PUT, 0, 1_000, 10_000));
+        assert!(refused(PUT, 0, 100, 1_000) && !refused(PUT, 0, 600, 10_000));
         assert!(!refused("/kontiki.v1.KvService/Txn", 0, 100, 1_000), "it may only read");
         assert!(!refused(GET, 0, 100, 1_000));
     }

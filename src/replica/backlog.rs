@@ -24,14 +24,14 @@ const MEMORY: Duration = Duration::from_millis(250);
 const OBLIVION: Duration = Duration::from_secs(2);
 /// So short an expected wait is no reason to refuse anyone who can wait for as long: an estimate is not that exact.
 const SHORT: Duration = Duration::from_millis(25);
-/// Who has this much time may wait for an eighth of it.
+/// Who has this much time may wait for a sixteenth of it.
 const LONG: Duration = Duration::from_secs(4);
 
 /// The longest expected wait with which a request is taken that has so much time left: a part of it, and a smaller one
 /// of less time. A request waits in several places, before it is proposed and after; and while it does, a crowd of
 /// others waits in its client for a stream on the same connection, where nobody can refuse them.
 pub fn longest_wait(left: Duration) -> Duration {
-    let share = left.min(LONG).as_secs_f64() / LONG.as_secs_f64() / 8.0;
+    let share = left.min(LONG).as_secs_f64() / LONG.as_secs_f64() / 16.0;
     left.mul_f64(share).max(left.min(SHORT))
 }
 
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_short_wait_is_no_reason_to_refuse_who_has_little_time() {
         let ms = Duration::from_millis;
-        let cases = [(10_000, 1_250), (4_000, 500), (1_000, 31), (200, 25), (20, 20), (0, 0)];
+        let cases = [(10_000, 625), (4_000, 250), (2_000, 62), (1_000, 25), (20, 20), (0, 0)];
         for (left, longest) in cases {
             assert_eq!(longest_wait(ms(left)).as_millis(), longest, "{left} ms left");
         }

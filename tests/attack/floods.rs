@@ -69,16 +69,20 @@ pub const CASES: &[Case] = &[
             })
         },
     ),
-    crowd("crowd-large-puts", "F5", "100 clients that put 1.4 MiB each, at the leader", |arena| {
-        let value = "x".repeat(1_400_000);
-        Box::pin(async move {
-            let ask = move |channel, number: usize| {
-                let request = put(&format!("large/{number}"), &value);
-                async move { kv(channel).put(request).await }
-            };
-            Crowd { clients: 100, connections: 4, time: TIME }.ask(arena, At::Leader, ask).await
+    Case {
+        // The requests' room, the log's tail, and a state machine that has a few hundred of them to write.
+        limits: Limits { memory_mib: 700, slowest_put: Duration::from_secs(2), ..CROWDED },
+        ..crowd("crowd-large-puts", "F5", "100 clients that put 1.4 MiB each, at the leader", |arena| {
+            let value = "x".repeat(1_400_000);
+            Box::pin(async move {
+                let ask = move |channel, number: usize| {
+                    let request = put(&format!("large/{number}"), &value);
+                    async move { kv(channel).put(request).await }
+                };
+                Crowd { clients: 100, connections: 4, time: TIME }.ask(arena, At::Leader, ask).await
+            })
         })
-    }),
+    },
     Case {
         quick: true,
         ..crowd("impatient-follower", "F23", "500 clients of a follower that give a put 20 ms", |arena| {
