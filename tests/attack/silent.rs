@@ -65,6 +65,8 @@ pub const CASES: &[Case] = &[
         what: "connections that are opened and reset, as fast as possible, on all ports for 5 s",
         attack: |arena| Box::pin(open_and_reset(arena)),
         quick: true,
+        // The attacker is as busy as the nodes.
+        limits: Limits { slowest_put: Duration::from_secs(1), ..Limits::USUAL },
         ..Case::USUAL
     },
     Case {
