@@ -56,6 +56,11 @@ const SUPERVISORS_BYTES: usize = 16 << 20;
 const SUPERVISORS_PATIENCE: Duration = Duration::from_secs(5);
 const SUPERVISION_BYTES: usize = 4 << 10;
 
+/// The same of those who ask for descriptors: their streams stay open while they go on with something else.
+const READERS_MAX: usize = 256;
+const READERS_BYTES: usize = 16 << 20;
+const READERS_PATIENCE: Duration = Duration::from_secs(120);
+
 /// How long open connections may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -213,10 +218,13 @@ pub async fn client_routes(api: Arc<Api>, gate: &Gate) -> Routes {
     with_reflection(routes)
 }
 
-/// Reflection has no budget: its questions are short and its answers always the same.
+/// For readers of the manual, who may take their time.
 fn with_reflection(routes: Routes) -> Routes {
+    let budget = || Budget::new(READERS_BYTES);
+    let gate = Gate::new(READERS_MAX, budget(), budget(), READERS_PATIENCE);
     reflection::add_to(
         routes,
+        &gate,
         // Includes the types of error details, so that tools can decode them.
         &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET],
     )

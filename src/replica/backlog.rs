@@ -22,17 +22,15 @@ const SPAN: Duration = Duration::from_millis(50);
 const MEMORY: Duration = Duration::from_millis(250);
 /// How long it counts at all, once there is no backlog by which to measure again.
 const OBLIVION: Duration = Duration::from_secs(2);
-/// So short an expected wait is no reason to refuse anyone who can wait for as long: an estimate is not that exact.
-const SHORT: Duration = Duration::from_millis(25);
-/// Who has this much time may wait for a sixteenth of it.
-const LONG: Duration = Duration::from_secs(4);
+/// The longest expected wait with which anything is taken.
+const LONGEST: Duration = Duration::from_millis(30);
 
-/// The longest expected wait with which a request is taken that has so much time left: a part of it, and a smaller one
-/// of less time. A request waits in several places, before it is proposed and after; and while it does, a crowd of
-/// others waits in its client for a stream on the same connection, where nobody can refuse them.
+/// The longest expected wait with which a request is taken that has so much time left. A little, for everybody alike:
+/// if those with more time might wait longer, they would keep a backlog that nobody else is let in behind. It keeps the
+/// disk busy. A request waits in several places, before it is proposed and after; and while it does, a crowd of others
+/// waits in its client for a stream on the same connection, where nobody can refuse them.
 pub fn longest_wait(left: Duration) -> Duration {
-    let share = left.min(LONG).as_secs_f64() / LONG.as_secs_f64() / 16.0;
-    left.mul_f64(share).max(left.min(SHORT))
+    left.min(LONGEST)
 }
 
 /// The writes that this node has proposed as leader and not yet applied. Entries of earlier leaders are not counted:
@@ -262,11 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn a_short_wait_is_no_reason_to_refuse_who_has_little_time() {
+    fn nobody_may_wait_longer_than_others_but_those_with_no_time() {
         let ms = Duration::from_millis;
-        let cases = [(10_000, 625), (4_000, 250), (2_000, 62), (1_000, 25), (20, 20), (0, 0)];
-        for (left, longest) in cases {
-            assert_eq!(longest_wait(ms(left)).as_millis(), longest, "{left} ms left");
+        for (left, longest) in [(120_000, 30), (1_000, 30), (20, 20), (0, 0)] {
+            assert_eq!(longest_wait(ms(left)), ms(longest), "{left} ms left");
         }
     }
 
