@@ -113,6 +113,14 @@ chaos: ## real processes under faults: MINUTES=n [SEED=n] [NODES=3|5]; all kinds
 	KONTIKI_CHAOS_MINUTES=$(or $(MINUTES),3) KONTIKI_CHAOS_SEED=$(SEED) KONTIKI_CHAOS_NODES=$(NODES) \
 	    $(SUITE) chaos:: -- --ignored --nocapture
 
+.PHONY: attack
+attack: ## clients and connections that mean harm, against real clusters: [CASE=part of a name]
+	KONTIKI_ATTACK=$(CASE) $(SUITE) attack::every -- --ignored --nocapture
+
+.PHONY: attack-sample
+attack-sample: ## of the attacks the quick ones, in three minutes
+	$(SUITE) attack::a_sample -- --ignored --nocapture
+
 .PHONY: histories
 histories: ## the checker itself: how long a million operations take it
 	VERIFY_OPERATIONS=1000000 $(SUITE) verify::speed -- --nocapture

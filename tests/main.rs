@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a folder per subject.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attack;
 mod bench;
 mod calibration;
 mod chaos;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 /// The entry point for all requests, shared by all listeners.
+#[derive(Clone)]
 pub struct Api {
     /// The way to the leader, by this node's replica or the other nodes.
     pub router: Router,
@@ -33,7 +34,7 @@ pub struct Api {
 }
 
 /// How much may run at the same time on a node, besides the limit on requests in flight.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Reads that take a thread.
     pub heavy: HeavyReads,
@@ -76,6 +77,12 @@ impl Bounds {
 }
 
 impl Api {
+    /// The same, for tasks of the current runtime, which serves the clients.
+    pub fn for_clients_here(mut self) -> Self {
+        self.router.handle = self.router.handle.for_clients_here();
+        self
+    }
+
     pub fn node(&self) -> NodeId {
         self.router.own
     }

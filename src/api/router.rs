@@ -21,6 +21,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[derive(Clone)]
 pub struct Router<C = SystemClock> {
     pub handle: Handle,
     pub others: Arc<dyn OtherNodes>,

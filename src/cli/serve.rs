@@ -1,7 +1,7 @@
 //! `kontiki serve`
 
 use crate::cli::exit::{CliError, Exit};
-use crate::config::{ServeArgs, ServeConfig};
+use crate::config::ServeArgs;
 use crate::dev::parent_gone;
 use crate::server;
 use crate::telemetry;
@@ -43,7 +43,7 @@ pub(super) fn run(command: &ServeCommand) -> Result<Exit, CliError> {
         tracing::warn!(%variable, "this environment variable is not a setting and has no effect; see `kontiki serve --help`");
     }
     use_small_pages();
-    let runtime = runtime(&config).map_err(|error| CliError::local("start the runtime", error))?;
+    let runtime = runtime().map_err(|error| CliError::local("start the runtime", error))?;
     let name = config.name.clone();
     let served =
         runtime.block_on(async { Ok::<_, ServeFailure>(server::run(config, stop_signal()?).await?) });
@@ -84,15 +84,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// One thread is fastest where it is enough: a message then never waits for another thread to wake up.
-fn runtime(config: &ServeConfig) -> io::Result<Runtime> {
-    let mut builder = match config.worker_threads {
-        1 => Builder::new_current_thread(),
-        threads => {
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads);
-            builder
-        }
-    };
-    builder.enable_all().thread_name("kontiki").build()
+/// For the loop and the peers; the clients have threads of their own.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().thread_name("kontiki").build()
 }

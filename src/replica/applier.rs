@@ -1,12 +1,13 @@
 //! The one owner of the state machine: a thread that applies committed entries
-//! in order and publishes what readers see. The loop answers the waiters, a group at a
+//! in order and publishes what readers see. Those who wait are answered on their own threads, a group at a
 //! time: one wake-up per group instead of one per write.
 
 use crate::kv::{CommandLimits, TableError};
 use crate::machine::{Budget, Machine, MachineError};
 use crate::raft::{Entry, Payload, SnapshotMeta};
 use crate::replica::error::InstallError;
-use crate::replica::event::{Applied, Fact, WriteAnswer, WriteReply};
+use crate::replica::event::{Applied, Fact};
+use crate::replica::waiters::{Answer, Batch, WriteWaiter};
 use crate::replica::pending::Committed;
 use crate::replica::published::Published;
 use crate::replica::worker::Inbox;
@@ -124,9 +125,9 @@ impl Applier {
         let mut waiting = entries;
         let (mut count, mut bytes, mut shown_work) = (0, 0, self.machine.work_done());
         loop {
-            for (entry, reply) in waiting {
+            for (entry, waiter) in waiting {
                 let size = entry.size();
-                bytes += size + self.apply_one(entry, reply, &mut answers)?;
+                bytes += size + self.apply_one(entry, waiter, &mut answers)?;
                 self.published.sub_unapplied(size);
                 count += 1;
                 let work = self.machine.work_done() - shown_work;
@@ -160,11 +161,13 @@ impl Applier {
     }
 
     /// Lets readers see what was applied, then has the waiters answered.
-    fn show(&mut self, answers: &mut Vec<WriteAnswer>) -> Result<(), MachineError> {
-        let is_awaited = self.commit()?;
-        if is_awaited || !answers.is_empty() {
+    fn show(&mut self, answers: &mut Vec<Answer>) -> Result<(), MachineError> {
+        let wakes_readers = self.commit()?;
+        let batch = Batch { answers: std::mem::take(answers), wakes_readers };
+        let rest = self.published.clients_thread.take_its_share(batch);
+        if rest.wakes_readers || !rest.answers.is_empty() {
             // A loop that has ended needs no facts; its end tells those who wait.
-            let _ = self.facts.send(Fact::Applied(std::mem::take(answers)));
+            let _ = self.facts.send(Fact::Applied(rest));
         }
         Ok(())
     }
@@ -181,13 +184,13 @@ impl Applier {
     fn apply_one(
         &mut self,
         entry: Entry,
-        reply: Option<WriteReply>,
-        answers: &mut Vec<WriteAnswer>,
+        waiter: Option<WriteWaiter>,
+        answers: &mut Vec<Answer>,
     ) -> Result<usize, MachineError> {
         // Per entry: the watchdog's clock is meant for a disk that hangs, not for much work.
         self.inbox.busy.begin();
         let begun = Instant::now();
-        let added = self.apply_timed(entry, reply, answers)?;
+        let added = self.apply_timed(entry, waiter, answers)?;
         self.published.applied_one_in(begun.elapsed());
         Ok(added)
     }
@@ -195,17 +198,17 @@ impl Applier {
     fn apply_timed(
         &mut self,
         entry: Entry,
-        reply: Option<WriteReply>,
-        answers: &mut Vec<WriteAnswer>,
+        waiter: Option<WriteWaiter>,
+        answers: &mut Vec<Answer>,
     ) -> Result<usize, MachineError> {
         match entry.payload {
             Payload::Noop => self.machine.apply_noop(entry.id),
             Payload::Members(members) => self.machine.apply_members(entry.id, encode_members(&members)),
             Payload::Command(command) => {
                 let answer = self.machine.apply(entry.id, &command)?;
-                if let Some(reply) = reply {
+                if let Some(waiter) = waiter {
                     let size = answer.result.size();
-                    answers.push((reply, Applied { id: entry.id, reply: answer }));
+                    answers.push(Answer::Write(waiter, Ok(Applied { id: entry.id, reply: answer })));
                     return Ok(size);
                 }
             }

@@ -14,7 +14,7 @@ use crate::replica::applier::{ApplyJob, InstallJob};
 use crate::replica::busy::Busy;
 use crate::replica::disk_pace::DiskPace;
 use crate::replica::error::{AdvertiseError, InstallError, ReadError, WriteError};
-use crate::replica::event::{Fact, Install, PeerMessage, Request, Write, WriteAnswer};
+use crate::replica::event::{Fact, Install, PeerMessage, Request, Write};
 use crate::replica::log_retention::LogRetention;
 use crate::replica::log_writer::LogJob;
 use crate::replica::options::ReplicaOptions;
@@ -25,6 +25,7 @@ use crate::replica::state_syncer::NoJob;
 use crate::replica::status::Status;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
+use crate::replica::waiters::{Answer, ReadWaiter};
 use crate::replica::worker::Worker;
 use crate::types::{ClusterId, EntryId, Index};
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ pub struct Driver {
     pub(crate) workers: Workers,
     pub(crate) published: Arc<Published>,
     pub(crate) pending: Pending,
-    pub(crate) reads: BTreeMap<ReadToken, oneshot::Sender<Result<Index, ReadError>>>,
+    pub(crate) reads: BTreeMap<ReadToken, ReadWaiter>,
     pub(crate) next_token: u64,
     pub(crate) transfers: Transfers,
     pub(crate) install: Option<Install>,
@@ -96,6 +97,8 @@ pub struct Driver {
     pub(crate) disk_pace: DiskPace,
     /// Commands of this turn, to be proposed together.
     pub(crate) batch: Vec<Write>,
+    /// Answers of this turn, to be given together.
+    pub(crate) answers: Vec<Answer>,
     pub(crate) state_durable: Index,
     pub(crate) stopped: Option<oneshot::Sender<()>>,
 }
@@ -129,6 +132,7 @@ impl Driver {
         self.propose(now);
         let effects = self.node.take_effects();
         self.carry_out(effects);
+        self.give_answers();
         self.transfers.watch(&self.node);
         self.published.publish_status(status(&self.node));
     }
@@ -166,9 +170,11 @@ impl Driver {
             Fact::Persisted(mark) => self.node.persisted(mark),
             Fact::Stored(mark, last) => self.node.stored(mark, last),
             Fact::LogRead(read, slice) => self.node.log_read(read, slice),
-            Fact::Applied(answers) => {
-                self.published.wake_readers();
-                answer_writes(answers);
+            Fact::Applied(batch) => {
+                if batch.wakes_readers {
+                    self.published.wake_readers();
+                }
+                self.answers.extend(batch.answers);
             }
             Fact::StateDurable(index) => {
                 self.state_durable = self.state_durable.max(index);
@@ -193,7 +199,7 @@ impl Driver {
     fn take_request(&mut self, request: Request) {
         match request {
             Request::Write(write) => self.batch.push(write),
-            Request::Read(reply) => self.read(reply),
+            Request::Read(waiter) => self.read(waiter),
             Request::Transfer { to, reply } => self.transfers.begin(&mut self.node, to, reply),
             Request::Advertise { member, reply } => {
                 let _ = reply.send(self.advertise(&member)); // Whoever asked may have gone.
@@ -203,19 +209,19 @@ impl Driver {
         }
     }
 
-    fn read(&mut self, reply: oneshot::Sender<Result<Index, ReadError>>) {
+    fn read(&mut self, waiter: ReadWaiter) {
         let token = ReadToken(self.next_token);
         self.next_token += 1;
         match self.node.read(token) {
             Ok(()) => {
-                self.reads.insert(token, reply);
+                self.reads.insert(token, waiter);
             }
             Err(refused) => {
                 let error = match refused {
                     ReadRefused::NotLeader(leader) => ReadError::NotLeader { leader },
                     ReadRefused::TooMany => ReadError::Overloaded,
                 };
-                let _ = reply.send(Err(error)); // Whoever asked may have gone.
+                self.answers.push(Answer::Read(waiter, Err(error)));
             }
         }
     }
@@ -239,23 +245,23 @@ impl Driver {
         }
         let unapplied = self.node.commit().0.saturating_sub(self.published.applied().0);
         let mut batch = std::mem::take(&mut self.batch);
-        batch.retain(|write| !write.reply.is_closed());
+        batch.retain(|write| !write.waiter.reply.is_closed());
         let (batch, expired): (Vec<_>, Vec<_>) = batch.into_iter().partition(|write| write.deadline > now);
-        refuse(expired, &WriteError::Expired);
+        self.refuse(expired, &WriteError::Expired);
         let leads = self.node.role() == RoleName::Leader;
         let batch = if leads { self.keep_what_has_room(batch) } else { batch };
         if batch.is_empty() {
             return;
         }
         if leads && (unapplied > self.options.unapplied_max || self.is_applier_behind()) {
-            return refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
+            return self.refuse(batch, &WriteError::Overloaded("committed writes wait to be applied"));
         }
         match self.node.propose(batch.iter().map(|write| write.command.clone())) {
             Ok(first) => self.wait_for(first, batch),
-            Err(ProposeError::NotLeader(leader)) => refuse(batch, &WriteError::NotLeader { leader }),
-            Err(ProposeError::Transferring) => refuse(batch, &WriteError::Transferring),
+            Err(ProposeError::NotLeader(leader)) => self.refuse(batch, &WriteError::NotLeader { leader }),
+            Err(ProposeError::Transferring) => self.refuse(batch, &WriteError::Transferring),
             Err(ProposeError::LogFull) => {
-                refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
+                self.refuse(batch, &WriteError::Overloaded("the log in memory waits for the disk"));
             }
         }
     }
@@ -271,7 +277,7 @@ impl Driver {
             |write: &Write| Command::decode(&write.command).is_ok_and(|command| command.makes_room());
         let (batch, refused): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|write| some_room && makes_room(write));
-        refuse(refused, &WriteError::NoSpace);
+        self.refuse(refused, &WriteError::NoSpace);
         batch
     }
 
@@ -283,7 +289,7 @@ impl Driver {
             takes
         };
         let refused = batch.split_off(batch.iter().position(|write| !fits(write)).unwrap_or(batch.len()));
-        refuse(refused, &WriteError::Overloaded("the disk is nearly full, and writes are taken slowly"));
+        self.refuse(refused, &WriteError::Overloaded("the disk is nearly full, and writes are taken slowly"));
         batch
     }
 
@@ -305,9 +311,18 @@ impl Driver {
         advertise(&mut self.node, member)
     }
 
+    fn refuse(&mut self, batch: Vec<Write>, error: &WriteError) {
+        let refusals = batch.into_iter().map(|write| Answer::Write(write.waiter, Err(error.clone())));
+        self.answers.extend(refusals);
+    }
+
+    fn give_answers(&mut self) {
+        self.published.clients_thread.answer(std::mem::take(&mut self.answers));
+    }
+
     fn wait_for(&mut self, first: EntryId, batch: Vec<Write>) {
         for (id, write) in (first.index.0..).map(Index).zip(batch) {
-            self.pending.wait(EntryId { term: first.term, index: id }, write.reply);
+            self.pending.wait(EntryId { term: first.term, index: id }, write.waiter);
         }
     }
 
@@ -355,8 +370,8 @@ impl Driver {
             ReadOutcome::Ready { token, index } => (token, Ok(index)),
             ReadOutcome::Lost { token } => (token, Err(ReadError::NotLeader { leader: self.node.leader() })),
         };
-        if let Some(reply) = self.reads.remove(&token) {
-            let _ = reply.send(answer); // Whoever asked may have gone.
+        if let Some(waiter) = self.reads.remove(&token) {
+            self.answers.push(Answer::Read(waiter, answer));
         }
     }
 
@@ -391,11 +406,13 @@ impl Driver {
         while let Ok(request) = self.inbox.requests.try_recv() {
             self.take_request(request);
         }
-        refuse(std::mem::take(&mut self.batch), &WriteError::Stopping);
+        let batch = std::mem::take(&mut self.batch);
+        self.refuse(batch, &WriteError::Stopping);
         self.pending.abandon();
-        for (_, reply) in std::mem::take(&mut self.reads) {
-            let _ = reply.send(Err(ReadError::Stopping));
+        for (_, waiter) in std::mem::take(&mut self.reads) {
+            self.answers.push(Answer::Read(waiter, Err(ReadError::Stopping)));
         }
+        self.give_answers();
         let Workers { log_writer, log_storer, log_reading, applier, state_syncer } = self.workers;
         // On a blocking thread: a hanging disk must not hold up the network's thread.
         let stopped = tokio::task::spawn_blocking(move || {
@@ -409,25 +426,13 @@ impl Driver {
             tracing::error!("the workers could not be stopped");
         }
         while let Ok(fact) = self.inbox.facts.try_recv() {
-            if let Fact::Applied(answers) = fact {
-                answer_writes(answers);
+            if let Fact::Applied(batch) = fact {
+                self.published.clients_thread.answer(batch.answers);
             }
         }
         if let Some(done) = self.stopped {
             let _ = done.send(());
         }
-    }
-}
-
-fn answer_writes(answers: Vec<WriteAnswer>) {
-    for (reply, applied) in answers {
-        let _ = reply.send(Ok(applied)); // Whoever waited may have given up; the write is done.
-    }
-}
-
-fn refuse(batch: Vec<Write>, error: &WriteError) {
-    for write in batch {
-        let _ = write.reply.send(Err(error.clone())); // Whoever asked may have gone.
     }
 }
 

@@ -4,7 +4,8 @@ use crate::budget::Charge;
 use crate::machine::{Machine, Reply};
 use crate::member::Member;
 use crate::raft::{LogRead, LogSlice, Mark, Message, SnapshotMeta};
-use crate::replica::error::{AdvertiseError, InstallError, ReadError, TransferError, WriteError};
+use crate::replica::error::{AdvertiseError, InstallError, TransferError};
+use crate::replica::waiters::{Batch, ReadWaiter, WriteWaiter};
 use crate::storage::VerifiedState;
 use crate::types::{EntryId, Index, NodeId, Term};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 pub(crate) enum Request {
     Write(Write),
     /// Confirm leadership for a read.
-    Read(oneshot::Sender<Result<Index, ReadError>>),
+    Read(ReadWaiter),
     Transfer {
         to: Option<NodeId>,
         reply: oneshot::Sender<Result<NodeId, TransferError>>,
@@ -36,7 +37,7 @@ pub(crate) enum Request {
 pub(crate) struct Write {
     pub(crate) command: Bytes,
     pub(crate) deadline: Instant,
-    pub(crate) reply: WriteReply,
+    pub(crate) waiter: WriteWaiter,
     /// Held until it is proposed; from then on the log's tail bounds it.
     pub(crate) _charge: Charge,
 }
@@ -46,12 +47,6 @@ pub struct Applied {
     pub id: EntryId,
     pub reply: Reply,
 }
-
-/// Where a write's outcome goes.
-pub(crate) type WriteReply = oneshot::Sender<Result<Applied, WriteError>>;
-
-/// A write that was applied, and who waits for it.
-pub(crate) type WriteAnswer = (WriteReply, Applied);
 
 /// A snapshot that arrived in full, was verified and is durable.
 #[derive(Debug)]
@@ -82,7 +77,7 @@ pub(crate) enum Fact {
     /// Entries read from the log's store; `None` if they were compacted.
     LogRead(LogRead, Option<LogSlice>),
     /// Readers can see what these writes did.
-    Applied(Vec<WriteAnswer>),
+    Applied(Batch),
     /// The state up to this entry is durable.
     StateDurable(Index),
     Installed(SnapshotMeta),

@@ -9,6 +9,7 @@ use crate::replica::event::{Applied, Fact, PeerMessage, Request, Write};
 use crate::replica::published::Published;
 use crate::replica::snapshot::{self, ReceivedSnapshot, SnapshotIntake};
 use crate::replica::status::Status;
+use crate::replica::waiters::{Side, Waiter};
 use crate::replica::transport::{Snapshot, SnapshotError, SnapshotStream};
 use crate::storage::StateStore;
 use crate::types::{ClusterId, Index, NodeId, Revision, Term};
@@ -28,6 +29,8 @@ pub(crate) const WAITING_BYTES_MAX: usize = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) inner: Arc<Inner>,
+    /// Where those who use this one wait.
+    pub(crate) side: Side,
 }
 
 #[derive(Debug)]
@@ -44,13 +47,21 @@ pub(crate) struct Inner {
 }
 
 impl Handle {
+    /// The same replica, for tasks of the current runtime, which serves the clients: those who wait there are
+    /// answered together.
+    pub fn for_clients_here(&self) -> Self {
+        self.inner.published.clients_thread.is_this(Arc::clone(&self.inner.published));
+        Self { side: Side::Clients, ..self.clone() }
+    }
+
     /// Replicates a command (in its encoding) and waits until it is applied here; only on the leader. Giving
     /// up waiting does not undo the write.
     pub async fn write(&self, command: Bytes, deadline: Instant) -> Result<Applied, WriteError> {
         let (reply, outcome) = oneshot::channel();
         let charge = self.inner.waiting_bytes.charge(command.len());
         let charge = charge.ok_or(WriteError::Overloaded("too many bytes wait for the loop"))?;
-        let write = Request::Write(Write { command, deadline, reply, _charge: charge });
+        let waiter = Waiter { reply, side: self.side };
+        let write = Request::Write(Write { command, deadline, waiter, _charge: charge });
         self.inner.requests.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded("requests wait for the loop"),
             mpsc::error::TrySendError::Closed(_) => WriteError::Stopping,
@@ -63,7 +74,8 @@ impl Handle {
     /// on the leader.
     pub async fn read_index(&self) -> Result<Index, ReadError> {
         let (reply, outcome) = oneshot::channel();
-        self.inner.requests.try_send(Request::Read(reply)).map_err(|error| match error {
+        let waiter = Waiter { reply, side: self.side };
+        self.inner.requests.try_send(Request::Read(waiter)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ReadError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => ReadError::Stopping,
         })?;

@@ -45,6 +45,7 @@ mod state_syncer;
 mod status;
 mod transfer;
 mod transport;
+mod waiters;
 mod watchdog;
 mod worker;
 

@@ -2,7 +2,7 @@
 
 use crate::raft::Entry;
 use crate::replica::error::WriteError;
-use crate::replica::event::WriteReply;
+use crate::replica::waiters::WriteWaiter;
 use crate::types::{EntryId, Index};
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 /// another one proposed in its place, before the fate of either is known.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    by_place: BTreeMap<(Index, EntryId), WriteReply>,
+    by_place: BTreeMap<(Index, EntryId), WriteWaiter>,
 }
 
 /// A committed entry with its waiter.
-pub(crate) type Committed = (Entry, Option<WriteReply>);
+pub(crate) type Committed = (Entry, Option<WriteWaiter>);
 
 impl Pending {
-    pub(crate) fn wait(&mut self, id: EntryId, reply: WriteReply) {
-        self.by_place.insert((id.index, id), reply);
+    pub(crate) fn wait(&mut self, id: EntryId, waiter: WriteWaiter) {
+        self.by_place.insert((id.index, id), waiter);
     }
 
     /// Joins committed entries with their waiters. Waiters for other entries in these places learn that those
@@ -40,8 +40,7 @@ impl Pending {
             if id == entry.id {
                 waiter = Some(reply);
             } else {
-                // If the waiter is gone, nobody else needs to know.
-                let _ = reply.send(Err(WriteError::Superseded));
+                reply.answer(Err(WriteError::Superseded));
             }
         }
         (entry, waiter)
@@ -53,7 +52,7 @@ impl Pending {
             if first.key().0 > through {
                 return;
             }
-            let _ = first.remove().send(Err(WriteError::Unknown(
+            first.remove().answer(Err(WriteError::Unknown(
                 "a snapshot replaced the log before the write's entry was seen to be committed",
             )));
         }
@@ -62,7 +61,7 @@ impl Pending {
     /// Answers all waiters, as the node stops.
     pub(crate) fn abandon(&mut self) {
         for (_, reply) in std::mem::take(&mut self.by_place) {
-            let _ = reply.send(Err(WriteError::Unknown("the node stopped before the write was committed")));
+            reply.answer(Err(WriteError::Unknown("the node stopped before the write was committed")));
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::machine::{Saver, View};
 use crate::raft::Members;
 use crate::replica::disk_pace::Look;
 use crate::replica::status::Status;
+use crate::replica::waiters::ClientsThread;
 use crate::types::{Index, Revision};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(crate) struct Published {
     disk_silent: AtomicU64,
     /// The longest that one entry took to be applied, in microseconds.
     longest_apply: AtomicU64,
+    /// Where clients wait.
+    pub(crate) clients_thread: ClientsThread,
 }
 
 impl Published {
@@ -79,6 +82,7 @@ impl Published {
             turns: AtomicU64::new(0),
             disk_silent: AtomicU64::new(0),
             longest_apply: AtomicU64::new(0),
+            clients_thread: ClientsThread::default(),
         }
     }
 
@@ -95,8 +99,8 @@ impl Published {
         self.progress.receiver_count() > 0
     }
 
-    /// Lets waiting readers look at what was published. Call it on the network's thread: from any other, each
-    /// reader would cost a system call.
+    /// Lets waiting readers look at what was published. Call it on the thread where they wait: from any other, each
+    /// would cost a system call.
     pub(crate) fn wake_readers(&self) {
         self.progress.send_modify(|_| {});
     }

@@ -20,6 +20,7 @@ use crate::replica::restore;
 use crate::replica::state_syncer::StateSyncer;
 use crate::replica::transfer::Transfers;
 use crate::replica::transport::Transport;
+use crate::replica::waiters::Side;
 use crate::replica::watchdog;
 use crate::replica::worker::Worker;
 use crate::storage::{
@@ -156,13 +157,14 @@ pub fn assemble(parts: Start, mut machine: Machine) -> Result<Parts, StartError>
         retention,
         disk_pace: DiskPace::default(),
         batch: Vec::new(),
+        answers: Vec::new(),
         state_durable: Index(0),
         stopped: None,
     };
     let receiving = Arc::new(Semaphore::new(1));
     let waiting_bytes = Budget::new(WAITING_BYTES_MAX);
     let inner = Inner { cluster, requests, messages, facts, published, states, receiving, waiting_bytes };
-    let handle = Handle { inner: Arc::new(inner) };
+    let handle = Handle { inner: Arc::new(inner), side: Side::Loop };
     Ok(Parts { handle, driver, log_writer, log_storer, log_reading, applier, state_syncer })
 }
 

@@ -7,11 +7,12 @@
 //!         ─▶ end the loop, everything applied made durable
 //! ```
 //!
-//! `introduction` is what a node says before it can take part, `initial_cluster` the list in its settings, `advertise`
+//! Clients are served on a thread of their own (`clients`). `introduction` is what a node says before it can take part, `initial_cluster` the list in its settings, `advertise`
 //! puts its URLs into the log, `reachability` warns if nobody
 //! can reach it there, `leaders` logs who leads, `signals` are what the parts wait for when it stops.
 
 mod advertise;
+mod clients;
 mod cluster_version;
 mod error;
 mod initial_cluster;
@@ -27,7 +28,6 @@ use crate::api::context::{Api, Bounds};
 use crate::api::router::Router;
 use crate::config::ServeConfig;
 use crate::connections::descriptors;
-use crate::grpc::listener;
 use crate::machine::{ClusterVersion, RECORD_CACHE_BYTES};
 use crate::peers::secret::ClusterSecret;
 use crate::peers::{Identity, KnownDirectories, PeerSettings, Peers, RememberError};
@@ -110,7 +110,7 @@ impl Server {
             transport: Arc::new(peers.clone()),
             fatal: fatal.clone(),
         };
-        // It reads the whole state, so not on the network's thread.
+        // It reads the whole state, so not on the loop's thread.
         let started_replica = tokio::task::spawn_blocking(move || replica::start(parts)).await;
         let handle = started_replica
             .map_err(|error| ServeError::Fatal(Ending::bug(format!("the start failed: {error}"))))??;
@@ -123,7 +123,9 @@ impl Server {
         };
         let client_socket = early.end().await?;
         let closing = given(signals.close_clients.subscribe());
-        let client_listener = listener::serve_clients(api.clone(), client_socket, closing);
+        let at_clients = (*api).clone();
+        let clients =
+            clients::serve(config.worker_threads, client_socket, || at_clients.for_clients_here(), closing)?;
         tracing::info!(
             node = config.name,
             clients = config.listen_client,
@@ -141,7 +143,7 @@ impl Server {
         Ok(Self {
             handle,
             fatal,
-            clients: tokio::spawn(client_listener),
+            clients,
             peers: tokio::spawn(peer_listener),
             signals,
         })
@@ -159,7 +161,7 @@ impl Server {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         tracing::info!("stopping");
         self.signals.stopping.send_replace(true);
         if self.handle.status().role == RoleName::Leader {
@@ -175,8 +177,9 @@ impl Server {
             }
         }
         self.signals.close_clients.send_replace(true);
-        if tokio::time::timeout(FINISH_TIMEOUT, self.clients).await.is_err() {
+        if tokio::time::timeout(FINISH_TIMEOUT, &mut self.clients).await.is_err() {
             tracing::warn!("some requests were still under way");
+            self.clients.abort();
         }
         self.signals.close_peers.send_replace(true);
         self.peers.abort();

@@ -33,7 +33,7 @@ mod gaps;
 mod nemesis;
 mod node;
 mod plan;
-mod recorder;
+pub mod recorder;
 mod report;
 mod trial;
 mod workload;

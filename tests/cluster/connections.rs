@@ -19,8 +19,7 @@ async fn crowd(port: u16) -> Vec<TcpStream> {
 async fn stands_a_crowd(limit: &str) {
     // The crowd's own ends.
     descriptors::raise(4 * CROWD);
-    let command = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-    let prefix = ["sh", "-c", &command].map(str::to_owned).to_vec();
+    let prefix = Setup::under_ulimit(limit);
     let mut cluster = Cluster::prepare(Setup { size: 1, prefix, ..Setup::default() }).await;
     cluster.start_all();
     cluster.leader().await;

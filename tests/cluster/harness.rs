@@ -59,6 +59,13 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// A command that runs each node under limits of the shell's `ulimit`, as `-Sn 1024`.
+    pub fn under_ulimit(limits: &str) -> Vec<String> {
+        ["sh", "-c", &format!("ulimit {limits} && exec \"$0\" \"$@\"")].map(str::to_owned).to_vec()
+    }
+}
+
 impl Cluster {
     /// Three nodes, started, with a leader.
     pub async fn start() -> Self {

@@ -2,6 +2,7 @@
 //! however many they are.
 
 use crate::cluster::harness::{Cluster, Setup, put, until};
+use crate::faults::process::usage::peak_memory;
 use crate::grpc::hostile::{Hostile, framed};
 use kontiki::proto::v1;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,13 +12,6 @@ const MIB: u64 = 1 << 20;
 
 /// What a node may take in all: its budget, copies of a few messages, and what it takes anyway.
 const MEMORY: u64 = 400 * MIB;
-
-/// The most memory that a process ever had.
-fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
-}
 
 /// What a leader may take besides: answers to writes have twice the room, and those to the two other nodes some more.
 const LEADER_MEMORY: u64 = MEMORY + 256 * MIB;
@@ -50,7 +44,7 @@ async fn pages_that_nobody_reads_are_bounded_together() {
         }
         clients.push(client);
     }
-    let peak = peak(node.pid());
+    let peak = peak_memory(node.pid());
     assert!(peak < MEMORY, "{} MiB", peak / MIB);
     until("others are served", || async { node.kv().put(put("k", "v")).await.ok() }).await;
 }
@@ -70,7 +64,7 @@ async fn requests_without_an_end_are_bounded_together() {
         clients.push(client);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let peak = peak(node.pid());
+    let peak = peak_memory(node.pid());
     assert!(peak < MEMORY, "{} MiB", peak / MIB);
     node.kv().put(put("k", "v")).await.expect("a small one finds room");
 }
@@ -98,7 +92,7 @@ async fn scans_that_nobody_reads_are_bounded_together() {
         clients.push(client);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let peak = peak(node.pid());
+    let peak = peak_memory(node.pid());
     assert!(peak < MEMORY, "{} MiB", peak / MIB);
     node.kv().put(put("k", "v")).await.expect("others are served");
 }
@@ -129,7 +123,7 @@ async fn transactions_that_answer_much_are_bounded_together() {
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
     for node in &cluster.nodes {
-        let peak = peak(node.pid());
+        let peak = peak_memory(node.pid());
         assert!(peak < LEADER_MEMORY, "{} MiB", peak / MIB);
     }
     until("others are served", || async { cluster.nodes[0].kv().put(put("k", "v")).await.ok() }).await;
