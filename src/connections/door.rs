@@ -10,8 +10,8 @@ use std::time::Duration;
 pub enum Introduction {
     /// The beginning of HTTP/2.
     Preface,
-    /// Whatever the services call one ([`Standing::introduce`](crate::connections::places::Standing::introduce)). Before it at most `bytes` are read; the rest waits
-    /// in the sender's socket.
+    /// Whatever the services call one ([`Standing::introduce`](crate::connections::places::Standing::introduce)).
+    /// Before it at most `bytes` are read; the rest waits in the sender's socket.
     Identity { bytes: usize },
 }
 

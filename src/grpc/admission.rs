@@ -2,9 +2,9 @@
 //!
 //! When more is asked of a node than it can do, whatever it takes in makes everybody wait, and those who have waited
 //! too long are gone when it is their turn: work is done for nobody. So a request is refused while all places for
-//! requests in progress are taken, or if it would wait for long: in its socket, or behind the
-//! writes that are not applied yet ([`expected_wait`]). To refuse one here, outside of all services, costs a fraction of what it costs to
-//! do it.
+//! requests in progress are taken, or if it would wait for long: in its socket, or behind the writes that are not
+//! applied yet ([`expected_wait`]). To refuse one here, outside of all services, costs a fraction of what it costs to do
+//! it.
 //!
 //! Only keys and values are refused here. What makes room is not refused for a wait.
 //!
@@ -47,7 +47,7 @@ impl Admission {
         let no_place =
             refusal("too many requests are in progress on this node; try again later, or elsewhere");
         let too_late =
-            refusal("more is asked of this node than it can do in time; try again later, or allow more time");
+            refusal("more is asked of this node than it can do in time; try again later, or elsewhere");
         Self(Arc::new(Shared { places, handle, default_deadline, no_place, too_late }))
     }
 }
@@ -65,7 +65,7 @@ struct Waits {
 }
 
 impl Waits {
-    /// Whether a request by this path, which may take so long, would wait for too much of it.
+    /// Whether a request by this path, which has so much time, would wait for too long.
     fn are_too_long(self, path: &str, time: impl FnOnce() -> Duration) -> bool {
         let waits_in_log = path.ends_with("/Put") || path.ends_with("/Delete");
         let in_log = if waits_in_log { self.in_log } else { Duration::ZERO };
